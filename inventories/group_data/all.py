@@ -1,0 +1,61 @@
+# Every setting of the project with its default. Override any of them for one host (in its tuple), for
+# a group (group_data/<group>.py beside this file) or for one run (`pyinfra --data name=value`).
+# An unknown name, a wrong type or a value that can't work is refused before any host is touched.
+
+# --- Preflight: a host with less than this is refused --------------------------------------------
+preflight_min_memory_mb = 1024  # free memory in MB; Open WebUI needs 0.8 GB, and a model cache more
+preflight_min_disk_mb = 8192  # free disk under /var/lib in MB; the images alone take about 5 GB
+preflight_max_clock_skew_s = 120  # a host's clock may differ from this machine's by so many seconds
+
+# --- Docker ---------------------------------------------------------------------------------------
+docker_source = "docker-ce"  # "docker-ce": Docker's repository; "distro": the distribution's; "present": only checked
+docker_repo_url = "https://download.docker.com/linux"  # the docker-ce repository, or your mirror of it
+# SHA-256 of that repository's key file for apt (fingerprint 9DC858229FC7DD38854AE2D88D81803C0EBFCD88)
+docker_repo_key_sha256 = "1500c1f56fa9e26b9b8f42452a553675796ade0807cdce11975eb98170b3a570"
+# Keys ensured in /etc/docker/daemon.json; all other keys there are kept. {} leaves the file alone.
+docker_daemon = {
+    "live-restore": True,  # containers keep running while Docker itself restarts
+    "log-driver": "json-file",
+    "log-opts": {"max-size": "10m", "max-file": "3"},  # for containers that don't set their own
+}
+docker_address_pools = []  # subnets Docker may use, [{"base": "10.200.0.0/16", "size": 24}]; []: Docker's own
+docker_registry_ca = {}  # private registries' CA files on this machine, {"registry.example.org:5000": "ca.pem"}
+
+# --- Network --------------------------------------------------------------------------------------
+network_subnet = None  # subnet of openwebui-network; None: Docker chooses
+
+# --- Stack ----------------------------------------------------------------------------------------
+stack_dir = "/opt/open-webui"  # compose project and secrets on the host (0700, root)
+
+# --- Valkey ---------------------------------------------------------------------------------------
+# The release line of the tutorial (8.0.1), patched: its data loads unchanged, eight CVEs are fixed.
+# renovate: datasource=docker depName=docker.io/valkey/valkey versioning=docker
+valkey_image = "docker.io/valkey/valkey:8.0.11-alpine"
+valkey_password = None  # of the user open-webui; None: made on the host; or "env:NAME", "file:PATH", "command:..."
+valkey_default_user = "ping"  # clients without a password may "ping" only, or "all" as in the tutorial
+valkey_save = "30 1"  # snapshot after this many seconds if this many keys changed; "": no snapshots
+valkey_appendonly = True  # also log every write (AOF), so that a crash loses next to nothing
+valkey_appendfsync = "everysec"  # a crash loses at most a second; "always": nothing, slower
+valkey_maxclients = 10000  # connections; Open WebUI fails logins when they run out
+valkey_timeout_s = 1800  # close connections idle for so long, in seconds; at 0 they pile up
+valkey_pubsub_buffer = "1gb 256mb 180"  # hard, soft, seconds; 32 MB (Valkey's default) loses large events
+
+# --- Open WebUI -----------------------------------------------------------------------------------
+# renovate: datasource=docker depName=ghcr.io/open-webui/open-webui versioning=docker
+open_webui_image = "ghcr.io/open-webui/open-webui:v0.12.4"
+open_webui_bind = "127.0.0.1"  # the first to sign up is the admin: open it ("0.0.0.0") when you are ready
+open_webui_port = 3000  # published port on the host
+open_webui_public_url = None  # what people type, "https://chat.example.org"; sets CORS, cookies and links
+open_webui_cors_origins = []  # further origins whose pages may use it; a wrong list breaks websockets
+open_webui_secret_key = None  # signs the logins, 32 characters or more; sources as for valkey_password
+open_webui_key_prefix = "open-webui"  # of its keys in Valkey
+open_webui_jwt_expires_in = "24h"  # how long a login lasts; upstream's default is 4w
+open_webui_persistent_config = True  # True: what admins save in the UI wins over variables after first boot
+open_webui_offline = False  # True on hosts without internet: no version check, no model downloads
+open_webui_env = {}  # any further variable of Open WebUI, {"OPENAI_API_BASE_URL": "https://..."}
+open_webui_secret_env = {}  # further variables with secrets, {"OPENAI_API_KEY": "env:OPENAI_API_KEY"}
+open_webui_start_timeout_s = 300  # containers must be healthy within so many seconds
+
+# --- Verify ---------------------------------------------------------------------------------------
+verify_timeout_s = 60  # the proof must succeed within so many seconds
+verify_url = None  # where this machine reaches Open WebUI; None: through SSH when bound to loopback, else the host

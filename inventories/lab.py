@@ -1,0 +1,38 @@
+"""The hosts of a running lab (`python -m lab up`); LAB_NAME chooses among several."""
+
+import json
+import os
+from pathlib import Path
+
+_name = os.environ.get("LAB_NAME", "default")
+_file = Path(__file__).resolve().parent.parent / ".lab" / _name / "inventory.json"
+if not _file.exists():
+    raise SystemExit(f"lab {_name!r}: expected it to be up, got no {_file}; run `python -m lab up --name {_name}`")
+_lab = json.loads(_file.read_text())
+
+_shared = {
+    "_sudo": True,
+    "ssh_strict_host_key_checking": "yes",
+    "docker_source": "distro",  # Debian 13 has Compose v2; the lab serves a docker-ce repository as well
+    "docker_repo_url": _lab["packages"]["url"],
+    "docker_repo_key_sha256": _lab["packages"]["key_sha256"],
+    "docker_address_pools": _lab["address_pools"],
+    "docker_registry_ca": {_lab["registry"]["host"]: _lab["registry"]["ca_file"]},
+    "valkey_image": _lab["images"]["valkey"],
+    "open_webui_image": _lab["images"]["open_webui"],
+    "open_webui_bind": "0.0.0.0",
+    "open_webui_offline": True,
+    "preflight_min_disk_mb": 4096,  # the lab's image is the slim one
+}
+
+lab = [
+    (
+        _host["name"],
+        {
+            **_shared,
+            **{key: value for key, value in _host.items() if key.startswith("ssh_")},
+            "verify_url": f"http://127.0.0.1:{_host['http_port']}",
+        },
+    )
+    for _host in _lab["hosts"]
+]

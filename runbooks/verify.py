@@ -1,0 +1,5 @@
+"""pyinfra inventories/X.py runbooks/verify.py: prove that the deployed stacks work. Changes nothing."""
+
+from tasks import preflight, verify
+
+verify.prove(preflight.settings())

@@ -1,0 +1,30 @@
+"""The Docker network Open WebUI and Valkey share."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api import deploy
+from pyinfra.operations import docker
+
+from webui_stack import compose, facts, operations
+from webui_stack.settings import Settings
+
+
+@deploy("Network")
+def create(settings: Settings) -> None:
+    """Ensure `openwebui-network` exists as a bridge, with the subnet the settings name.
+
+    One that exists otherwise is reported and refused, never replaced: other containers may be in it.
+    """
+    operations.gate(
+        name="Check the network that is there",
+        check=lambda: compose.network_refusals(
+            host.get_fact(facts.DockerNetwork, network=compose.NETWORK), settings.network_subnet
+        ),
+    )
+    docker.network(
+        name="Create the network",
+        network=compose.NETWORK,
+        driver="bridge",
+        subnet=settings.network_subnet or "",
+    )

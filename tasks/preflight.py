@@ -1,0 +1,81 @@
+"""Refuse what can't work before anything is changed: settings of all hosts, then each host itself."""
+
+from __future__ import annotations
+
+import runpy
+import time
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pyinfra import host, inventory, state
+from pyinfra.api import DeployError, Inventory, deploy
+
+from webui_stack import facts, machine, operations, secrets
+from webui_stack.secrets import SecretError, Supplied
+from webui_stack.settings import Settings, SettingsError, from_data
+
+_DEFAULTS = Path(__file__).parent.parent / "inventories" / "group_data" / "all.py"
+
+
+def check() -> Settings:
+    """Ensure every setting of every targeted host is sound, and that this host can carry the stack.
+
+    Returns this host's settings. Raises `DeployError` with all problems of all hosts, which stops the
+    run before any change; a host that can't carry the stack only drops out itself.
+    """
+    checked = settings()
+    _machine(checked)
+    return checked
+
+
+def settings() -> Settings:
+    """This host's settings, once all targeted hosts' are known to be sound."""
+    return _all_settings(inventory)[host.name].settings
+
+
+def supplied() -> Supplied:
+    """The secrets the operator supplies for this host."""
+    return _all_settings(inventory)[host.name].supplied
+
+
+@deploy("Preflight")
+def _machine(checked: Settings) -> None:
+    def problems() -> list[str]:
+        observed = host.get_fact(facts.Machine)
+        running = host.get_fact(facts.Project, directory=checked.stack_dir, images=[]).containers
+        return machine.refusals(observed, checked, time.time(), has_stack=bool(running))
+
+    operations.gate(name="Check that the host can carry the stack", check=problems)
+
+
+class _Checked(NamedTuple):
+    settings: Settings
+    supplied: Supplied
+
+
+@cache
+def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
+    """Settings and supplied secrets by host, in one go for all hosts of this run.
+
+    The defaults are read from this repository, so that an inventory kept elsewhere, which pyinfra gives
+    no `group_data` of ours, has them too.
+    """
+    defaults = {k: v for k, v in runpy.run_path(str(_DEFAULTS)).items() if not k.startswith("_")}
+    read = cache(secrets.read_source)
+    found: dict[str, _Checked] = {}
+    problems: list[str] = []
+    targeted = {target.name for target in state.activated_hosts}
+    for target in inventory:
+        if target.name not in targeted:
+            continue
+        data: dict[str, Any] = {**defaults, **target.data.dict()}
+        try:
+            checked = from_data(data)
+            found[target.name] = _Checked(checked, secrets.supply(checked, read))
+        except (SettingsError, SecretError) as error:
+            problems.extend(f"{target.name} / {problem}" for problem in error.problems)
+    if problems:
+        count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
+        raise DeployError(f"nothing was changed: {count} in the settings\n" + "\n".join(problems))
+    return found

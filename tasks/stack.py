@@ -1,0 +1,44 @@
+"""The compose project: its secrets, files, images and services, in an order that keeps the old one serving."""
+
+from __future__ import annotations
+
+from pyinfra.api import deploy
+
+from tasks import preflight
+from webui_stack import compose, operations, templates
+from webui_stack.settings import Settings
+
+
+@deploy("Stack")
+def launch(settings: Settings) -> None:
+    """Ensure Valkey and Open WebUI run as the settings say, healthy.
+
+    Secrets are made on the host and kept. Images are pulled and the new compose file is validated before
+    anything of the old one is replaced or stopped. Only services whose definition, image, secrets or
+    state differ are touched.
+    """
+    supplied = preflight.supplied()
+    images = {"redis": settings.valkey_image, "open-webui": settings.open_webui_image}
+    directory = settings.stack_dir
+
+    secrets = operations.secrets(
+        name="Make the secrets on the host",
+        check_script=templates.secrets_script(settings, supplied, "check"),
+        write_script=templates.secrets_script(settings, supplied, "write"),
+    )
+    pulled = operations.images(
+        name="Pull the images", directory=directory, references=list(dict.fromkeys(images.values()))
+    )
+    compose_file = f"{directory}/compose.yaml"
+    files = operations.files(
+        name="Put the compose project",
+        contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
+        checks={compose_file: lambda new: compose.command(directory, "config", "--quiet", file=new)},
+    )
+    operations.services(
+        name="Bring the services up",
+        directory=directory,
+        images=images,
+        timeout_s=settings.open_webui_start_timeout_s,
+        after=[secrets, pulled, files],
+    )

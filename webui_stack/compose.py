@@ -1,0 +1,193 @@
+"""What compose wants, what runs, and what therefore has to change. Pure: parses command output."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+PROJECT = "open-webui"
+NETWORK = "openwebui-network"
+# Compose service -> container name, both as in the tutorial.
+CONTAINERS = {"redis": "redis-valkey", "open-webui": "open-webui"}
+
+_INSPECT = (
+    '{"name":{{json .Name}},"id":{{json .Id}},"image":{{json .Image}},"labels":{{json .Config.Labels}},'
+    '"state":{{json .State}},"networks":{{json .NetworkSettings.Networks}},"restarts":{{json .RestartCount}}}'
+)
+
+_PING = """
+echo "ping $(docker exec redis-valkey valkey-cli -p 6379 ping 2>/dev/null ||
+  docker exec redis-valkey redis-cli -p 6379 ping 2>/dev/null)"
+"""
+
+
+def command(directory: str, *arguments: str, file: str = "compose.yaml") -> str:
+    """A `docker compose` command line for the project in `directory`, quoted for a shell.
+
+    The file is named, so that a compose.override.yaml somebody drops beside it is not picked up.
+    """
+    argv = ["docker", "compose", "--project-directory", directory, "--file", f"{directory}/{file}", *arguments]
+    return shlex.join(argv)
+
+
+def observe_command(directory: str, images: Iterable[str], *, ping: bool = False) -> str:
+    """One round trip for `parse`: wanted hashes, local images and the containers by name.
+
+    `ping` adds the tutorial's own check, with its fallback for images that only have redis-cli.
+
+    Prints nothing where there is no running engine, so that a fresh host observes as empty.
+    """
+    inspect = shlex.join(["docker", "inspect", "--type", "container", "--format", _INSPECT, *CONTAINERS.values()])
+    looks = "\n".join(
+        f"id=$(docker image inspect --format '{{{{.Id}}}}' {shlex.quote(image)} 2>/dev/null) && "
+        f'echo "image {image} $id"'
+        for image in images
+    )
+    return f"""
+docker version >/dev/null 2>&1 || exit 0
+if [ -f {shlex.quote(directory)}/compose.yaml ]; then
+  {command(directory, "config", "--hash", "*")} 2>/dev/null | sed 's/^/hash /'
+fi
+{looks}
+{inspect} 2>/dev/null | sed 's/^/container /'
+{_PING if ping else ""}
+true
+"""
+
+_REMOVE_NETWORK = (
+    "it is not replaced, other containers may use it: disconnect them, `docker network rm` it and run again"
+)
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as `docker inspect` shows it."""
+
+    name: str
+    id: str
+    image_id: str
+    project: str
+    config_hash: str
+    status: str
+    health: str
+    health_log: str
+    exit_code: int
+    restarts: int
+    started_at: str
+    addresses: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One host's project: empty on a host without an engine."""
+
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    image_ids: Mapping[str, str] = field(default_factory=dict)
+    containers: Mapping[str, Container] = field(default_factory=dict)
+    ping: str = ""
+    unread: tuple[str, ...] = ()
+
+
+def parse(lines: Iterable[str]) -> Observed:
+    """Read `observe_command`'s output. Lines it can't read are kept in `unread`, never dropped."""
+    hashes: dict[str, str] = {}
+    image_ids: dict[str, str] = {}
+    containers: dict[str, Container] = {}
+    ping = ""
+    unread = []
+    for line in lines:
+        kind, _, rest = line.partition(" ")
+        try:
+            if kind == "hash":
+                service, value = rest.split()
+                hashes[service] = value
+            elif kind == "image":
+                image, value = rest.split()
+                image_ids[image] = value
+            elif kind == "container":
+                container = _container(json.loads(rest))
+                containers[container.name] = container
+            elif kind == "ping":
+                ping = rest
+            elif line.strip():
+                unread.append(line)
+        except (ValueError, KeyError, TypeError):
+            unread.append(line)
+    return Observed(hashes, image_ids, containers, ping, tuple(unread))
+
+
+def _container(data: Mapping[str, Any]) -> Container:
+    labels = data["labels"] or {}
+    state = data["state"]
+    health = state.get("Health") or {}
+    log = health.get("Log") or [{}]
+    return Container(
+        name=data["name"].removeprefix("/"),
+        id=data["id"],
+        image_id=data["image"],
+        project=labels.get("com.docker.compose.project", ""),
+        config_hash=labels.get("com.docker.compose.config-hash", ""),
+        status=state["Status"],
+        health=health.get("Status", "none"),
+        health_log=(log[-1].get("Output") or "").strip(),
+        exit_code=state.get("ExitCode", 0),
+        restarts=data["restarts"],
+        started_at=state.get("StartedAt", ""),
+        addresses={name: network["IPAddress"] for name, network in (data["networks"] or {}).items()},
+    )
+
+
+def foreign(observed: Observed) -> list[Container]:
+    """Containers that have our names and were not made by this project."""
+    return [container for container in observed.containers.values() if container.project != PROJECT]
+
+
+def pending(observed: Observed, images: Mapping[str, str]) -> list[str]:
+    """Why `docker compose up` has work to do, a reason a line; empty when it has none.
+
+    `images` maps each service to its image reference. Compose itself compares the label
+    `com.docker.compose.config-hash` with `config --hash` (docker/compose, pkg/compose/convergence.go);
+    an image that moved under the same tag is not part of that hash, hence the second comparison.
+    """
+    reasons = []
+    for service, name in CONTAINERS.items():
+        container = observed.containers.get(name)
+        if container is None:
+            reasons.append(f"{service}: has no container")
+        elif container.config_hash != observed.hashes.get(service):
+            reasons.append(f"{service}: its definition changed")
+        elif container.image_id != observed.image_ids.get(images[service]):
+            reasons.append(f"{service}: its image changed")
+        elif container.status != "running":
+            reasons.append(f"{service}: is {container.status}")
+        elif NETWORK not in container.addresses:
+            reasons.append(f"{service}: is not attached to {NETWORK}")
+    return reasons
+
+
+def network_refusals(network: Mapping[str, Any] | None, subnet: str | None) -> list[str]:
+    """Why the network that is there is not the one wanted, from its `docker network inspect`."""
+    if network is None:
+        return []
+    found = []
+    if network["Driver"] != "bridge":
+        found.append(f"{NETWORK}: expected driver bridge, got {network['Driver']}; {_REMOVE_NETWORK}")
+    subnets = [config.get("Subnet", "") for config in network["IPAM"]["Config"] or []]
+    if subnet and subnet not in subnets:
+        found.append(
+            f"{NETWORK}: expected subnet {subnet} (network_subnet), got {', '.join(subnets) or 'none'}; {_REMOVE_NETWORK}"
+        )
+    return found
+
+
+def quoted(value: str) -> str:
+    """A YAML string that compose reads back as `value`: JSON quoting, and `$$` for each `$`."""
+    return json.dumps(value).replace("$", "$$")
+
+
+def published(address: str) -> str:
+    """An address as compose's short port syntax wants it: IPv6 in brackets."""
+    return f"[{address}]" if ":" in address else address

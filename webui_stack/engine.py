@@ -1,0 +1,245 @@
+"""Docker Engine on a host: what is there, what may be installed, what daemon.json has to say. Pure."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from webui_stack.machine import Machine
+
+Source = Literal["docker-ce", "distro", "present"]
+
+# https://docs.docker.com/engine/install/debian/#install-from-a-package (2026-11)
+_CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin"]
+_DISTRO = {
+    "debian": ["docker.io", "docker-cli", "docker-compose"],
+    "ubuntu": ["docker.io", "docker-compose-v2"],
+}
+# What Docker's own packages conflict with (same page, "Uninstall old versions"), and what they are
+# called in Debian 13, where docker.io was split.
+_CONFLICTS = [
+    "docker.io",
+    "docker-cli",
+    "docker-buildx",
+    "docker-compose",
+    "docker-compose-v2",
+    "docker-doc",
+    "podman-docker",
+    "containerd",
+    "runc",
+]
+_DNF_CONFLICTS = ["docker", "docker-client", "docker-common", "docker-engine", "podman-docker", "runc"]
+
+# Compose 2.21 brought `up --wait-timeout` and stable `config --hash`; older ones behave differently.
+_MIN_COMPOSE = (2, 21)
+_MIN_ENGINE = (20, 10)
+
+# One round trip: versions, running engine, installed packages of either source, repository files.
+COMMAND = r"""
+if command -v docker >/dev/null 2>&1; then
+  echo "cli=$(docker --version 2>/dev/null)"
+  echo "server=$(docker version --format '{{.Server.Version}}' 2>/dev/null)"
+  echo "compose=$(docker compose version --short 2>/dev/null)"
+  echo "running=$(docker ps --quiet 2>/dev/null | wc -l)"
+  echo "swarm=$(docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null)"
+fi
+cat /proc/[0-9]*/comm 2>/dev/null | grep -xE 'dockerd|containerd' | sort -u | sed 's/^/process=/'
+if command -v dpkg-query >/dev/null 2>&1; then
+  dpkg-query -W -f 'package=${binary:Package} ${db:Status-Abbrev}\n' 2>/dev/null | sed -n 's/:[a-z0-9]* / /; s/ ii.*//p'
+elif command -v rpm >/dev/null 2>&1; then
+  rpm -qa --qf 'package=%{NAME}\n'
+fi
+docker='download\.docker\.com/linux|apt\.dockerproject\.org'
+grep -lE "$docker" /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
+  while read -r file; do
+    if grep -E '^(deb|URIs:)' "$file" | grep -qvE "$docker"; then echo "shared=$file"; else echo "repository=$file"; fi
+  done
+if [ -f /etc/docker/daemon.json ]; then sed 's/^/daemon=/' /etc/docker/daemon.json; fi
+true
+"""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Docker as observed on one host. Versions are empty where there is none."""
+
+    server: str = ""
+    compose: str = ""
+    has_cli: bool = False
+    running_containers: int = 0
+    processes: frozenset[str] = frozenset()
+    packages: frozenset[str] = frozenset()
+    repository_files: tuple[str, ...] = ()
+    shared_repository_files: tuple[str, ...] = ()
+    daemon_json: str | None = None
+    swarm: str = field(default="inactive")
+
+
+def parse(lines: Iterable[str]) -> Engine:
+    values: dict[str, list[str]] = {}
+    for line in lines:
+        key, _, value = line.partition("=")
+        values.setdefault(key, []).append(value)
+
+    def first(key: str) -> str:
+        return values.get(key, [""])[0].strip()
+
+    return Engine(
+        server=first("server"),
+        compose=first("compose").removeprefix("v"),
+        has_cli="cli" in values,
+        running_containers=int(first("running") or 0),
+        processes=frozenset(values.get("process", [])),
+        packages=frozenset(values.get("package", [])),
+        repository_files=tuple(values.get("repository", [])),
+        shared_repository_files=tuple(values.get("shared", [])),
+        daemon_json="\n".join(values["daemon"]) if "daemon" in values else None,
+        swarm=first("swarm") or "inactive",
+    )
+
+
+def packages(machine: Machine, source: Source) -> list[str]:
+    """The packages that give Engine and Compose v2 from `source` on this machine."""
+    if source == "docker-ce":
+        return _CE
+    return _DISTRO.get(machine.distribution, [])
+
+
+def conflicts(machine: Machine, engine: Engine, source: Source) -> list[str]:
+    """The installed packages that have to go before `source`'s can be installed."""
+    if source == "docker-ce":
+        rivals = _CONFLICTS if machine.package_manager == "apt" else _DNF_CONFLICTS
+    else:
+        rivals = _CE
+    return [name for name in rivals if name in engine.packages]
+
+
+def refusals(machine: Machine, engine: Engine, source: Source, daemon: Mapping[str, Any]) -> list[str]:
+    """Every reason not to install Docker from `source` here and merge `daemon` into its configuration."""
+    if source == "present":
+        return _too_old(engine)
+    return _unavailable(machine, engine, source) + _unmergeable(engine, daemon)
+
+
+def _unmergeable(engine: Engine, daemon: Mapping[str, Any]) -> list[str]:
+    try:
+        merge_daemon_json(engine.daemon_json, daemon)
+    except DaemonJsonError as error:
+        return [
+            f"/etc/docker/daemon.json: expected a JSON object, got something else ({error}); "
+            "mend it on the host: it is never overwritten"
+        ]
+    return []
+
+
+def _unavailable(machine: Machine, engine: Engine, source: Source) -> list[str]:
+    if source == "distro":
+        if machine.distribution == "debian" and machine.version == "12":
+            return [
+                "docker_source: expected a distribution with Compose v2, got Debian 12, whose packages have none; "
+                "set docker_source = 'docker-ce', or upgrade the host to Debian 13"
+            ]
+        if machine.package_manager == "dnf":
+            return [
+                f"docker_source: expected a distribution with Docker packages, got {machine.pretty_name}; "
+                "set docker_source = 'docker-ce'"
+            ]
+    found = []
+    rivals = conflicts(machine, engine, source)
+    if rivals and engine.processes:
+        found.append(
+            f"docker_source: expected no other engine, got {', '.join(rivals)} with {', '.join(sorted(engine.processes))} "
+            f"running and {engine.running_containers} containers up; keep it with docker_source = "
+            f"'{'distro' if source == 'docker-ce' else 'docker-ce'}' or 'present', or remove it yourself first"
+        )
+    if source == "docker-ce" and engine.shared_repository_files:
+        found.append(
+            f"docker repository: expected a file of its own, got it in {', '.join(engine.shared_repository_files)} "
+            "among others; remove Docker's lines there, this project adds its own file"
+        )
+    if engine.server and not engine.packages & set(packages(machine, source)) and not rivals:
+        found.append(
+            f"docker_source: expected no engine or one from packages, got Docker {engine.server} installed some other way; "
+            "set docker_source = 'present' to use it as it is"
+        )
+    return found
+
+
+def _too_old(engine: Engine) -> list[str]:
+    if not engine.has_cli:
+        return [
+            "docker: expected it to be installed (docker_source = 'present'), got no docker command; "
+            "install it, or set docker_source = 'docker-ce'"
+        ]
+    return shortcomings(engine)
+
+
+def shortcomings(engine: Engine) -> list[str]:
+    """What an installed engine lacks to carry the stack."""
+    found = []
+    if not engine.server:
+        found.append(
+            "docker: expected a running engine, got none; look at `journalctl -u docker` "
+            "(or /var/log/docker.log) on the host"
+        )
+    elif _version(engine.server) < _MIN_ENGINE:
+        found.append(f"docker: expected Engine 20.10 or newer, got {engine.server}; upgrade it")
+    if _version(engine.compose) < _MIN_COMPOSE:
+        found.append(
+            f"docker compose: expected version 2.21 or newer, got {engine.compose or 'none'}; "
+            "install docker-compose-plugin (Docker's repository) or docker-compose (Debian 13)"
+        )
+    return found
+
+
+def _version(text: str) -> tuple[int, ...]:
+    numbers = []
+    for part in text.split("-")[0].split("+")[0].split("."):
+        if not part.isdigit():
+            break
+        numbers.append(int(part))
+    return tuple(numbers)
+
+
+def validate_command(path: str) -> str:
+    """A shell command that fails when dockerd would not start with the configuration at `path`.
+
+    `dockerd --validate` came with Docker 23.0; without it, or without Docker yet, nothing is checked.
+    """
+    return (
+        "if dockerd --help 2>/dev/null | grep -q -- --validate; "
+        f"then dockerd --validate --config-file {shlex.quote(path)}; fi"
+    )
+
+
+class DaemonJsonError(ValueError):
+    """/etc/docker/daemon.json is not a JSON object, so it can't be merged without losing something."""
+
+
+def merge_daemon_json(current: str | None, wanted: Mapping[str, Any]) -> str | None:
+    """daemon.json with `wanted` merged in, or None when `current` already says all of it.
+
+    Keys that `wanted` doesn't name are kept, in nested objects too. Raises `DaemonJsonError` when
+    `current` can't be read.
+    """
+    try:
+        present = json.loads(current) if current and current.strip() else {}
+    except json.JSONDecodeError as error:
+        raise DaemonJsonError(f"line {error.lineno}: {error.msg}") from None
+    if not isinstance(present, dict):
+        raise DaemonJsonError("it is not an object")
+    merged = _merge(present, wanted)
+    if merged == present:
+        return None
+    return json.dumps(merged, indent=2) + "\n"
+
+
+def _merge(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(present)
+    for key, value in wanted.items():
+        before = merged.get(key)
+        merged[key] = _merge(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
+    return merged

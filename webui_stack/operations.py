@@ -1,0 +1,163 @@
+"""Operations pyinfra's library lacks: gates, files replaced together, idempotent compose.
+
+Each one observes by one fact, compares, and then either yields commands or does nothing. An exception
+raised while pyinfra executes stops the run for *every* host (seen with 3.10), so a refusal is a
+yielded command that fails: only the host it concerns drops out.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from collections.abc import Callable, Generator, Mapping, Sequence
+
+from pyinfra import host, logger, state
+from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
+from pyinfra.api.operation import OperationMeta
+from pyinfra.operations.util.files import generate_color_diff
+
+from webui_stack import compose, facts
+
+Commands = Generator[StringCommand | FunctionCommand, None, None]
+
+
+def _fail(state: State, host: Host, problems: list[str]) -> bool:
+    """Print why, and fail the operation for this host. pyinfra passes `state` and `host` by name."""
+    for problem in problems:
+        host.log_styled(problem, fg="red", log_func=logger.error)
+    return False
+
+
+def _refuse(problems: list[str]) -> FunctionCommand:
+    """A command that fails with `problems`; a dry run shows them as what would stop the run."""
+    if not state.is_executing:
+        for problem in problems:
+            host.log_styled(f"would stop here: {problem}", fg="yellow", log_func=logger.warning)
+    return FunctionCommand(_fail, (problems,), {})
+
+
+@operation()
+def gate(check: Callable[[], list[str]], *, at_execution: bool = False) -> Commands:
+    """Ensure `check` finds no problem on this host; otherwise the host drops out of the run.
+
+    `check` returns one line per problem (`what: expected, got, what to do`) and may read facts. Never
+    changes anything. `at_execution` leaves the check out of a dry run, for what only holds afterwards.
+    """
+    if at_execution and not state.is_executing:
+        host.noop("checked once the changes are made")
+        return
+    problems = check()
+    if problems:
+        yield _refuse(problems)
+    else:
+        host.noop("nothing in the way")
+
+
+@operation()
+def files(
+    contents: Mapping[str, str],
+    checks: Mapping[str, Callable[[str], str]] | None = None,
+    apply: str | None = None,
+) -> Commands:
+    """Ensure each absolute path holds exactly its text, as root's and 0644: all of them or none.
+
+    New files are first written beside their places as `PATH.new`; for a path in `checks` the shell
+    command it gives for the new file has to succeed; then all are renamed into place, so that a reader
+    sees the old file or the new one and never half of one; `apply`, a shell command, follows in the same
+    remote command, which a lost connection does not cut in two. Folders are made when missing. Texts travel
+    on stdin: nothing is left in a temporary folder. Nothing happens when every file is as wanted.
+
+    With `--diff` the changed lines are shown, so no text may hold a secret.
+    """
+    present = host.get_fact(facts.Files, paths=list(contents)) if contents else {}
+    changed = {path: text for path, text in contents.items() if present.get(path) != text}
+    if not changed:
+        host.noop("all files are as wanted")
+        return
+
+    if state.config.DIFF:
+        for path, text in changed.items():
+            host.log(f"{path}:")
+            for line in generate_color_diff(present.get(path, "").splitlines(), text.splitlines()):
+                logger.info(f"  {line}")
+
+    for path, text in changed.items():
+        new = shlex.quote(f"{path}.new")
+        folder = shlex.quote(posixpath.dirname(path))
+        yield StringCommand(
+            f"umask 022 && mkdir -p {folder} && rm -f {new} && cat > {new} && chown 0:0 {new} && chmod 644 {new}",
+            _stdin=text,
+        )
+    new_files = " ".join(shlex.quote(f"{path}.new") for path in changed)
+    for path, check in (checks or {}).items():
+        if path in changed:
+            yield StringCommand(f"{check(f'{path}.new')} || {{ rm -f {new_files}; exit 1; }}")
+    renames = [shlex.join(["mv", "-f", f"{path}.new", path]) for path in changed]
+    yield StringCommand(" && ".join([*renames, *([apply] if apply else [])]))
+
+
+@operation()
+def secrets(check_script: str, write_script: str) -> Commands:
+    """Ensure the stack's secrets exist on the host; made once, then kept.
+
+    `templates/secrets.sh.j2` is the contract. Changes when a secret is missing, was supplied anew, or a
+    file derived from one differs in content, mode or owner. Both scripts may hold supplied secrets and
+    only ever travel on stdin. Fails when a secret on the host can't be used, naming its file.
+    """
+    if host.get_fact(facts.StaleSecrets, _stdin=check_script):
+        yield StringCommand("sh -s", _stdin=write_script)
+    else:
+        host.noop("all secrets are in place")
+
+
+@operation()
+def images(directory: str, references: Sequence[str]) -> Commands:
+    """Ensure the images are on the host. Pulls the missing ones; fails as `docker pull` does."""
+    observed = host.get_fact(facts.Project, directory=directory, images=list(references))
+    missing = [reference for reference in references if reference not in observed.image_ids]
+    if not missing:
+        host.noop("all images are on the host")
+    for reference in missing:
+        yield StringCommand(shlex.join(["docker", "pull", "--quiet", reference]))
+
+
+@operation()
+def services(
+    directory: str, images: Mapping[str, str], timeout_s: int, after: Sequence[OperationMeta] = ()
+) -> Commands:
+    """Ensure the compose project runs as its file says, each container healthy.
+
+    `docker compose up --wait` runs only when it has work: a service's definition (environment and
+    secrets included), image, state or network differs from its container. The reasons are logged.
+    `after` are operations of this run that change what compose reads: in a dry run their change is a
+    reason too. Fails when a container is not healthy within `timeout_s`, or when a container of another
+    origin has one of our names.
+
+    Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
+    """
+    observed = host.get_fact(facts.Project, directory=directory, images=list(images.values()))
+    for line in observed.unread:
+        host.log_styled(f"unread line from Docker: {line}", fg="yellow", log_func=logger.warning)
+    strangers = compose.foreign(observed)
+    if strangers:
+        yield _refuse(
+            [
+                f"container {stranger.name}: expected one made by this project, got one made by "
+                f"{stranger.project or 'hand'}; remove it (docker rm -f {stranger.name}; its volume stays) and run again"
+                for stranger in strangers
+            ]
+        )
+        return
+    reasons = compose.pending(observed, images)
+    if not state.is_executing and any(meta.will_change for meta in after):
+        reasons = reasons or ["the project's files, secrets or images change"]
+    if not reasons:
+        host.noop("every service runs as wanted")
+        return
+    for reason in reasons:
+        host.log(reason)
+    yield StringCommand(
+        compose.command(
+            directory, "up", "--detach", "--wait", "--wait-timeout", str(timeout_s), "--pull", "never", "--quiet-pull"
+        )
+    )

@@ -1,0 +1,115 @@
+"""Secrets an operator supplies: read on the operator's machine, checked, and never shown.
+
+Without a source the host makes its own (`templates/secrets.sh.j2`); then no secret leaves it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from webui_stack.settings import Settings
+
+# A secret manager may ask for a touch of a key; more than this is a hang.
+_COMMAND_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Supplied:
+    """The operator's own secrets for one host; None where the host makes one."""
+
+    valkey_password: SecretStr | None
+    open_webui_secret_key: SecretStr | None
+    environment: dict[str, SecretStr]
+
+
+class SecretError(Exception):
+    """Every problem with one host's secrets. No line holds a secret's value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+# Sentinel and URL parsing upstream don't decode %XX, so passwords keep to letters and digits.
+_PASSWORD = re.compile(r"[A-Za-z0-9]{16,256}")
+_SECRET_KEY = re.compile(r"[A-Za-z0-9]{32,256}")
+# Everything compose's env files can carry inside single quotes.
+_VALUE = re.compile(r"[^'\r\n\0]+")
+
+
+def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
+    """Ensure every secret that has a source can be read and used.
+
+    `read` fetches one source (`read_source`, or a cache around it). Raises `SecretError` with all
+    problems at once.
+    """
+    problems: list[str] = []
+
+    def one(setting: str, source: str | None, allowed: re.Pattern[str], expected: str) -> SecretStr | None:
+        if source is None:
+            return None
+        try:
+            value = read(source)
+        except OSError as error:
+            problems.append(f"{setting}: expected to read {_shown(source)}, got {error}; check the source")
+            return None
+        if not allowed.fullmatch(value):
+            problems.append(f"{setting}: expected {expected}, got a value (hidden) that is not; change it at its source")
+        return SecretStr(value)
+
+    supplied = Supplied(
+        valkey_password=one(
+            "valkey_password", settings.valkey_password, _PASSWORD, "16 to 256 of [A-Za-z0-9]"
+        ),
+        open_webui_secret_key=one(
+            "open_webui_secret_key", settings.open_webui_secret_key, _SECRET_KEY, "32 to 256 of [A-Za-z0-9]"
+        ),
+        environment={
+            name: value
+            for name, source in settings.open_webui_secret_env.items()
+            if (value := one(f"open_webui_secret_env/{name}", source, _VALUE, "one line without single quotes"))
+        },
+    )
+    if problems:
+        raise SecretError(problems)
+    return supplied
+
+
+def read_source(source: str) -> str:
+    """Read `env:NAME`, `file:PATH` or `command:COMMAND` (run by /bin/sh), less the last newline.
+
+    Raises `OSError` with the reason, never with output that may hold a secret.
+    """
+    kind, _, rest = source.partition(":")
+    if kind == "env":
+        if rest not in os.environ:
+            raise OSError(f"no environment variable {rest}")
+        return os.environ[rest]
+    if kind == "file":
+        try:
+            return Path(rest).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise OSError("a file that is not text") from None
+    try:
+        result = subprocess.run(rest, shell=True, capture_output=True, timeout=_COMMAND_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        raise OSError(f"no answer within {_COMMAND_TIMEOUT_S} s") from None
+    if result.returncode != 0:
+        raise OSError(f"exit status {result.returncode}")
+    try:
+        return result.stdout.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise OSError("output that is not text") from None
+
+
+def _shown(source: str) -> str:
+    """A source as it may be printed: a command can hold a secret in its arguments."""
+    kind, _, rest = source.partition(":")
+    return source if kind != "command" else f"command:{rest.split()[0]} ..."

@@ -1,0 +1,466 @@
+"""Every setting of the project as one typed, frozen model.
+
+The defaults live in `inventories/group_data/all.py` and nowhere else: the model has none, so the
+commented file an operator reads is also the file that is checked. `from_data` turns one host's data
+into `Settings` or raises `SettingsError` with *every* problem of that host, each written as
+`setting: expected, got, what to do`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value has to be, in the words of the error a person reads."""
+
+    expected: str
+    fix: str
+
+
+class SettingsError(Exception):
+    """Every problem of one host's settings, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+def _must(accept: Callable[[Any], bool]) -> AfterValidator:
+    """Refuse a value that `accept` does not take; the words come from the field's `Rule`."""
+
+    def validate(value: Any) -> Any:
+        if not accept(value):
+            raise PydanticCustomError("rule", "does not follow its rule")
+        return value
+
+    return AfterValidator(validate)
+
+
+def _matches(pattern: str) -> AfterValidator:
+    return _must(lambda value: re.fullmatch(pattern, value) is not None)
+
+
+def _between(low: int, high: int) -> AfterValidator:
+    return _must(lambda value: low <= value <= high)
+
+
+# Docker's reference grammar (distribution/reference), with a tag or digest required.
+_IMAGE = re.compile(
+    r"(?:[a-zA-Z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+_FLOATING = {"latest", "main", "dev", "edge", "nightly", "stable", "alpine", "cuda", "ollama", "slim"}
+
+
+def _is_pinned_image(reference: str) -> bool:
+    match = _IMAGE.fullmatch(reference)
+    if match is None:
+        return False
+    return bool(match["digest"]) or bool(match["tag"] and match["tag"] not in _FLOATING)
+
+
+def _is_subnet(value: str) -> bool:
+    try:
+        return "/" in value and bool(ipaddress.IPv4Network(value))
+    except ValueError:
+        return False
+
+
+def _is_address(value: str) -> bool:
+    try:
+        return bool(ipaddress.ip_address(value))
+    except ValueError:
+        return False
+
+
+def _is_origin(value: str) -> bool:
+    """Scheme, host and maybe a port: what a browser sends as `Origin`."""
+    try:
+        parts = urlsplit(value)
+        _ = parts.port
+    except ValueError:
+        return False
+    bare = f"{parts.scheme}://{parts.netloc}"
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and value in (bare, f"{bare}/")
+
+
+def _is_pem(path: str) -> bool:
+    try:
+        return "-----BEGIN CERTIFICATE-----" in Path(path).expanduser().read_text(encoding="ascii")
+    except (OSError, ValueError):
+        return False
+
+
+def _is_save(value: str) -> bool:
+    """Pairs of `seconds changes`, or nothing for no snapshots (Valkey's `save`)."""
+    return re.fullmatch(r"(?:[1-9]\d* [1-9]\d*(?: [1-9]\d* [1-9]\d*)*)?", value) is not None
+
+
+# POSIX's portable variable name; compose refuses others in an env file.
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SECRET_NAME = re.compile(r"(?:^|_)(?:SECRET|PASSWORD|TOKEN|KEY|KEYS)$|^DATABASE_URL$|^PGVECTOR_DB_URL$")
+
+# Variables the project sets itself, and the setting that governs each.
+_OWNED = {
+    "ENABLE_WEBSOCKET_SUPPORT": "nothing: websockets are what this project is for",
+    "WEBSOCKET_MANAGER": "nothing: it is always redis",
+    "WEBSOCKET_REDIS_URL": "nothing: it follows from the stack's Valkey",
+    "REDIS_URL": "nothing: it follows from the stack's Valkey",
+    "REDIS_KEY_PREFIX": "open_webui_key_prefix",
+    "WEBUI_SECRET_KEY": "open_webui_secret_key",
+    "WEBUI_URL": "open_webui_public_url",
+    "CORS_ALLOW_ORIGIN": "open_webui_cors_origins",
+    "JWT_EXPIRES_IN": "open_webui_jwt_expires_in",
+    "ENABLE_PERSISTENT_CONFIG": "open_webui_persistent_config",
+    "OFFLINE_MODE": "open_webui_offline",
+    "HF_HUB_OFFLINE": "open_webui_offline",
+    "PORT": "open_webui_port, the published one",
+}
+# Variables upstream offers and breaks with; the reason is the thread's.
+_REFUSED = {
+    "UVICORN_WORKERS": "Open WebUI's one-process database would be corrupted by more than one worker",
+    "REDIS_SOCKET_TIMEOUT": "any value kills the Stop button (open-webui#27103, #27104)",
+    "WEBSOCKET_REDIS_OPTIONS": "setting it disables the inherited connect timeout",
+    "REDIS_SENTINEL_HOSTS": "Sentinel opens a pool per operation upstream (open-webui#27210)",
+    "WEBSOCKET_SENTINEL_HOSTS": "Sentinel opens a pool per operation upstream (open-webui#27210)",
+    "REDIS_CLUSTER": "Cluster mode is broken upstream (open-webui#15074, #16157)",
+    "WEBSOCKET_REDIS_CLUSTER": "Cluster mode is broken upstream (open-webui#15074, #16157)",
+}
+
+Port = Annotated[int, _between(1, 65535), Rule("a TCP port from 1 to 65535, as a number", "e.g. 3000")]
+Seconds = Annotated[
+    int, _between(1, 3600), Rule("a whole number of seconds from 1 to 3600", "e.g. 120, without quotes")
+]
+Megabytes = Annotated[
+    int, _between(0, 10_000_000), Rule("a whole number of megabytes, 0 or more", "0 switches the check off")
+]
+Switch = Annotated[bool, Rule("True or False", "write it without quotes")]
+Image = Annotated[
+    str,
+    _must(_is_pinned_image),
+    Rule(
+        "an image reference with a fixed tag or digest",
+        "write registry/name:version; a tag that moves (latest, main, ...) makes two runs differ",
+    ),
+]
+Subnet = Annotated[
+    str, _must(_is_subnet), Rule("an IPv4 network without host bits", "e.g. '198.18.5.0/24'")
+]
+Address = Annotated[
+    str,
+    _must(_is_address),
+    Rule("an IP address of the host", "'127.0.0.1' for this host only, '0.0.0.0' for everyone"),
+]
+Origin = Annotated[
+    str,
+    _must(_is_origin),
+    Rule("a URL of scheme, host and maybe a port, with no path", "e.g. 'https://chat.example.org'"),
+]
+SecretSource = Annotated[
+    str,
+    _matches(r"(?s)(?:env|file|command):\S.*"),
+    Rule(
+        "None, 'env:NAME', 'file:PATH' or 'command:COMMAND'",
+        "secrets are never written into an inventory: name where to read it, or None to have the host make it",
+    ),
+]
+AbsolutePath = Annotated[
+    str,
+    _matches(r"(?:/[A-Za-z0-9._-]+)+"),
+    Rule("an absolute path of letters, digits and . _ -", "e.g. '/opt/open-webui'"),
+]
+
+
+class AddressPool(BaseModel):
+    """One entry of Docker's `default-address-pools`: networks of `/size` cut from `base`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    base: Subnet
+    size: Annotated[int, _between(8, 30), Rule("a prefix length from 8 to 30", "e.g. 24")]
+
+
+class Settings(BaseModel):
+    """All settings of one host. `inventories/group_data/all.py` says what each one does."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    preflight_min_memory_mb: Megabytes
+    preflight_min_disk_mb: Megabytes
+    preflight_max_clock_skew_s: Seconds
+
+    docker_source: Annotated[
+        Literal["docker-ce", "distro", "present"],
+        Rule("'docker-ce', 'distro' or 'present'", "see docs/operations.md, Docker"),
+    ]
+    docker_repo_url: Annotated[
+        str,
+        _matches(r"https?://[^\s/?#]+(?:/[^\s?#]*[^\s?#/])?"),
+        Rule("an http(s) URL without a trailing slash", "e.g. 'https://download.docker.com/linux'"),
+    ]
+    docker_repo_key_sha256: Annotated[
+        str,
+        _matches(r"[0-9a-f]{64}"),
+        Rule("64 lower-case hexadecimal digits", "run sha256sum on the repository's gpg file"),
+    ]
+    docker_daemon: Annotated[
+        dict[str, Any],
+        _must(lambda keys: not {"default-address-pools", "hosts"} & set(keys)),
+        Rule(
+            "keys of Docker's daemon.json, without hosts and default-address-pools",
+            "use docker_address_pools for the pools; hosts conflicts with the service's own -H",
+        ),
+    ]
+    docker_address_pools: Annotated[
+        list[AddressPool], Rule("a list of {'base': subnet, 'size': prefix length}", "[] keeps Docker's own")
+    ]
+    docker_registry_ca: Annotated[
+        dict[
+            Annotated[
+                str,
+                _matches(r"[A-Za-z0-9.-]+(?::\d{1,5})?"),
+                Rule("registry host names with an optional port", "e.g. 'registry.example.org:5000'"),
+            ],
+            Annotated[
+                str, _must(_is_pem), Rule("a readable PEM certificate on this machine", "check the path")
+            ],
+        ],
+        Rule("a dict of registry host to CA file", "{} trusts the host's own certificates"),
+    ]
+
+    network_subnet: Subnet | None
+
+    stack_dir: AbsolutePath
+
+    valkey_image: Image
+    valkey_password: SecretSource | None
+    valkey_default_user: Annotated[
+        Literal["ping", "all"], Rule("'ping' or 'all'", "'ping' lets clients without a password PING only")
+    ]
+    valkey_save: Annotated[
+        str,
+        _must(_is_save),
+        Rule("pairs of seconds and changes, or an empty string", "'30 1' saves after 30 s if a key changed"),
+    ]
+    valkey_appendonly: Switch
+    valkey_appendfsync: Annotated[
+        Literal["always", "everysec", "no"],
+        Rule("'always', 'everysec' or 'no'", "'everysec' loses at most the last second"),
+    ]
+    valkey_maxclients: Annotated[
+        int, _between(32, 1_000_000), Rule("a number of connections from 32 to 1000000", "e.g. 10000")
+    ]
+    valkey_timeout_s: Annotated[
+        int,
+        _must(lambda value: value == 0 or 120 <= value <= 86400),
+        Rule(
+            "0, or seconds from 120 to 86400",
+            "it must stay above Open WebUI's health check interval of 60 s; 0 lets idle connections pile up",
+        ),
+    ]
+    valkey_pubsub_buffer: Annotated[
+        str,
+        _matches(r"\d+(?:kb|mb|gb)? \d+(?:kb|mb|gb)? \d+"),
+        Rule("'hard soft seconds' as in client-output-buffer-limit", "e.g. '1gb 256mb 180'"),
+    ]
+
+    open_webui_image: Image
+    open_webui_bind: Address
+    open_webui_port: Port
+    open_webui_public_url: Origin | None
+    open_webui_cors_origins: Annotated[list[Origin], Rule("a list of URLs", "e.g. ['https://chat.example.org']")]
+    open_webui_secret_key: SecretSource | None
+    open_webui_key_prefix: Annotated[
+        str, _matches(r"[a-z0-9][a-z0-9_-]{0,31}"), Rule("up to 32 of a-z, 0-9, _ and -", "e.g. 'open-webui'")
+    ]
+    open_webui_jwt_expires_in: Annotated[
+        str,
+        _matches(r"-1|(?:\d+(?:ms|[smhdw]))+"),
+        Rule("a duration such as '24h', '30m' or '4w'", "'-1' never expires, which upstream advises against"),
+    ]
+    open_webui_persistent_config: Switch
+    open_webui_offline: Switch
+    open_webui_env: Annotated[
+        dict[str, Annotated[str, Rule("text", "quote numbers and booleans, e.g. 'False'")]],
+        Rule("a dict of variable to text", "e.g. {'ENABLE_SIGNUP': 'False'}"),
+    ]
+    open_webui_secret_env: Annotated[
+        dict[str, SecretSource], Rule("a dict of variable to secret source", "e.g. {'OPENAI_API_KEY': 'env:KEY'}")
+    ]
+    open_webui_start_timeout_s: Seconds
+
+    verify_timeout_s: Seconds
+    verify_url: Origin | None
+
+    @property
+    def cors_allow_origin(self) -> str:
+        """`CORS_ALLOW_ORIGIN`: the public origins joined by `;`, or upstream's `*` when none is known."""
+        origins = [self.open_webui_public_url, *self.open_webui_cors_origins]
+        return ";".join(dict.fromkeys(o.rstrip("/") for o in origins if o)) or "*"
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        """Refuse settings that are fine alone and wrong together."""
+        problems = [
+            *_overlaps(self.docker_address_pools, self.network_subnet),
+            *_environment(self.open_webui_env, self.open_webui_secret_env),
+        ]
+        if problems:
+            raise PydanticCustomError("together", "settings disagree", {"problems": problems})
+        return self
+
+
+def _overlaps(pools: list[AddressPool], subnet: str | None) -> list[str]:
+    problems = []
+    ranges = [(f"docker_address_pools/{i}", ipaddress.IPv4Network(p.base)) for i, p in enumerate(pools)]
+    for i, pool in enumerate(pools):
+        if pool.size < ipaddress.IPv4Network(pool.base).prefixlen:
+            problems.append(
+                f"docker_address_pools/{i}/size: expected a prefix length not shorter than the base's, "
+                f"got /{pool.size} in {pool.base}; each network is cut from the base"
+            )
+    if subnet:
+        ranges.append(("network_subnet", ipaddress.IPv4Network(subnet)))
+    for i, (name, network) in enumerate(ranges):
+        for other_name, other in ranges[:i]:
+            if network.overlaps(other):
+                problems.append(
+                    f"{name}: expected a range of its own, got {network}, which overlaps {other_name} "
+                    f"({other}); choose another subnet"
+                )
+    return problems
+
+
+def _environment(plain: dict[str, str], secret: dict[str, str]) -> list[str]:
+    problems = []
+    for setting, names in (("open_webui_env", plain), ("open_webui_secret_env", secret)):
+        for name in names:
+            where = f"{setting}/{name}"
+            if not _ENV_NAME.fullmatch(name):
+                problems.append(
+                    f"{where}: expected a variable name of letters, digits and _, got {name!r}; rename it"
+                )
+            elif name in _OWNED:
+                problems.append(
+                    f"{where}: expected a variable of your own, got one this project sets; "
+                    f"remove it, it is governed by {_OWNED[name]}"
+                )
+            elif name in _REFUSED:
+                problems.append(
+                    f"{where}: expected it to stay unset, got a value; remove it: {_REFUSED[name]}"
+                )
+    for name in plain:
+        if name in secret:
+            problems.append(
+                f"open_webui_env/{name}: expected one place for it, got two; keep the one in open_webui_secret_env"
+            )
+        elif name not in _OWNED and _SECRET_NAME.search(name):
+            problems.append(
+                f"open_webui_env/{name}: expected no secret here, got a name that looks like one (value hidden); "
+                "move it to open_webui_secret_env, which keeps it out of compose.yaml and logs"
+            )
+    return problems
+
+
+# Keys with our prefixes that belong to pyinfra's own connectors.
+_CONNECTOR_KEYS = {"docker_identifier", "docker_platform", "docker_architecture"}
+_PREFIXES = tuple(sorted({f"{name.split('_')[0]}_" for name in Settings.model_fields} | {"open_webui_"}))
+# Settings that once had another name: old name -> new one. A rename adds its line here.
+_RENAMED: dict[str, str] = {}
+
+
+def from_data(data: Mapping[str, Any]) -> Settings:
+    """Ensure the host data is a complete and sound set of settings.
+
+    Keys that are clearly not ours (no prefix of ours, no near miss) are left alone: an inventory may
+    carry anything. Raises `SettingsError` with every problem found; changes nothing.
+    """
+    ours = {key: value for key, value in data.items() if key in Settings.model_fields}
+    problems = [_unknown(key) for key in sorted(data) if _is_meant_for_us(key)]
+    try:
+        settings = Settings(**ours)
+    except ValidationError as error:
+        for detail in error.errors():
+            problems.extend(_explain(detail))
+        raise SettingsError(problems) from None
+    if problems:
+        raise SettingsError(problems)
+    return settings
+
+
+def _is_meant_for_us(key: str) -> bool:
+    if key in Settings.model_fields or key.startswith("_") or key in _CONNECTOR_KEYS:
+        return False
+    return key in _RENAMED or key.startswith(_PREFIXES) or bool(_near(key, 0.85))
+
+
+def _near(key: str, cutoff: float) -> list[str]:
+    return difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=cutoff)
+
+
+def _unknown(key: str) -> str:
+    if key in _RENAMED:
+        return f"{key}: expected {_RENAMED[key]}, got its old name; rename it"
+    near = _near(key, 0.6)
+    hint = f"did you mean {near[0]}?" if near else "see inventories/group_data/all.py for what there is"
+    return f"{key}: expected a setting of this project, got an unknown name; {hint}"
+
+
+def _explain(detail: Any) -> list[str]:
+    """Turn one of pydantic's errors into `setting: expected, got, what to do`."""
+    if detail["type"] == "together":
+        return list(detail["ctx"]["problems"])
+    path = [part for part in detail["loc"] if part != "[key]"]
+    name = "/".join(str(part) for part in path)
+    if detail["type"] == "missing":
+        what = "a value" if len(path) == 1 else "this key"
+        return [f"{name}: expected {what}, got nothing; see inventories/group_data/all.py"]
+    if detail["type"] == "extra_forbidden":
+        return [f"{name}: expected only base and size, got another key; remove it"]
+    rule = _rule(list(detail["loc"]))
+    got = "a value (hidden)" if _is_secret(path) else repr(detail["input"])
+    return [f"{name}: expected {rule.expected}, got {got}; {rule.fix}"]
+
+
+def _is_secret(path: list[Any]) -> bool:
+    """Whether a wrong value may be a secret somebody typed where its source belongs."""
+    if path[0] == "open_webui_env":
+        return len(path) > 1 and bool(_SECRET_NAME.search(str(path[1])))
+    return path[0] in ("valkey_password", "open_webui_secret_key", "open_webui_secret_env")
+
+
+def _rule(path: list[Any]) -> Rule:
+    """The innermost rule on the way to the value: an element's own before its container's."""
+    field = Settings.model_fields[path[0]]
+    return _rules(field.annotation, list(field.metadata), path[1:])[-1]
+
+
+def _rules(annotation: Any, metadata: list[Any], rest: list[Any]) -> list[Rule]:
+    found = [m for m in metadata if isinstance(m, Rule)]
+    origin = getattr(annotation, "__origin__", None)
+    args = getattr(annotation, "__args__", ())
+    if hasattr(annotation, "__metadata__"):
+        return found + _rules(origin, list(annotation.__metadata__), rest)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and rest:
+        field = annotation.model_fields.get(str(rest[0]))
+        return found if field is None else found + _rules(field.annotation, list(field.metadata), rest[1:])
+    if origin is list and rest:
+        return found + _rules(args[0], [], rest[1:])
+    if origin is dict and rest:
+        return found + _rules(args[0 if rest[-1] == "[key]" else 1], [], rest[1:])
+    for arg in args:
+        if arg is not type(None) and origin not in (list, dict):
+            found += _rules(arg, [], rest)
+    return found

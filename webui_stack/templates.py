@@ -1,0 +1,97 @@
+"""The files that land on a host, rendered from `templates/`. Pure: same settings, same text."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from pathlib import Path
+from typing import Any, Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import SecretStr
+
+from webui_stack import compose
+from webui_stack.machine import Machine
+from webui_stack.secrets import Supplied
+from webui_stack.settings import Settings
+
+_environment = Environment(
+    loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
+    undefined=StrictUndefined,
+    autoescape=False,  # nothing here is HTML; each template quotes for its own format
+)
+_environment.filters["quoted"] = compose.quoted
+_environment.filters["published"] = compose.published
+
+
+def project(settings: Settings) -> dict[str, str]:
+    """The compose project's files by path below `stack_dir`. None of them holds a secret."""
+    conf = _render("valkey.conf.j2", settings=settings)
+    return {
+        "compose.yaml": _render(
+            "compose.yaml.j2",
+            settings=settings,
+            environment=open_webui_environment(settings),
+            valkey_conf_digest=hashlib.sha256(conf.encode()).hexdigest(),
+        ),
+        "valkey/valkey.conf": conf,
+    }
+
+
+def open_webui_environment(settings: Settings) -> dict[str, str]:
+    """Open WebUI's variables that are no secret: ours, then whatever `open_webui_env` adds or changes.
+
+    Source of each value: https://docs.openwebui.com/reference/env-configuration (0.12).
+    """
+    environment = {
+        "ENABLE_WEBSOCKET_SUPPORT": "true",
+        "WEBSOCKET_MANAGER": "redis",
+        "REDIS_KEY_PREFIX": settings.open_webui_key_prefix,
+        # Without it a dead Valkey hangs the app instead of failing the request.
+        "REDIS_SOCKET_CONNECT_TIMEOUT": "5",
+        # Below valkey_timeout_s, so that pooled connections are never found closed.
+        "REDIS_HEALTH_CHECK_INTERVAL": "60",
+        "REDIS_SOCKET_KEEPALIVE": "True",
+        "ENABLE_DB_MIGRATIONS": "true",
+        "UVICORN_WORKERS": "1",
+        "CORS_ALLOW_ORIGIN": settings.cors_allow_origin,
+        "JWT_EXPIRES_IN": settings.open_webui_jwt_expires_in,
+        "ENABLE_PERSISTENT_CONFIG": str(settings.open_webui_persistent_config),
+    }
+    if settings.open_webui_public_url:
+        environment["WEBUI_URL"] = settings.open_webui_public_url.rstrip("/")
+        if settings.open_webui_public_url.startswith("https:"):
+            environment["WEBUI_SESSION_COOKIE_SECURE"] = "true"
+    if settings.open_webui_offline:
+        environment |= {"OFFLINE_MODE": "true", "HF_HUB_OFFLINE": "1"}
+    return environment | settings.open_webui_env
+
+
+def secrets_script(settings: Settings, supplied: Supplied, mode: Literal["check", "write"]) -> str:
+    """The shell script that makes the host's secrets. Holds the operator's own: only ever sent on stdin."""
+
+    def shell(secret: SecretStr | None) -> str:
+        return shlex.quote(secret.get_secret_value() if secret else "")
+
+    return _render(
+        "secrets.sh.j2",
+        settings=settings,
+        mode=mode,
+        supplied={
+            "valkey_password": shell(supplied.valkey_password),
+            "open_webui_secret_key": shell(supplied.open_webui_secret_key),
+            "environment": {
+                name: shlex.quote(f"'{secret.get_secret_value()}'") for name, secret in supplied.environment.items()
+            },
+        },
+    )
+
+
+def docker_sources(settings: Settings, machine: Machine) -> str:
+    """Docker's repository for apt (deb822) or dnf."""
+    template = "docker.sources.j2" if machine.package_manager == "apt" else "docker-ce.repo.j2"
+    return _render(template, settings=settings, machine=machine)
+
+
+def _render(name: str, **context: Any) -> str:
+    return _environment.get_template(name).render(**context) + "\n"

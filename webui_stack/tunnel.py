@@ -1,0 +1,40 @@
+"""A TCP connection to an address only the host can reach, through the SSH connection pyinfra has open.
+
+Nothing is published and no second login is made: it is one more channel of the same connection
+(RFC 4254, 7.2, what `ssh -W` does).
+"""
+
+from __future__ import annotations
+
+import socket
+
+from paramiko import Channel, SSHException
+from pyinfra.api import Host
+
+
+class TunnelError(ConnectionError):
+    """The host could not be made to connect there."""
+
+
+def dial(host: Host, address: str, port: int, timeout_s: float) -> socket.socket | Channel:
+    """A connected socket to `address:port` as seen from the host.
+
+    Raises `TunnelError`: refused by the target, or by the SSH server (`AllowTcpForwarding no`). For
+    `@local`, where there is no SSH, connects directly.
+    """
+    client = getattr(host.connector, "client", None)
+    if client is None:
+        try:
+            return socket.create_connection((address, port), timeout=timeout_s)
+        except OSError as error:
+            raise TunnelError(str(error)) from None
+    transport = client.get_transport()
+    if transport is None or not transport.is_active():
+        raise TunnelError("the SSH connection is gone")
+    try:
+        channel: Channel = transport.open_channel("direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout_s)
+    except SSHException as error:
+        hint = "; is AllowTcpForwarding on in its sshd_config?" if "prohibited" in str(error) else ""
+        raise TunnelError(f"{error}{hint}") from None
+    channel.settimeout(timeout_s)
+    return channel
