@@ -20,7 +20,7 @@ _shared = {
     "docker_registry_ca": {_lab["registry"]["host"]: _lab["registry"]["ca_file"]},
     "valkey_image": _lab["images"]["valkey"],
     "open_webui_image": _lab["images"]["open_webui"],
-    "open_webui_bind": "0.0.0.0",
+    "open_webui_bind": "0.0.0.0",  # noqa: S104 the lab publishes it on the loopback of this machine
     "open_webui_offline": True,
     "preflight_min_disk_mb": 4096,  # the lab's image is the slim one
 }

@@ -89,7 +89,8 @@ def _packages(settings: Settings, machine: Machine, observed: Engine) -> None:
         if rivals:
             dnf.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
         operations.files(
-            name="Add Docker's repository", contents={_DNF_REPOSITORY: templates.docker_sources(settings, machine)}
+            name="Add Docker's repository",
+            contents={_DNF_REPOSITORY: templates.docker_sources(settings, machine)},
         )
         dnf.packages(name="Install Docker", packages=wanted)
         return
@@ -104,7 +105,7 @@ def _packages(settings: Settings, machine: Machine, observed: Engine) -> None:
 
 def _apt_repository(settings: Settings, machine: Machine, observed: Engine) -> None:
     # Two files for one repository with different Signed-By make apt fail altogether.
-    for path in host.loop(sorted(set(observed.repository_files) - {_APT_SOURCES})):
+    for path in host.loop(sorted(set(observed.repository_files) - {_APT_SOURCES})):  # type: ignore[no-untyped-call]
         files.file(name=f"Remove the older repository file {path}", path=path, present=False)
     tools = ["ca-certificates", "curl"]
     if not observed.packages.issuperset(tools):

@@ -25,7 +25,7 @@ def check() -> Settings:
     run before any change; a host that can't carry the stack only drops out itself.
     """
     checked = settings()
-    _machine(checked)
+    _machine(checked=checked)
     return checked
 
 
@@ -69,7 +69,7 @@ def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
     for target in inventory:
         if target.name not in targeted:
             continue
-        data: dict[str, Any] = {**defaults, **target.data.dict()}
+        data: dict[str, Any] = {**defaults, **target.data.dict()}  # type: ignore[no-untyped-call]
         try:
             checked = from_data(data)
             found[target.name] = _Checked(checked, secrets.supply(checked, read))

@@ -24,12 +24,21 @@ echo "ping $(docker exec redis-valkey valkey-cli -p 6379 ping 2>/dev/null ||
 """
 
 
-def command(directory: str, *arguments: str, file: str = "compose.yaml") -> str:
+def command(directory: str, *arguments: str, file: str | None = None) -> str:
     """A `docker compose` command line for the project in `directory`, quoted for a shell.
 
-    The file is named, so that a compose.override.yaml somebody drops beside it is not picked up.
+    `file` is the compose file, `compose.yaml` by default. It is always named, so that an override file
+    somebody drops beside it is not picked up.
     """
-    argv = ["docker", "compose", "--project-directory", directory, "--file", f"{directory}/{file}", *arguments]
+    argv = [
+        "docker",
+        "compose",
+        "--project-directory",
+        directory,
+        "--file",
+        file or f"{directory}/compose.yaml",
+        *arguments,
+    ]
     return shlex.join(argv)
 
 
@@ -56,6 +65,7 @@ fi
 {_PING if ping else ""}
 true
 """
+
 
 _REMOVE_NETWORK = (
     "it is not replaced, other containers may use it: disconnect them, `docker network rm` it and run again"
@@ -100,6 +110,8 @@ def parse(lines: Iterable[str]) -> Observed:
     unread = []
     for line in lines:
         kind, _, rest = line.partition(" ")
+        if not rest:
+            continue  # `docker inspect` of nothing prints an empty line
         try:
             if kind == "hash":
                 service, value = rest.split()
@@ -112,7 +124,7 @@ def parse(lines: Iterable[str]) -> Observed:
                 containers[container.name] = container
             elif kind == "ping":
                 ping = rest
-            elif line.strip():
+            else:
                 unread.append(line)
         except (ValueError, KeyError, TypeError):
             unread.append(line)
@@ -178,7 +190,7 @@ def network_refusals(network: Mapping[str, Any] | None, subnet: str | None) -> l
     subnets = [config.get("Subnet", "") for config in network["IPAM"]["Config"] or []]
     if subnet and subnet not in subnets:
         found.append(
-            f"{NETWORK}: expected subnet {subnet} (network_subnet), got {', '.join(subnets) or 'none'}; {_REMOVE_NETWORK}"
+            f"{NETWORK}: expected network_subnet {subnet}, got {', '.join(subnets) or 'none'}; {_REMOVE_NETWORK}"
         )
     return found
 

@@ -20,7 +20,7 @@ _DISTRO = {
 }
 # What Docker's own packages conflict with (same page, "Uninstall old versions"), and what they are
 # called in Debian 13, where docker.io was split.
-_CONFLICTS = [
+_APT_CONFLICTS = [
     "docker.io",
     "docker-cli",
     "docker-buildx",
@@ -32,6 +32,7 @@ _CONFLICTS = [
     "runc",
 ]
 _DNF_CONFLICTS = ["docker", "docker-client", "docker-common", "docker-engine", "podman-docker", "runc"]
+_CONFLICTS = {"apt": _APT_CONFLICTS, "dnf": _DNF_CONFLICTS}
 
 # Compose 2.21 brought `up --wait-timeout` and stable `config --hash`; older ones behave differently.
 _MIN_COMPOSE = (2, 21)
@@ -111,7 +112,7 @@ def packages(machine: Machine, source: Source) -> list[str]:
 def conflicts(machine: Machine, engine: Engine, source: Source) -> list[str]:
     """The installed packages that have to go before `source`'s can be installed."""
     if source == "docker-ce":
-        rivals = _CONFLICTS if machine.package_manager == "apt" else _DNF_CONFLICTS
+        rivals = _CONFLICTS[machine.package_manager]
     else:
         rivals = _CE
     return [name for name in rivals if name in engine.packages]
@@ -151,9 +152,9 @@ def _unavailable(machine: Machine, engine: Engine, source: Source) -> list[str]:
     rivals = conflicts(machine, engine, source)
     if rivals and engine.processes:
         found.append(
-            f"docker_source: expected no other engine, got {', '.join(rivals)} with {', '.join(sorted(engine.processes))} "
-            f"running and {engine.running_containers} containers up; keep it with docker_source = "
-            f"'{'distro' if source == 'docker-ce' else 'docker-ce'}' or 'present', or remove it yourself first"
+            f"docker_source: expected no other engine, got {', '.join(rivals)} with "
+            f"{', '.join(sorted(engine.processes))} running and {engine.running_containers} containers up; keep it "
+            f"with docker_source = '{'distro' if source == 'docker-ce' else 'docker-ce'}' or 'present', or remove it yourself first"
         )
     if source == "docker-ce" and engine.shared_repository_files:
         found.append(
@@ -162,8 +163,8 @@ def _unavailable(machine: Machine, engine: Engine, source: Source) -> list[str]:
         )
     if engine.server and not engine.packages & set(packages(machine, source)) and not rivals:
         found.append(
-            f"docker_source: expected no engine or one from packages, got Docker {engine.server} installed some other way; "
-            "set docker_source = 'present' to use it as it is"
+            f"docker_source: expected no engine or one from packages, got Docker {engine.server} "
+            "installed some other way; set docker_source = 'present' to use it as it is"
         )
     return found
 

@@ -126,7 +126,7 @@ def refusals(machine: Machine, settings: Settings, now_s: float, *, has_stack: b
     skew_s = abs(machine.epoch_s - now_s)
     if skew_s > settings.preflight_max_clock_skew_s:
         found.append(
-            f"clock: expected within {settings.preflight_max_clock_skew_s} s of this machine's, got {skew_s:.0f} s off; "
-            "run an NTP client there (apt install systemd-timesyncd): logins and TLS depend on it"
+            f"clock: expected within {settings.preflight_max_clock_skew_s} s of this machine's, got "
+            f"{skew_s:.0f} s off; run an NTP client there (apt install systemd-timesyncd): logins and TLS depend on it"
         )
     return found

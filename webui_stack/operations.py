@@ -21,8 +21,9 @@ from webui_stack import compose, facts
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 
 
-def _fail(state: State, host: Host, problems: list[str]) -> bool:
-    """Print why, and fail the operation for this host. pyinfra passes `state` and `host` by name."""
+def _fail(state: State, host: Host, problems: list[str]) -> bool:  # noqa: ARG001
+    """Print why, and fail the operation: pyinfra passes the host and heeds the result of a function
+    with just these two argument names (pyinfra/api/command.py, 3.10)."""
     for problem in problems:
         host.log_styled(problem, fg="red", log_func=logger.error)
     return False
@@ -143,7 +144,7 @@ def services(
         yield _refuse(
             [
                 f"container {stranger.name}: expected one made by this project, got one made by "
-                f"{stranger.project or 'hand'}; remove it (docker rm -f {stranger.name}; its volume stays) and run again"
+                f"{stranger.project or 'hand'}; `docker rm -f {stranger.name}` (its volume stays) and run again"
                 for stranger in strangers
             ]
         )
@@ -158,6 +159,14 @@ def services(
         host.log(reason)
     yield StringCommand(
         compose.command(
-            directory, "up", "--detach", "--wait", "--wait-timeout", str(timeout_s), "--pull", "never", "--quiet-pull"
+            directory,
+            "up",
+            "--detach",
+            "--wait",
+            "--wait-timeout",
+            str(timeout_s),
+            "--pull",
+            "never",
+            "--quiet-pull",
         )
     )

@@ -92,7 +92,10 @@ class _Probe:
         address = container.addresses.get(compose.NETWORK, "") if container else ""
         if not address:
             yield Check(
-                "ping through SSH", False, f"redis-valkey has no address in {compose.NETWORK}", "start it first"
+                "ping through SSH",
+                False,
+                f"redis-valkey has no address in {compose.NETWORK}",
+                "start it first",
             )
             return
         passwords = self._passwords()
@@ -132,7 +135,7 @@ class _Probe:
         hint = (
             "look at `docker logs open-webui`"
             if dial
-            else "can this machine reach that address and port? A firewall between is a reason; verify_url sets another way"
+            else "can this machine reach that address and port? A firewall is a reason; verify_url sets another way"
         )
         try:
             health = websocket.get_json(url, "/health", _ATTEMPT_S, dial)

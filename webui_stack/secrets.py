@@ -61,13 +61,13 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
             problems.append(f"{setting}: expected to read {_shown(source)}, got {error}; check the source")
             return None
         if not allowed.fullmatch(value):
-            problems.append(f"{setting}: expected {expected}, got a value (hidden) that is not; change it at its source")
+            problems.append(
+                f"{setting}: expected {expected}, got a value (hidden) that is not; change it at its source"
+            )
         return SecretStr(value)
 
     supplied = Supplied(
-        valkey_password=one(
-            "valkey_password", settings.valkey_password, _PASSWORD, "16 to 256 of [A-Za-z0-9]"
-        ),
+        valkey_password=one("valkey_password", settings.valkey_password, _PASSWORD, "16 to 256 of [A-Za-z0-9]"),
         open_webui_secret_key=one(
             "open_webui_secret_key", settings.open_webui_secret_key, _SECRET_KEY, "32 to 256 of [A-Za-z0-9]"
         ),
@@ -98,7 +98,9 @@ def read_source(source: str) -> str:
         except UnicodeDecodeError:
             raise OSError("a file that is not text") from None
     try:
-        result = subprocess.run(rest, shell=True, capture_output=True, timeout=_COMMAND_TIMEOUT_S)
+        result = subprocess.run(  # noqa: S602 the operator's own command, as they would type it
+            rest, shell=True, capture_output=True, timeout=_COMMAND_TIMEOUT_S
+        )
     except subprocess.TimeoutExpired:
         raise OSError(f"no answer within {_COMMAND_TIMEOUT_S} s") from None
     if result.returncode != 0:

@@ -155,9 +155,7 @@ Image = Annotated[
         "write registry/name:version; a tag that moves (latest, main, ...) makes two runs differ",
     ),
 ]
-Subnet = Annotated[
-    str, _must(_is_subnet), Rule("an IPv4 network without host bits", "e.g. '198.18.5.0/24'")
-]
+Subnet = Annotated[str, _must(_is_subnet), Rule("an IPv4 network without host bits", "e.g. '198.18.5.0/24'")]
 Address = Annotated[
     str,
     _must(_is_address),
@@ -233,9 +231,7 @@ class Settings(BaseModel):
                 _matches(r"[A-Za-z0-9.-]+(?::\d{1,5})?"),
                 Rule("registry host names with an optional port", "e.g. 'registry.example.org:5000'"),
             ],
-            Annotated[
-                str, _must(_is_pem), Rule("a readable PEM certificate on this machine", "check the path")
-            ],
+            Annotated[str, _must(_is_pem), Rule("a readable PEM certificate on this machine", "check the path")],
         ],
         Rule("a dict of registry host to CA file", "{} trusts the host's own certificates"),
     ]
@@ -297,7 +293,8 @@ class Settings(BaseModel):
         Rule("a dict of variable to text", "e.g. {'ENABLE_SIGNUP': 'False'}"),
     ]
     open_webui_secret_env: Annotated[
-        dict[str, SecretSource], Rule("a dict of variable to secret source", "e.g. {'OPENAI_API_KEY': 'env:KEY'}")
+        dict[str, SecretSource],
+        Rule("a dict of variable to secret source", "e.g. {'OPENAI_API_KEY': 'env:KEY'}"),
     ]
     open_webui_start_timeout_s: Seconds
 
@@ -349,18 +346,14 @@ def _environment(plain: dict[str, str], secret: dict[str, str]) -> list[str]:
         for name in names:
             where = f"{setting}/{name}"
             if not _ENV_NAME.fullmatch(name):
-                problems.append(
-                    f"{where}: expected a variable name of letters, digits and _, got {name!r}; rename it"
-                )
+                problems.append(f"{where}: expected a variable name of letters, digits and _, got {name!r}; rename it")
             elif name in _OWNED:
                 problems.append(
                     f"{where}: expected a variable of your own, got one this project sets; "
                     f"remove it, it is governed by {_OWNED[name]}"
                 )
             elif name in _REFUSED:
-                problems.append(
-                    f"{where}: expected it to stay unset, got a value; remove it: {_REFUSED[name]}"
-                )
+                problems.append(f"{where}: expected it to stay unset, got a value; remove it: {_REFUSED[name]}")
     for name in plain:
         if name in secret:
             problems.append(
@@ -450,7 +443,7 @@ def _rule(path: list[Any]) -> Rule:
 def _rules(annotation: Any, metadata: list[Any], rest: list[Any]) -> list[Rule]:
     found = [m for m in metadata if isinstance(m, Rule)]
     origin = getattr(annotation, "__origin__", None)
-    args = getattr(annotation, "__args__", ())
+    args: tuple[Any, ...] = getattr(annotation, "__args__", ())
     if hasattr(annotation, "__metadata__"):
         return found + _rules(origin, list(annotation.__metadata__), rest)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel) and rest:

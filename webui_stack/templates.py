@@ -18,10 +18,13 @@ from webui_stack.settings import Settings
 _environment = Environment(
     loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
     undefined=StrictUndefined,
-    autoescape=False,  # nothing here is HTML; each template quotes for its own format
+    autoescape=False,  # noqa: S701 nothing here is HTML; each template quotes for its own format
 )
 _environment.filters["quoted"] = compose.quoted
 _environment.filters["published"] = compose.published
+
+# Open WebUI's variables that `templates/env.j2` defines.
+_SECRET_NAMES = ["WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL"]
 
 
 def project(settings: Settings) -> dict[str, str]:
@@ -32,7 +35,8 @@ def project(settings: Settings) -> dict[str, str]:
             "compose.yaml.j2",
             settings=settings,
             environment=open_webui_environment(settings),
-            valkey_conf_digest=hashlib.sha256(conf.encode()).hexdigest(),
+            secret_names=[*_SECRET_NAMES, *sorted(settings.open_webui_secret_env)],
+            valkey_conf_sha256=hashlib.sha256(conf.encode()).hexdigest(),
         ),
         "valkey/valkey.conf": conf,
     }

@@ -15,6 +15,9 @@ import socketio
 # Where Open WebUI mounts Socket.IO (backend/open_webui/main.py, 0.12.4).
 SOCKETIO_PATH = "/ws/socket.io"
 
+# The client warns about every ordinary close; what matters is raised.
+_quiet = logging.Logger("socket.io", logging.CRITICAL)
+
 
 class ProbeError(Exception):
     """What was seen instead of the expected answer."""
@@ -54,15 +57,13 @@ def handshake_ms(url: str, timeout_s: float, dial: Callable[[], Any] | None = No
     people. Raises `ProbeError`.
     """
     options: dict[str, Any] = {"socket": dial()} if dial is not None else {}
-    quiet = logging.getLogger("webui_stack.websocket")
-    quiet.propagate = False
     client = socketio.Client(
         reconnection=False,
         handle_sigint=False,  # pyinfra runs this off the main thread
         request_timeout=timeout_s,
         websocket_extra_options=options,
-        logger=quiet,
-        engineio_logger=quiet,
+        logger=_quiet,
+        engineio_logger=_quiet,
     )
     start = time.perf_counter()
     try:
