@@ -47,7 +47,7 @@ def install(settings: Settings) -> None:
     if settings.docker_source != "present":
         _configure(machine, observed, wanted)
         _packages(settings, machine, observed)
-        _service(machine)
+        _service(settings, machine, observed)
     operations.gate(
         name="Check that Docker and Compose are new enough",
         check=lambda: engine.shortcomings(host.get_fact(facts.Engine)),
@@ -124,8 +124,13 @@ def _apt_repository(settings: Settings, machine: Machine, observed: Engine) -> N
     )
 
 
-def _service(machine: Machine) -> None:
-    if machine.has_systemd:
-        systemd.service(name="Start Docker and enable it", service="docker", running=True, enabled=True)
-    else:
-        sysvinit.service(name="Start Docker and enable it", service="docker", running=True, enabled=True)
+def _service(settings: Settings, machine: Machine, observed: Engine) -> None:
+    only_if: dict[str, Any] = {}
+    if machine.package_manager == "apt" and not observed.packages.issuperset(
+        engine.packages(machine, settings.docker_source)
+    ):
+        # Debian's packages start and enable their service when they are installed, unless a policy-rc.d
+        # forbids it: then, and only then, there is something left to do.
+        only_if["_if"] = lambda: not host.get_fact(facts.Engine).server
+    service = systemd.service if machine.has_systemd else sysvinit.service
+    service(name="Start Docker and enable it", service="docker", running=True, enabled=True, **only_if)

@@ -151,10 +151,11 @@ def _unavailable(machine: Machine, engine: Engine, source: Source) -> list[str]:
     found = []
     rivals = conflicts(machine, engine, source)
     if rivals and engine.processes:
+        keep = "distro" if source == "docker-ce" else "docker-ce"
         found.append(
             f"docker_source: expected no other engine, got {', '.join(rivals)} with "
             f"{', '.join(sorted(engine.processes))} running and {engine.running_containers} containers up; keep it "
-            f"with docker_source = '{'distro' if source == 'docker-ce' else 'docker-ce'}' or 'present', or remove it yourself first"
+            f"with docker_source = '{keep}' or 'present', or remove it yourself first"
         )
     if source == "docker-ce" and engine.shared_repository_files:
         found.append(

@@ -1,0 +1,18 @@
+"""The test lab's hosts, each set up in another of the ways people have."""
+
+import runpy
+from pathlib import Path
+
+_hosts = dict(runpy.run_path(str(Path(__file__).parents[2] / "inventories" / "lab.py"))["lab"])
+
+# Docker's own repository, no published port but on the host's loopback, secrets from the operator.
+_hosts["pytest-2"] |= {
+    "docker_source": "docker-ce",
+    "open_webui_bind": "127.0.0.1",
+    "verify_url": None,
+    "valkey_password": "env:TEST_VALKEY_PASSWORD",
+    "open_webui_secret_env": {"OPENAI_API_KEY": 'command:printf %s "$TEST_OPENAI_KEY"'},
+    "open_webui_env": {"WEBUI_NAME": 'It\'s a $lab "chat"'},
+}
+
+lab = list(_hosts.items())
