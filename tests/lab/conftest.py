@@ -47,11 +47,12 @@ class Lab:
             timeout=900,
         )
 
-    def report(self, *arguments: str, limit: str = FRESH) -> dict[str, Any]:
+    def report(self, *arguments: str, limit: str = FRESH, **environment: str) -> dict[str, Any]:
         """The JSON of a run that has to succeed."""
-        result = self.run(*arguments, "--json", limit=limit)
+        result = self.run(*arguments, "--json", limit=limit, **environment)
         assert result.returncode == 0, result.stdout
-        report: dict[str, Any] = json.loads(result.stdout[result.stdout.index("{") :])
+        report: dict[str, Any]
+        report, _ = json.JSONDecoder().raw_decode(result.stdout[result.stdout.index("{") :])
         return report
 
 

@@ -1,0 +1,18 @@
+"""Many servers: each group's settings may also be in group_data/GROUP.py beside this file."""
+
+_shared = {"ssh_user": "deploy", "_sudo": True}
+
+classroom = [(f"pc-{number:02}.lab.example.org", _shared) for number in range(1, 31)]
+
+office = [
+    (
+        "chat.example.org",
+        {
+            **_shared,
+            "open_webui_public_url": "https://chat.example.org",
+            "open_webui_env": {"ENABLE_SIGNUP": "False", "OPENAI_API_BASE_URL": "https://llm.example.org/v1"},
+            # Read on this machine at every run, written only to the host's .env (0600).
+            "open_webui_secret_env": {"OPENAI_API_KEY": "command:pass show llm/api-key"},
+        },
+    ),
+]

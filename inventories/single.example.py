@@ -1,0 +1,19 @@
+"""One server: copy to inventories/NAME.py, change the address, then `pyinfra inventories/NAME.py deploy.py`.
+
+Every other setting has a default; inventories/group_data/all.py lists them all.
+"""
+
+hosts = [
+    (
+        "chat.example.org",
+        {
+            "ssh_user": "admin",
+            "_sudo": True,
+            # "ssh_key": "~/.ssh/id_ed25519",
+            # Once your proxy serves it over HTTPS:
+            # "open_webui_public_url": "https://chat.example.org",
+            # No proxy, a network you trust, and the admin account made: open the port to others.
+            # "open_webui_bind": "0.0.0.0",
+        },
+    )
+]

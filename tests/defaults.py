@@ -1,0 +1,21 @@
+"""The defaults of `inventories/group_data/all.py`, for tests that change a few of them."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+from webui_stack.settings import Settings, from_data
+
+ROOT = Path(__file__).resolve().parents[1]
+FIXTURES = ROOT / "tests" / "fixtures"
+ALL_PY = ROOT / "inventories" / "group_data" / "all.py"
+DEFAULTS: dict[str, Any] = {
+    name: value for name, value in runpy.run_path(str(ALL_PY)).items() if not name.startswith("_")
+}
+
+
+def settings(**changes: Any) -> Settings:
+    """The default settings with `changes`."""
+    return from_data({**DEFAULTS, **changes})

@@ -1,0 +1,322 @@
+"""Real output of Docker and compose is read right, and `pending` names why compose has work to do."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.defaults import FIXTURES
+from webui_stack import compose
+
+# `observe_command` with ping, run on a lab host after a deploy: Debian 13, Engine 26.1.5, compose 2.26.1.
+CAPTURE = (FIXTURES / "compose" / "observe-2.26.1.txt").read_text().splitlines()
+NETWORK = json.loads((FIXTURES / "compose" / "network-26.1.5.json").read_text())[0]
+VALKEY = "registry.lab.test:5000/valkey/valkey:8.1.1"
+OPEN_WEBUI = "registry.lab.test:5000/open-webui/open-webui:v0.12.4-slim"
+IMAGES = {"redis": VALKEY, "open-webui": OPEN_WEBUI}
+OTHER_HASH = "0" * 64
+
+
+def changed(name: str, path: str, value: Any) -> list[str]:
+    """The capture with one field of one container set otherwise; `path` as in `state/Status`."""
+    lines = []
+    for line in CAPTURE:
+        kind, _, rest = line.partition(" ")
+        if kind == "container" and json.loads(rest)["name"] == f"/{name}":
+            data = json.loads(rest)
+            *folders, last = path.split("/")
+            inner = data
+            for folder in folders:
+                inner = inner[folder]
+            inner[last] = value
+            line = f"container {json.dumps(data)}"
+        lines.append(line)
+    return lines
+
+
+def without(*starts: str) -> list[str]:
+    return [line for line in CAPTURE if not line.startswith(starts)]
+
+
+# --- Reading ----------------------------------------------------------------------------------------
+
+
+def test_a_deployed_host_is_read_whole() -> None:
+    observed = compose.parse(CAPTURE)
+    assert observed.hashes == {
+        "open-webui": "bc72089ac080301c88f7ca06815d9fae263bcd0a2f2f96a74fc254e566cf51b0",
+        "redis": "ffec74ec81b2ce8ae2ba014f0224236b247ba7d63059d38ff77cea1b3d9871ee",
+    }
+    assert observed.image_ids == {
+        VALKEY: "sha256:5d32af00fbd95dc001f285e6da5cca7b5b362a48a95023256703c89d305fdfd9",
+        OPEN_WEBUI: "sha256:97b3aee3857a9db3cd69629e02b4dd2c9b1fcc05cb0c9b8c0b5ff6051b0491e2",
+    }
+    assert observed.ping == "PONG"
+    assert observed.unread == ()
+    assert list(observed.containers) == ["redis-valkey", "open-webui"]
+    assert observed.containers["redis-valkey"] == compose.Container(
+        name="redis-valkey",
+        id="728e5b00c9e2a45870a1d0d411b4c795772edc8e07d5e4234effce0c66d75f6e",
+        image_id="sha256:5d32af00fbd95dc001f285e6da5cca7b5b362a48a95023256703c89d305fdfd9",
+        project="open-webui",
+        config_hash="ffec74ec81b2ce8ae2ba014f0224236b247ba7d63059d38ff77cea1b3d9871ee",
+        status="running",
+        health="healthy",
+        health_log="",
+        exit_code=0,
+        restarts=0,
+        started_at="2026-11-22T17:56:37.397098977Z",
+        addresses={"openwebui-network": "198.19.1.2"},
+    )
+    assert observed.containers["open-webui"].health_log == '{"status":true}'
+
+
+def test_a_host_without_engine_is_empty() -> None:
+    assert compose.parse([]) == compose.Observed()
+
+
+def test_no_containers_is_an_empty_line_and_nothing_unread() -> None:
+    """`docker inspect` of nothing prints one empty line, which the command prefixes."""
+    assert compose.parse(["container ", ""]) == compose.Observed()
+
+
+def test_a_container_without_healthcheck_has_no_health() -> None:
+    state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-11-22T17:56:37Z"}
+    container = compose.parse(changed("redis-valkey", "state", state)).containers["redis-valkey"]
+    assert (container.health, container.health_log) == ("none", "")
+
+
+def test_an_unhealthy_container_brings_what_its_check_said() -> None:
+    health = {"Status": "unhealthy", "FailingStreak": 6, "Log": [{"Output": "first"}, {"Output": "NOAUTH\n"}]}
+    container = compose.parse(changed("redis-valkey", "state/Health", health)).containers["redis-valkey"]
+    assert (container.status, container.health, container.health_log) == ("running", "unhealthy", "NOAUTH")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param("Cannot connect to the Docker daemon", id="a message"),
+        pytest.param("Killed", id="a message of one word"),
+        pytest.param("hash redis", id="hash without a value"),
+        pytest.param("hash redis abc def", id="hash with too much"),
+        pytest.param("image docker.io/valkey/valkey:8", id="image without an id"),
+        pytest.param('container {"name":"/redis-valkey"', id="half a container"),
+        pytest.param('container {"name":"/redis-valkey"}', id="container without fields"),
+        pytest.param("container 5", id="container that is a number"),
+        pytest.param(
+            'container {"name":"/x","id":"1","image":"i","labels":["a"],"state":{},"networks":{},"restarts":0}',
+            id="labels that are a list",
+        ),
+    ],
+)
+def test_a_line_that_can_not_be_read_is_kept(line: str) -> None:
+    observed = compose.parse([*CAPTURE, line])
+    assert observed.unread == (line,)
+    assert len(observed.containers) == 2
+
+
+# --- What has to change -----------------------------------------------------------------------------
+
+
+def test_nothing_is_pending_on_a_converged_host() -> None:
+    assert compose.pending(compose.parse(CAPTURE), IMAGES) == []
+
+
+def test_everything_is_pending_on_a_fresh_host() -> None:
+    assert compose.pending(compose.Observed(), IMAGES) == ["redis: has no container", "open-webui: has no container"]
+
+
+MOVED = [re.sub(r"sha256:\w+$", f"sha256:{OTHER_HASH}", line) if line.startswith(f"image {VALKEY}") else line
+         for line in CAPTURE]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "reasons"),
+    [
+        pytest.param(changed("redis-valkey", "state/Status", "exited"), ["redis: is exited"], id="stopped"),
+        pytest.param(changed("open-webui", "state/Status", "paused"), ["open-webui: is paused"], id="paused"),
+        pytest.param(changed("open-webui", "state/Status", "created"), ["open-webui: is created"], id="created"),
+        pytest.param(changed("open-webui", "state/Status", "restarting"), ["open-webui: is restarting"], id="loops"),
+        pytest.param(without('container {"name":"/redis-valkey"'), ["redis: has no container"], id="missing"),
+        pytest.param(
+            [line.replace("hash redis ffec", "hash redis 0000") for line in CAPTURE],
+            ["redis: its definition changed"],
+            id="hash changed",
+        ),
+        pytest.param(
+            without("hash "),
+            ["redis: its definition changed", "open-webui: its definition changed"],
+            id="compose.yaml gone or .env unreadable",
+        ),
+        pytest.param(MOVED, ["redis: its image changed"], id="image moved under its tag"),
+        pytest.param(without(f"image {OPEN_WEBUI}"), ["open-webui: its image changed"], id="image removed"),
+        pytest.param(
+            changed("open-webui", "networks", {"bridge": {"IPAddress": "172.17.0.2"}}),
+            ["open-webui: is not attached to openwebui-network"],
+            id="network detached",
+        ),
+        pytest.param(
+            changed("open-webui", "networks", None),
+            ["open-webui: is not attached to openwebui-network"],
+            id="no network at all",
+        ),
+        pytest.param(
+            changed("redis-valkey", "state/Health/Status", "unhealthy"), [], id="unhealthy: compose has no answer to it"
+        ),
+    ],
+)
+def test_the_reason_compose_has_work(lines: list[str], reasons: list[str]) -> None:
+    assert compose.pending(compose.parse(lines), IMAGES) == reasons
+
+
+def test_another_image_in_the_settings_is_pending() -> None:
+    images = {**IMAGES, "open-webui": "ghcr.io/open-webui/open-webui:v9.9.9"}
+    assert compose.pending(compose.parse(CAPTURE), images) == ["open-webui: its image changed"]
+
+
+# --- Containers and networks of others --------------------------------------------------------------
+
+
+def test_our_own_containers_are_not_foreign() -> None:
+    assert compose.foreign(compose.parse(CAPTURE)) == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "project"),
+    [
+        pytest.param({}, "", id="docker run"),
+        pytest.param(None, "", id="docker run, labels null"),
+        pytest.param({"com.docker.compose.project": "tutorial"}, "tutorial", id="another compose project"),
+    ],
+)
+def test_a_container_of_another_origin_is_foreign(labels: Any, project: str) -> None:
+    found = compose.foreign(compose.parse(changed("redis-valkey", "labels", labels)))
+    assert [(container.name, container.project) for container in found] == [("redis-valkey", project)]
+
+
+WAY_OUT = "it is not replaced, other containers may use it: disconnect them, `docker network rm` it and run again"
+
+
+def network(**changes: Any) -> dict[str, Any]:
+    return {**NETWORK, **changes}
+
+
+@pytest.mark.parametrize(
+    ("inspected", "subnet", "lines"),
+    [
+        pytest.param(None, "198.18.5.0/24", [], id="not there yet"),
+        pytest.param(NETWORK, None, [], id="any subnet will do"),
+        pytest.param(NETWORK, "198.19.1.0/24", [], id="the wanted subnet"),
+        pytest.param(
+            NETWORK,
+            "198.18.5.0/24",
+            [
+                "openwebui-network: expected network_subnet 198.18.5.0/24, got 198.19.1.0/24; " + WAY_OUT,
+            ],
+            id="another subnet",
+        ),
+        pytest.param(
+            network(Driver="overlay"),
+            None,
+            ["openwebui-network: expected driver bridge, got overlay; " + WAY_OUT],
+            id="another driver",
+        ),
+        pytest.param(
+            network(Driver="macvlan", IPAM={"Driver": "default", "Config": None}),
+            "198.18.5.0/24",
+            [
+                "openwebui-network: expected driver bridge, got macvlan; " + WAY_OUT,
+                "openwebui-network: expected network_subnet 198.18.5.0/24, got none; " + WAY_OUT,
+            ],
+            id="another driver and no subnet",
+        ),
+        pytest.param(
+            network(IPAM={"Config": [{"Subnet": "fd00::/64"}, {"Subnet": "198.18.5.0/24"}]}),
+            "198.18.5.0/24",
+            [],
+            id="the wanted subnet beside an IPv6 one",
+        ),
+        pytest.param(
+            network(IPAM={"Config": [{"Subnet": "fd00::/64"}, {"Subnet": "198.19.1.0/24"}]}),
+            "198.18.5.0/24",
+            [
+                "openwebui-network: expected network_subnet 198.18.5.0/24, got fd00::/64, 198.19.1.0/24; " + WAY_OUT,
+            ],
+            id="two others",
+        ),
+    ],
+)
+def test_a_network_is_taken_as_it_is_or_refused(
+    inspected: dict[str, Any] | None, subnet: str | None, lines: list[str]
+) -> None:
+    assert compose.network_refusals(inspected, subnet) == lines
+
+
+# --- Writing ----------------------------------------------------------------------------------------
+
+
+def as_compose_reads(text: str) -> Any:
+    """A YAML scalar, and then compose's interpolation: `$$` is `$`, any other `$` would be a variable."""
+    value = yaml.safe_load(f"key: {text}\n")["key"]
+    assert "$" not in value.replace("$$", "")
+    return value.replace("$$", "$")
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0")))
+@example('say "hi"')
+@example("it's")
+@example("two\nlines\r\n\ttabbed")
+@example("Grüße, 世界")
+@example("emoji \U0001f600")
+@example("$HOME ${X:-y} $$ 100$")
+@example("# no comment")
+@example("key: value")
+@example("  leading and trailing  ")
+@example("back\\slash \\n \\")
+@example("{flow: [a]}")
+@example("\x7f \x85 \u2028 \ufeff")
+@example("")
+@example("null")
+@example("0x10")
+@example("yes")
+def test_quoted_text_is_read_back_unchanged(value: str) -> None:
+    assert as_compose_reads(compose.quoted(value)) == value
+
+
+@pytest.mark.parametrize("value", ["emoji \U0001f600", "\x7f\x85\u2028"], ids=["beyond the BMP", "control characters"])
+def test_quoted_text_has_no_escape_compose_refuses(value: str) -> None:
+    """compose 2.26.1 on surrogates, `"\\ud83d\\ude00"`: found invalid Unicode character escape code."""
+    assert not re.search(r"\\u[dD][89a-fA-F]", compose.quoted(value))
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "0.0.0.0"), ("::1", "[::1]"), ("2001:db8::5", "[2001:db8::5]")],
+)
+def test_only_ipv6_is_published_in_brackets(address: str, expected: str) -> None:
+    assert compose.published(address) == expected
+
+
+def test_a_command_names_its_file_so_that_no_override_is_picked_up() -> None:
+    assert compose.command("/opt/open-webui", "up", "--detach") == (
+        "docker compose --project-directory /opt/open-webui --file /opt/open-webui/compose.yaml up --detach"
+    )
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0")), st.text(st.characters(codec="ascii")))
+def test_a_command_is_quoted_for_a_shell(directory: str, argument: str) -> None:
+    assert shlex.split(compose.command(directory, argument, file=f"{directory}/x")) == [
+        "docker", "compose", "--project-directory", directory, "--file", f"{directory}/x", argument,
+    ]  # fmt: skip
+
+
+def test_the_observing_command_pings_only_when_asked() -> None:
+    assert "valkey-cli" not in compose.observe_command("/opt/open-webui", [VALKEY])
+    assert "valkey-cli -p 6379 ping" in compose.observe_command("/opt/open-webui", [VALKEY], ping=True)

@@ -1,0 +1,207 @@
+"""The operator's secrets: where they are read, what is refused, and that no error shows one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from tests.defaults import settings
+from webui_stack.secrets import SecretError, Supplied, read_source, supply
+
+PASSWORD = "marker0123456789ABCDEF"
+SECRET_KEY = "markerKEY0123456789abcdef0123456789"
+
+
+def problems(read: Callable[[str], str] = read_source, **changes: object) -> list[str]:
+    with pytest.raises(SecretError) as caught:
+        supply(settings(**changes), read)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    return caught.value.problems
+
+
+def test_without_sources_the_host_makes_them() -> None:
+    assert supply(settings(), read_source) == Supplied(None, None, {})
+
+
+def test_each_kind_of_source_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STACK_PASSWORD", PASSWORD)
+    file = tmp_path / "secret key"
+    file.write_text(f"{SECRET_KEY}\n")
+    supplied = supply(
+        settings(
+            valkey_password="env:STACK_PASSWORD",
+            open_webui_secret_key=f"file:{file}",
+            open_webui_secret_env={"OPENAI_API_KEY": "command:printf 'sk-%s\\n' 'a b$c\"d#e\\f'"},
+        ),
+        read_source,
+    )
+    assert supplied.valkey_password == SecretStr(PASSWORD)
+    assert supplied.open_webui_secret_key == SecretStr(SECRET_KEY)
+    assert supplied.environment == {"OPENAI_API_KEY": SecretStr('sk-a b$c"d#e\\f')}
+
+
+def test_a_file_may_be_in_the_operators_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "password").write_bytes(b"windows\r\n")
+    assert read_source("file:~/password") == "windows"
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        pytest.param("env:NO_SUCH_NAME", "no environment variable NO_SUCH_NAME", id="env"),
+        pytest.param("file:/nonexistent", "[Errno 2] No such file or directory: '/nonexistent'", id="file"),
+        pytest.param("file:/bin/sh", "a file that is not text", id="binary file"),
+        pytest.param("command:exit 3", "exit status 3", id="command that fails"),
+        pytest.param("command:no-such-command-here", "exit status 127", id="command that is not there"),
+        pytest.param("command:printf '\\377\\376'", "output that is not text", id="command with binary output"),
+    ],
+)
+def test_a_source_that_can_not_be_read_says_why(source: str, reason: str) -> None:
+    with pytest.raises(OSError) as caught:  # noqa: PT011 the text is compared below
+        read_source(source)
+    assert str(caught.value) == reason
+
+
+def test_a_command_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui_stack.secrets._COMMAND_TIMEOUT_S", 0.2)
+    with pytest.raises(OSError, match=r"^no answer within 0\.2 s$"):
+        read_source("command:exec sleep 5")
+
+
+@pytest.mark.parametrize(
+    ("setting", "source", "line"),
+    [
+        pytest.param(
+            "valkey_password",
+            "env:NO_SUCH_NAME",
+            "valkey_password: expected to read env:NO_SUCH_NAME, got no environment variable NO_SUCH_NAME; "
+            "check the source",
+            id="env",
+        ),
+        pytest.param(
+            "open_webui_secret_key",
+            "file:/nonexistent",
+            "open_webui_secret_key: expected to read file:/nonexistent, got [Errno 2] No such file or directory: "
+            "'/nonexistent'; check the source",
+            id="file",
+        ),
+        pytest.param(
+            "valkey_password",
+            "file:~no-such-user/password",
+            "valkey_password: expected to read file:~no-such-user/password, got no home of that user; check the source",
+            id="home of nobody",
+        ),
+        pytest.param(
+            "valkey_password",
+            "command:false --token marker",
+            "valkey_password: expected to read command:false ..., got exit status 1; check the source",
+            id="command, arguments hidden",
+        ),
+    ],
+)
+def test_what_can_not_be_read_gets_this_line(setting: str, source: str, line: str) -> None:
+    assert problems(**{setting: source}) == [line]
+
+
+ALPHABET = "got a value (hidden) that is not; change it at its source"
+
+
+@pytest.mark.parametrize(
+    ("changes", "value", "line"),
+    [
+        pytest.param(
+            {"valkey_password": "env:X"},
+            "marker",
+            f"valkey_password: expected 16 to 256 of [A-Za-z0-9], {ALPHABET}",
+            id="short password",
+        ),
+        pytest.param(
+            {"valkey_password": "env:X"},
+            "marker-with-other-characters",
+            f"valkey_password: expected 16 to 256 of [A-Za-z0-9], {ALPHABET}",
+            id="password with hyphens",
+        ),
+        pytest.param(
+            {"valkey_password": "env:X"},
+            "märker0123456789ABCDEF",
+            f"valkey_password: expected 16 to 256 of [A-Za-z0-9], {ALPHABET}",
+            id="password with an umlaut",
+        ),
+        pytest.param(
+            {"valkey_password": "env:X"},
+            "marker" * 50,
+            f"valkey_password: expected 16 to 256 of [A-Za-z0-9], {ALPHABET}",
+            id="long password",
+        ),
+        pytest.param(
+            {"valkey_password": "env:X"},
+            "",
+            f"valkey_password: expected 16 to 256 of [A-Za-z0-9], {ALPHABET}",
+            id="empty password",
+        ),
+        pytest.param(
+            {"open_webui_secret_key": "env:X"},
+            PASSWORD,
+            f"open_webui_secret_key: expected 32 to 256 of [A-Za-z0-9], {ALPHABET}",
+            id="short secret key",
+        ),
+        pytest.param(
+            {"open_webui_secret_env": {"OPENAI_API_KEY": "env:X"}},
+            "marker\nmarker",
+            f"open_webui_secret_env/OPENAI_API_KEY: expected one line without single quotes, {ALPHABET}",
+            id="two lines",
+        ),
+        pytest.param(
+            {"open_webui_secret_env": {"OPENAI_API_KEY": "env:X"}},
+            "it's marker",
+            f"open_webui_secret_env/OPENAI_API_KEY: expected one line without single quotes, {ALPHABET}",
+            id="single quote",
+        ),
+        pytest.param(
+            {"open_webui_secret_env": {"OPENAI_API_KEY": "env:X"}},
+            "",
+            f"open_webui_secret_env/OPENAI_API_KEY: expected one line without single quotes, {ALPHABET}",
+            id="empty variable",
+        ),
+    ],
+)
+def test_unusable_value_is_refused_and_not_shown(changes: dict[str, object], value: str, line: str) -> None:
+    assert problems(lambda _: value, **changes) == [line]
+
+
+def test_a_value_compose_would_misread_is_refused() -> None:
+    """In `.env`, compose takes `\\'` for a quote even inside single quotes (2.26.1: unterminated quoted value)."""
+    found = problems(lambda _: "marker\\", open_webui_secret_env={"OPENAI_API_KEY": "env:X"})
+    assert len(found) == 1
+    assert found[0].startswith("open_webui_secret_env/OPENAI_API_KEY: expected ")
+    assert "marker" not in found[0]
+
+
+def test_all_problems_come_out_at_once() -> None:
+    found = problems(
+        valkey_password="env:NO_SUCH_NAME",
+        open_webui_secret_key="command:printf marker",
+        open_webui_secret_env={"A_TOKEN": "file:/nonexistent", "B_TOKEN": "command:exit 4"},
+    )
+    assert [line.partition(":")[0] for line in found] == [
+        "valkey_password",
+        "open_webui_secret_key",
+        "open_webui_secret_env/A_TOKEN",
+        "open_webui_secret_env/B_TOKEN",
+    ]
+    assert "marker" not in "\n".join(found)
+
+
+def test_a_supplied_secret_hides_itself() -> None:
+    supplied = supply(
+        settings(
+            valkey_password="env:A", open_webui_secret_key="env:B", open_webui_secret_env={"OPENAI_API_KEY": "env:C"}
+        ),
+        lambda _: SECRET_KEY,
+    )
+    assert "marker" not in f"{supplied!r} {supplied}"
+    assert supplied.environment["OPENAI_API_KEY"].get_secret_value() == SECRET_KEY

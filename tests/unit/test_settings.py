@@ -1,0 +1,980 @@
+"""Every setting has a documented default, and every mistake gets the error line that helps."""
+
+from __future__ import annotations
+
+import io
+import tokenize
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.defaults import ALL_PY, DEFAULTS, settings
+from webui_stack.settings import Settings, SettingsError, from_data
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+
+
+def problems(**changes: Any) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        settings(**changes)
+    return caught.value.problems
+
+
+# --- The commented file an operator reads is the model ---------------------------------------------
+
+
+def test_defaults_are_a_complete_and_valid_set() -> None:
+    assert isinstance(from_data(DEFAULTS), Settings)
+
+
+def test_defaults_and_model_name_the_same_settings() -> None:
+    assert list(DEFAULTS) == list(Settings.model_fields)
+
+
+def test_every_default_carries_or_follows_a_comment() -> None:
+    source = ALL_PY.read_text()
+    commented = {
+        token.start[0]
+        for token in tokenize.generate_tokens(io.StringIO(source).readline)
+        if token.type == tokenize.COMMENT and not token.string.startswith(("# ---", "# renovate:"))
+    }
+    lines = source.splitlines()
+    bare = []
+    for number, line in enumerate(lines, 1):
+        if line.partition(" = ")[0] not in DEFAULTS:
+            continue
+        above = number - 1
+        while lines[above - 1].startswith("# renovate:"):
+            above -= 1
+        if not commented & {number, above}:
+            bare.append(line)
+    assert bare == []
+
+
+def test_every_image_pin_is_annotated_for_renovate_with_its_own_repository() -> None:
+    lines = ALL_PY.read_text().splitlines()
+    for setting in ("valkey_image", "open_webui_image"):
+        number = next(i for i, line in enumerate(lines) if line.startswith(f"{setting} = "))
+        repository = DEFAULTS[setting].rpartition(":")[0]
+        assert lines[number - 1] == f"# renovate: datasource=docker depName={repository} versioning=docker"
+
+
+def test_a_missing_setting_is_named() -> None:
+    data = {name: value for name, value in DEFAULTS.items() if name != "open_webui_port"}
+    with pytest.raises(SettingsError) as caught:
+        from_data(data)
+    assert caught.value.problems == [
+        "open_webui_port: expected a value, got nothing; see inventories/group_data/all.py"
+    ]
+
+
+# --- One mistake, one line --------------------------------------------------------------------------
+
+MISTAKES = [
+    pytest.param(
+        {"valkey_pasword": "hunter2"},
+        "valkey_pasword: expected a setting of this project, got an unknown name; did you mean valkey_password?",
+        id="unknown, near miss",
+    ),
+    pytest.param(
+        {"openwebui_port": 3000},
+        "openwebui_port: expected a setting of this project, got an unknown name; did you mean open_webui_port?",
+        id="unknown, near miss with another prefix",
+    ),
+    pytest.param(
+        {"preflight_min_memory": 1},
+        "preflight_min_memory: expected a setting of this project, got an unknown name; did you mean "
+        "preflight_min_memory_mb?",
+        id="unknown, unit forgotten",
+    ),
+    pytest.param(
+        {"verify_everything": 1},
+        "verify_everything: expected a setting of this project, got an unknown name; see "
+        "inventories/group_data/all.py for what there is",
+        id="unknown, ours by prefix, nothing near",
+    ),
+    pytest.param(
+        {"preflight_min_memory_mb": "1024"},
+        "preflight_min_memory_mb: expected a whole number of megabytes, 0 or more, got '1024'; 0 switches the "
+        "check off",
+        id="preflight_min_memory_mb: text for a number",
+    ),
+    pytest.param(
+        {"preflight_min_memory_mb": -1},
+        "preflight_min_memory_mb: expected a whole number of megabytes, 0 or more, got -1; 0 switches the check off",
+        id="preflight_min_memory_mb: negative",
+    ),
+    pytest.param(
+        {"preflight_min_memory_mb": True},
+        "preflight_min_memory_mb: expected a whole number of megabytes, 0 or more, got True; 0 switches the check off",
+        id="preflight_min_memory_mb: bool for a number",
+    ),
+    pytest.param(
+        {"preflight_min_disk_mb": None},
+        "preflight_min_disk_mb: expected a whole number of megabytes, 0 or more, got None; 0 switches the check off",
+        id="preflight_min_disk_mb: None",
+    ),
+    pytest.param(
+        {"preflight_min_disk_mb": 8192.5},
+        "preflight_min_disk_mb: expected a whole number of megabytes, 0 or more, got 8192.5; 0 switches the check off",
+        id="preflight_min_disk_mb: fraction",
+    ),
+    pytest.param(
+        {"preflight_max_clock_skew_s": 0},
+        "preflight_max_clock_skew_s: expected a whole number of seconds from 1 to 3600, got 0; e.g. 120, "
+        "without quotes",
+        id="preflight_max_clock_skew_s: zero",
+    ),
+    pytest.param(
+        {"docker_source": "podman"},
+        "docker_source: expected 'docker-ce', 'distro' or 'present', got 'podman'; see docs/operations.md, Docker",
+        id="docker_source: unknown",
+    ),
+    pytest.param(
+        {"docker_source": None},
+        "docker_source: expected 'docker-ce', 'distro' or 'present', got None; see docs/operations.md, Docker",
+        id="docker_source: None",
+    ),
+    pytest.param(
+        {"docker_repo_url": "https://packages.example.org/linux/"},
+        "docker_repo_url: expected an http(s) URL without a trailing slash, got "
+        "'https://packages.example.org/linux/'; e.g. 'https://download.docker.com/linux'",
+        id="docker_repo_url: trailing slash",
+    ),
+    pytest.param(
+        {"docker_repo_url": "packages.example.org/linux"},
+        "docker_repo_url: expected an http(s) URL without a trailing slash, got 'packages.example.org/linux'; "
+        "e.g. 'https://download.docker.com/linux'",
+        id="docker_repo_url: no scheme",
+    ),
+    pytest.param(
+        {"docker_repo_key_sha256": "9DC858229FC7DD38854AE2D88D81803C0EBFCD88"},
+        "docker_repo_key_sha256: expected 64 lower-case hexadecimal digits, got "
+        "'9DC858229FC7DD38854AE2D88D81803C0EBFCD88'; run sha256sum on the repository's gpg file",
+        id="docker_repo_key_sha256: a fingerprint",
+    ),
+    pytest.param(
+        {"docker_repo_key_sha256": None},
+        "docker_repo_key_sha256: expected 64 lower-case hexadecimal digits, got None; run sha256sum on the "
+        "repository's gpg file",
+        id="docker_repo_key_sha256: None",
+    ),
+    pytest.param(
+        {"docker_daemon": {"hosts": ["tcp://0.0.0.0:2375"]}},
+        "docker_daemon: expected keys of Docker's daemon.json, without hosts and default-address-pools, got "
+        "{'hosts': ['tcp://0.0.0.0:2375']}; use docker_address_pools for the pools; hosts conflicts with the "
+        "service's own -H",
+        id="docker_daemon: hosts",
+    ),
+    pytest.param(
+        {"docker_daemon": {"default-address-pools": []}},
+        "docker_daemon: expected keys of Docker's daemon.json, without hosts and default-address-pools, got "
+        "{'default-address-pools': []}; use docker_address_pools for the pools; hosts conflicts with the "
+        "service's own -H",
+        id="docker_daemon: address pools",
+    ),
+    pytest.param(
+        {"docker_daemon": "{}"},
+        "docker_daemon: expected keys of Docker's daemon.json, without hosts and default-address-pools, got "
+        "'{}'; use docker_address_pools for the pools; hosts conflicts with the service's own -H",
+        id="docker_daemon: JSON text",
+    ),
+    pytest.param(
+        {"docker_address_pools": {"base": "10.200.0.0/16", "size": 24}},
+        "docker_address_pools: expected a list of {'base': subnet, 'size': prefix length}, got {'base': "
+        "'10.200.0.0/16', 'size': 24}; [] keeps Docker's own",
+        id="docker_address_pools: one instead of a list",
+    ),
+    pytest.param(
+        {"docker_address_pools": ["10.200.0.0/16"]},
+        "docker_address_pools/0: expected a list of {'base': subnet, 'size': prefix length}, got "
+        "'10.200.0.0/16'; [] keeps Docker's own",
+        id="docker_address_pools: a subnet alone",
+    ),
+    pytest.param(
+        {"docker_address_pools": [{"base": "10.200.0.0/16"}]},
+        "docker_address_pools/0/size: expected this key, got nothing; see inventories/group_data/all.py",
+        id="docker_address_pools: no size",
+    ),
+    pytest.param(
+        {"docker_address_pools": [{"base": "10.200.0.0/16", "size": 31}]},
+        "docker_address_pools/0/size: expected a prefix length from 8 to 30, got 31; e.g. 24",
+        id="docker_address_pools: size out of range",
+    ),
+    pytest.param(
+        {"docker_address_pools": [{"base": "10.200.0.0/16", "size": "24"}]},
+        "docker_address_pools/0/size: expected a prefix length from 8 to 30, got '24'; e.g. 24",
+        id="docker_address_pools: size as text",
+    ),
+    pytest.param(
+        {"docker_address_pools": [{"base": "10.200.0.1/16", "size": 24}]},
+        "docker_address_pools/0/base: expected an IPv4 network without host bits, got '10.200.0.1/16'; e.g. "
+        "'198.18.5.0/24'",
+        id="docker_address_pools: base with host bits",
+    ),
+    pytest.param(
+        {"docker_address_pools": [{"base": "10.200.0.0/16", "size": 24, "name": "x"}]},
+        "docker_address_pools/0/name: expected only base and size, got another key; remove it",
+        id="docker_address_pools: another key",
+    ),
+    pytest.param(
+        {"docker_address_pools": [{"base": "10.200.0.0/24", "size": 16}]},
+        "docker_address_pools/0/size: expected a prefix length not shorter than the base's, got /16 in "
+        "10.200.0.0/24; each network is cut from the base",
+        id="docker_address_pools: size larger than the base",
+    ),
+    pytest.param(
+        {"docker_address_pools": [{"base": "10.200.0.0/16", "size": 24}, {"base": "10.200.128.0/17", "size": 24}]},
+        "docker_address_pools/1: expected a range of its own, got 10.200.128.0/17, which overlaps "
+        "docker_address_pools/0 (10.200.0.0/16); choose another subnet",
+        id="docker_address_pools: two overlap",
+    ),
+    pytest.param(
+        {"docker_registry_ca": {"registry.example.org:5000": "/nonexistent/ca.pem"}},
+        "docker_registry_ca/registry.example.org:5000: expected a readable PEM certificate on this machine, "
+        "got '/nonexistent/ca.pem'; check the path",
+        id="docker_registry_ca: not there",
+    ),
+    pytest.param(
+        {"docker_registry_ca": {"registry.example.org": "/etc/passwd"}},
+        "docker_registry_ca/registry.example.org: expected a readable PEM certificate on this machine, got "
+        "'/etc/passwd'; check the path",
+        id="docker_registry_ca: not PEM",
+    ),
+    pytest.param(
+        {"docker_registry_ca": ["ca.pem"]},
+        "docker_registry_ca: expected a dict of registry host to CA file, got ['ca.pem']; {} trusts the "
+        "host's own certificates",
+        id="docker_registry_ca: a list",
+    ),
+    pytest.param(
+        {"docker_registry_ca": {"registry.example.org": None}},
+        "docker_registry_ca/registry.example.org: expected a readable PEM certificate on this machine, got "
+        "None; check the path",
+        id="docker_registry_ca: None for a file",
+    ),
+    pytest.param(
+        {"network_subnet": "198.18.5.1/24"},
+        "network_subnet: expected an IPv4 network without host bits, got '198.18.5.1/24'; e.g. '198.18.5.0/24'",
+        id="network_subnet: host bits",
+    ),
+    pytest.param(
+        {"network_subnet": "fd00::/64"},
+        "network_subnet: expected an IPv4 network without host bits, got 'fd00::/64'; e.g. '198.18.5.0/24'",
+        id="network_subnet: IPv6",
+    ),
+    pytest.param(
+        {"network_subnet": "198.18.5.0"},
+        "network_subnet: expected an IPv4 network without host bits, got '198.18.5.0'; e.g. '198.18.5.0/24'",
+        id="network_subnet: no prefix length",
+    ),
+    pytest.param(
+        {"network_subnet": 24},
+        "network_subnet: expected an IPv4 network without host bits, got 24; e.g. '198.18.5.0/24'",
+        id="network_subnet: a number",
+    ),
+    pytest.param(
+        {"network_subnet": "198.18.5.0/24", "docker_address_pools": [{"base": "198.18.0.0/16", "size": 24}]},
+        "network_subnet: expected a range of its own, got 198.18.5.0/24, which overlaps "
+        "docker_address_pools/0 (198.18.0.0/16); choose another subnet",
+        id="network_subnet: inside a pool",
+    ),
+    pytest.param(
+        {"stack_dir": "open-webui"},
+        "stack_dir: expected an absolute path of letters, digits and . _ -, got 'open-webui'; e.g. '/opt/open-webui'",
+        id="stack_dir: relative",
+    ),
+    pytest.param(
+        {"stack_dir": "/opt/open-webui/"},
+        "stack_dir: expected an absolute path of letters, digits and . _ -, got '/opt/open-webui/'; e.g. "
+        "'/opt/open-webui'",
+        id="stack_dir: trailing slash",
+    ),
+    pytest.param(
+        {"stack_dir": "/opt/open webui"},
+        "stack_dir: expected an absolute path of letters, digits and . _ -, got '/opt/open webui'; e.g. "
+        "'/opt/open-webui'",
+        id="stack_dir: a blank",
+    ),
+    pytest.param(
+        {"stack_dir": "/"},
+        "stack_dir: expected an absolute path of letters, digits and . _ -, got '/'; e.g. '/opt/open-webui'",
+        id="stack_dir: the root",
+    ),
+    pytest.param(
+        {"stack_dir": None},
+        "stack_dir: expected an absolute path of letters, digits and . _ -, got None; e.g. '/opt/open-webui'",
+        id="stack_dir: None",
+    ),
+    pytest.param(
+        {"valkey_image": "docker.io/valkey/valkey"},
+        "valkey_image: expected an image reference with a fixed tag or digest, got 'docker.io/valkey/valkey'; "
+        "write registry/name:version; a tag that moves (latest, main, ...) makes two runs differ",
+        id="valkey_image: no tag",
+    ),
+    pytest.param(
+        {"valkey_image": "docker.io/valkey/valkey:latest"},
+        "valkey_image: expected an image reference with a fixed tag or digest, got "
+        "'docker.io/valkey/valkey:latest'; write registry/name:version; a tag that moves (latest, main, ...) "
+        "makes two runs differ",
+        id="valkey_image: latest",
+    ),
+    pytest.param(
+        {"valkey_image": "docker.io/Valkey/valkey:8.0.11"},
+        "valkey_image: expected an image reference with a fixed tag or digest, got "
+        "'docker.io/Valkey/valkey:8.0.11'; write registry/name:version; a tag that moves (latest, main, ...) "
+        "makes two runs differ",
+        id="valkey_image: upper case",
+    ),
+    pytest.param(
+        {"valkey_image": "docker.io/valkey/valkey :8.0.11"},
+        "valkey_image: expected an image reference with a fixed tag or digest, got 'docker.io/valkey/valkey "
+        ":8.0.11'; write registry/name:version; a tag that moves (latest, main, ...) makes two runs differ",
+        id="valkey_image: a blank",
+    ),
+    pytest.param(
+        {"valkey_image": "docker.io/valkey/valkey@sha256:abc"},
+        "valkey_image: expected an image reference with a fixed tag or digest, got "
+        "'docker.io/valkey/valkey@sha256:abc'; write registry/name:version; a tag that moves (latest, main, "
+        "...) makes two runs differ",
+        id="valkey_image: half a digest",
+    ),
+    pytest.param(
+        {"valkey_image": ""},
+        "valkey_image: expected an image reference with a fixed tag or digest, got ''; write "
+        "registry/name:version; a tag that moves (latest, main, ...) makes two runs differ",
+        id="valkey_image: empty",
+    ),
+    pytest.param(
+        {"open_webui_image": "ghcr.io/open-webui/open-webui:main"},
+        "open_webui_image: expected an image reference with a fixed tag or digest, got "
+        "'ghcr.io/open-webui/open-webui:main'; write registry/name:version; a tag that moves (latest, main, "
+        "...) makes two runs differ",
+        id="open_webui_image: main",
+    ),
+    pytest.param(
+        {"open_webui_image": None},
+        "open_webui_image: expected an image reference with a fixed tag or digest, got None; write "
+        "registry/name:version; a tag that moves (latest, main, ...) makes two runs differ",
+        id="open_webui_image: None",
+    ),
+    pytest.param(
+        {"valkey_password": "markerWithALongTail00"},
+        "valkey_password: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where to read it, or None to have the host make it",
+        id="valkey_password: a literal",
+    ),
+    pytest.param(
+        {"valkey_password": "env:"},
+        "valkey_password: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where to read it, or None to have the host make it",
+        id="valkey_password: env without a name",
+    ),
+    pytest.param(
+        {"valkey_password": 12345},
+        "valkey_password: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where to read it, or None to have the host make it",
+        id="valkey_password: a number",
+    ),
+    pytest.param(
+        {"valkey_default_user": "off"},
+        "valkey_default_user: expected 'ping' or 'all', got 'off'; 'ping' lets clients without a password PING only",
+        id="valkey_default_user: unknown",
+    ),
+    pytest.param(
+        {"valkey_save": "30"},
+        "valkey_save: expected pairs of seconds and changes, or an empty string, got '30'; '30 1' saves after "
+        "30 s if a key changed",
+        id="valkey_save: half a pair",
+    ),
+    pytest.param(
+        {"valkey_save": "0 1"},
+        "valkey_save: expected pairs of seconds and changes, or an empty string, got '0 1'; '30 1' saves "
+        "after 30 s if a key changed",
+        id="valkey_save: zero seconds",
+    ),
+    pytest.param(
+        {"valkey_save": None},
+        "valkey_save: expected pairs of seconds and changes, or an empty string, got None; '30 1' saves after "
+        "30 s if a key changed",
+        id="valkey_save: None",
+    ),
+    pytest.param(
+        {"valkey_appendonly": "yes"},
+        "valkey_appendonly: expected True or False, got 'yes'; write it without quotes",
+        id="valkey_appendonly: text",
+    ),
+    pytest.param(
+        {"valkey_appendonly": 1},
+        "valkey_appendonly: expected True or False, got 1; write it without quotes",
+        id="valkey_appendonly: a number for a bool",
+    ),
+    pytest.param(
+        {"valkey_appendfsync": "never"},
+        "valkey_appendfsync: expected 'always', 'everysec' or 'no', got 'never'; 'everysec' loses at most the "
+        "last second",
+        id="valkey_appendfsync: unknown",
+    ),
+    pytest.param(
+        {"valkey_maxclients": 31},
+        "valkey_maxclients: expected a number of connections from 32 to 1000000, got 31; e.g. 10000",
+        id="valkey_maxclients: too few",
+    ),
+    pytest.param(
+        {"valkey_maxclients": True},
+        "valkey_maxclients: expected a number of connections from 32 to 1000000, got True; e.g. 10000",
+        id="valkey_maxclients: bool for a number",
+    ),
+    pytest.param(
+        {"valkey_timeout_s": 60},
+        "valkey_timeout_s: expected 0, or seconds from 120 to 86400, got 60; it must stay above Open WebUI's "
+        "health check interval of 60 s; 0 lets idle connections pile up",
+        id="valkey_timeout_s: below the health check",
+    ),
+    pytest.param(
+        {"valkey_timeout_s": 90000},
+        "valkey_timeout_s: expected 0, or seconds from 120 to 86400, got 90000; it must stay above Open "
+        "WebUI's health check interval of 60 s; 0 lets idle connections pile up",
+        id="valkey_timeout_s: above a day",
+    ),
+    pytest.param(
+        {"valkey_pubsub_buffer": "1gb 256mb"},
+        "valkey_pubsub_buffer: expected 'hard soft seconds' as in client-output-buffer-limit, got '1gb "
+        "256mb'; e.g. '1gb 256mb 180'",
+        id="valkey_pubsub_buffer: two parts",
+    ),
+    pytest.param(
+        {"valkey_pubsub_buffer": "1 GB 256 MB 180"},
+        "valkey_pubsub_buffer: expected 'hard soft seconds' as in client-output-buffer-limit, got '1 GB 256 "
+        "MB 180'; e.g. '1gb 256mb 180'",
+        id="valkey_pubsub_buffer: upper case with blanks",
+    ),
+    pytest.param(
+        {"open_webui_bind": "localhost"},
+        "open_webui_bind: expected an IP address of the host, got 'localhost'; '127.0.0.1' for this host "
+        "only, '0.0.0.0' for everyone",
+        id="open_webui_bind: a name",
+    ),
+    pytest.param(
+        {"open_webui_bind": "127.0.0.1:3000"},
+        "open_webui_bind: expected an IP address of the host, got '127.0.0.1:3000'; '127.0.0.1' for this host "
+        "only, '0.0.0.0' for everyone",
+        id="open_webui_bind: with a port",
+    ),
+    pytest.param(
+        {"open_webui_bind": None},
+        "open_webui_bind: expected an IP address of the host, got None; '127.0.0.1' for this host only, "
+        "'0.0.0.0' for everyone",
+        id="open_webui_bind: None",
+    ),
+    pytest.param(
+        {"open_webui_port": 0},
+        "open_webui_port: expected a TCP port from 1 to 65535, as a number, got 0; e.g. 3000",
+        id="open_webui_port: zero",
+    ),
+    pytest.param(
+        {"open_webui_port": 65536},
+        "open_webui_port: expected a TCP port from 1 to 65535, as a number, got 65536; e.g. 3000",
+        id="open_webui_port: too high",
+    ),
+    pytest.param(
+        {"open_webui_port": "3000"},
+        "open_webui_port: expected a TCP port from 1 to 65535, as a number, got '3000'; e.g. 3000",
+        id="open_webui_port: text",
+    ),
+    pytest.param(
+        {"open_webui_port": True},
+        "open_webui_port: expected a TCP port from 1 to 65535, as a number, got True; e.g. 3000",
+        id="open_webui_port: bool",
+    ),
+    pytest.param(
+        {"open_webui_port": None},
+        "open_webui_port: expected a TCP port from 1 to 65535, as a number, got None; e.g. 3000",
+        id="open_webui_port: None",
+    ),
+    pytest.param(
+        {"open_webui_public_url": "chat.example.org"},
+        "open_webui_public_url: expected a URL of scheme, host and maybe a port, with no path, got "
+        "'chat.example.org'; e.g. 'https://chat.example.org'",
+        id="open_webui_public_url: no scheme",
+    ),
+    pytest.param(
+        {"open_webui_public_url": "https://chat.example.org/webui"},
+        "open_webui_public_url: expected a URL of scheme, host and maybe a port, with no path, got "
+        "'https://chat.example.org/webui'; e.g. 'https://chat.example.org'",
+        id="open_webui_public_url: a path",
+    ),
+    pytest.param(
+        {"open_webui_public_url": "https://chat.example.org:99999"},
+        "open_webui_public_url: expected a URL of scheme, host and maybe a port, with no path, got "
+        "'https://chat.example.org:99999'; e.g. 'https://chat.example.org'",
+        id="open_webui_public_url: no such port",
+    ),
+    pytest.param(
+        {"open_webui_public_url": "ftp://chat.example.org"},
+        "open_webui_public_url: expected a URL of scheme, host and maybe a port, with no path, got "
+        "'ftp://chat.example.org'; e.g. 'https://chat.example.org'",
+        id="open_webui_public_url: another scheme",
+    ),
+    pytest.param(
+        {"open_webui_cors_origins": ["*"]},
+        "open_webui_cors_origins/0: expected a URL of scheme, host and maybe a port, with no path, got '*'; "
+        "e.g. 'https://chat.example.org'",
+        id="open_webui_cors_origins: a star",
+    ),
+    pytest.param(
+        {"open_webui_cors_origins": "https://chat.example.org"},
+        "open_webui_cors_origins: expected a list of URLs, got 'https://chat.example.org'; e.g. "
+        "['https://chat.example.org']",
+        id="open_webui_cors_origins: not a list",
+    ),
+    pytest.param(
+        {"open_webui_cors_origins": ["https://a.example.org", "b.example.org"]},
+        "open_webui_cors_origins/1: expected a URL of scheme, host and maybe a port, with no path, got "
+        "'b.example.org'; e.g. 'https://chat.example.org'",
+        id="open_webui_cors_origins: the second is wrong",
+    ),
+    pytest.param(
+        {"open_webui_secret_key": "marker0123456789abcdef0123456789"},
+        "open_webui_secret_key: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value "
+        "(hidden); secrets are never written into an inventory: name where to read it, or None to have the "
+        "host make it",
+        id="open_webui_secret_key: a literal",
+    ),
+    pytest.param(
+        {"open_webui_secret_key": "vault:marker"},
+        "open_webui_secret_key: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value "
+        "(hidden); secrets are never written into an inventory: name where to read it, or None to have the "
+        "host make it",
+        id="open_webui_secret_key: unknown source",
+    ),
+    pytest.param(
+        {"open_webui_key_prefix": "Open WebUI"},
+        "open_webui_key_prefix: expected up to 32 of a-z, 0-9, _ and -, got 'Open WebUI'; e.g. 'open-webui'",
+        id="open_webui_key_prefix: blanks and capitals",
+    ),
+    pytest.param(
+        {"open_webui_key_prefix": ""},
+        "open_webui_key_prefix: expected up to 32 of a-z, 0-9, _ and -, got ''; e.g. 'open-webui'",
+        id="open_webui_key_prefix: empty",
+    ),
+    pytest.param(
+        {"open_webui_jwt_expires_in": "1 day"},
+        "open_webui_jwt_expires_in: expected a duration such as '24h', '30m' or '4w', got '1 day'; '-1' never "
+        "expires, which upstream advises against",
+        id="open_webui_jwt_expires_in: words",
+    ),
+    pytest.param(
+        {"open_webui_jwt_expires_in": 24},
+        "open_webui_jwt_expires_in: expected a duration such as '24h', '30m' or '4w', got 24; '-1' never "
+        "expires, which upstream advises against",
+        id="open_webui_jwt_expires_in: a number",
+    ),
+    pytest.param(
+        {"open_webui_persistent_config": "True"},
+        "open_webui_persistent_config: expected True or False, got 'True'; write it without quotes",
+        id="open_webui_persistent_config: text",
+    ),
+    pytest.param(
+        {"open_webui_offline": 0},
+        "open_webui_offline: expected True or False, got 0; write it without quotes",
+        id="open_webui_offline: a number for a bool",
+    ),
+    pytest.param(
+        {"open_webui_env": {"ENABLE_SIGNUP": False}},
+        "open_webui_env/ENABLE_SIGNUP: expected text, got False; quote numbers and booleans, e.g. 'False'",
+        id="open_webui_env: a bool for text",
+    ),
+    pytest.param(
+        {"open_webui_env": {"1ST": "x"}},
+        "open_webui_env/1ST: expected a variable name of letters, digits and _, got '1ST'; rename it",
+        id="open_webui_env: a digit first",
+    ),
+    pytest.param(
+        {"open_webui_env": {"ENABLE-SIGNUP": "x"}},
+        "open_webui_env/ENABLE-SIGNUP: expected a variable name of letters, digits and _, got "
+        "'ENABLE-SIGNUP'; rename it",
+        id="open_webui_env: a hyphen",
+    ),
+    pytest.param(
+        {"open_webui_env": {"CORS_ALLOW_ORIGIN": "*"}},
+        "open_webui_env/CORS_ALLOW_ORIGIN: expected a variable of your own, got one this project sets; remove "
+        "it, it is governed by open_webui_cors_origins",
+        id="open_webui_env: owned, with its setting",
+    ),
+    pytest.param(
+        {"open_webui_env": {"PORT": "80"}},
+        "open_webui_env/PORT: expected a variable of your own, got one this project sets; remove it, it is "
+        "governed by open_webui_port, the published one",
+        id="open_webui_env: owned, the published port",
+    ),
+    pytest.param(
+        {"open_webui_env": {"WEBUI_SECRET_KEY": "marker"}},
+        "open_webui_env/WEBUI_SECRET_KEY: expected a variable of your own, got one this project sets; remove "
+        "it, it is governed by open_webui_secret_key",
+        id="open_webui_env: owned, value hidden",
+    ),
+    pytest.param(
+        {"open_webui_env": {"UVICORN_WORKERS": "4"}},
+        "open_webui_env/UVICORN_WORKERS: expected it to stay unset, got a value; remove it: Open WebUI's "
+        "one-process database would be corrupted by more than one worker",
+        id="open_webui_env: UVICORN_WORKERS",
+    ),
+    pytest.param(
+        {"open_webui_env": {"REDIS_SOCKET_TIMEOUT": "5"}},
+        "open_webui_env/REDIS_SOCKET_TIMEOUT: expected it to stay unset, got a value; remove it: any value "
+        "kills the Stop button (open-webui#27103, #27104)",
+        id="open_webui_env: REDIS_SOCKET_TIMEOUT",
+    ),
+    pytest.param(
+        {"open_webui_env": {"WEBSOCKET_REDIS_OPTIONS": "{}"}},
+        "open_webui_env/WEBSOCKET_REDIS_OPTIONS: expected it to stay unset, got a value; remove it: setting "
+        "it disables the inherited connect timeout",
+        id="open_webui_env: WEBSOCKET_REDIS_OPTIONS",
+    ),
+    pytest.param(
+        {"open_webui_env": {"REDIS_CLUSTER": "True"}},
+        "open_webui_env/REDIS_CLUSTER: expected it to stay unset, got a value; remove it: Cluster mode is "
+        "broken upstream (open-webui#15074, #16157)",
+        id="open_webui_env: REDIS_CLUSTER",
+    ),
+    pytest.param(
+        {"open_webui_env": {"OPENAI_API_KEY": "sk-marker"}},
+        "open_webui_env/OPENAI_API_KEY: expected no secret here, got a name that looks like one (value "
+        "hidden); move it to open_webui_secret_env, which keeps it out of compose.yaml and logs",
+        id="open_webui_env: a secret's name",
+    ),
+    pytest.param(
+        {"open_webui_env": {"DATABASE_URL": "postgresql://u:marker@db/x"}},
+        "open_webui_env/DATABASE_URL: expected no secret here, got a name that looks like one (value hidden); "
+        "move it to open_webui_secret_env, which keeps it out of compose.yaml and logs",
+        id="open_webui_env: a database URL",
+    ),
+    pytest.param(
+        {"open_webui_env": {"OPENAI_API_KEY": ["marker"]}},
+        "open_webui_env/OPENAI_API_KEY: expected text, got a value (hidden); quote numbers and booleans, e.g. 'False'",
+        id="open_webui_env: a secret's name, wrong type",
+    ),
+    pytest.param(
+        {
+            "open_webui_env": {"OPENAI_API_KEY": "marker"},
+            "open_webui_secret_env": {"OPENAI_API_KEY": "env:OPENAI_API_KEY"},
+        },
+        "open_webui_env/OPENAI_API_KEY: expected one place for it, got two; keep the one in open_webui_secret_env",
+        id="open_webui_env: in both",
+    ),
+    pytest.param(
+        {"open_webui_secret_env": {"OPENAI_API_KEY": "sk-marker"}},
+        "open_webui_secret_env/OPENAI_API_KEY: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', "
+        "got a value (hidden); secrets are never written into an inventory: name where to read it, or None to "
+        "have the host make it",
+        id="open_webui_secret_env: a literal",
+    ),
+    pytest.param(
+        {"open_webui_secret_env": ["marker"]},
+        "open_webui_secret_env: expected a dict of variable to secret source, got a value (hidden); e.g. "
+        "{'OPENAI_API_KEY': 'env:KEY'}",
+        id="open_webui_secret_env: a list",
+    ),
+    pytest.param(
+        {"open_webui_secret_env": {"A B": "env:A"}},
+        "open_webui_secret_env/A B: expected a variable name of letters, digits and _, got 'A B'; rename it",
+        id="open_webui_secret_env: a blank in the name",
+    ),
+    pytest.param(
+        {"open_webui_secret_env": {"REDIS_URL": "env:A"}},
+        "open_webui_secret_env/REDIS_URL: expected a variable of your own, got one this project sets; remove "
+        "it, it is governed by nothing: it follows from the stack's Valkey",
+        id="open_webui_secret_env: owned",
+    ),
+    pytest.param(
+        {"open_webui_secret_env": {"WEBSOCKET_SENTINEL_HOSTS": "env:A"}},
+        "open_webui_secret_env/WEBSOCKET_SENTINEL_HOSTS: expected it to stay unset, got a value; remove it: "
+        "Sentinel opens a pool per operation upstream (open-webui#27210)",
+        id="open_webui_secret_env: refused",
+    ),
+    pytest.param(
+        {"open_webui_start_timeout_s": 0},
+        "open_webui_start_timeout_s: expected a whole number of seconds from 1 to 3600, got 0; e.g. 120, "
+        "without quotes",
+        id="open_webui_start_timeout_s: zero",
+    ),
+    pytest.param(
+        {"open_webui_start_timeout_s": 3601},
+        "open_webui_start_timeout_s: expected a whole number of seconds from 1 to 3600, got 3601; e.g. 120, "
+        "without quotes",
+        id="open_webui_start_timeout_s: over an hour",
+    ),
+    pytest.param(
+        {"open_webui_start_timeout_s": "300"},
+        "open_webui_start_timeout_s: expected a whole number of seconds from 1 to 3600, got '300'; e.g. 120, "
+        "without quotes",
+        id="open_webui_start_timeout_s: text",
+    ),
+    pytest.param(
+        {"verify_timeout_s": 1.5},
+        "verify_timeout_s: expected a whole number of seconds from 1 to 3600, got 1.5; e.g. 120, without quotes",
+        id="verify_timeout_s: fraction",
+    ),
+    pytest.param(
+        {"verify_url": "chat.example.org:8080"},
+        "verify_url: expected a URL of scheme, host and maybe a port, with no path, got "
+        "'chat.example.org:8080'; e.g. 'https://chat.example.org'",
+        id="verify_url: no scheme",
+    ),
+    pytest.param(
+        {"verify_url": "http://chat.example.org/health"},
+        "verify_url: expected a URL of scheme, host and maybe a port, with no path, got "
+        "'http://chat.example.org/health'; e.g. 'https://chat.example.org'",
+        id="verify_url: a path",
+    ),
+    pytest.param(
+        {"verify_url": False},
+        "verify_url: expected a URL of scheme, host and maybe a port, with no path, got False; e.g. "
+        "'https://chat.example.org'",
+        id="verify_url: False",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "line"), MISTAKES)
+def test_mistake_gets_this_one_line(changes: dict[str, Any], line: str) -> None:
+    assert problems(**changes) == [line]
+
+
+def test_mistakes_of_every_setting_are_in_the_table() -> None:
+    assert {name for mistake in MISTAKES for name in mistake.values[0]} >= set(Settings.model_fields)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("changes", [mistake.values[0] for mistake in MISTAKES if "marker" in str(mistake.values)])
+def test_no_error_shows_what_may_be_a_secret(changes: dict[str, Any]) -> None:
+    assert "marker" not in "\n".join(problems(**changes))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["OPENAI_API_KEY=sk-marker", ["OPENAI_API_KEY=sk-marker"], [{"OPENAI_API_KEY": "sk-marker"}]],
+    ids=["text", "list of assignments", "list of dicts"],
+)
+def test_no_error_shows_an_environment_of_the_wrong_type(value: Any) -> None:
+    assert problems(open_webui_env=value) == [
+        "open_webui_env: expected a dict of variable to text, got a value (hidden); e.g. {'ENABLE_SIGNUP': 'False'}"
+    ]
+
+
+def test_registry_has_to_be_a_host_name(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(PEM)
+    assert problems(docker_registry_ca={"https://registry.example.org": str(ca)}) == [
+        "docker_registry_ca/https://registry.example.org: expected registry host names with an optional port, "
+        "got 'https://registry.example.org'; e.g. 'registry.example.org:5000'"
+    ]
+
+
+def test_ca_file_in_the_home_of_nobody_is_a_problem_and_no_crash() -> None:
+    assert problems(docker_registry_ca={"registry.example.org": "~no-such-user/ca.pem"}) == [
+        "docker_registry_ca/registry.example.org: expected a readable PEM certificate on this machine, "
+        "got '~no-such-user/ca.pem'; check the path"
+    ]
+
+
+def test_key_for_a_ca_file_is_refused(tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    key.write_text(PEM.replace("CERTIFICATE", "PRIVATE KEY"))
+    assert problems(docker_registry_ca={"registry.example.org": str(key)}) == [
+        f"docker_registry_ca/registry.example.org: expected a readable PEM certificate on this machine, "
+        f"got '{key}'; check the path"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        pytest.param(
+            {"network_subnet": "198.18.5.0/255.255.255.0"},
+            "network_subnet: expected an IPv4 network without host bits, got '198.18.5.0/255.255.255.0'; "
+            "e.g. '198.18.5.0/24'",
+            id="docker takes prefix lengths, no netmasks",
+        ),
+        pytest.param(
+            {"valkey_image": "docker.io/valkey/valkey:vérsion"},
+            "valkey_image: expected an image reference with a fixed tag or digest, got "
+            "'docker.io/valkey/valkey:vérsion'; write registry/name:version; a tag that moves (latest, main, ...) "
+            "makes two runs differ",
+            id="docker takes tags of ASCII only",
+        ),
+        pytest.param(
+            {"open_webui_public_url": "https://chat example.org"},
+            "open_webui_public_url: expected a URL of scheme, host and maybe a port, with no path, got "
+            "'https://chat example.org'; e.g. 'https://chat.example.org'",
+            id="no host name has a blank",
+        ),
+        pytest.param(
+            {"open_webui_public_url": "https://me@chat.example.org"},
+            "open_webui_public_url: expected a URL of scheme, host and maybe a port, with no path, got "
+            "'https://me@chat.example.org'; e.g. 'https://chat.example.org'",
+            id="no browser sends a user in Origin",
+        ),
+        pytest.param(
+            {"stack_dir": "/opt/../etc"},
+            "stack_dir: expected an absolute path of letters, digits and . _ -, got '/opt/../etc'; "
+            "e.g. '/opt/open-webui'",
+            id="two dots lead somewhere else",
+        ),
+    ],
+)
+def test_what_nothing_downstream_can_use_is_refused(changes: dict[str, Any], line: str) -> None:
+    assert problems(**changes) == [line]
+
+
+# --- Several at once, and what is none of our business ----------------------------------------------
+
+
+def test_all_mistakes_come_out_together() -> None:
+    assert problems(open_webui_port=0, valkey_pasword="x", docker_address_pools=[{"base": "10.0.0.0/8"}]) == [
+        "valkey_pasword: expected a setting of this project, got an unknown name; did you mean valkey_password?",
+        "docker_address_pools/0/size: expected this key, got nothing; see inventories/group_data/all.py",
+        "open_webui_port: expected a TCP port from 1 to 65535, as a number, got 0; e.g. 3000",
+    ]
+
+
+def test_all_disagreements_come_out_together() -> None:
+    found = problems(
+        docker_address_pools=[{"base": "198.18.0.0/16", "size": 8}],
+        network_subnet="198.18.5.0/24",
+        open_webui_env={"UVICORN_WORKERS": "2", "PORT": "80"},
+    )
+    assert [line.partition(":")[0] for line in found] == [
+        "docker_address_pools/0/size",
+        "network_subnet",
+        "open_webui_env/UVICORN_WORKERS",
+        "open_webui_env/PORT",
+    ]
+
+
+def test_a_bad_field_does_not_hide_a_disagreement() -> None:
+    found = problems(open_webui_port=0, open_webui_env={"UVICORN_WORKERS": "2"})
+    assert [line.partition(":")[0] for line in found] == ["open_webui_port", "open_webui_env/UVICORN_WORKERS"]
+
+
+def test_the_error_text_is_its_problems() -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings(open_webui_port=0, verify_timeout_s=0)
+    assert str(caught.value) == "\n".join(caught.value.problems)
+    assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        pytest.param({"ssh_user": "ops", "ssh_key": "~/.ssh/id", "ssh_hostname": "203.0.113.5"}, id="ssh connector"),
+        pytest.param({"docker_identifier": "abc", "docker_platform": "linux/arm64"}, id="docker connector"),
+        pytest.param({"_sudo": True, "_sudo_password": "marker", "_stack_dir": "x"}, id="global arguments"),
+        pytest.param({"rack": 4, "contact": "ops@example.org", "webui_note": "x"}, id="the inventory's own"),
+        pytest.param({"fake_responses": {}, "fake_delay": 0}, id="other connectors"),
+    ],
+)
+def test_keys_of_others_are_left_alone(foreign: dict[str, Any]) -> None:
+    assert settings(**foreign) == settings()
+
+
+# --- Every default can be set otherwise -------------------------------------------------------------
+
+CHOICES = [
+    ("preflight_min_memory_mb", 0),
+    ("preflight_min_disk_mb", 0),
+    ("preflight_max_clock_skew_s", 3600),
+    ("docker_source", "distro"),
+    ("docker_source", "present"),
+    ("docker_repo_url", "http://packages.example.org:8080/docker/linux"),
+    ("docker_repo_key_sha256", "0" * 64),
+    ("docker_daemon", {}),
+    ("docker_daemon", {"log-driver": "journald", "dns": ["192.0.2.1"]}),
+    ("docker_address_pools", [{"base": "198.19.0.0/17", "size": 24}, {"base": "198.19.128.0/17", "size": 26}]),
+    ("network_subnet", "198.18.5.0/24"),
+    ("stack_dir", "/srv/stacks/open_webui-1.2"),
+    ("valkey_image", "registry.example.org:5000/valkey/valkey:9.0.8-alpine"),
+    ("valkey_image", "valkey/valkey@sha256:" + "a" * 64),
+    ("valkey_image", "docker.io/valkey/valkey:latest@sha256:" + "0" * 64),
+    ("valkey_password", "env:VALKEY_PASSWORD"),
+    ("valkey_password", "file:~/valkey password"),
+    ("valkey_default_user", "all"),
+    ("valkey_save", ""),
+    ("valkey_save", "3600 1 300 100 60 10000"),
+    ("valkey_appendonly", False),
+    ("valkey_appendfsync", "always"),
+    ("valkey_appendfsync", "no"),
+    ("valkey_maxclients", 32),
+    ("valkey_timeout_s", 0),
+    ("valkey_timeout_s", 120),
+    ("valkey_pubsub_buffer", "0 0 0"),
+    ("valkey_pubsub_buffer", "64mb 1048576 60"),
+    ("open_webui_image", "localhost:5000/open-webui:v0.12.4-slim"),
+    ("open_webui_bind", "::1"),
+    ("open_webui_bind", "0.0.0.0"),
+    ("open_webui_port", 65535),
+    ("open_webui_public_url", "https://chat.example.org"),
+    ("open_webui_public_url", "http://[2001:db8::1]:8080/"),
+    ("open_webui_cors_origins", ["https://a.example.org:8443", "http://b.example.org"]),
+    ("open_webui_secret_key", "command:pass show open-webui | head -1"),
+    ("open_webui_key_prefix", "team_2-chat"),
+    ("open_webui_jwt_expires_in", "-1"),
+    ("open_webui_jwt_expires_in", "1w2d12h"),
+    ("open_webui_persistent_config", False),
+    ("open_webui_offline", True),
+    ("open_webui_env", {"ENABLE_SIGNUP": "False", "WEBUI_NAME": "", "OPENAI_API_BASE_URL": "https://api.example.org"}),
+    ("open_webui_secret_env", {"OPENAI_API_KEY": "env:OPENAI_API_KEY", "DATABASE_URL": "file:/run/db-url"}),
+    ("open_webui_start_timeout_s", 3600),
+    ("verify_timeout_s", 1),
+    ("verify_url", "http://127.0.0.1:20001"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), CHOICES, ids=[f"{name}={value!r:.40}" for name, value in CHOICES])
+def test_default_can_be_set_otherwise(name: str, value: Any) -> None:
+    assert settings(**{name: value}).model_dump()[name] == value != DEFAULTS[name]
+
+
+def test_every_setting_has_another_good_value() -> None:
+    elsewhere = {"docker_registry_ca"}  # needs a file: the next test
+    assert {name for name, _ in CHOICES} | elsewhere == set(Settings.model_fields)
+
+
+def test_registry_ca_can_be_set(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(f"# the lab's CA\n{PEM}")
+    wanted = {"registry.example.org:5000": str(ca)}
+    assert settings(docker_registry_ca=wanted).docker_registry_ca == wanted
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        settings().open_webui_port = 1
+
+
+# --- CORS -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("public_url", "origins", "expected"),
+    [
+        pytest.param(None, [], "*", id="nothing known, upstream's default"),
+        pytest.param("https://chat.example.org", [], "https://chat.example.org", id="the public URL"),
+        pytest.param("https://chat.example.org/", [], "https://chat.example.org", id="no browser sends the slash"),
+        pytest.param(
+            None,
+            ["http://a.example.org", "http://b.example.org/"],
+            "http://a.example.org;http://b.example.org",
+            id="a list alone",
+        ),
+        pytest.param(
+            "https://c.example.org",
+            ["http://a.example.org", "https://c.example.org/"],
+            "https://c.example.org;http://a.example.org",
+            id="the public URL first, each once",
+        ),
+    ],
+)
+def test_cors_lists_each_public_origin_once(public_url: str | None, origins: list[str], expected: str) -> None:
+    assert settings(open_webui_public_url=public_url, open_webui_cors_origins=origins).cors_allow_origin == expected
