@@ -1,0 +1,201 @@
+"""A host is read right from real output, and one that can't carry the stack is told why."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+
+from tests.defaults import FIXTURES, settings
+from webui_stack import machine
+from webui_stack.machine import Machine
+
+# COMMAND's output: a lab host, and a Debian 12 container without systemd.
+DEBIAN_13 = machine.parse((FIXTURES / "machine" / "debian-13.txt").read_text().splitlines())
+CONTAINER = machine.parse((FIXTURES / "machine" / "debian-12-container.txt").read_text().splitlines())
+NOW = float(DEBIAN_13.epoch_s)
+
+OS_RELEASE = {
+    "debian-12": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"',
+    "debian-11": 'ID=debian\nVERSION_ID="11"\nVERSION_CODENAME=bullseye\nPRETTY_NAME="Debian GNU/Linux 11 (bullseye)"',
+    "debian-testing": 'ID=debian\nVERSION_CODENAME=forky\nPRETTY_NAME="Debian GNU/Linux forky/sid"',
+    "ubuntu-22.04": 'ID=ubuntu\nID_LIKE=debian\nVERSION_ID="22.04"\nVERSION_CODENAME=jammy\n'
+    'PRETTY_NAME="Ubuntu 22.04.5 LTS"',
+    "ubuntu-24.04": 'ID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\n'
+    'PRETTY_NAME="Ubuntu 24.04.3 LTS"',
+    "ubuntu-20.04": 'ID=ubuntu\nVERSION_ID="20.04"\nVERSION_CODENAME=focal\nPRETTY_NAME="Ubuntu 20.04.6 LTS"',
+    "rhel-8": 'ID="rhel"\nVERSION_ID="8.10"\nPRETTY_NAME="Red Hat Enterprise Linux 8.10 (Ootpa)"',
+    "rhel-7": 'ID="rhel"\nVERSION_ID="7.9"\nPRETTY_NAME="Red Hat Enterprise Linux Server 7.9 (Maipo)"',
+    "centos-stream-10": 'ID="centos"\nVERSION_ID="10"\nPRETTY_NAME="CentOS Stream 10 (Coughlan)"',
+    "rocky-9": 'ID="rocky"\nVERSION_ID="9.5"\nPRETTY_NAME="Rocky Linux 9.5 (Blue Onyx)"',
+    "almalinux-9": 'ID="almalinux"\nVERSION_ID="9.5"\nPRETTY_NAME="AlmaLinux 9.5 (Teal Serval)"',
+    "fedora-42": 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42 (Server Edition)"',
+    "alpine": 'ID=alpine\nVERSION_ID=3.22.1\nPRETTY_NAME="Alpine Linux v3.22"',
+}
+
+
+def running(system: str) -> Machine:
+    """The lab host, were it running `system`."""
+    lines = [f"os.{line}" for line in OS_RELEASE[system].splitlines()]
+    rest = (FIXTURES / "machine" / "debian-13.txt").read_text().splitlines()
+    return machine.parse([*lines, *[line for line in rest if not line.startswith("os.")]])
+
+
+def refusals(observed: Machine, *, has_stack: bool = False, now_s: float = NOW) -> list[str]:
+    return machine.refusals(observed, settings(), now_s, has_stack=has_stack)
+
+
+# --- Reading ----------------------------------------------------------------------------------------
+
+
+def test_a_lab_host_is_read_whole() -> None:
+    expected = Machine(
+        distribution="debian",
+        version="13",
+        codename="trixie",
+        pretty_name="Debian GNU/Linux 13 (trixie)",
+        architecture="x86_64",
+        is_root=True,
+        has_systemd=True,
+        memory_mb=22486,
+        disk_mb=66161,
+        epoch_s=1795370754,
+    )
+    assert DEBIAN_13 == expected
+
+
+def test_a_container_has_no_systemd() -> None:
+    assert (CONTAINER.version, CONTAINER.codename, CONTAINER.has_systemd) == ("12", "bookworm", False)
+
+
+def test_nothing_read_is_an_unknown_system_and_nobody() -> None:
+    unknown = Machine("", "", "", "an unknown system", "", False, False, 0, 0, 0)
+    assert machine.parse([]) == unknown
+
+
+def test_the_command_reads_this_very_machine() -> None:
+    output = subprocess.run(["sh", "-c", machine.COMMAND], capture_output=True, text=True, check=True).stdout
+    observed = machine.parse(output.splitlines())
+    assert observed.pretty_name != "an unknown system"
+    assert min(observed.memory_mb, observed.disk_mb, observed.epoch_s) > 0
+
+
+@pytest.mark.parametrize(
+    ("system", "manager", "repository"),
+    [
+        ("debian-12", "apt", "debian"),
+        ("ubuntu-22.04", "apt", "ubuntu"),
+        ("rhel-8", "dnf", "rhel"),
+        ("centos-stream-10", "dnf", "centos"),
+        ("rocky-9", "dnf", "centos"),
+        ("almalinux-9", "dnf", "centos"),
+    ],
+)
+def test_where_dockers_packages_for_it_are(system: str, manager: str, repository: str) -> None:
+    observed = running(system)
+    assert (observed.package_manager, observed.repository) == (manager, repository)
+
+
+@pytest.mark.parametrize(("architecture", "expected"), [("x86_64", "amd64"), ("aarch64", "arm64")])
+def test_architecture_in_dockers_words(architecture: str, expected: str) -> None:
+    assert replace(DEBIAN_13, architecture=architecture).docker_architecture == expected
+
+
+# --- Refusals ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        "debian-12",
+        "ubuntu-22.04",
+        "ubuntu-24.04",
+        "rhel-8",
+        "centos-stream-10",
+        "rocky-9",
+        "almalinux-9",
+    ],
+)
+def test_supported_system_is_welcome(system: str) -> None:
+    assert refusals(running(system)) == []
+
+
+@pytest.mark.parametrize(
+    ("system", "shown"),
+    [
+        ("debian-11", "Debian GNU/Linux 11 (bullseye)"),
+        ("debian-testing", "Debian GNU/Linux forky/sid"),
+        ("ubuntu-20.04", "Ubuntu 20.04.6 LTS"),
+        ("rhel-7", "Red Hat Enterprise Linux Server 7.9 (Maipo)"),
+        ("fedora-42", "Fedora Linux 42 (Server Edition)"),
+        ("alpine", "Alpine Linux v3.22"),
+    ],
+)
+def test_unsupported_system_is_refused_by_its_name(system: str, shown: str) -> None:
+    assert refusals(running(system)) == [
+        "system: expected Debian 12/13, Ubuntu 22.04/24.04 or RHEL, CentOS Stream, Rocky, AlmaLinux 8-10, "
+        f"got {shown}; install Docker yourself and set docker_source = 'present' on one of these"
+    ]
+
+
+MEMORY = "memory: expected 1024 MB available, got 512 MB; add memory or lower preflight_min_memory_mb"
+DISK = "disk: expected 8192 MB free under /var/lib, got 8191 MB; free some or lower preflight_min_disk_mb"
+NTP = "run an NTP client there (apt install systemd-timesyncd): logins and TLS depend on it"
+
+
+@pytest.mark.parametrize(
+    ("changes", "lines"),
+    [
+        pytest.param({}, [], id="a good host"),
+        pytest.param({"architecture": "aarch64"}, [], id="ARM, 64 bits"),
+        pytest.param(
+            {"architecture": "armv7l"},
+            ["architecture: expected x86_64 or aarch64, got armv7l; Open WebUI publishes no image for it"],
+            id="ARM, 32 bits",
+        ),
+        pytest.param(
+            {"is_root": False},
+            [
+                "privileges: expected root, got an ordinary user; set _sudo = True for the host, "
+                "and give the SSH user sudo (with a password: _sudo_password)"
+            ],
+            id="not root",
+        ),
+        pytest.param({"memory_mb": 1024, "disk_mb": 8192}, [], id="just enough"),
+        pytest.param({"memory_mb": 512}, [MEMORY], id="little memory"),
+        pytest.param({"disk_mb": 8191}, [DISK], id="little disk"),
+        pytest.param({"epoch_s": DEBIAN_13.epoch_s + 120}, [], id="clock just within"),
+        pytest.param(
+            {"epoch_s": DEBIAN_13.epoch_s + 121},
+            [f"clock: expected within 120 s of this machine's, got 121 s off; {NTP}"],
+            id="clock ahead",
+        ),
+        pytest.param(
+            {"epoch_s": DEBIAN_13.epoch_s - 86400},
+            [f"clock: expected within 120 s of this machine's, got 86400 s off; {NTP}"],
+            id="clock a day behind",
+        ),
+        pytest.param({"has_systemd": False}, [], id="without systemd"),
+        pytest.param({"memory_mb": 512, "disk_mb": 8191}, [MEMORY, DISK], id="two at once"),
+    ],
+)
+def test_a_host_carries_the_stack_or_is_refused(changes: dict[str, object], lines: list[str]) -> None:
+    assert refusals(replace(DEBIAN_13, **changes)) == lines  # type: ignore[arg-type]
+
+
+def test_a_host_that_runs_the_stack_is_not_asked_for_its_memory_again() -> None:
+    observed = replace(DEBIAN_13, memory_mb=0, disk_mb=0)
+    assert refusals(observed, has_stack=True) == []
+    assert len(refusals(observed, has_stack=False)) == 2
+
+
+def test_a_running_stack_excuses_nothing_else() -> None:
+    found = refusals(replace(DEBIAN_13, is_root=False, architecture="armv7l", epoch_s=0), has_stack=True)
+    assert [line.partition(":")[0] for line in found] == ["architecture", "privileges", "clock"]
+
+
+def test_zero_switches_memory_and_disk_off() -> None:
+    observed = replace(DEBIAN_13, memory_mb=0, disk_mb=0)
+    relaxed = settings(preflight_min_memory_mb=0, preflight_min_disk_mb=0)
+    assert machine.refusals(observed, relaxed, NOW, has_stack=False) == []

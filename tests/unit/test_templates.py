@@ -1,0 +1,630 @@
+"""The rendered files: the tutorial's contract, the compose schema, no secret, and a script run for real."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import stat
+import subprocess
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import jsonschema
+import pytest
+import yaml
+from pydantic import SecretStr
+
+from tests.defaults import FIXTURES, settings
+from webui_stack import compose, machine, templates
+from webui_stack.secrets import Supplied
+from webui_stack.settings import Settings
+
+TUTORIAL = yaml.safe_load((FIXTURES / "tutorial-compose.yml").read_text())
+DEBIAN_13 = machine.parse((FIXTURES / "machine" / "debian-13.txt").read_text().splitlines())
+NASTY = {
+    "dollars": "$HOME ${X:-y} $$ 100$",
+    "quotes": 'It\'s a "lab"',
+    "comment": "# none",
+    "colon": "key: value",
+    "blanks": "  around  ",
+    "backslash": "C:\\temp\\",
+    "lines": "one\ntwo",
+    "unicode": "Grüße, 世界",
+    "empty": "",
+}
+
+
+class UniqueKeys(yaml.SafeLoader):
+    """YAML as compose reads it: a key that comes twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise yaml.YAMLError(f"twice in one mapping: {', '.join(twice)}")
+        return super().construct_mapping(node, deep)
+
+
+def rendered(**changes: Any) -> dict[str, Any]:
+    text = templates.project(settings(**changes))["compose.yaml"]
+    project: dict[str, Any] = yaml.load(text, UniqueKeys)  # noqa: S506 a SafeLoader
+    return project
+
+
+def service(name: str, **changes: Any) -> dict[str, Any]:
+    found: dict[str, Any] = rendered(**changes)["services"][name]
+    return found
+
+
+def directives(**changes: Any) -> dict[str, str]:
+    """valkey.conf's directives; each comes once."""
+    text = templates.project(settings(**changes))["valkey/valkey.conf"]
+    lines = [line.partition(" ") for line in text.splitlines() if line and not line.startswith("#")]
+    assert len({name for name, _, _ in lines}) == len(lines)
+    return {name: value for name, _, value in lines}
+
+
+# --- compose.yaml: valid, and the tutorial's -------------------------------------------------------
+
+
+def compose_schema() -> dict[str, Any]:
+    """The Compose specification's own schema, as check-jsonschema (PyPI, dev group) brings it along."""
+    pytest.importorskip("check_jsonschema", reason="the schema comes with check-jsonschema: add it to the dev group")
+    file = resources.files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
+    schema: dict[str, Any] = json.loads(file.read_text())
+    return schema
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({}, id="defaults"),
+        pytest.param(
+            {
+                "open_webui_bind": "::1",
+                "open_webui_public_url": "https://chat.example.org",
+                "open_webui_offline": True,
+                "open_webui_env": NASTY,
+                "open_webui_secret_env": {"OPENAI_API_KEY": "env:X"},
+                "valkey_save": "",
+                "valkey_appendonly": False,
+            },
+            id="much of it changed",
+        ),
+    ],
+)
+def test_compose_file_follows_the_specification(changes: dict[str, Any]) -> None:
+    jsonschema.validate(rendered(**changes), compose_schema())
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["container_name", "healthcheck", "restart", "cap_drop", "cap_add", "logging", "networks"],
+)
+def test_valkey_keeps_what_the_tutorial_says(key: str) -> None:
+    assert service("redis")[key] == TUTORIAL["services"]["redis"][key]
+
+
+def test_valkey_keeps_the_tutorials_volume_and_its_data() -> None:
+    assert set(TUTORIAL["services"]["redis"]["volumes"]) <= set(service("redis")["volumes"])
+    assert rendered()["volumes"]["redis-data"] == {"name": "redis-data"}
+    assert directives()["dir"] == "/data"
+
+
+def test_valkey_is_the_tutorials_image_in_a_later_patch() -> None:
+    repository, _, tag = service("redis")["image"].rpartition(":")
+    tutorial_repository, _, tutorial_tag = TUTORIAL["services"]["redis"]["image"].rpartition(":")
+    assert repository == tutorial_repository
+    assert re.sub(r"\d+-", "*-", tag) == re.sub(r"\d+-", "*-", tutorial_tag) == "8.0.*-alpine"
+
+
+def test_valkey_saves_as_the_tutorial_says() -> None:
+    """The tutorial's `valkey-server --save 30 1`, by way of the configuration file."""
+    program, _, arguments = TUTORIAL["services"]["redis"]["command"].partition(" ")
+    assert service("redis")["command"] == [program, "/etc/valkey/valkey.conf"]
+    assert "./valkey:/etc/valkey:ro" in service("redis")["volumes"]
+    assert f"--save {directives()['save']}" == arguments
+
+
+def test_the_network_is_the_tutorials() -> None:
+    assert rendered()["networks"] == TUTORIAL["networks"]
+    assert list(TUTORIAL["networks"]) == [compose.NETWORK]
+
+
+def test_services_and_containers_are_those_the_library_looks_for() -> None:
+    services = rendered()["services"]
+    assert {name: body["container_name"] for name, body in services.items()} == compose.CONTAINERS
+    assert rendered()["name"] == compose.PROJECT
+
+
+def test_open_webui_keeps_what_the_tutorial_says() -> None:
+    open_webui = service("open-webui")
+    assert open_webui["networks"] == ["openwebui-network"]
+    assert open_webui["volumes"] == ["open-webui:/app/backend/data"]
+    assert rendered()["volumes"]["open-webui"] == {"name": "open-webui"}
+    assert open_webui["environment"]["ENABLE_WEBSOCKET_SUPPORT"] == "true"
+    assert open_webui["environment"]["WEBSOCKET_MANAGER"] == "redis"
+    assert open_webui["environment"]["WEBSOCKET_REDIS_URL"] == "${WEBSOCKET_REDIS_URL:?run deploy.py}"
+
+
+@pytest.mark.parametrize(
+    ("bind", "published"),
+    [("127.0.0.1", "127.0.0.1:3000:8080"), ("0.0.0.0", "0.0.0.0:3000:8080"), ("::1", "[::1]:3000:8080")],
+)
+def test_open_webui_is_published_where_the_settings_say(bind: str, published: str) -> None:
+    assert service("open-webui", open_webui_bind=bind)["ports"] == [published]
+    assert "ports" not in service("redis")
+
+
+# --- compose.yaml: environment ---------------------------------------------------------------------
+
+
+def test_no_secret_has_a_value_in_any_file() -> None:
+    secret_env = {"OPENAI_API_KEY": "env:A", "DATABASE_URL": "command:echo b"}
+    environment = service("open-webui", open_webui_secret_env=secret_env)["environment"]
+    for name in ("WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL", *secret_env):
+        assert environment[name] == f"${{{name}:?run deploy.py}}"
+    for name, value in environment.items():
+        if re.search(r"SECRET|PASSWORD|TOKEN|_KEY$|_URL$", name):
+            assert value.startswith("${")
+
+
+@pytest.mark.parametrize("value", NASTY.values(), ids=NASTY)
+def test_a_variables_value_comes_out_as_it_went_in(value: str) -> None:
+    text = service("open-webui", open_webui_env={"WEBUI_NAME": value})["environment"]["WEBUI_NAME"]
+    assert "$" not in text.replace("$$", "")  # or compose would look for a variable
+    assert text.replace("$$", "$") == value
+
+
+def test_a_variable_of_the_operator_wins_over_our_default() -> None:
+    changed = templates.open_webui_environment(settings(open_webui_env={"REDIS_HEALTH_CHECK_INTERVAL": "30"}))
+    assert changed["REDIS_HEALTH_CHECK_INTERVAL"] == "30"
+
+
+def test_a_secret_variable_wins_over_our_default_and_comes_once() -> None:
+    environment = service("open-webui", open_webui_secret_env={"REDIS_SOCKET_KEEPALIVE": "env:X"})["environment"]
+    assert environment["REDIS_SOCKET_KEEPALIVE"] == "${REDIS_SOCKET_KEEPALIVE:?run deploy.py}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        pytest.param(
+            {"open_webui_public_url": "https://chat.example.org/"},
+            {
+                "WEBUI_URL": "https://chat.example.org",
+                "WEBUI_SESSION_COOKIE_SECURE": "true",
+                "CORS_ALLOW_ORIGIN": "https://chat.example.org",
+            },
+            id="behind TLS",
+        ),
+        pytest.param({"open_webui_public_url": "http://chat:3000"}, {"WEBUI_URL": "http://chat:3000"}, id="plain HTTP"),
+        pytest.param({"open_webui_offline": True}, {"OFFLINE_MODE": "true", "HF_HUB_OFFLINE": "1"}, id="offline"),
+        pytest.param(
+            {"open_webui_persistent_config": False}, {"ENABLE_PERSISTENT_CONFIG": "False"}, id="not persisted"
+        ),
+        pytest.param({"open_webui_jwt_expires_in": "4w"}, {"JWT_EXPIRES_IN": "4w"}, id="long logins"),
+        pytest.param({"open_webui_key_prefix": "two"}, {"REDIS_KEY_PREFIX": "two"}, id="prefix"),
+    ],
+)
+def test_a_setting_reaches_its_variable(changes: dict[str, Any], expected: dict[str, str]) -> None:
+    changed = templates.open_webui_environment(settings(**changes))
+    assert {name: changed[name] for name in expected} == expected
+
+
+def test_plain_http_gets_no_secure_cookie() -> None:
+    changed = templates.open_webui_environment(settings(open_webui_public_url="http://chat.example.org"))
+    assert "WEBUI_SESSION_COOKIE_SECURE" not in changed
+
+
+# --- Same settings, same text ----------------------------------------------------------------------
+
+
+def test_same_settings_render_the_same_text() -> None:
+    assert templates.project(settings()) == templates.project(settings())
+
+
+def test_the_order_of_variables_does_not_matter() -> None:
+    one = {"open_webui_env": {"A": "1", "B": "2"}, "open_webui_secret_env": {"C": "env:C", "D": "env:D"}}
+    two = {name: dict(reversed(list(value.items()))) for name, value in one.items()}
+    assert templates.project(settings(**one)) == templates.project(settings(**two))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "directive", "expected"),
+    [
+        ("valkey_save", "60 5", "save", "60 5"),
+        ("valkey_save", "", "save", '""'),
+        ("valkey_appendonly", False, "appendonly", "no"),
+        ("valkey_appendfsync", "always", "appendfsync", "always"),
+        ("valkey_maxclients", 500, "maxclients", "500"),
+        ("valkey_timeout_s", 0, "timeout", "0"),
+        ("valkey_pubsub_buffer", "64mb 8mb 60", "client-output-buffer-limit", "pubsub 64mb 8mb 60"),
+    ],
+)
+def test_a_valkey_setting_is_in_its_file_and_recreates_the_container(
+    name: str, value: Any, directive: str, expected: str
+) -> None:
+    assert directives(**{name: value})[directive] == expected
+    assert directives()[directive] != expected
+    label = "open-webui-stack.valkey-conf"
+    assert service("redis", **{name: value})["labels"][label] != service("redis")["labels"][label]
+    assert service("open-webui", **{name: value}) == service("open-webui")
+
+
+def test_the_label_is_the_hash_of_the_very_file() -> None:
+    files = templates.project(settings())
+    label = service("redis")["labels"]["open-webui-stack.valkey-conf"]
+    assert label == hashlib.sha256(files["valkey/valkey.conf"].encode()).hexdigest()
+
+
+def test_a_setting_of_open_webui_leaves_valkey_alone() -> None:
+    changes: dict[str, Any] = {"open_webui_port": 8080, "open_webui_offline": True, "open_webui_env": NASTY}
+    assert service("redis", **changes) == service("redis")
+    assert service("open-webui", **changes) != service("open-webui")
+
+
+def test_valkey_never_evicts_and_its_users_protect_it() -> None:
+    conf = directives()
+    assert conf["maxmemory-policy"] == "noeviction"
+    assert (conf["protected-mode"], conf["aclfile"]) == ("no", "/etc/valkey/users.acl")
+
+
+def test_valkey_may_open_a_file_for_each_client() -> None:
+    assert service("redis", valkey_maxclients=20000)["ulimits"]["nofile"] > 20000
+
+
+# --- Docker's repository ----------------------------------------------------------------------------
+
+
+def test_repository_for_apt() -> None:
+    assert templates.docker_sources(settings(docker_repo_url="https://packages.example.org/linux"), DEBIAN_13) == (
+        "# Written by open-webui-stack; a change made here is put back by the next deploy.\n"
+        "Types: deb\n"
+        "URIs: https://packages.example.org/linux/debian\n"
+        "Suites: trixie\n"
+        "Components: stable\n"
+        "Architectures: amd64\n"
+        "Signed-By: /etc/apt/keyrings/docker.asc\n"
+    )
+
+
+def test_repository_for_dnf() -> None:
+    lines = ["os.ID=rocky", "os.VERSION_ID=9.5", "architecture=aarch64"]
+    text = templates.docker_sources(
+        settings(docker_repo_url="https://packages.example.org/linux"), machine.parse(lines)
+    )
+    assert text == (
+        "# Written by open-webui-stack; a change made here is put back by the next deploy.\n"
+        "[docker-ce-stable]\n"
+        "name=Docker CE Stable\n"
+        "baseurl=https://packages.example.org/linux/centos/$releasever/$basearch/stable\n"
+        "enabled=1\n"
+        "gpgcheck=1\n"
+        "gpgkey=https://packages.example.org/linux/centos/gpg\n"
+    )
+
+
+# --- secrets.sh.j2, run for real -------------------------------------------------------------------
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the script makes files of root: run the tests as root")
+NOTHING = Supplied(None, None, {})
+PASSWORD = "suppliedPassword0123456789"
+SECRET_KEY = "suppliedSecretKey0123456789abcdef0123"
+FILES = ["secrets/valkey-password", "secrets/valkey-monitor-password", "secrets/webui-secret-key"]
+DERIVED = ["valkey/users.acl", ".env"]
+# What the script may run besides the shell's own commands.
+TOOLS = ["stat", "cat", "mkdir", "chown", "chmod", "mv", "tr", "head", "cut", "sha256sum"]
+
+
+class Stack:
+    """A `stack_dir` in a temporary folder, and the rendered script run against it by one shell."""
+
+    def __init__(self, folder: Path, shell: str) -> None:
+        self.folder = folder
+        self.shell = shell
+
+    def run(
+        self,
+        mode: Literal["check", "write"],
+        supplied: Supplied = NOTHING,
+        path: str | None = None,
+        **changes: Any,
+    ) -> subprocess.CompletedProcess[str]:
+        script = templates.secrets_script(settings(stack_dir=str(self.folder), **changes), supplied, mode)
+        environment = {"PATH": path or os.environ["PATH"]}
+        return subprocess.run(
+            [shutil.which(self.shell) or self.shell, "-s"],
+            input=script,
+            capture_output=True,
+            text=True,
+            env=environment,
+            umask=0o022,
+        )
+
+    def check(self, supplied: Supplied = NOTHING, **changes: Any) -> list[str]:
+        """The paths the script would write, below the folder."""
+        result = self.run("check", supplied, **changes)
+        assert (result.returncode, result.stderr) == (0, "")
+        return self.names(result.stdout)
+
+    def write(self, supplied: Supplied = NOTHING, **changes: Any) -> list[str]:
+        result = self.run("write", supplied, **changes)
+        assert (result.returncode, result.stderr) == (0, "")
+        return self.names(result.stdout)
+
+    def names(self, output: str) -> list[str]:
+        return [os.path.relpath(line, self.folder) for line in output.splitlines()]
+
+    def text(self, name: str) -> str:
+        return (self.folder / name).read_text()
+
+    def secret(self, name: str) -> str:
+        return self.text(f"secrets/{name}").removesuffix("\n")
+
+    def state(self) -> dict[str, tuple[str, int, int, int, bytes]]:
+        """Everything there: kind and mode, owner, inode, time of change, content."""
+        found = {}
+        for path in sorted([self.folder, *self.folder.rglob("*")]):
+            info = path.lstat()
+            content = path.read_bytes() if path.is_file() else b""
+            name = os.path.relpath(path, self.folder)
+            found[name] = (stat.filemode(info.st_mode), info.st_uid, info.st_ino, info.st_mtime_ns, content)
+        return found
+
+
+@pytest.fixture(params=["sh", "dash", "bash"])
+def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Stack:
+    if shutil.which(request.param) is None:
+        pytest.skip(f"{request.param} is not on this machine")
+    return Stack(tmp_path / "stack", request.param)
+
+
+def read_env(text: str) -> dict[str, str]:
+    """`.env` as compose reads it (compose-go's dotenv): within single quotes all is literal but `\\'`."""
+    found = {}
+    rest = text
+    while rest:
+        if rest.startswith("#"):
+            rest = rest.partition("\n")[2]
+            continue
+        match = re.match(r"([A-Za-z_][A-Za-z0-9_]*)='((?:[^'\\]|\\.)*)'\n", rest, re.DOTALL)
+        assert match, f"compose can't read {rest!r}"
+        assert match[1] not in found
+        found[match[1]] = match[2].replace("\\'", "'")
+        rest = rest[match.end() :]
+    return found
+
+
+@as_root
+def test_check_of_nothing_names_everything_and_writes_nothing(stack: Stack) -> None:
+    assert stack.check() == [".", "secrets", "valkey", *FILES, *DERIVED]
+    assert not stack.folder.exists()
+
+
+@as_root
+def test_write_makes_every_file_with_its_mode(stack: Stack) -> None:
+    assert stack.write() == [".", "secrets", "valkey", *FILES, *DERIVED]
+    assert {name: mode for name, (mode, *_) in stack.state().items()} == {
+        ".": "drwx------",
+        ".env": "-rw-------",
+        "secrets": "drwx------",
+        "secrets/valkey-monitor-password": "-rw-------",
+        "secrets/valkey-password": "-rw-------",
+        "secrets/webui-secret-key": "-rw-------",
+        "valkey": "drwxr-xr-x",
+        "valkey/users.acl": "-rw-r--r--",
+    }
+    passwords = [stack.text(name) for name in FILES]
+    assert all(re.fullmatch(r"[A-Za-z0-9]{48}\n", password) for password in passwords)
+    assert len(set(passwords)) == 3
+
+
+@as_root
+def test_second_run_finds_and_changes_nothing(stack: Stack) -> None:
+    stack.write()
+    before = stack.state()
+    assert stack.check() == []
+    assert stack.write() == []
+    assert stack.state() == before
+
+
+@as_root
+def test_what_compose_and_valkey_read_follows_from_the_passwords(stack: Stack) -> None:
+    stack.write()
+    acl = stack.text("valkey/users.acl").splitlines()
+    users = {line.split()[1]: line.split() for line in acl}
+    assert list(users) == ["default", "open-webui", "monitor"]
+    for user, name in (("open-webui", "valkey-password"), ("monitor", "valkey-monitor-password")):
+        assert users[user][2:4] == ["on", "#" + hashlib.sha256(stack.secret(name).encode()).hexdigest()]
+    assert users["default"][2:] == ["on", "nopass", "resetkeys", "resetchannels", "-@all", "+ping"]
+    password = stack.secret("valkey-password")
+    assert read_env(stack.text(".env")) == {
+        "VALKEY_ACL_SHA256": hashlib.sha256("\n".join(acl).encode()).hexdigest(),
+        "WEBUI_SECRET_KEY": stack.secret("webui-secret-key"),
+        "REDIS_URL": f"redis://open-webui:{password}@redis:6379/0",
+        "WEBSOCKET_REDIS_URL": f"redis://open-webui:{password}@redis:6379/1",
+    }
+
+
+@as_root
+def test_a_supplied_password_replaces_and_what_derives_from_it_follows(stack: Stack) -> None:
+    stack.write()
+    monitor = stack.secret("valkey-monitor-password")
+    supplied = Supplied(SecretStr(PASSWORD), SecretStr(SECRET_KEY), {})
+    expected = ["secrets/valkey-password", "secrets/webui-secret-key", *DERIVED]
+    assert stack.check(supplied) == expected
+    assert stack.write(supplied) == expected
+    assert stack.check(supplied) == []
+    assert stack.secret("valkey-password") == PASSWORD
+    assert hashlib.sha256(PASSWORD.encode()).hexdigest() in stack.text("valkey/users.acl")
+    environment = read_env(stack.text(".env"))
+    assert environment["WEBSOCKET_REDIS_URL"] == f"redis://open-webui:{PASSWORD}@redis:6379/1"
+    assert environment["WEBUI_SECRET_KEY"] == SECRET_KEY
+    assert stack.secret("valkey-monitor-password") == monitor
+
+
+@as_root
+def test_a_supplied_password_stays_when_its_source_goes(stack: Stack) -> None:
+    stack.write(Supplied(SecretStr(PASSWORD), None, {}))
+    assert stack.check(NOTHING) == []
+    assert stack.secret("valkey-password") == PASSWORD
+
+
+@as_root
+def test_settings_of_users_reach_the_acl_and_its_hash(stack: Stack) -> None:
+    stack.write()
+    before = read_env(stack.text(".env"))["VALKEY_ACL_SHA256"]
+    changes = {"valkey_default_user": "all", "open_webui_key_prefix": "two"}
+    assert stack.write(**changes) == DERIVED
+    acl = stack.text("valkey/users.acl")
+    assert "user default on nopass ~* &* +@all\n" in acl
+    assert " ~two:* &socketio &socketio#* &two:* +@all -@admin -@dangerous +info\n" in acl
+    assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] != before
+    assert stack.check(**changes) == []
+
+
+@as_root
+def test_values_of_the_operator_survive_the_env_file(stack: Stack) -> None:
+    values = {
+        "A_BLANKS": "  two words  ",
+        "B_DOLLARS": "$HOME ${HOME} $(id) `id` $$",
+        "C_QUOTES": 'say "hi"',
+        "D_HASH": "a #b",
+        "E_BACKSLASH": "C:\\temp\\n",
+        "F_UNICODE": "Grüße \U0001f600",
+        "G_HEREDOC": "END",
+        "H_EQUALS": "a=b=c",
+        "I_BACKSLASHES": "a\\\\b",
+    }
+    supplied = Supplied(None, None, {name: SecretStr(value) for name, value in values.items()})
+    stack.write(supplied)
+    assert stack.check(supplied) == []
+    found = read_env(stack.text(".env"))
+    assert {name: found[name] for name in values} == values
+
+
+@as_root
+@pytest.mark.parametrize("name", [".env", "valkey/users.acl"])
+def test_a_hand_edited_file_is_put_back(stack: Stack, name: str) -> None:
+    stack.write()
+    before = stack.text(name)
+    (stack.folder / name).write_text(before.replace("on", "off").replace("REDIS", "VALKEY") + "# by hand\n")
+    assert stack.write() == [name]
+    assert stack.text(name) == before
+    assert stack.check() == []
+
+
+@as_root
+@pytest.mark.parametrize("name", [".", "secrets", "valkey", *FILES, *DERIVED])
+def test_a_wrong_mode_or_owner_is_put_back(stack: Stack, name: str) -> None:
+    stack.write()
+    before = {key: (mode, uid, content) for key, (mode, uid, _, _, content) in stack.state().items()}
+    path = stack.folder / name
+    for spoil in (lambda: path.chmod(0o666), lambda: os.chown(path, 65534, 65534)):
+        spoil()
+        assert stack.check() == [name]
+        assert stack.write() == [name]
+        assert {key: (mode, uid, content) for key, (mode, uid, _, _, content) in stack.state().items()} == before
+
+
+@as_root
+@pytest.mark.parametrize("missing", FILES)
+def test_a_missing_secret_alone_is_made_again(stack: Stack, missing: str) -> None:
+    stack.write()
+    others = {name: stack.text(name) for name in FILES if name != missing}
+    (stack.folder / missing).unlink()
+    assert missing in stack.check()
+    stack.write()
+    assert {name: stack.text(name) for name in others} == others
+    assert stack.check() == []
+
+
+@as_root
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("mode", ["check", "write"])
+def test_a_hand_broken_secret_is_refused_and_nothing_is_written(
+    stack: Stack, name: str, mode: Literal["check", "write"]
+) -> None:
+    stack.write()
+    (stack.folder / name).write_text("it's-broken-by-hand\n")
+    before = stack.state()
+    result = stack.run(mode, Supplied(None, None, {"OPENAI_API_KEY": SecretStr("sk-new")}))
+    assert result.returncode == 1
+    assert result.stderr == (
+        f"{stack.folder}/{name}: expected only letters and digits, got something else (not shown); "
+        "remove the file to have a new one made\n"
+    )
+    assert stack.state() == before
+
+
+@as_root
+def test_a_broken_secret_is_refused_before_another_one_is_replaced(stack: Stack) -> None:
+    stack.write()
+    (stack.folder / "secrets/webui-secret-key").write_text("broken by hand\n")
+    before = stack.state()
+    assert stack.run("write", Supplied(SecretStr(PASSWORD), None, {})).returncode == 1
+    assert stack.state() == before
+
+
+@as_root
+def test_what_an_interrupted_run_left_is_no_hindrance(stack: Stack) -> None:
+    stack.write()
+    before = stack.state()
+    for name in (".env.new", "secrets/valkey-password.new"):
+        (stack.folder / name).write_text("half a li")
+    (stack.folder / ".env").unlink()
+    assert stack.write() == [".env"]
+    assert stack.text(".env") == before[".env"][4].decode()
+
+
+@as_root
+def test_no_secret_is_an_argument_of_any_process(stack: Stack, tmp_path: Path) -> None:
+    """Each tool the script may run is shadowed by one that notes its arguments first. A tool not listed
+    is not found, and the script fails."""
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    log = tmp_path / "arguments"
+    for tool in TOOLS:
+        real = shutil.which(tool)
+        shim = shims / tool
+        shim.write_text(f'#!/bin/sh\nprintf "%s\\n" "{tool} $*" >>{log}\nexec {real} "$@"\n')
+        shim.chmod(0o755)
+    supplied = Supplied(SecretStr(PASSWORD), None, {"OPENAI_API_KEY": SecretStr("sk-supplied")})
+    for mode in ("write", "check"):
+        result = stack.run(mode, supplied, path=str(shims))
+        assert (result.returncode, result.stderr) == (0, "")
+    noted = log.read_text()
+    assert {line.split()[0] for line in noted.splitlines()} == set(TOOLS)
+    for value in [*(stack.text(name).strip() for name in FILES), PASSWORD, "sk-supplied"]:
+        assert value not in noted
+
+
+@as_root
+def test_no_secret_is_readable_by_others_at_any_moment(stack: Stack, tmp_path: Path) -> None:
+    """chmod is shadowed by one that notes each file's mode before it is set."""
+    shims = tmp_path / "shims"
+    shims.mkdir()
+    log = tmp_path / "modes"
+    shim = shims / "chmod"
+    shim.write_text(f'#!/bin/sh\nstat -c "%a %n" "$2" >>{log}\nexec {shutil.which("chmod")} "$@"\n')
+    shim.chmod(0o755)
+    assert stack.run("write", path=f"{shims}:{os.environ['PATH']}").returncode == 0
+    modes = [line.split() for line in log.read_text().splitlines()]
+    assert len(modes) == 8
+    assert {mode for mode, _ in modes} == {"600", "700"}
+
+
+@pytest.mark.parametrize("mode", ["check", "write"])
+def test_the_script_holds_only_secrets_that_were_supplied(mode: Literal["check", "write"]) -> None:
+    wanted: Settings = settings(valkey_password="env:X", open_webui_secret_env={"OPENAI_API_KEY": "env:Y"})
+    without = templates.secrets_script(wanted, NOTHING, mode)
+    assert "OPENAI_API_KEY" not in without
+    assert not re.search(r"[A-Za-z0-9]{32}", without)
+    supplied = Supplied(SecretStr(PASSWORD), None, {"OPENAI_API_KEY": SecretStr("sk-x")})
+    script = templates.secrets_script(wanted, supplied, mode)
+    assert (script.count(PASSWORD), script.count("sk-x")) == (1, 1)
