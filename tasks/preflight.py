@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pyinfra import host, inventory, state
 from pyinfra.api import DeployError, Inventory, deploy
 
-from webui_stack import facts, machine, operations, secrets
+from webui_stack import facts, lease, machine, operations, secrets
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, from_data
 
@@ -47,6 +47,7 @@ def _machine(checked: Settings) -> None:
         return machine.refusals(observed, checked, time.time(), has_stack=bool(running))
 
     operations.gate(name="Check that the host can carry the stack", check=problems)
+    operations.gate(name="Check that nobody else is at work", check=lambda: lease.take(host), at_execution=True)
 
 
 class _Checked(NamedTuple):

@@ -16,9 +16,8 @@ from typing import Any
 import redis
 from pyinfra import logger
 from pyinfra.api import Host
-from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 
-from webui_stack import compose, facts, tunnel, valkey, websocket
+from webui_stack import compose, facts, remote, tunnel, valkey, websocket
 from webui_stack.settings import Settings
 
 # One attempt at one check; far above a healthy answer, far below the deadline.
@@ -182,15 +181,11 @@ class _Probe:
         """Read the host's two Valkey passwords. Not a fact: pyinfra prints facts' output with -vvv."""
         names = ["valkey-password", "valkey-monitor-password"]
         folder = shlex.quote(f"{self.settings.stack_dir}/secrets")
-        arguments: Any = self.host.current_op_global_arguments or {}
-        _, output = self.host.run_shell_command(
-            f"cd {folder} && cat {' '.join(names)}",
-            print_output=False,
-            print_input=False,
-            **{key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS},
-        )
-        lines = output.stdout_lines
-        return dict(zip(names, lines, strict=False)) if len(lines) == len(names) else dict.fromkeys(names, "")
+        try:
+            lines = remote.run(self.host, f"cd {folder} && cat {' '.join(names)}")
+        except remote.RemoteError:
+            lines = ["", ""]  # the login below fails and says what to do
+        return dict(zip(names, lines, strict=True))
 
 
 def _valkey_hint(error: redis.RedisError) -> str:

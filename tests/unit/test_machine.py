@@ -62,7 +62,7 @@ def test_a_lab_host_is_read_whole() -> None:
         disk_mb=66161,
         epoch_s=1795370754,
     )
-    assert DEBIAN_13 == expected
+    assert expected == DEBIAN_13
 
 
 def test_a_container_has_no_systemd() -> None:

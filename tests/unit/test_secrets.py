@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -15,7 +16,7 @@ PASSWORD = "marker0123456789ABCDEF"
 SECRET_KEY = "markerKEY0123456789abcdef0123456789"
 
 
-def problems(read: Callable[[str], str] = read_source, **changes: object) -> list[str]:
+def problems(read: Callable[[str], str] = read_source, **changes: Any) -> list[str]:
     with pytest.raises(SecretError) as caught:
         supply(settings(**changes), read)
     assert str(caught.value) == "\n".join(caught.value.problems)
@@ -98,7 +99,8 @@ def test_a_command_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> No
     ],
 )
 def test_what_can_not_be_read_gets_this_line(setting: str, source: str, line: str) -> None:
-    assert problems(**{setting: source}) == [line]
+    changes: dict[str, Any] = {setting: source}
+    assert problems(**changes) == [line]
 
 
 def test_a_file_in_the_home_of_nobody_is_a_problem_and_no_crash() -> None:

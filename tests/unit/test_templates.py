@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 import subprocess
-from importlib import resources
+from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
@@ -73,9 +73,12 @@ def directives(**changes: Any) -> dict[str, str]:
 
 def compose_schema() -> dict[str, Any]:
     """The Compose specification's own schema, as check-jsonschema (PyPI, dev group) brings it along."""
-    pytest.importorskip("check_jsonschema", reason="the schema comes with check-jsonschema: add it to the dev group")
-    file = resources.files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
-    schema: dict[str, Any] = json.loads(file.read_text())
+    try:
+        package = metadata.distribution("check-jsonschema")
+    except metadata.PackageNotFoundError:
+        pytest.skip("the Compose schema comes with check-jsonschema: add it to pyproject.toml's dev group, `make lock`")
+    file = package.locate_file("check_jsonschema/builtin_schemas/vendor/compose-spec.json")
+    schema: dict[str, Any] = json.loads(Path(str(file)).read_text())
     return schema
 
 
@@ -377,10 +380,12 @@ class Stack:
         return found
 
 
-@pytest.fixture(params=["sh", "dash", "bash"])
+# The shells of this machine, each program once: /bin/sh is often one of the other two.
+SHELLS = {Path(path).resolve(): name for name in ("bash", "dash", "sh") if (path := shutil.which(name))}
+
+
+@pytest.fixture(params=SHELLS.values())
 def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Stack:
-    if shutil.which(request.param) is None:
-        pytest.skip(f"{request.param} is not on this machine")
     return Stack(tmp_path / "stack", request.param)
 
 
@@ -479,7 +484,7 @@ def test_a_supplied_password_stays_when_its_source_goes(stack: Stack) -> None:
 def test_settings_of_users_reach_the_acl_and_its_hash(stack: Stack) -> None:
     stack.write()
     before = read_env(stack.text(".env"))["VALKEY_ACL_SHA256"]
-    changes = {"valkey_default_user": "all", "open_webui_key_prefix": "two"}
+    changes: dict[str, Any] = {"valkey_default_user": "all", "open_webui_key_prefix": "two"}
     assert stack.write(**changes) == DERIVED
     acl = stack.text("valkey/users.acl")
     assert "user default on nopass ~* &* +@all\n" in acl
@@ -525,8 +530,9 @@ def test_a_wrong_mode_or_owner_is_put_back(stack: Stack, name: str) -> None:
     stack.write()
     before = {key: (mode, uid, content) for key, (mode, uid, _, _, content) in stack.state().items()}
     path = stack.folder / name
-    for spoil in (lambda: path.chmod(0o666), lambda: os.chown(path, 65534, 65534)):
-        spoil()
+    for mode, uid in ((0o666, 0), (stat.S_IMODE(path.stat().st_mode), 65534)):
+        path.chmod(mode)
+        os.chown(path, uid, uid)
         assert stack.check() == [name]
         assert stack.write() == [name]
         assert {key: (mode, uid, content) for key, (mode, uid, _, _, content) in stack.state().items()} == before

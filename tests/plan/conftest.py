@@ -1,0 +1,147 @@
+"""The operator's command line against hosts that are only made up: pyinfra's `@fake` connector."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.defaults import FIXTURES, ROOT, settings
+from webui_stack import templates
+
+MACHINE = re.sub(r"epoch_s=\d+", f"epoch_s={time.time():.0f}", (FIXTURES / "machine" / "debian-13.txt").read_text())
+FRESH_ENGINE = (FIXTURES / "engine" / "debian-13-fresh.txt").read_text()
+SYSTEMS = {
+    "debian-12": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"',
+    "ubuntu-24.04": 'ID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\nPRETTY_NAME="Ubuntu 24.04.3 LTS"',
+    "rhel-9": 'ID="rhel"\nVERSION_ID="9.4"\nPRETTY_NAME="Red Hat Enterprise Linux 9.4 (Plow)"',
+}
+
+# What the lab host was deployed with when its output was captured.
+LAB_SETTINGS = {
+    "docker_source": "distro",
+    "docker_address_pools": [{"base": "198.19.0.0/17", "size": 24}],
+    "valkey_image": "registry.lab.test:5000/valkey/valkey:8.1.1",
+    "open_webui_image": "registry.lab.test:5000/open-webui/open-webui:v0.12.4-slim",
+}
+_DPKG = """\
+ii  docker-cli     26.1.5+dfsg1-9+deb13u1 amd64        Linux container runtime -- client
+ii  docker-compose 2.26.1-4               amd64        Define and run multi-container applications with Docker (program)
+ii  docker.io      26.1.5+dfsg1-9+deb13u1 amd64        Linux container runtime
+"""
+
+
+def machine(system: str = "", **replaced: str) -> str:
+    """The machine fact's output on a lab host, as it were on another `system` or with values `replaced`."""
+    text = MACHINE
+    if system:
+        rest = [line for line in MACHINE.splitlines() if not line.startswith("os.")]
+        text = "\n".join([*[f"os.{line}" for line in SYSTEMS[system].splitlines()], *rest])
+    for key, value in replaced.items():
+        text, count = re.subn(rf"(?m)^{key}=.*$", f"{key}={value}", text)
+        assert count == 1
+    return text
+
+
+def fresh(system: str = "", init: str = "systemd", architecture: str = "x86_64", **data: Any) -> dict[str, Any]:
+    """A host nothing was installed on."""
+    responses = {
+        "/etc/os-release": machine(system, init=init, architecture=architecture),
+        "cli=$(docker --version": FRESH_ENGINE,
+    }
+    return {"fake_responses": responses, **data}
+
+
+def converged(**data: Any) -> dict[str, Any]:
+    """A lab host right after its deploy, by the output captured there."""
+    changed = {**LAB_SETTINGS, **data}
+    wanted = settings(**changed)
+    project = []
+    for path, text in templates.project(wanted).items():
+        project += [f"file {wanted.stack_dir}/{path}", *[f"|{line}" for line in text.splitlines()]]
+    responses = {
+        "/etc/os-release": machine(),
+        "cli=$(docker --version": (FIXTURES / "engine" / "debian-13-docker.io-26.1.5.txt").read_text(),
+        "docker version >": (FIXTURES / "compose" / "observe-2.26.1.txt").read_text(),
+        "dpkg -l": _DPKG,
+        "--property SubState": "Id=docker.service\nSubState=running",
+        "--property UnitFileState": "Id=docker.service\nUnitFileState=enabled",
+        "docker network inspect": (FIXTURES / "compose" / "network-26.1.5.json").read_text(),
+        "/valkey/valkey.conf 2>/dev/null": "\n".join(project),
+    }
+    return {"fake_responses": responses, **changed}
+
+
+@dataclass(frozen=True)
+class Run:
+    """How one pyinfra command ended."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def output(self) -> str:
+        return self.stdout + self.stderr
+
+    def said(self, host: str) -> list[str]:
+        """The lines about one host, less its name."""
+        lines = [line.strip() for line in self.output.splitlines()]
+        return [line.partition("]")[2].strip() for line in lines if line.startswith(f"[@fake/{host}]")]
+
+    def executed(self, host: str) -> list[str]:
+        """The commands run on one host, with `-vvv`."""
+        return [line.removeprefix(">>>").strip() for line in self.said(host) if line.startswith(">>>")]
+
+    @property
+    def plan(self) -> list[dict[str, Any]]:
+        """The operations of `--json`."""
+        operations: list[dict[str, Any]] = json.loads(self.stdout)["plan"]
+        return operations
+
+    def changes(self, host: str) -> list[str]:
+        """The names of the operations with a change, certain or conditional, for one host."""
+        name = f"@fake/{host}"
+        return [
+            operation["name"]
+            for operation in self.plan
+            if name in operation["hosts_with_change"] + operation["hosts_with_conditional_change"]
+        ]
+
+
+Pyinfra = Callable[..., Run]
+
+
+@pytest.fixture(scope="session")
+def pyinfra(tmp_path_factory: pytest.TempPathFactory) -> Pyinfra:
+    """`pyinfra INVENTORY deploy.py ARGUMENTS` as a process of its own, on the hosts given."""
+
+    def run(hosts: dict[str, dict[str, Any]], *arguments: str, deploy: str = "deploy.py", **environment: str) -> Run:
+        folder = tmp_path_factory.mktemp("inventory")
+        quick = {"fake_delay": 0, "fake_delay_jitter": 0}
+        data = [[f"@fake/{name}", {**quick, **host}] for name, host in hosts.items()]
+        (folder / "hosts.json").write_text(json.dumps(data))
+        (folder / "hosts.py").write_text(
+            "import json\nfrom pathlib import Path\n"
+            "hosts = [(name, data) for name, data in json.loads(Path(__file__).with_suffix('.json').read_text())]\n"
+        )
+        result = subprocess.run(
+            [Path(sys.executable).with_name("pyinfra"), folder / "hosts.py", deploy, *arguments],
+            cwd=ROOT,
+            env={**os.environ, "PYINFRA_PROGRESS": "off", **environment},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return Run(result.returncode, result.stdout, result.stderr)
+
+    return run

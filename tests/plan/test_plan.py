@@ -1,0 +1,210 @@
+"""What a deploy would do to each kind of host, and that it does nothing where nothing is to be done."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plan.conftest import Pyinfra, Run, converged, fresh
+
+DEBIAN_12_DISTRO = (
+    "docker_source: expected a distribution with Compose v2, got Debian 12, whose packages have none; "
+    "set docker_source = 'docker-ce', or upgrade the host to Debian 13"
+)
+STACK = [
+    "Network | Create the network",
+    "Stack | Make the secrets on the host",
+    "Stack | Pull the images",
+    "Stack | Put the compose project",
+    "Stack | Bring the services up",
+]
+
+
+def without_secrets(host: dict[str, object]) -> dict[str, object]:
+    """The host's secrets script answers that there are none yet."""
+    responses = host["fake_responses"]
+    assert isinstance(responses, dict)
+    return {**host, "fake_responses": {**responses, "sh -s": "/opt/open-webui/.env"}}
+
+
+@pytest.fixture(scope="module")
+def planned(pyinfra: Pyinfra) -> Run:
+    """One dry run over all kinds of hosts."""
+    hosts = {
+        "fresh": fresh(),
+        "converged": converged(),
+        "ubuntu": fresh("ubuntu-24.04", docker_source="distro"),
+        "rhel": fresh("rhel-9"),
+        "no-systemd": fresh(init="init"),
+        "debian-12": fresh("debian-12", docker_source="distro"),
+        "absent": fresh(docker_source="present"),
+        "subnet": converged(network_subnet="198.18.5.0/24"),
+        "wanting": fresh(preflight_min_memory_mb=10_000_000),
+    }
+    return pyinfra({name: without_secrets(host) if name == "fresh" else host for name, host in hosts.items()}, "--json")
+
+
+def test_plan_is_json_and_a_success(planned: Run) -> None:
+    assert planned.status == 0
+    assert all(operation["name"] and not operation["args"] for operation in planned.plan)
+
+
+def test_fresh_host_gets_everything_in_this_order(planned: Run) -> None:
+    assert planned.changes("fresh") == [
+        "Docker | Configure Docker",
+        "Docker | Make the folder for repository keys",
+        "Docker | Fetch Docker's repository key",
+        "Docker | Add Docker's repository",
+        "Docker | Refresh the package lists",
+        "Docker | Install Docker",
+        "Docker | Start Docker and enable it",
+        *STACK,
+    ]
+
+
+def test_converged_host_gets_nothing(planned: Run) -> None:
+    assert planned.changes("converged") == []
+
+
+def test_ubuntu_gets_its_own_packages_from_no_new_repository(planned: Run) -> None:
+    assert planned.changes("ubuntu")[:4] == [
+        "Docker | Configure Docker",
+        "Docker | Refresh the package lists",
+        "Docker | Install Docker",
+        "Docker | Start Docker and enable it",
+    ]
+
+
+def test_rhel_gets_dockers_repository_and_no_apt_step(planned: Run) -> None:
+    assert planned.changes("rhel")[:4] == [
+        "Docker | Configure Docker",
+        "Docker | Add Docker's repository",
+        "Docker | Install Docker",
+        "Docker | Start Docker and enable it",
+    ]
+
+
+def test_an_engine_that_is_present_is_only_checked(pyinfra: Pyinfra) -> None:
+    result = pyinfra({"present": converged(docker_source="present")}, "--json")
+    assert [operation["name"] for operation in result.plan if operation["name"].startswith("Docker | ")] == [
+        "Docker | Check that Docker can come from there",
+        "Docker | Check that Docker and Compose are new enough",
+    ]
+    assert result.changes("present") == []
+
+
+@pytest.mark.parametrize(
+    ("host", "line"),
+    [
+        ("debian-12", DEBIAN_12_DISTRO),
+        (
+            "absent",
+            "docker: expected it to be installed (docker_source = 'present'), got no docker command; "
+            "install it, or set docker_source = 'docker-ce'",
+        ),
+        (
+            "subnet",
+            "openwebui-network: expected network_subnet 198.18.5.0/24, got 198.19.1.0/24; it is not replaced, other "
+            "containers may use it: disconnect them, `docker network rm` it and run again",
+        ),
+        (
+            "wanting",
+            "memory: expected 10000000 MB available, got 22486 MB; add memory or lower preflight_min_memory_mb",
+        ),
+    ],
+)
+def test_dry_run_says_where_it_would_stop(planned: Run, host: str, line: str) -> None:
+    assert f"would stop here: {line}" in planned.said(host)
+
+
+def test_dry_run_says_nothing_of_the_kind_about_good_hosts(planned: Run) -> None:
+    for host in ("fresh", "converged", "ubuntu", "rhel", "no-systemd"):
+        assert not [line for line in planned.said(host) if "would stop here" in line]
+
+
+def test_dry_run_shows_the_plan_as_a_table(pyinfra: Pyinfra) -> None:
+    result = pyinfra({"fresh": fresh(), "converged": converged()}, "--dry")
+    assert result.status == 0
+    rows = {line.strip().partition("  ")[0]: line for line in result.output.splitlines() if " | " in line}
+    assert "1 (@fake/fresh)" in rows["Stack | Put the compose project"]
+    assert "@fake/converged" not in "".join(rows.values())
+    assert "Beginning operation run" not in result.output
+
+
+# --- Carried out -----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def carried_out(pyinfra: Pyinfra) -> Run:
+    """One real run as far as it gets: an engine that is never there stops it after Docker."""
+    hosts = {
+        "fresh": fresh(),
+        "rhel": fresh("rhel-9"),
+        "no-systemd": fresh(init="init"),
+        "ubuntu": fresh("ubuntu-24.04", docker_source="distro"),
+        "debian-12": fresh("debian-12", docker_source="distro"),
+        "small": fresh(preflight_min_disk_mb=10_000_000),
+    }
+    return pyinfra(hosts, "-y", "-vvv")
+
+
+def commands(run: Run, host: str, *starts: str) -> list[str]:
+    return [command for command in run.executed(host) if command.startswith(starts)]
+
+
+def test_debian_installs_by_apt_and_starts_by_systemd(carried_out: Run) -> None:
+    (install,) = [command for command in carried_out.executed("fresh") if " install " in command]
+    assert "apt-get" in install
+    assert install.endswith("docker-ce docker-ce-cli containerd.io docker-buildx-plugin docker-compose-plugin")
+    assert commands(carried_out, "fresh", "systemctl start", "systemctl enable") == [
+        "systemctl start docker.service",
+        "systemctl enable docker.service",
+    ]
+
+
+def test_rhel_installs_by_dnf_alone(carried_out: Run) -> None:
+    assert commands(carried_out, "rhel", "dnf install") == [
+        "dnf install -y docker-ce docker-ce-cli containerd.io docker-buildx-plugin docker-compose-plugin"
+    ]
+    assert not [command for command in carried_out.executed("rhel") if "apt-get" in command]
+
+
+def test_ubuntu_installs_its_own_packages(carried_out: Run) -> None:
+    (install,) = [command for command in carried_out.executed("ubuntu") if " install " in command]
+    assert install.endswith("docker.io docker-compose-v2")
+
+
+def test_a_host_without_systemd_gets_its_init_script(carried_out: Run) -> None:
+    executed = carried_out.executed("no-systemd")
+    assert "/etc/init.d/docker start" in executed
+    assert not [command for command in executed if "systemctl" in command]
+
+
+@pytest.mark.parametrize(
+    ("host", "line"),
+    [
+        ("debian-12", DEBIAN_12_DISTRO),
+        (
+            "small",
+            "disk: expected 10000000 MB free under /var/lib, got 66161 MB; free some or lower preflight_min_disk_mb",
+        ),
+    ],
+)
+def test_a_refused_host_drops_out_unchanged_and_the_others_go_on(carried_out: Run, host: str, line: str) -> None:
+    assert line in carried_out.said(host)
+    changing = ("mkdir", "mv", "apt-get", "umask", "DEBIAN_FRONTEND", "systemctl", "docker pull")
+    assert commands(carried_out, host, *changing) == []
+    assert commands(carried_out, "fresh", *changing)
+
+
+def test_a_run_with_a_refused_host_fails(carried_out: Run) -> None:
+    assert carried_out.status == 1
+
+
+def test_an_architecture_nobody_builds_for_refuses_its_host_alone(pyinfra: Pyinfra) -> None:
+    result = pyinfra({"arm": fresh(architecture="armv7l"), "fresh": fresh()}, "--json")
+    assert (
+        "would stop here: architecture: expected x86_64 or aarch64, got armv7l; Open WebUI publishes no image for it"
+        in result.said("arm")
+    )
+    assert result.status == 0
+    assert "Docker | Install Docker" in result.changes("fresh")

@@ -1,0 +1,170 @@
+"""Who may import whom (docs/architecture.md), read from the source; and that public names say what they do."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.defaults import ROOT
+
+PURE = {"settings", "secrets", "machine", "engine", "compose", "templates"}
+PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
+
+
+def modules(*patterns: str) -> list[Path]:
+    return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
+
+
+def imports(path: Path) -> set[str]:
+    """What a file imports, dotted, functions' bodies included: `a.b` for `import a.b` and `from a import b`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def beyond(path: Path, allowed: set[str]) -> set[str]:
+    """The imports that are neither the standard library's nor `allowed` (nor below one that is)."""
+    return {
+        name
+        for name in imports(path)
+        if name.split(".")[0] not in sys.stdlib_module_names
+        and not any(name == entry or name.startswith(f"{entry}.") for entry in allowed)
+    }
+
+
+def of_pure() -> set[str]:
+    return {f"webui_stack.{name}" for name in PURE}
+
+
+LIBRARY = {
+    "settings": {"pydantic", "pydantic_core"},
+    "machine": {"webui_stack.settings"},
+    "engine": {"webui_stack.machine"},
+    "compose": set[str](),
+    "secrets": {"pydantic", "webui_stack.settings"},
+    "templates": {"pydantic", "jinja2", *of_pure()},
+    "facts": {"pyinfra", "typing_extensions", *of_pure()},
+    "operations": {"pyinfra", "webui_stack.compose", "webui_stack.facts"},
+}
+
+
+def test_the_scanner_sees_imports() -> None:
+    assert {"pyinfra.host", "webui_stack.compose", "pathlib.Path"} <= imports(ROOT / "tasks/network.py") | imports(
+        ROOT / "tasks/docker.py"
+    )
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+def test_library_module_imports_only_what_it_may(name: str) -> None:
+    assert beyond(ROOT / "webui_stack" / f"{name}.py", LIBRARY[name]) == set()
+
+
+@pytest.mark.parametrize("path", modules("webui_stack/*.py"), ids=lambda path: path.stem)
+def test_the_library_knows_no_task_and_no_lab(path: Path) -> None:
+    assert {name for name in imports(path) if name.split(".")[0] in PROJECT - {"webui_stack"}} == set()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [path for path in modules("webui_stack/*.py") if path.stem in PURE],
+    ids=lambda path: path.stem,
+)
+def test_pure_modules_reach_no_network_and_no_host(path: Path) -> None:
+    reaching = {"pyinfra", "paramiko", "redis", "socketio", "socket", "http", "urllib.request", "tasks"}
+    assert {name for name in imports(path) for root in reaching if f"{name}.".startswith(f"{root}.")} == set()
+
+
+@pytest.mark.parametrize("path", modules("tasks/*.py"), ids=lambda path: path.stem)
+def test_tasks_import_the_library_and_pyinfra(path: Path) -> None:
+    assert beyond(path, {"webui_stack", "pyinfra", "tasks"}) == set()
+
+
+@pytest.mark.parametrize("path", modules("deploy.py", "runbooks/*.py"), ids=lambda path: path.stem)
+def test_deploy_files_import_tasks_alone(path: Path) -> None:
+    found = imports(path)
+    assert found
+    assert {name for name in found if not name.startswith("tasks.")} == set()
+
+
+@pytest.mark.parametrize(
+    "path", modules("inventories/**/*.py", "config.py"), ids=lambda path: str(path.relative_to(ROOT))
+)
+def test_inventories_import_nothing_of_the_project(path: Path) -> None:
+    assert beyond(path, set()) == set()
+
+
+@pytest.mark.parametrize("path", modules("lab/*.py"), ids=lambda path: path.stem)
+def test_the_lab_imports_no_project_code(path: Path) -> None:
+    assert {name for name in imports(path) if name.split(".")[0] in PROJECT - {"lab"}} == set()
+
+
+def test_the_library_has_no_import_cycle() -> None:
+    graph = {
+        path.stem: {
+            name.split(".")[1]
+            for name in imports(path)
+            if name.startswith("webui_stack.") and (ROOT / f"{name.split('.')[0]}/{name.split('.')[1]}.py").exists()
+        }
+        for path in modules("webui_stack/*.py")
+    }
+    while leaves := [name for name, needed in graph.items() if not needed & graph.keys()]:
+        for name in leaves:
+            del graph[name]
+    assert graph == {}
+
+
+def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
+    drawers = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
+    found = modules("*.py", "webui_stack/**/*.py", "tasks/**/*.py", "lab/**/*.py", "runbooks/**/*.py", "tests/**/*.py")
+    assert len(found) > 20
+    assert [path for path in found if path.name in drawers] == []
+
+
+# --- Docstrings -------------------------------------------------------------------------------------
+# Every module, public class and public function (methods included) has one. Exempt is what says all in its
+# name and one statement (a predicate, a property), and what its base class documents (@override).
+
+
+def undocumented(path: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text())
+    if ast.get_docstring(tree) is None:
+        yield path.stem
+    inner = [(node.name, node) for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    while inner:
+        name, node = inner.pop(0)
+        if node.name.startswith("_"):
+            continue
+        if isinstance(node, ast.ClassDef):
+            inner += [(f"{name}.{m.name}", m) for m in node.body if isinstance(m, ast.ClassDef | ast.FunctionDef)]
+        elif len(node.body) == 1 or any(getattr(d, "id", "") == "override" for d in node.decorator_list):
+            continue
+        if ast.get_docstring(node) is None:
+            yield f"{path.stem}.{name}"
+
+
+@pytest.mark.parametrize("path", modules("webui_stack/*.py", "tasks/*.py"), ids=lambda p: f"{p.parent.name}.{p.stem}")
+def test_public_names_say_what_they_do(path: Path) -> None:
+    assert list(undocumented(path)) == []
+
+
+def test_the_docstring_rule_finds_what_lacks_one(tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(
+        "def work():\n    x = 1\n    return x\n\nclass Thing:\n    def act(self):\n        a = 1\n        b = 2\n"
+    )
+    assert list(undocumented(path)) == ["bad", "bad.work", "bad.Thing", "bad.Thing.act"]
+
+
+def test_every_test_file_says_what_it_claims() -> None:
+    files = modules("tests/unit/*.py", "tests/plan/*.py", "tests/*.py")
+    bare = [path.name for path in files if path.read_text() and ast.get_docstring(ast.parse(path.read_text())) is None]
+    assert bare == []

@@ -1,0 +1,34 @@
+"""A command on a host outside of facts and operations: with their privileges, and never shown.
+
+pyinfra prints what facts return with -vvv and counts what operations run as a change. Reading a
+password or holding a lease must do neither.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pyinfra.api import Host
+from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+
+
+class RemoteError(Exception):
+    """The command failed; the text is what it wrote to its error output."""
+
+
+def run(host: Host, command: str) -> list[str]:
+    """The lines `command` prints, run by a shell as the host's data say (`_sudo`, ...).
+
+    Raises `RemoteError`, or what the connection raises when it is lost.
+    """
+    privileges: Any
+    privileges, _ = pop_global_arguments(host.state, host, {})
+    status, output = host.run_shell_command(
+        command,
+        print_output=False,
+        print_input=False,
+        **{key: value for key, value in privileges.items() if key in CONNECTOR_ARGUMENT_KEYS},
+    )
+    if not status:
+        raise RemoteError(output.stderr)
+    return list(output.stdout_lines)
