@@ -1,0 +1,62 @@
+"""`python -m lab up|down|status|ssh`: arguments only."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from types import FrameType
+
+from lab import lifecycle, network, state
+from lab.errors import LabError
+
+
+def main() -> int:
+    """Run one command; 0 if it did what it says, 1 with an error line if not, 130 if interrupted."""
+    parser = argparse.ArgumentParser(prog="python -m lab", description="Throw-away hosts on one machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    named = argparse.ArgumentParser(add_help=False)
+    named.add_argument("--name", default=os.environ.get("LAB_NAME") or "default", help="default: LAB_NAME, or default")
+
+    up = commands.add_parser("up", parents=[named], help="create, complete or start a lab")
+    up.add_argument("--hosts", type=int, default=1, help="how many hosts at least (default 1)")
+    up.add_argument("--debian", choices=("12", "13"), default="13", help="release of new hosts (default 13)")
+    up.add_argument("--init", choices=("systemd", "none"), default="systemd", help="PID 1 of new hosts")
+    down = commands.add_parser("down", parents=[named], help="remove a lab and all it made")
+    down.add_argument("--purge", action="store_true", help="also the cached images, volumes and downloads")
+    commands.add_parser("status", parents=[named], help="show what a lab consists of")
+    ssh = commands.add_parser("ssh", parents=[named], help="log in to a host, or run a command there")
+    ssh.add_argument("host")
+    ssh.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND")
+    arguments = parser.parse_args()
+
+    # a kill ends like Ctrl-C: with child processes ended and temporary containers removed
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        name = state.check_name(arguments.name)
+        if arguments.command == "up":
+            if not 1 <= arguments.hosts <= network.MAX_HOSTS:
+                up.error(f"--hosts: expected 1 to {network.MAX_HOSTS}, got {arguments.hosts}")
+            lifecycle.up(name, arguments.hosts, arguments.debian, arguments.init)
+        elif arguments.command == "down":
+            lifecycle.down(name, arguments.purge)
+        elif arguments.command == "status":
+            return lifecycle.status(name)
+        else:
+            return lifecycle.ssh(name, arguments.host, arguments.arguments)
+    except LabError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; `python -m lab up` goes on from here, `down` removes what there is", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,124 @@
+"""Call the docker client. Every function takes arguments as a list and never a shell string."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from lab.errors import LabError
+
+LABEL = "lab.open-webui-stack"
+"""On every container, network and volume of a lab; the value is the lab's name."""
+
+CACHE_LABEL = "lab.open-webui-stack.cache"
+"""On images and volumes that outlive a lab; the value says which kind."""
+
+_END_TIMEOUT_S = 30
+
+
+def try_run(*args: str, stdin: bytes | None = None, timeout_s: float | None = None) -> tuple[int, str, str]:
+    """Run the client and return (exit status, stdout, stderr); 127 if there is no client, 124 on timeout."""
+    try:
+        done = subprocess.run(
+            ["docker", *args],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+    except FileNotFoundError:
+        return 127, "", "no docker client in PATH"
+    except subprocess.TimeoutExpired:
+        return 124, "", f"no answer within {timeout_s} s"
+    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
+def run(*args: str, stdin: bytes | None = None) -> str:
+    """Run the client and return its stripped stdout, or raise LabError with its own words."""
+    status, out, err = try_run(*args, stdin=stdin)
+    if status:
+        raise LabError(f"docker {' '.join(args[:3])}: expected success, got exit status {status}: {err.strip()}")
+    return out.strip()
+
+
+def run_logged(args: list[str], log: Path, hint: str = "", environment: dict[str, str] | None = None) -> None:
+    """Run any long command with its output in `log`; a failure carries the last 15 lines."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as out:
+        out.write(f"\n$ {' '.join(args)}\n".encode())
+        out.flush()
+        try:
+            process = subprocess.Popen(
+                args,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env={**os.environ, **(environment or {})},
+                # a group of its own: mmdebstrap, when it fails, ends its whole process group
+                process_group=0,
+            )
+        except FileNotFoundError:
+            raise LabError(f"{args[0]}: expected it in PATH, got nothing, install it{hint}") from None
+        try:
+            status = process.wait()
+        except BaseException:
+            # time to clean up after itself: mmdebstrap has mounts, a build has a container
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(_END_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    if status:
+        tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-15:])
+        raise LabError(
+            f"{args[0]} {args[1]}: expected success, got exit status {status}, "
+            f"see {log}{hint}; its last lines:\n    {tail}"
+        )
+
+
+def answers() -> bool:
+    return try_run("version", "--format", "{{.Server.Version}}", timeout_s=20)[0] == 0
+
+
+def info() -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(run("info", "--format", "{{json .}}"))
+    return result
+
+
+def inspect(kind: str, names: list[str]) -> list[dict[str, Any]]:
+    """The engine's description of each object, in order; [] for no names."""
+    if not names:
+        return []
+    result: list[dict[str, Any]] = json.loads(run(kind, "inspect", *names))
+    return result
+
+
+def containers(*filters: str) -> list[dict[str, Any]]:
+    """Every container, running or not, that matches all filters (`label=...`, `name=...`)."""
+    return inspect("container", run("ps", "-aq", "--no-trunc", *_filters(filters)).split())
+
+
+def networks(*filters: str) -> list[dict[str, Any]]:
+    return inspect("network", run("network", "ls", "-q", "--no-trunc", *_filters(filters)).split())
+
+
+def volumes(*filters: str) -> list[str]:
+    return run("volume", "ls", "-q", *_filters(filters)).split()
+
+
+def image_exists(reference: str) -> bool:
+    return try_run("image", "inspect", reference)[0] == 0
+
+
+def image_size_bytes(reference: str) -> int:
+    return int(inspect("image", [reference])[0]["Size"])
+
+
+def _filters(filters: tuple[str, ...]) -> list[str]:
+    return [argument for one in filters for argument in ("--filter", one)]

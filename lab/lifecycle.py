@@ -1,0 +1,159 @@
+"""Bring a lab up, take it down, and say how it is."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import AbstractContextManager
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from lab import docker, engine, hosts, images, inventory, keys, network, packages, registry, service, state, wheels
+from lab.errors import LabError
+from lab.progress import say, step
+
+
+def up(lab: str, count: int, debian: str, init: str) -> None:
+    """Ensure the lab runs with at least `count` hosts, a registry and packages, and inventory.json says so.
+
+    Destroys nothing: missing hosts are added, stopped ones started. The inventory is written as soon as
+    the hosts answer, and again with the rest.
+    """
+    with _only(lab), state.lock(engine.IN_USE, "Waiting for a lab that is going down", shared=True):
+        engine.ensure(lab)
+        folder = state.ensure_folder(lab)
+        if hosts.existing(lab) and not (folder / "host_keys").exists():
+            raise LabError(
+                f"{folder}: expected the keys of the hosts that exist, got none, "
+                f"run `python -m lab down --name {lab}` and start again"
+            )
+        keys.ensure_ssh_key(folder / "id_ed25519", f"lab {lab}")
+        authority = keys.ensure_authority(lab)
+        present = hosts.ensure(lab, count, debian, init)
+        before = inventory.read(lab)
+        inventory.write(lab, present, {key: before[key] for key in ("registry", "images", "packages") if key in before})
+        services: dict[str, Any] = {
+            "registry": {"host": registry.HOST, "ca_file": str(authority)},
+            "images": registry.ensure(lab),
+            "packages": packages.ensure(lab),
+        }
+        inventory.write(lab, present, services)
+    say(f"lab {lab} is up: {len(present)} host(s), {folder / 'inventory.json'}")
+
+
+def down(lab: str, purge: bool) -> None:
+    """Ensure nothing of the lab is left: containers, volumes, network, files, and the engine if it was ours.
+
+    With `purge` also the cached images, volumes and downloads; refused while another lab exists, because
+    it uses them. Does nothing if there is nothing.
+    """
+    with _only(lab):
+        if not docker.answers() and state.folder(lab).exists() and engine.DATA_ROOT.exists():
+            # the machine was restarted, say: what the lab left is in the data of an engine that is gone
+            engine.ensure(lab)
+        removed: list[str] = []
+        if docker.answers():
+            if purge:
+                _refuse_other_labs(lab)
+            removed = _remove_objects(lab)
+        with state.try_lock(engine.IN_USE) as alone:
+            if purge and not alone:
+                raise LabError("--purge: expected no other lab, got one that is coming up, try again later")
+            if alone and docker.answers():
+                _remove_orphaned_builds()
+            if purge and docker.answers():
+                _remove_caches()
+            if docker.answers():
+                say(engine.stop_if_unused() if alone else "another lab is coming up: Docker engine left running")
+            if purge:
+                wheels.remove_cached()
+                engine.remove_data()
+        if state.remove_folder(lab):
+            removed.append("its files")
+    say(f"lab {lab} is down: " + (", ".join(removed) + " removed" if removed else "nothing was there"))
+
+
+def status(lab: str) -> int:
+    """Print every container of the lab; 0 if it is up, 1 if something of it is stopped or it does not exist."""
+    if not docker.answers():
+        print(f"lab {lab}: no Docker engine answers, so nothing runs")
+        return 1
+    found = docker.containers(f"label={docker.LABEL}={lab}")
+    if not found:
+        print(f"lab {lab}: does not exist, make it with: python -m lab up --name {lab}")
+        return 1
+    table = Table("name", "what", "state", "address", "ssh port", "http port", box=box.SIMPLE, pad_edge=False)
+    for host in hosts.existing(lab):
+        table.add_row(
+            host.name,
+            f"Debian {host.debian} ({host.init})",
+            "running" if host.running else "stopped",
+            host.address,
+            str(host.ssh_port),
+            str(host.http_port),
+        )
+    for role, running, address in service.existing(lab):
+        table.add_row(role, "service", "running" if running else "stopped", address, "", "")
+    Console().print(table)
+    for key, name in inventory.read(lab).get("images", {}).items():
+        print(f"{key}: {name}")
+    return 0 if all(container["State"]["Running"] for container in found) else 1
+
+
+def ssh(lab: str, host: str, command: list[str]) -> int:
+    """Run ssh to a host of the lab with its key and host key checking; return ssh's exit status."""
+    names = [one["name"] for one in inventory.read(lab).get("hosts", [])]
+    if host not in names:
+        raise LabError(
+            f"HOST: expected one of {', '.join(names) or '(lab ' + lab + ' has no hosts)'}, got {host!r}, "
+            "see `python -m lab status`"
+        )
+    return subprocess.run(hosts.ssh_command(lab, host, *command), check=False).returncode
+
+
+def _only(lab: str) -> AbstractContextManager[None]:
+    return state.lock(f"lab-{lab}", f"Waiting for another command on lab {lab}")
+
+
+def _remove_objects(lab: str) -> list[str]:
+    """Ensure no docker object has the lab's label; return what went, in words."""
+    mine = f"label={docker.LABEL}={lab}"
+    removed = []
+    registry.remove_half_filled(lab)
+    if containers := [str(one["Id"]) for one in docker.containers(mine)]:
+        with step(f"Remove {len(containers)} container(s)"):
+            # a host is thrown away: nothing in it needs an orderly end
+            docker.run("rm", "--force", "--volumes", *containers)
+        removed.append(f"{len(containers)} container(s)")
+    if volumes := docker.volumes(mine):
+        docker.run("volume", "rm", *volumes)
+        removed.append(f"{len(volumes)} volume(s)")
+    for one in docker.networks(mine):
+        docker.run("network", "rm", one["Id"])
+        removed.append(f"network {network.name_of(lab)}")
+    return removed
+
+
+def _remove_orphaned_builds() -> None:
+    """Ensure no container of an image build is left; call it when no `up` runs.
+
+    The docker client of a killed `up` may still be building. Its containers have the label of the image
+    they start from, and not a lab's.
+    """
+    for one in docker.containers(f"label={docker.CACHE_LABEL}=image"):
+        if docker.LABEL not in one["Config"]["Labels"]:
+            docker.run("rm", "--force", one["Id"])
+
+
+def _refuse_other_labs(lab: str) -> None:
+    found = {one["Config"]["Labels"][docker.LABEL] for one in docker.containers(f"label={docker.LABEL}")}
+    if others := sorted(found - {lab}):
+        raise LabError(f"--purge: expected no other lab, got {', '.join(others)}, take them down first")
+
+
+def _remove_caches() -> None:
+    with step("Remove cached images and volumes") as current:
+        volumes = registry.remove_cached()
+        current.detail = f"{len(volumes)} volume(s), images: {images.remove_cached()}"

