@@ -1,9 +1,10 @@
 """pyinfra inventories/X.py deploy.py: from a bare host to a proven Open WebUI + Valkey stack."""
 
-from tasks import docker, network, preflight, stack, verify
+from tasks import docker, network, preflight, stack, verify, watchdog
 
 settings = preflight.check()  # every problem of every setting, before any host is touched
 docker.install(settings)
 network.create(settings)
 stack.launch(settings)
+watchdog.keep(settings)
 verify.prove(settings)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import preflight
-from webui_stack import compose, operations, templates
+from webui_stack import compose, facts, operations, templates
 from webui_stack.settings import Settings
 
 
@@ -15,30 +16,35 @@ def launch(settings: Settings) -> None:
 
     Secrets are made on the host and kept. Images are pulled and the new compose file is validated before
     anything of the old one is replaced or stopped. Only services whose definition, image, secrets or
-    state differ are touched.
+    state differ are touched. When a container does not get healthy, the last good deploy comes back.
     """
     supplied = preflight.supplied()
     images = {"redis": settings.valkey_image, "open-webui": settings.open_webui_image}
     directory = settings.stack_dir
 
-    secrets = operations.secrets(
+    check_script = templates.secrets_script(settings, supplied, "check")
+    operations.secrets(
         name="Make the secrets on the host",
-        check_script=templates.secrets_script(settings, supplied, "check"),
+        check_script=check_script,
         write_script=templates.secrets_script(settings, supplied, "write"),
     )
-    pulled = operations.images(
-        name="Pull the images", directory=directory, references=list(dict.fromkeys(images.values()))
-    )
-    compose_file = f"{directory}/compose.yaml"
-    files = operations.files(
+    operations.images(name="Pull the images", directory=directory, references=list(dict.fromkeys(images.values())))
+    project = templates.project(settings)
+    operations.files(
         name="Put the compose project",
-        contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
-        checks={compose_file: lambda new: compose.command(directory, "config", "--quiet", file=new)},
+        contents={f"{directory}/{path}": text for path, text in project.items()},
+        checks={f"{directory}/compose.yaml": lambda new: compose.command(directory, "config", "--quiet", file=new)},
     )
     operations.services(
         name="Bring the services up",
         directory=directory,
+        compose_file=project["compose.yaml"],
         images=images,
-        timeout_s=settings.open_webui_start_timeout_s,
-        after=[secrets, pulled, files],
+        up_script=lambda work: templates.up_script(settings, work),
+        stale_secrets=lambda: any(line.startswith("content ") for line in _stale(check_script)),
     )
+
+
+def _stale(check_script: str) -> list[str]:
+    stale: list[str] = host.get_fact(facts.StaleSecrets, _stdin=check_script)
+    return stale

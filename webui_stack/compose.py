@@ -42,9 +42,11 @@ def command(directory: str, *arguments: str, file: str | None = None) -> str:
     return shlex.join(argv)
 
 
-def observe_command(directory: str, images: Iterable[str], *, ping: bool = False) -> str:
-    """One round trip for `parse`: wanted hashes, local images and the containers by name.
+def observe_command(directory: str, images: Iterable[str], *, hashed: bool = False, ping: bool = False) -> str:
+    """One round trip for `parse`: wanted hashes, local images, the network and the containers by name.
 
+    `hashed` asks compose for the hash of each service of the compose file on stdin: the one that is wanted,
+    whatever file is on the host by now, so that a dry run knows what a real one will find.
     `ping` adds the tutorial's own check, with its fallback for images that only have redis-cli.
 
     Prints nothing where there is no running engine, so that a fresh host observes as empty.
@@ -55,12 +57,12 @@ def observe_command(directory: str, images: Iterable[str], *, ping: bool = False
         f'echo "image {image} $id"'
         for image in images
     )
+    hashes = f"{command(directory, 'config', '--hash', '*', file='-')} 2>/dev/null | sed 's/^/hash /'"
     return f"""
-docker version >/dev/null 2>&1 || exit 0
-if [ -f {shlex.quote(directory)}/compose.yaml ]; then
-  {command(directory, "config", "--hash", "*")} 2>/dev/null | sed 's/^/hash /'
-fi
+docker version >/dev/null 2>&1 </dev/null || exit 0
+{hashes if hashed else ""}
 {looks}
+docker network inspect --format 'network {{{{.Id}}}}' {NETWORK} 2>/dev/null
 {inspect} 2>/dev/null | sed 's/^/container /'
 {_PING if ping else ""}
 true
@@ -88,6 +90,7 @@ class Container:
     restarts: int
     started_at: str
     addresses: Mapping[str, str]
+    network_ids: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ class Observed:
 
     hashes: Mapping[str, str] = field(default_factory=dict)
     image_ids: Mapping[str, str] = field(default_factory=dict)
+    network_id: str = ""
     containers: Mapping[str, Container] = field(default_factory=dict)
     ping: str = ""
     unread: tuple[str, ...] = ()
@@ -106,7 +110,7 @@ def parse(lines: Iterable[str]) -> Observed:
     hashes: dict[str, str] = {}
     image_ids: dict[str, str] = {}
     containers: dict[str, Container] = {}
-    ping = ""
+    network_id = ping = ""
     unread = []
     for line in lines:
         kind, _, rest = line.partition(" ")
@@ -122,13 +126,15 @@ def parse(lines: Iterable[str]) -> Observed:
             elif kind == "container":
                 container = _container(json.loads(rest))
                 containers[container.name] = container
+            elif kind == "network":
+                network_id = rest
             elif kind == "ping":
                 ping = rest
             else:
                 unread.append(line)
         except (ValueError, KeyError, TypeError):
             unread.append(line)
-    return Observed(hashes, image_ids, containers, ping, tuple(unread))
+    return Observed(hashes, image_ids, network_id, containers, ping, tuple(unread))
 
 
 def _container(data: Mapping[str, Any]) -> Container:
@@ -136,6 +142,7 @@ def _container(data: Mapping[str, Any]) -> Container:
     state = data["state"]
     health = state.get("Health") or {}
     log = health.get("Log") or [{}]
+    networks = data["networks"] or {}
     return Container(
         name=data["name"].removeprefix("/"),
         id=data["id"],
@@ -148,7 +155,8 @@ def _container(data: Mapping[str, Any]) -> Container:
         exit_code=state.get("ExitCode", 0),
         restarts=data["restarts"],
         started_at=state.get("StartedAt", ""),
-        addresses={name: network["IPAddress"] for name, network in (data["networks"] or {}).items()},
+        addresses={name: network["IPAddress"] for name, network in networks.items()},
+        network_ids={name: network["NetworkID"] for name, network in networks.items()},
     )
 
 
@@ -157,27 +165,45 @@ def foreign(observed: Observed) -> list[Container]:
     return [container for container in observed.containers.values() if container.project != PROJECT]
 
 
-def pending(observed: Observed, images: Mapping[str, str]) -> list[str]:
-    """Why `docker compose up` has work to do, a reason a line; empty when it has none.
+@dataclass(frozen=True)
+class Work:
+    """What `docker compose up` has to do for one service, and why it alone would not do it right."""
 
-    `images` maps each service to its image reference. Compose itself compares the label
-    `com.docker.compose.config-hash` with `config --hash` (docker/compose, pkg/compose/convergence.go);
-    an image that moved under the same tag is not part of that hash, hence the second comparison.
+    service: str
+    reason: str
+    unpause: bool = False
+    recreate: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.service}: {self.reason}"
+
+
+def pending(observed: Observed, images: Mapping[str, str]) -> list[Work]:
+    """The work to do for each service; empty when everything runs as wanted.
+
+    `images` maps each service to its image reference. Compose compares the label
+    `com.docker.compose.config-hash` with `config --hash` (docker/compose, pkg/compose/convergence.go). What it
+    does not see (2.26): an image that moved under its tag is not in that hash, a paused container makes it
+    fail, and one that was taken off its network stays off.
     """
-    reasons = []
+    work = []
     for service, name in CONTAINERS.items():
         container = observed.containers.get(name)
         if container is None:
-            reasons.append(f"{service}: has no container")
+            work.append(Work(service, "has no container"))
         elif container.config_hash != observed.hashes.get(service):
-            reasons.append(f"{service}: its definition changed")
+            work.append(Work(service, "its definition changed", unpause=container.status == "paused"))
         elif container.image_id != observed.image_ids.get(images[service]):
-            reasons.append(f"{service}: its image changed")
+            work.append(Work(service, "its image changed", unpause=container.status == "paused"))
+        elif not observed.network_id or container.network_ids.get(NETWORK) != observed.network_id:
+            work.append(Work(service, f"is not attached to {NETWORK}", recreate=True))
+        elif container.status == "paused":
+            work.append(Work(service, "is paused", unpause=True))
         elif container.status != "running":
-            reasons.append(f"{service}: is {container.status}")
-        elif NETWORK not in container.addresses:
-            reasons.append(f"{service}: is not attached to {NETWORK}")
-    return reasons
+            work.append(Work(service, f"is {container.status}"))
+        elif container.health == "unhealthy":
+            work.append(Work(service, "is unhealthy", recreate=True))
+    return work
 
 
 def network_refusals(network: Mapping[str, Any] | None, subnet: str | None) -> list[str]:

@@ -58,10 +58,10 @@ class DockerNetwork(FactBase[dict[str, Any] | None]):
 
 
 class Project(FactBase[compose.Observed]):
-    """What compose wants and what runs; see `compose.parse`."""
+    """What compose wants and what runs; see `compose.parse`. `hashed` needs the compose file on stdin (`_stdin=`)."""
 
-    def command(self, directory: str, images: list[str], ping: bool = False) -> str:
-        return compose.observe_command(directory, images, ping=ping)
+    def command(self, directory: str, images: list[str], hashed: bool = False, ping: bool = False) -> str:
+        return compose.observe_command(directory, images, hashed=hashed, ping=ping)
 
     @override
     def process(self, output: list[str]) -> compose.Observed:
@@ -109,7 +109,10 @@ class Files(FactBase[dict[str, str]]):
 
 
 class StaleSecrets(FactBase[list[str]]):
-    """Paths the secrets script would write. The script comes on stdin (`_stdin=`), so it is never shown."""
+    """What the secrets script would do: `content PATH` or `mode PATH` a line, or `refused WHY`.
+
+    The script comes on stdin (`_stdin=`), so it is never shown.
+    """
 
     command = staticmethod(lambda: "sh -s")
 

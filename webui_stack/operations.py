@@ -13,7 +13,6 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
-from pyinfra.api.operation import OperationMeta
 from pyinfra.operations.util.files import generate_color_diff
 
 from webui_stack import compose, facts
@@ -105,7 +104,11 @@ def secrets(check_script: str, write_script: str) -> Commands:
     file derived from one differs in content, mode or owner. Both scripts may hold supplied secrets and
     only ever travel on stdin. Fails when a secret on the host can't be used, naming its file.
     """
-    if host.get_fact(facts.StaleSecrets, _stdin=check_script):
+    stale = host.get_fact(facts.StaleSecrets, _stdin=check_script)
+    refused = [line.removeprefix("refused ") for line in stale if line.startswith("refused ")]
+    if refused:
+        yield _refuse(refused)
+    elif stale:
         yield StringCommand("sh -s", _stdin=write_script)
     else:
         host.noop("all secrets are in place")
@@ -124,19 +127,26 @@ def images(directory: str, references: Sequence[str]) -> Commands:
 
 @operation()
 def services(
-    directory: str, images: Mapping[str, str], timeout_s: int, after: Sequence[OperationMeta] = ()
+    directory: str,
+    compose_file: str,
+    images: Mapping[str, str],
+    up_script: Callable[[Sequence[compose.Work]], str],
+    stale_secrets: Callable[[], bool],
 ) -> Commands:
-    """Ensure the compose project runs as its file says, each container healthy.
+    """Ensure the compose project runs as `compose_file` (its text) says, each container healthy.
 
     `docker compose up --wait` runs only when it has work: a service's definition (environment and
     secrets included), image, state or network differs from its container. The reasons are logged.
-    `after` are operations of this run that change what compose reads: in a dry run their change is a
-    reason too. Fails when a container is not healthy within `timeout_s`, or when a container of another
-    origin has one of our names.
+    `up_script` gives the script that does it (`templates/up.sh.j2`), which returns to the last good
+    deploy when a container does not get healthy; the operation fails then too. `stale_secrets` tells a
+    dry run that the secrets, and so the definition, are about to change. Fails also when a container of
+    another origin has one of our names.
 
     Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
     """
-    observed = host.get_fact(facts.Project, directory=directory, images=list(images.values()))
+    observed = host.get_fact(
+        facts.Project, directory=directory, images=list(images.values()), hashed=True, _stdin=compose_file
+    )
     for line in observed.unread:
         host.log_styled(f"unread line from Docker: {line}", fg="yellow", log_func=logger.warning)
     strangers = compose.foreign(observed)
@@ -149,24 +159,12 @@ def services(
             ]
         )
         return
-    reasons = compose.pending(observed, images)
-    if not state.is_executing and any(meta.will_change for meta in after):
-        reasons = reasons or ["the project's files, secrets or images change"]
-    if not reasons:
+    work = compose.pending(observed, images)
+    if not work and not state.is_executing and stale_secrets():
+        work = [compose.Work("open-webui", "its secrets change")]
+    if not work:
         host.noop("every service runs as wanted")
         return
-    for reason in reasons:
-        host.log(reason)
-    yield StringCommand(
-        compose.command(
-            directory,
-            "up",
-            "--detach",
-            "--wait",
-            "--wait-timeout",
-            str(timeout_s),
-            "--pull",
-            "never",
-            "--quiet-pull",
-        )
-    )
+    for item in work:
+        host.log(str(item))
+    yield StringCommand("sh -s", _stdin=up_script(work))

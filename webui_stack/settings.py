@@ -298,6 +298,12 @@ class Settings(BaseModel):
     ]
     open_webui_start_timeout_s: Seconds
 
+    watchdog_pause_s: Annotated[
+        int,
+        _must(lambda value: value == 0 or 30 <= value <= 3600),
+        Rule("0, or seconds from 30 to 3600", "0 switches the watchdog off"),
+    ]
+
     verify_timeout_s: Seconds
     verify_url: Origin | None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -89,6 +90,27 @@ def secrets_script(settings: Settings, supplied: Supplied, mode: Literal["check"
             },
         },
     )
+
+
+def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:
+    """The shell script that brings the services up, or the last good deploy back."""
+    work = list(work)
+    return _render(
+        "up.sh.j2",
+        settings=settings,
+        containers=list(compose.CONTAINERS.values()),
+        unpause=[compose.CONTAINERS[item.service] for item in work if item.unpause],
+        recreate=[item.service for item in work if item.recreate],
+    )
+
+
+def watchdog(settings: Settings) -> dict[str, str]:
+    """The watchdog's files by absolute path: a script, and the systemd service and timer that run it."""
+    units = ["open-webui-watchdog.service", "open-webui-watchdog.timer"]
+    return {
+        f"{settings.stack_dir}/watchdog.sh": _render("watchdog.sh.j2", settings=settings),
+        **{f"/etc/systemd/system/{unit}": _render(f"{unit}.j2", settings=settings) for unit in units},
+    }
 
 
 def docker_sources(settings: Settings, machine: Machine) -> str:

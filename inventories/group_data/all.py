@@ -56,6 +56,9 @@ open_webui_env = {}  # any further variable of Open WebUI, {"OPENAI_API_BASE_URL
 open_webui_secret_env = {}  # further variables with secrets, {"OPENAI_API_KEY": "env:OPENAI_API_KEY"}
 open_webui_start_timeout_s = 300  # containers must be healthy within so many seconds
 
+# --- Watchdog -------------------------------------------------------------------------------------
+watchdog_pause_s = 120  # restart a container that stopped answering, once in so many seconds; 0: never restart
+
 # --- Verify ---------------------------------------------------------------------------------------
 verify_timeout_s = 60  # the proof must succeed within so many seconds
 verify_url = None  # where this machine reaches Open WebUI; None: through SSH when bound to loopback, else the host

@@ -61,22 +61,28 @@ def fresh(system: str = "", init: str = "systemd", architecture: str = "x86_64",
     return {"fake_responses": responses, **data}
 
 
+def files_fact(contents: dict[str, str]) -> str:
+    """The files fact's output on a host that has these files."""
+    lines = [[f"file {path}", *[f"|{line}" for line in text.splitlines()]] for path, text in contents.items()]
+    return "\n".join(sum(lines, []))
+
+
 def converged(**data: Any) -> dict[str, Any]:
     """A lab host right after its deploy, by the output captured there."""
     changed = {**LAB_SETTINGS, **data}
     wanted = settings(**changed)
-    project = []
-    for path, text in templates.project(wanted).items():
-        project += [f"file {wanted.stack_dir}/{path}", *[f"|{line}" for line in text.splitlines()]]
+    project = {f"{wanted.stack_dir}/{path}": text for path, text in templates.project(wanted).items()}
     responses = {
         "/etc/os-release": machine(),
         "cli=$(docker --version": (FIXTURES / "engine" / "debian-13-docker.io-26.1.5.txt").read_text(),
         "docker version >": (FIXTURES / "compose" / "observe-2.26.1.txt").read_text(),
         "dpkg -l": _DPKG,
-        "--property SubState": "Id=docker.service\nSubState=running",
-        "--property UnitFileState": "Id=docker.service\nUnitFileState=enabled",
+        "--property SubState": "Id=docker.service\nSubState=running\n\nId=open-webui-watchdog.timer\nSubState=waiting",
+        "--property UnitFileState": "Id=docker.service\nUnitFileState=enabled\n\n"
+        "Id=open-webui-watchdog.timer\nUnitFileState=enabled",
         "docker network inspect": (FIXTURES / "compose" / "network-26.1.5.json").read_text(),
-        "/valkey/valkey.conf 2>/dev/null": "\n".join(project),
+        "/valkey/valkey.conf 2>/dev/null": files_fact(project),
+        "/watchdog.sh 2>/dev/null": files_fact(templates.watchdog(wanted)),
     }
     return {"fake_responses": responses, **changed}
 

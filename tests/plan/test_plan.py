@@ -16,6 +16,8 @@ STACK = [
     "Stack | Pull the images",
     "Stack | Put the compose project",
     "Stack | Bring the services up",
+    "Watchdog | Put the watchdog",
+    "Watchdog | Run the watchdog's timer",
 ]
 
 
@@ -23,7 +25,7 @@ def without_secrets(host: dict[str, object]) -> dict[str, object]:
     """The host's secrets script answers that there are none yet."""
     responses = host["fake_responses"]
     assert isinstance(responses, dict)
-    return {**host, "fake_responses": {**responses, "sh -s": "/opt/open-webui/.env"}}
+    return {**host, "fake_responses": {**responses, "sh -s": "content /opt/open-webui/.env"}}
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ def host() -> dict[str, Any]:
         open_webui_secret_key="env:TEST_SECRET_KEY",
         open_webui_secret_env={"OPENAI_API_KEY": "env:TEST_API_KEY"},
     )
-    found["fake_responses"]["sh -s"] = "/opt/open-webui/secrets/valkey-password\n/opt/open-webui/.env"
+    found["fake_responses"]["sh -s"] = "content /opt/open-webui/secrets/valkey-password\ncontent /opt/open-webui/.env"
     return found
 
 

@@ -41,6 +41,10 @@ def changed(name: str, path: str, value: Any) -> list[str]:
     return lines
 
 
+def reasons(work: list[compose.Work]) -> list[str]:
+    return [str(item) for item in work]
+
+
 def without(*starts: str) -> list[str]:
     return [line for line in CAPTURE if not line.startswith(starts)]
 
@@ -58,6 +62,7 @@ def test_a_deployed_host_is_read_whole() -> None:
         VALKEY: "sha256:5d32af00fbd95dc001f285e6da5cca7b5b362a48a95023256703c89d305fdfd9",
         OPEN_WEBUI: "sha256:97b3aee3857a9db3cd69629e02b4dd2c9b1fcc05cb0c9b8c0b5ff6051b0491e2",
     }
+    assert observed.network_id == NETWORK["Id"]
     assert observed.ping == "PONG"
     assert observed.unread == ()
     assert list(observed.containers) == ["redis-valkey", "open-webui"]
@@ -74,6 +79,7 @@ def test_a_deployed_host_is_read_whole() -> None:
         restarts=0,
         started_at="2026-11-22T17:56:37.397098977Z",
         addresses={"openwebui-network": "198.19.1.2"},
+        network_ids={"openwebui-network": NETWORK["Id"]},
     )
     assert observed.containers["open-webui"].health_log == '{"status":true}'
 
@@ -130,7 +136,10 @@ def test_nothing_is_pending_on_a_converged_host() -> None:
 
 
 def test_everything_is_pending_on_a_fresh_host() -> None:
-    assert compose.pending(compose.Observed(), IMAGES) == ["redis: has no container", "open-webui: has no container"]
+    assert reasons(compose.pending(compose.Observed(), IMAGES)) == [
+        "redis: has no container",
+        "open-webui: has no container",
+    ]
 
 
 MOVED = [re.sub(r"sha256:\w+$", f"sha256:{OTHER_HASH}", line) if line.startswith(f"image {VALKEY}") else line
@@ -138,7 +147,7 @@ MOVED = [re.sub(r"sha256:\w+$", f"sha256:{OTHER_HASH}", line) if line.startswith
 
 
 @pytest.mark.parametrize(
-    ("lines", "reasons"),
+    ("lines", "expected"),
     [
         pytest.param(changed("redis-valkey", "state/Status", "exited"), ["redis: is exited"], id="stopped"),
         pytest.param(changed("open-webui", "state/Status", "paused"), ["open-webui: is paused"], id="paused"),
@@ -158,27 +167,71 @@ MOVED = [re.sub(r"sha256:\w+$", f"sha256:{OTHER_HASH}", line) if line.startswith
         pytest.param(MOVED, ["redis: its image changed"], id="image moved under its tag"),
         pytest.param(without(f"image {OPEN_WEBUI}"), ["open-webui: its image changed"], id="image removed"),
         pytest.param(
-            changed("open-webui", "networks", {"bridge": {"IPAddress": "172.17.0.2"}}),
+            changed("open-webui", "networks", {"bridge": {"IPAddress": "172.17.0.2", "NetworkID": OTHER_HASH}}),
             ["open-webui: is not attached to openwebui-network"],
             id="network detached",
         ),
+        pytest.param(
+            changed("redis-valkey", "networks/openwebui-network/NetworkID", OTHER_HASH),
+            ["redis: is not attached to openwebui-network"],
+            id="network removed and made again",
+        ),
+        pytest.param(
+            without("network "),
+            ["redis: is not attached to openwebui-network", "open-webui: is not attached to openwebui-network"],
+            id="network removed",
+        ),
+        pytest.param(changed("redis-valkey", "state/Health/Status", "starting"), [], id="not yet healthy"),
         pytest.param(
             changed("open-webui", "networks", None),
             ["open-webui: is not attached to openwebui-network"],
             id="no network at all",
         ),
         pytest.param(
-            changed("redis-valkey", "state/Health/Status", "unhealthy"), [], id="unhealthy: compose has no answer to it"
+            changed("redis-valkey", "state/Health/Status", "unhealthy"), ["redis: is unhealthy"], id="unhealthy"
         ),
     ],
 )
-def test_the_reason_compose_has_work(lines: list[str], reasons: list[str]) -> None:
-    assert compose.pending(compose.parse(lines), IMAGES) == reasons
+def test_the_reason_compose_has_work(lines: list[str], expected: list[str]) -> None:
+    assert reasons(compose.pending(compose.parse(lines), IMAGES)) == expected
 
 
 def test_another_image_in_the_settings_is_pending() -> None:
     images = {**IMAGES, "open-webui": "ghcr.io/open-webui/open-webui:v9.9.9"}
-    assert compose.pending(compose.parse(CAPTURE), images) == ["open-webui: its image changed"]
+    assert reasons(compose.pending(compose.parse(CAPTURE), images)) == ["open-webui: its image changed"]
+
+
+PAUSED = changed("redis-valkey", "state/Status", "paused")
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        pytest.param(PAUSED, compose.Work("redis", "is paused", unpause=True), id="paused: compose up fails on it"),
+        pytest.param(
+            [line.replace("hash redis ffec", "hash redis 0000") for line in PAUSED],
+            compose.Work("redis", "its definition changed", unpause=True),
+            id="paused and changed",
+        ),
+        pytest.param(
+            changed("redis-valkey", "networks", {}),
+            compose.Work("redis", "is not attached to openwebui-network", recreate=True),
+            id="detached: compose up leaves it so",
+        ),
+        pytest.param(
+            changed("redis-valkey", "state/Health/Status", "unhealthy"),
+            compose.Work("redis", "is unhealthy", recreate=True),
+            id="unhealthy: compose up leaves it so",
+        ),
+        pytest.param(
+            changed("redis-valkey", "state/Status", "exited"),
+            compose.Work("redis", "is exited"),
+            id="stopped: compose up starts it",
+        ),
+    ],
+)
+def test_what_compose_alone_would_not_do(lines: list[str], expected: compose.Work) -> None:
+    assert compose.pending(compose.parse(lines), IMAGES) == [expected]
 
 
 # --- Containers and networks of others --------------------------------------------------------------

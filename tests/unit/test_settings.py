@@ -713,6 +713,21 @@ MISTAKES = [
         id="open_webui_start_timeout_s: text",
     ),
     pytest.param(
+        {"watchdog_pause_s": 29},
+        "watchdog_pause_s: expected 0, or seconds from 30 to 3600, got 29; 0 switches the watchdog off",
+        id="watchdog_pause_s: below half a minute",
+    ),
+    pytest.param(
+        {"watchdog_pause_s": "120"},
+        "watchdog_pause_s: expected 0, or seconds from 30 to 3600, got '120'; 0 switches the watchdog off",
+        id="watchdog_pause_s: text",
+    ),
+    pytest.param(
+        {"watchdog_pause_s": None},
+        "watchdog_pause_s: expected 0, or seconds from 30 to 3600, got None; 0 switches the watchdog off",
+        id="watchdog_pause_s: None",
+    ),
+    pytest.param(
         {"verify_timeout_s": 1.5},
         "verify_timeout_s: expected a whole number of seconds from 1 to 3600, got 1.5; e.g. 120, without quotes",
         id="verify_timeout_s: fraction",
@@ -929,6 +944,8 @@ CHOICES = [
     ("open_webui_env", {"ENABLE_SIGNUP": "False", "WEBUI_NAME": "", "OPENAI_API_BASE_URL": "https://api.example.org"}),
     ("open_webui_secret_env", {"OPENAI_API_KEY": "env:OPENAI_API_KEY", "DATABASE_URL": "file:/run/db-url"}),
     ("open_webui_start_timeout_s", 3600),
+    ("watchdog_pause_s", 0),
+    ("watchdog_pause_s", 30),
     ("verify_timeout_s", 1),
     ("verify_url", "http://127.0.0.1:20001"),
 ]

@@ -281,6 +281,32 @@ def test_valkey_may_open_a_file_for_each_client() -> None:
     assert service("redis", valkey_maxclients=20000)["ulimits"]["nofile"] > 20000
 
 
+@pytest.mark.parametrize("value", [0, 30, 600])
+def test_the_watchdog_pauses_as_long_as_the_settings_say(value: int) -> None:
+    files = templates.watchdog(settings(watchdog_pause_s=value, stack_dir="/srv/chat"))
+    assert list(files) == [
+        "/srv/chat/watchdog.sh",
+        "/etc/systemd/system/open-webui-watchdog.service",
+        "/etc/systemd/system/open-webui-watchdog.timer",
+    ]
+    assert f"\npause_s={value}\n" in files["/srv/chat/watchdog.sh"]
+    assert "ExecStart=/bin/sh /srv/chat/watchdog.sh\n" in files["/etc/systemd/system/open-webui-watchdog.service"]
+
+
+@pytest.mark.parametrize("name", ["watchdog", "up", "up with work"])
+def test_scripts_are_good_shell(name: str) -> None:
+    work = [compose.Work("redis", "x", unpause=True), compose.Work("open-webui", "y", recreate=True)]
+    script = {
+        "watchdog": templates.watchdog(settings())["/opt/open-webui/watchdog.sh"],
+        "up": templates.up_script(settings(), []),
+        "up with work": templates.up_script(settings(), work),
+    }[name]
+    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert ("docker unpause redis-valkey" in script) == (name == "up with work")
+    assert ("--force-recreate --pull never open-webui" in script) == (name == "up with work")
+
+
 # --- Docker's repository ----------------------------------------------------------------------------
 
 
@@ -361,7 +387,9 @@ class Stack:
         return self.names(result.stdout)
 
     def names(self, output: str) -> list[str]:
-        return [os.path.relpath(line, self.folder) for line in output.splitlines()]
+        lines = [line.split(" ", 1) for line in output.splitlines()]
+        assert {what for what, _ in lines} <= {"content", "mode"}
+        return [os.path.relpath(path, self.folder) for _, path in lines]
 
     def text(self, name: str) -> str:
         return (self.folder / name).read_text()
@@ -536,6 +564,21 @@ def test_a_wrong_mode_or_owner_is_put_back(stack: Stack, name: str) -> None:
         assert stack.check() == [name]
         assert stack.write() == [name]
         assert {key: (mode, uid, content) for key, (mode, uid, _, _, content) in stack.state().items()} == before
+
+
+@as_root
+def test_the_answer_tells_a_new_content_from_a_wrong_mode(stack: Stack) -> None:
+    """Compose has to be asked again for the first alone."""
+    stack.write()
+    (stack.folder / "secrets").chmod(0o755)
+    (stack.folder / "secrets/valkey-password").chmod(0o644)
+    (stack.folder / ".env").write_text("")
+    folder = stack.folder
+    assert stack.run("check").stdout.splitlines() == [
+        f"mode {folder}/secrets",
+        f"mode {folder}/secrets/valkey-password",
+        f"content {folder}/.env",
+    ]
 
 
 @as_root
