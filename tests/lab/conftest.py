@@ -60,14 +60,70 @@ def _lab(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "lab", *arguments, "--name", NAME], cwd=ROOT, check=True)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--keep-lab", action="store_true", help="use the test lab that is up, and leave it up")
+
+
 @pytest.fixture(scope="session")
-def lab() -> Iterator[Lab]:
+def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Four hosts nothing was ever installed on: two Debian 13, a Debian 12 and one without systemd."""
-    _lab("down")
+    keep = request.config.getoption("--keep-lab")
+    if not keep:
+        _lab("down")
     try:
         _lab("up", "--hosts", "2", "--debian", "13")
         _lab("up", "--hosts", "3", "--debian", "12")
         _lab("up", "--hosts", "4", "--debian", "13", "--init", "none")
         yield Lab(json.loads((ROOT / ".lab" / NAME / "inventory.json").read_text()))
     finally:
-        _lab("down")
+        if not keep:
+            _lab("down")
+
+
+@pytest.fixture(scope="session")
+def planned(lab: Lab) -> dict[str, Any]:
+    """A dry run on a host nothing was ever installed on."""
+    before = state(lab.host(FRESH))
+    report = lab.report("deploy.py", "--dry")
+    assert state(lab.host(FRESH)) == before, "a dry run changed the host"
+    return report
+
+
+@pytest.fixture(scope="session")
+def deployed(lab: Lab, planned: dict[str, Any]) -> dict[str, Any]:
+    """The first real deploy of that host."""
+    return lab.report("-y", "deploy.py")
+
+
+def state(host: Any) -> str:
+    """What a run could have changed: packages, files of ours, Docker's configuration."""
+    return str(
+        host.check_output(
+            "dpkg-query -W; find /opt /etc/docker /etc/apt /var/lib/docker -maxdepth 2 -printf '%%p %%T@ %%m\\n' "
+            "2>/dev/null | sort"
+        )
+    )
+
+
+def containers(host: Any) -> dict[str, str]:
+    """Id and start time by container."""
+    output = host.check_output("docker inspect --format '{{.Name}} {{.Id}} {{.State.StartedAt}}' $(docker ps -aq)")
+    return dict(line.removeprefix("/").split(" ", 1) for line in output.splitlines())
+
+
+def numsub(host: Any) -> int:
+    password = host.file("/opt/open-webui/secrets/valkey-monitor-password").content_string.strip()
+    output = host.check_output(
+        "docker exec -e REDISCLI_AUTH=%s redis-valkey valkey-cli --user monitor PUBSUB NUMSUB socketio", password
+    )
+    return int(output.split()[1])
+
+
+def changed(report: dict[str, Any]) -> list[str]:
+    """The operations of a real run that changed something."""
+    return [operation["name"] for operation in report["results"]["operations"] if operation["success"]]
+
+
+def predicted(report: dict[str, Any]) -> list[str]:
+    """The operations a dry run said would change something."""
+    return [operation["name"] for operation in report["plan"] if operation["hosts_with_change"]]

@@ -10,28 +10,13 @@ from typing import Any
 import pytest
 import websocket
 
-from tests.lab.conftest import DEBIAN_12, DOCKER_CE, FRESH, NO_SYSTEMD, Lab
+from tests.lab.conftest import DEBIAN_12, DOCKER_CE, FRESH, NO_SYSTEMD, Lab, containers, numsub, state
 
 pytestmark = pytest.mark.lab
 
 PASSWORD = "Operator0Supplied0Password"
 OPENAI_KEY = 'sk-test $HOME "quoted" #7 \\n'
 SECRETS = {"TEST_VALKEY_PASSWORD": PASSWORD, "TEST_OPENAI_KEY": OPENAI_KEY}
-
-
-@pytest.fixture(scope="module")
-def planned(lab: Lab) -> dict[str, Any]:
-    """A dry run on a host nothing was ever installed on."""
-    before = _state(lab.host(FRESH))
-    report = lab.report("deploy.py", "--dry")
-    assert _state(lab.host(FRESH)) == before, "a dry run changed the host"
-    return report
-
-
-@pytest.fixture(scope="module")
-def deployed(lab: Lab, planned: dict[str, Any]) -> dict[str, Any]:
-    """The first real deploy of that host."""
-    return lab.report("-y", "deploy.py")
 
 
 @pytest.fixture(scope="module")
@@ -46,30 +31,6 @@ def others(lab: Lab) -> subprocess.CompletedProcess[str]:
     result = lab.run("-y", "deploy.py", limit=f"{DOCKER_CE},{NO_SYSTEMD}", **SECRETS)
     assert result.returncode == 0, result.stdout
     return result
-
-
-def _state(host: Any) -> str:
-    """What a run could have changed: packages, files of ours, Docker's configuration."""
-    return str(
-        host.check_output(
-            "dpkg-query -W; find /opt /etc/docker /etc/apt /var/lib/docker -maxdepth 2 -printf '%%p %%T@ %%m\\n' "
-            "2>/dev/null | sort"
-        )
-    )
-
-
-def _containers(host: Any) -> dict[str, str]:
-    """Id and start time by container."""
-    output = host.check_output("docker inspect --format '{{.Name}} {{.Id}} {{.State.StartedAt}}' $(docker ps -aq)")
-    return dict(line.split(" ", 1) for line in output.splitlines())
-
-
-def _numsub(host: Any) -> int:
-    password = host.file("/opt/open-webui/secrets/valkey-monitor-password").content_string.strip()
-    output = host.check_output(
-        "docker exec -e REDISCLI_AUTH=%s redis-valkey valkey-cli --user monitor PUBSUB NUMSUB socketio", password
-    )
-    return int(output.split()[1])
 
 
 def _get(url: str) -> Any:
@@ -88,7 +49,7 @@ def test_fresh_deploy_gives_healthy_containers(lab: Lab, deployed: dict[str, Any
 def test_valkey_answers_and_open_webui_listens(lab: Lab, deployed: dict[str, Any]) -> None:
     host = lab.host(FRESH)
     assert host.check_output("docker exec redis-valkey valkey-cli -p 6379 ping") == "PONG"
-    assert _numsub(host) >= 1
+    assert numsub(host) >= 1
 
 
 def test_a_client_without_password_can_ping_and_nothing_else(lab: Lab, deployed: dict[str, Any]) -> None:
@@ -121,14 +82,14 @@ def test_the_dry_run_predicted_the_deploy(planned: dict[str, Any], deployed: dic
 
 def test_second_apply_changes_nothing(lab: Lab, deployed: dict[str, Any]) -> None:
     host = lab.host(FRESH)
-    containers, files = _containers(host), _state(host)
+    before, files = containers(host), state(host)
     plan = lab.report("deploy.py", "--dry")["plan"]
     assert [operation["name"] for operation in plan if operation["hosts_with_change"]] == []
     totals = lab.report("-y", "deploy.py")["results"]["totals"]
     assert totals["success"] == totals["error"] == 0
     assert totals["no_change"] == len(plan)
-    assert _containers(host) == containers
-    assert _state(host) == files
+    assert containers(host) == before
+    assert state(host) == files
 
 
 def test_only_root_can_read_the_secrets(lab: Lab, deployed: dict[str, Any]) -> None:
@@ -165,22 +126,22 @@ def test_the_run_ends_with_a_line_a_person_wants(lab: Lab, deployed: dict[str, A
 
 
 def test_a_debian_12_host_with_its_own_packages_is_refused_untouched(lab: Lab) -> None:
-    before = _state(lab.host(DEBIAN_12))
+    before = state(lab.host(DEBIAN_12))
     result = lab.run("-y", "deploy.py", limit=DEBIAN_12)
     assert result.returncode == 1
     assert "got Debian 12, whose packages have none; set docker_source = 'docker-ce'" in result.stdout
-    assert _state(lab.host(DEBIAN_12)) == before
+    assert state(lab.host(DEBIAN_12)) == before
 
 
 def test_a_broken_daemon_json_is_refused_and_kept(lab: Lab) -> None:
     host = lab.host(DEBIAN_12)
     host.check_output("mkdir -p /etc/docker && echo '{\"debug\": tru' > /etc/docker/daemon.json")
     try:
-        before = _state(host)
+        before = state(host)
         result = lab.run("-y", "deploy.py", "--data", "docker_source=docker-ce", limit=DEBIAN_12)
         assert result.returncode == 1
         assert "/etc/docker/daemon.json: expected a JSON object" in result.stdout
-        assert _state(host) == before
+        assert state(host) == before
     finally:
         host.check_output("rm -r /etc/docker")
 
@@ -238,11 +199,11 @@ def test_second_apply_changes_nothing_there_either(lab: Lab, others: subprocess.
 
 
 def test_a_running_engine_of_another_origin_is_never_removed(lab: Lab, deployed: dict[str, Any]) -> None:
-    containers = _containers(lab.host(FRESH))
+    before = containers(lab.host(FRESH))
     result = lab.run("-y", "deploy.py", "--data", "docker_source=docker-ce")
     assert result.returncode == 1
     assert "expected no other engine, got docker.io" in result.stdout
-    assert _containers(lab.host(FRESH)) == containers
+    assert containers(lab.host(FRESH)) == before
 
 
 def test_a_network_with_another_subnet_is_reported_and_kept(lab: Lab, deployed: dict[str, Any]) -> None:
@@ -255,13 +216,13 @@ def test_a_network_with_another_subnet_is_reported_and_kept(lab: Lab, deployed: 
 
 
 def test_a_mistake_in_the_settings_stops_before_any_host(lab: Lab, deployed: dict[str, Any]) -> None:
-    before = _state(lab.host(FRESH))
+    before = state(lab.host(FRESH))
     result = lab.run("-y", "deploy.py", "--data", "open_webui_port=99999", "--data", "valky_image=x")
     assert result.returncode == 1
     assert f"{FRESH} / open_webui_port: expected a TCP port from 1 to 65535" in result.stdout
     assert f"{FRESH} / valky_image: expected a setting of this project, got an unknown name" in result.stdout
     assert "Starting operation" not in result.stdout
-    assert _state(lab.host(FRESH)) == before
+    assert state(lab.host(FRESH)) == before
 
 
 def test_an_ordinary_user_without_sudo_is_refused(lab: Lab, deployed: dict[str, Any]) -> None:
@@ -292,4 +253,4 @@ def test_verify_fails_the_host_whose_valkey_is_stopped_and_no_other(
 
     healed = lab.report("-y", "deploy.py")["results"]["operations"]
     assert [operation["name"] for operation in healed if operation["success"]] == ["Stack | Bring the services up"]
-    assert _numsub(lab.host(FRESH)) >= 1
+    assert numsub(lab.host(FRESH)) >= 1

@@ -63,8 +63,10 @@ def fresh(system: str = "", init: str = "systemd", architecture: str = "x86_64",
 
 def files_fact(contents: dict[str, str]) -> str:
     """The files fact's output on a host that has these files."""
-    lines = [[f"file {path}", *[f"|{line}" for line in text.splitlines()]] for path, text in contents.items()]
-    return "\n".join(sum(lines, []))
+    lines = []
+    for path, text in contents.items():
+        lines += [f"file {path}", *[f"|{line}" for line in text.splitlines()]]
+    return "\n".join(lines)
 
 
 def converged(**data: Any) -> dict[str, Any]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from tests.defaults import FIXTURES
 from tests.plan.conftest import Pyinfra, Run, converged, fresh
 
 DEBIAN_12_DISTRO = (
@@ -21,18 +24,23 @@ STACK = [
 ]
 
 
-def without_secrets(host: dict[str, object]) -> dict[str, object]:
-    """The host's secrets script answers that there are none yet."""
-    responses = host["fake_responses"]
-    assert isinstance(responses, dict)
-    return {**host, "fake_responses": {**responses, "sh -s": "content /opt/open-webui/.env"}}
+MADE_BY_HAND = (
+    (FIXTURES / "compose" / "observe-2.26.1.txt")
+    .read_text()
+    .replace('"com.docker.compose.project":"open-webui"', '"com.docker.compose.project":"tutorial"', 1)
+)
+
+
+def answering(host: dict[str, Any], command: str, output: str) -> dict[str, Any]:
+    """The host, were its answer to one command another."""
+    return {**host, "fake_responses": {**host["fake_responses"], command: output}}
 
 
 @pytest.fixture(scope="module")
 def planned(pyinfra: Pyinfra) -> Run:
     """One dry run over all kinds of hosts."""
     hosts = {
-        "fresh": fresh(),
+        "fresh": answering(fresh(), "sh -s", "content /opt/open-webui/.env"),
         "converged": converged(),
         "ubuntu": fresh("ubuntu-24.04", docker_source="distro"),
         "rhel": fresh("rhel-9"),
@@ -41,8 +49,10 @@ def planned(pyinfra: Pyinfra) -> Run:
         "absent": fresh(docker_source="present"),
         "subnet": converged(network_subnet="198.18.5.0/24"),
         "wanting": fresh(preflight_min_memory_mb=10_000_000),
+        "broken-secret": answering(converged(), "sh -s", "refused /opt/open-webui/secrets/valkey-password: expected x"),
+        "by-hand": answering(converged(), "docker version >", MADE_BY_HAND),
     }
-    return pyinfra({name: without_secrets(host) if name == "fresh" else host for name, host in hosts.items()}, "--json")
+    return pyinfra(hosts, "--json")
 
 
 def test_plan_is_json_and_a_success(planned: Run) -> None:
@@ -107,6 +117,12 @@ def test_an_engine_that_is_present_is_only_checked(pyinfra: Pyinfra) -> None:
             "subnet",
             "openwebui-network: expected network_subnet 198.18.5.0/24, got 198.19.1.0/24; it is not replaced, other "
             "containers may use it: disconnect them, `docker network rm` it and run again",
+        ),
+        ("broken-secret", "/opt/open-webui/secrets/valkey-password: expected x"),
+        (
+            "by-hand",
+            "container redis-valkey: expected one made by this project, got one made by tutorial; "
+            "`docker rm -f redis-valkey` (its volume stays) and run again",
         ),
         (
             "wanting",

@@ -1,0 +1,112 @@
+"""Each drift is seen, mended by just the operations it takes, predicted by the dry run, and gone afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import FRESH, Lab, changed, containers, predicted
+
+pytestmark = pytest.mark.lab
+
+SECRETS = "Stack | Make the secrets on the host"
+FILES = "Stack | Put the compose project"
+UP = "Stack | Bring the services up"
+NETWORK = "Network | Create the network"
+CONFIGURE = "Docker | Configure Docker"
+SERVICE = "Docker | Start Docker and enable it"
+WATCHDOG = "Watchdog | Put the watchdog"
+TIMER = "Watchdog | Run the watchdog's timer"
+
+BOTH = ["open-webui", "redis-valkey"]
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What somebody did on the host, which operations mend it, and which containers are new afterwards."""
+
+    done: str
+    mended_by: list[str]
+    recreated: list[str] = field(default_factory=list)
+    restarted: list[str] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
+
+
+DRIFTS = {
+    "compose file edited": Drift("sed -i 's/5s/6s/' compose.yaml", [FILES]),
+    "compose file deleted": Drift("rm compose.yaml", [FILES]),
+    "compose file writable": Drift("chmod 666 compose.yaml", [FILES]),
+    "valkey.conf of another owner": Drift("chown nobody valkey/valkey.conf", [FILES]),
+    "valkey.conf edited": Drift("sed -i 's/^timeout.*/timeout 0/' valkey/valkey.conf", [FILES]),
+    "users.acl edited": Drift("echo 'user mallory on nopass +@all' >> valkey/users.acl", [SECRETS]),
+    ".env edited": Drift("sed -i 's/WEBUI_SECRET_KEY=.*/WEBUI_SECRET_KEY=x/' .env", [SECRETS]),
+    ".env readable": Drift("chmod 644 .env", [SECRETS]),
+    "folder open": Drift("chmod 755 /opt/open-webui", [SECRETS]),
+    "container removed": Drift("docker rm -f open-webui", [UP], recreated=["open-webui"]),
+    "valkey removed, its volume there": Drift(
+        "docker rm -f redis-valkey", [UP], recreated=["redis-valkey"], restarted=["open-webui"]
+    ),
+    "container stopped": Drift("docker stop open-webui", [UP], restarted=["open-webui"]),
+    "container paused": Drift("docker pause redis-valkey", [UP]),
+    "environment changed by hand": Drift(
+        "sed -i 's/JWT_EXPIRES_IN: .*/JWT_EXPIRES_IN: \"1h\"/' compose.yaml && docker compose up -d --wait",
+        [FILES, UP],
+        recreated=["open-webui"],
+    ),
+    "detached from the network": Drift(
+        "docker network disconnect openwebui-network open-webui", [UP], recreated=["open-webui"]
+    ),
+    "network removed": Drift(
+        "docker network disconnect openwebui-network open-webui && "
+        "docker network disconnect openwebui-network redis-valkey && docker network rm openwebui-network",
+        [NETWORK, UP],
+        recreated=BOTH,
+    ),
+    "image moved under its tag": Drift(
+        "docker commit --change 'LABEL moved=yes' open-webui $(docker inspect --format '{{.Config.Image}}' open-webui)",
+        [UP],
+        recreated=["open-webui"],
+    ),
+    "another compose file beside ours": Drift(
+        "printf 'services: {redis: {environment: {A: b}}}' > compose.override.yaml", []
+    ),
+    "daemon.json edited": Drift("sed -i '/live-restore/d' /etc/docker/daemon.json", [CONFIGURE]),
+    "docker disabled": Drift("systemctl disable docker", [SERVICE]),
+    "watchdog edited": Drift("echo >> watchdog.sh", [WATCHDOG]),
+    "watchdog stopped": Drift("systemctl stop open-webui-watchdog.timer", [TIMER]),
+    "setting changed": Drift(
+        "true",
+        [FILES, UP],
+        recreated=["open-webui"],
+        arguments=["--data", "open_webui_jwt_expires_in=12h"],
+    ),
+}
+
+
+@pytest.mark.parametrize("drift", DRIFTS.values(), ids=DRIFTS)
+def test_each_drift_is_mended_and_nothing_else_touched(lab: Lab, deployed: dict[str, Any], drift: Drift) -> None:
+    host = lab.host(FRESH)
+    host.check_output("systemctl stop open-webui-watchdog.timer; systemctl reset-failed; true")
+    if drift.mended_by != [TIMER]:
+        host.check_output("systemctl start open-webui-watchdog.timer")
+    before = containers(host)
+    host.check_output(f"cd /opt/open-webui && {{ {drift.done}; }} >/dev/null 2>&1")
+
+    plan = predicted(lab.report("deploy.py", "--dry", *drift.arguments))
+    report = lab.report("-y", "deploy.py", *drift.arguments)
+
+    assert changed(report) == drift.mended_by
+    assert plan == drift.mended_by, "the dry run predicted something else"
+    after = containers(host)
+    assert sorted(name for name in after if _id(after, name) != _id(before, name)) == sorted(drift.recreated)
+    restarted = {name for name in after if after[name] != before.get(name)} - set(drift.recreated)
+    assert restarted == set(drift.restarted)
+    assert changed(lab.report("-y", "deploy.py", *drift.arguments)) == []
+    if drift.arguments:
+        lab.report("-y", "deploy.py")
+
+
+def _id(found: dict[str, str], name: str) -> str:
+    return found.get(name, "").split(" ")[0]
