@@ -7,6 +7,7 @@ from pyinfra.api import deploy
 
 from tasks import preflight
 from webui_stack import compose, facts, operations, templates
+from webui_stack.secrets import HiddenLines
 from webui_stack.settings import Settings
 
 
@@ -41,10 +42,11 @@ def launch(settings: Settings) -> None:
         compose_file=project["compose.yaml"],
         images=images,
         up_script=lambda work: templates.up_script(settings, work),
-        stale_secrets=lambda: any(line.startswith("content ") for line in _stale(check_script)),
+        outdated=lambda: _outdated(check_script),
     )
 
 
-def _stale(check_script: str) -> list[str]:
-    stale: list[str] = host.get_fact(facts.StaleSecrets, _stdin=check_script)
-    return stale
+def _outdated(check_script: HiddenLines) -> list[str]:
+    """The services that run with other secrets than the wanted ones."""
+    lines = host.get_fact(facts.StaleSecrets, _stdin=check_script)
+    return sorted({line.removeprefix("outdated ") for line in lines if line.startswith("outdated ")})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,18 +29,11 @@ def command(directory: str, *arguments: str, file: str | None = None) -> str:
     """A `docker compose` command line for the project in `directory`, quoted for a shell.
 
     `file` is the compose file, `compose.yaml` by default. It is always named, so that an override file
-    somebody drops beside it is not picked up.
+    somebody drops beside it is not picked up. The environment is emptied, because compose lets an exported
+    REDIS_URL or COMPOSE_FILE win over the project's own (seen with 2.26).
     """
-    argv = [
-        "docker",
-        "compose",
-        "--project-directory",
-        directory,
-        "--file",
-        file or f"{directory}/compose.yaml",
-        *arguments,
-    ]
-    return shlex.join(argv)
+    argv = ["docker", "compose", "--project-directory", directory, "--file", file or f"{directory}/compose.yaml"]
+    return f'env -i PATH="$PATH" HOME="${{HOME:-/root}}" {shlex.join([*argv, *arguments])}'
 
 
 def observe_command(directory: str, images: Iterable[str], *, hashed: bool = False, ping: bool = False) -> str:
@@ -114,7 +108,7 @@ def parse(lines: Iterable[str]) -> Observed:
     unread = []
     for line in lines:
         kind, _, rest = line.partition(" ")
-        if not rest:
+        if line.strip() in ("", "container"):
             continue  # `docker inspect` of nothing prints an empty line
         try:
             if kind == "hash":
@@ -132,7 +126,7 @@ def parse(lines: Iterable[str]) -> Observed:
                 ping = rest
             else:
                 unread.append(line)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             unread.append(line)
     return Observed(hashes, image_ids, network_id, containers, ping, tuple(unread))
 
@@ -222,8 +216,13 @@ def network_refusals(network: Mapping[str, Any] | None, subnet: str | None) -> l
 
 
 def quoted(value: str) -> str:
-    """A YAML string that compose reads back as `value`: JSON quoting, and `$$` for each `$`."""
-    return json.dumps(value).replace("$", "$$")
+    """A YAML string that compose reads back as `value`: JSON quoting, and `$$` for each `$`.
+
+    Beyond the BMP JSON escapes in surrogates, which YAML 1.2 has not: so characters stay, but for those
+    YAML calls unprintable (5.1).
+    """
+    text = json.dumps(value, ensure_ascii=False).replace("$", "$$")
+    return re.sub(r"[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]", lambda m: f"\\u{ord(m[0]):04x}", text)
 
 
 def published(address: str) -> str:

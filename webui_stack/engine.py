@@ -80,6 +80,7 @@ class Engine:
 
 
 def parse(lines: Iterable[str]) -> Engine:
+    """Read `COMMAND`'s output; what is not in it is empty."""
     values: dict[str, list[str]] = {}
     for line in lines:
         key, _, value = line.partition("=")
@@ -233,8 +234,9 @@ def merge_daemon_json(current: str | None, wanted: Mapping[str, Any]) -> str | N
         raise DaemonJsonError(f"line {error.lineno}: {error.msg}") from None
     if not isinstance(present, dict):
         raise DaemonJsonError("it is not an object")
-    merged = _merge(present, wanted)
-    if merged == present:
+    # Through JSON, so that a tuple is a list; compared as JSON, because in Python 1 == True.
+    merged = _merge(present, json.loads(json.dumps(wanted)))
+    if json.dumps(merged, sort_keys=True) == json.dumps(present, sort_keys=True):
         return None
     return json.dumps(merged, indent=2) + "\n"
 

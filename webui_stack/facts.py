@@ -109,7 +109,8 @@ class Files(FactBase[dict[str, str]]):
 
 
 class StaleSecrets(FactBase[list[str]]):
-    """What the secrets script would do: `content PATH` or `mode PATH` a line, or `refused WHY`.
+    """What the secrets script would do: `content PATH` or `mode PATH` a line, or `refused WHY`; and
+    `outdated SERVICE` for each whose container has other secrets.
 
     The script comes on stdin (`_stdin=`), so it is never shown.
     """

@@ -50,7 +50,7 @@ class Machine:
     @property
     def docker_architecture(self) -> str:
         """The architecture's name in Docker's apt repository."""
-        return _ARCHITECTURES[self.architecture]
+        return _ARCHITECTURES.get(self.architecture, self.architecture)
 
     @property
     def repository(self) -> str:
@@ -86,6 +86,7 @@ def parse(lines: Iterable[str]) -> Machine:
 
 
 def is_supported(machine: Machine) -> bool:
+    """Whether Docker publishes packages for this release and this project was written for it."""
     if machine.distribution in _RHEL_FAMILY:
         return machine.version.split(".")[0] in _RHEL_MAJORS
     return machine.version in _APT_RELEASES.get(machine.distribution, set())

@@ -97,18 +97,19 @@ def files(
 
 
 @operation()
-def secrets(check_script: str, write_script: str) -> Commands:
+def secrets(check_script: list[str], write_script: list[str]) -> Commands:
     """Ensure the stack's secrets exist on the host; made once, then kept.
 
     `templates/secrets.sh.j2` is the contract. Changes when a secret is missing, was supplied anew, or a
     file derived from one differs in content, mode or owner. Both scripts may hold supplied secrets and
-    only ever travel on stdin. Fails when a secret on the host can't be used, naming its file.
+    only ever travel on stdin, as lists that don't show themselves. Fails when a secret on the host can't
+    be used, naming its file.
     """
     stale = host.get_fact(facts.StaleSecrets, _stdin=check_script)
     refused = [line.removeprefix("refused ") for line in stale if line.startswith("refused ")]
     if refused:
         yield _refuse(refused)
-    elif stale:
+    elif any(line.startswith(("content ", "mode ")) for line in stale):
         yield StringCommand("sh -s", _stdin=write_script)
     else:
         host.noop("all secrets are in place")
@@ -131,16 +132,16 @@ def services(
     compose_file: str,
     images: Mapping[str, str],
     up_script: Callable[[Sequence[compose.Work]], str],
-    stale_secrets: Callable[[], bool],
+    outdated: Callable[[], list[str]],
 ) -> Commands:
     """Ensure the compose project runs as `compose_file` (its text) says, each container healthy.
 
     `docker compose up --wait` runs only when it has work: a service's definition (environment and
     secrets included), image, state or network differs from its container. The reasons are logged.
     `up_script` gives the script that does it (`templates/up.sh.j2`), which returns to the last good
-    deploy when a container does not get healthy; the operation fails then too. `stale_secrets` tells a
-    dry run that the secrets, and so the definition, are about to change. Fails also when a container of
-    another origin has one of our names.
+    deploy when a container does not get healthy; the operation fails then too, and when a container of
+    another origin has one of our names. `outdated` tells a dry run which services' secrets are about to
+    change, since compose can't know before they are written.
 
     Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
     """
@@ -160,8 +161,8 @@ def services(
         )
         return
     work = compose.pending(observed, images)
-    if not work and not state.is_executing and stale_secrets():
-        work = [compose.Work("open-webui", "its secrets change")]
+    if not work and not state.is_executing:
+        work = [compose.Work(service, "its secrets change") for service in outdated()]
     if not work:
         host.noop("every service runs as wanted")
         return

@@ -20,6 +20,21 @@ from webui_stack.settings import Settings
 _COMMAND_TIMEOUT_S = 120
 
 
+class HiddenLines(list[str]):
+    """Text for a command's stdin that pyinfra can't show: it prints a fact's arguments with -v.
+
+    A list, because that is what pyinfra's type check of `_stdin` takes besides a plain string.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text.removesuffix("\n").split("\n"))
+
+    def __repr__(self) -> str:
+        return "*MASKED*"
+
+    __str__ = __repr__
+
+
 @dataclass(frozen=True)
 class Supplied:
     """The operator's own secrets for one host; None where the host makes one."""
@@ -40,8 +55,8 @@ class SecretError(Exception):
 # Sentinel and URL parsing upstream don't decode %XX, so passwords keep to letters and digits.
 _PASSWORD = re.compile(r"[A-Za-z0-9]{16,256}")
 _SECRET_KEY = re.compile(r"[A-Za-z0-9]{32,256}")
-# Everything compose's env files can carry inside single quotes.
-_VALUE = re.compile(r"[^'\r\n\0]+")
+# What compose's env files can carry inside single quotes; a last backslash would escape the quote.
+_VALUE = re.compile(r"[^'\r\n\0]*[^'\r\n\0\\]")
 
 
 def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
@@ -74,7 +89,14 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
         environment={
             name: value
             for name, source in settings.open_webui_secret_env.items()
-            if (value := one(f"open_webui_secret_env/{name}", source, _VALUE, "one line without single quotes"))
+            if (
+                value := one(
+                    f"open_webui_secret_env/{name}",
+                    source,
+                    _VALUE,
+                    "a line with no single quote or last backslash",
+                )
+            )
         },
     )
     if problems:
@@ -97,6 +119,8 @@ def read_source(source: str) -> str:
             return Path(rest).expanduser().read_text(encoding="utf-8").rstrip("\r\n")
         except UnicodeDecodeError:
             raise OSError("a file that is not text") from None
+        except RuntimeError as error:  # ~nobody
+            raise OSError(str(error)) from None
     try:
         result = subprocess.run(  # noqa: S602 the operator's own command, as they would type it
             rest, shell=True, capture_output=True, timeout=_COMMAND_TIMEOUT_S

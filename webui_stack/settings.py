@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 
@@ -59,7 +60,8 @@ def _between(low: int, high: int) -> AfterValidator:
 # Docker's reference grammar (distribution/reference), with a tag or digest required.
 _IMAGE = re.compile(
     r"(?:[a-zA-Z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
-    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
+    re.ASCII,
 )
 _FLOATING = {"latest", "main", "dev", "edge", "nightly", "stable", "alpine", "cuda", "ollama", "slim"}
 
@@ -73,7 +75,7 @@ def _is_pinned_image(reference: str) -> bool:
 
 def _is_subnet(value: str) -> bool:
     try:
-        return "/" in value and bool(ipaddress.IPv4Network(value))
+        return bool(re.search(r"/\d+$", value) and ipaddress.IPv4Network(value))
     except ValueError:
         return False
 
@@ -93,13 +95,36 @@ def _is_origin(value: str) -> bool:
     except ValueError:
         return False
     bare = f"{parts.scheme}://{parts.netloc}"
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and value in (bare, f"{bare}/")
+    host = re.fullmatch(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:]+", parts.hostname or "")
+    return parts.scheme in ("http", "https") and bool(host) and "@" not in bare and value in (bare, f"{bare}/")
 
 
 def _is_pem(path: str) -> bool:
     try:
         return "-----BEGIN CERTIFICATE-----" in Path(path).expanduser().read_text(encoding="ascii")
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: ~nobody
+        return False
+
+
+# Folders whose mode and contents are the system's: a stack folder is made root's and 0700.
+_SYSTEM_FOLDERS = ("/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr", "/var/lib/docker")
+
+
+def _is_own_folder(path: str) -> bool:
+    inside = any(path == folder or path.startswith(f"{folder}/") for folder in _SYSTEM_FOLDERS)
+    names = path.split("/")[1:]
+    return (
+        not inside
+        and path.startswith("/")
+        and len(names) > 1
+        and all(re.fullmatch(r"[A-Za-z0-9._-]+", name) and set(name) != {"."} for name in names)
+    )
+
+
+def _is_json(value: Any) -> bool:
+    try:
+        return bool(json.dumps(value))
+    except (TypeError, ValueError):
         return False
 
 
@@ -110,23 +135,25 @@ def _is_save(value: str) -> bool:
 
 # POSIX's portable variable name; compose refuses others in an env file.
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Names compose and docker read from the same .env or environment for themselves.
+_FOR_COMPOSE = re.compile(r"COMPOSE_|DOCKER_|BUILDKIT_|VALKEY_ACL_SHA256$|PATH$|HOME$")
 _SECRET_NAME = re.compile(r"(?:^|_)(?:SECRET|PASSWORD|TOKEN|KEY|KEYS)$|^DATABASE_URL$|^PGVECTOR_DB_URL$")
 
-# Variables the project sets itself, and the setting that governs each.
+# Variables the project sets itself, and what to do instead.
 _OWNED = {
-    "ENABLE_WEBSOCKET_SUPPORT": "nothing: websockets are what this project is for",
-    "WEBSOCKET_MANAGER": "nothing: it is always redis",
-    "WEBSOCKET_REDIS_URL": "nothing: it follows from the stack's Valkey",
-    "REDIS_URL": "nothing: it follows from the stack's Valkey",
-    "REDIS_KEY_PREFIX": "open_webui_key_prefix",
-    "WEBUI_SECRET_KEY": "open_webui_secret_key",
-    "WEBUI_URL": "open_webui_public_url",
-    "CORS_ALLOW_ORIGIN": "open_webui_cors_origins",
-    "JWT_EXPIRES_IN": "open_webui_jwt_expires_in",
-    "ENABLE_PERSISTENT_CONFIG": "open_webui_persistent_config",
-    "OFFLINE_MODE": "open_webui_offline",
-    "HF_HUB_OFFLINE": "open_webui_offline",
-    "PORT": "open_webui_port, the published one",
+    "ENABLE_WEBSOCKET_SUPPORT": "remove it, websockets are always on",
+    "WEBSOCKET_MANAGER": "remove it, it is always redis",
+    "WEBSOCKET_REDIS_URL": "remove it, it follows from the stack's Valkey",
+    "REDIS_URL": "remove it, it follows from the stack's Valkey",
+    "REDIS_KEY_PREFIX": "set open_webui_key_prefix instead",
+    "WEBUI_SECRET_KEY": "set open_webui_secret_key instead",
+    "WEBUI_URL": "set open_webui_public_url instead",
+    "CORS_ALLOW_ORIGIN": "set open_webui_cors_origins instead",
+    "JWT_EXPIRES_IN": "set open_webui_jwt_expires_in instead",
+    "ENABLE_PERSISTENT_CONFIG": "set open_webui_persistent_config instead",
+    "OFFLINE_MODE": "set open_webui_offline instead",
+    "HF_HUB_OFFLINE": "set open_webui_offline instead",
+    "PORT": "set open_webui_port, the published one, instead",
 }
 # Variables upstream offers and breaks with; the reason is the thread's.
 _REFUSED = {
@@ -170,14 +197,17 @@ SecretSource = Annotated[
     str,
     _matches(r"(?s)(?:env|file|command):\S.*"),
     Rule(
-        "None, 'env:NAME', 'file:PATH' or 'command:COMMAND'",
-        "secrets are never written into an inventory: name where to read it, or None to have the host make it",
+        "'env:NAME', 'file:PATH' or 'command:COMMAND'",
+        "secrets are never written into an inventory: name where this machine reads it",
     ),
 ]
 AbsolutePath = Annotated[
     str,
-    _matches(r"(?:/[A-Za-z0-9._-]+)+"),
-    Rule("an absolute path of letters, digits and . _ -", "e.g. '/opt/open-webui'"),
+    _must(_is_own_folder),
+    Rule(
+        "an absolute path of a folder of its own, of letters, digits and . _ -",
+        "e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
+    ),
 ]
 
 
@@ -215,14 +245,19 @@ class Settings(BaseModel):
     ]
     docker_daemon: Annotated[
         dict[str, Any],
-        _must(lambda keys: not {"default-address-pools", "hosts"} & set(keys)),
+        _must(lambda keys: _is_json(keys) and not {"default-address-pools", "hosts"} & set(keys)),
         Rule(
             "keys of Docker's daemon.json, without hosts and default-address-pools",
             "use docker_address_pools for the pools; hosts conflicts with the service's own -H",
         ),
     ]
     docker_address_pools: Annotated[
-        list[AddressPool], Rule("a list of {'base': subnet, 'size': prefix length}", "[] keeps Docker's own")
+        list[
+            Annotated[
+                AddressPool, Rule("{'base': subnet, 'size': prefix length}", "e.g. {'base': '10.9.0.0/16', 'size': 24}")
+            ]
+        ],
+        Rule("a list of {'base': subnet, 'size': prefix length}", "[] keeps Docker's own"),
     ]
     docker_registry_ca: Annotated[
         dict[
@@ -313,16 +348,21 @@ class Settings(BaseModel):
         origins = [self.open_webui_public_url, *self.open_webui_cors_origins]
         return ";".join(dict.fromkeys(o.rstrip("/") for o in origins if o)) or "*"
 
-    @model_validator(mode="after")
-    def _agree(self) -> Settings:
-        """Refuse settings that are fine alone and wrong together."""
-        problems = [
-            *_overlaps(self.docker_address_pools, self.network_subnet),
-            *_environment(self.open_webui_env, self.open_webui_secret_env),
-        ]
-        if problems:
-            raise PydanticCustomError("together", "settings disagree", {"problems": problems})
-        return self
+
+def _disagreements(data: Mapping[str, Any]) -> list[str]:
+    """Settings that are fine alone and wrong together. A field that is not fine alone is left out."""
+
+    def sound(name: str, otherwise: Any) -> Any:
+        adapter: TypeAdapter[Any] = TypeAdapter(Settings.model_fields[name].rebuild_annotation())
+        try:
+            return adapter.validate_python(data.get(name), strict=True)
+        except ValidationError:
+            return otherwise
+
+    return [
+        *_overlaps(sound("docker_address_pools", []), sound("network_subnet", None)),
+        *_environment(sound("open_webui_env", {}), sound("open_webui_secret_env", {})),
+    ]
 
 
 def _overlaps(pools: list[AddressPool], subnet: str | None) -> list[str]:
@@ -354,9 +394,10 @@ def _environment(plain: dict[str, str], secret: dict[str, str]) -> list[str]:
             if not _ENV_NAME.fullmatch(name):
                 problems.append(f"{where}: expected a variable name of letters, digits and _, got {name!r}; rename it")
             elif name in _OWNED:
+                problems.append(f"{where}: expected a variable of your own, got one this project sets; {_OWNED[name]}")
+            elif _FOR_COMPOSE.match(name):
                 problems.append(
-                    f"{where}: expected a variable of your own, got one this project sets; "
-                    f"remove it, it is governed by {_OWNED[name]}"
+                    f"{where}: expected a variable of Open WebUI, got one that steers compose itself; remove it"
                 )
             elif name in _REFUSED:
                 problems.append(f"{where}: expected it to stay unset, got a value; remove it: {_REFUSED[name]}")
@@ -388,13 +429,13 @@ def from_data(data: Mapping[str, Any]) -> Settings:
     """
     ours = {key: value for key, value in data.items() if key in Settings.model_fields}
     problems = [_unknown(key) for key in sorted(data) if _is_meant_for_us(key)]
+    settings = None
     try:
         settings = Settings(**ours)
     except ValidationError as error:
-        for detail in error.errors():
-            problems.extend(_explain(detail))
-        raise SettingsError(problems) from None
-    if problems:
+        problems += [_explain(detail) for detail in error.errors()]
+    problems += _disagreements(ours)
+    if problems or settings is None:
         raise SettingsError(problems)
     return settings
 
@@ -412,31 +453,29 @@ def _near(key: str, cutoff: float) -> list[str]:
 def _unknown(key: str) -> str:
     if key in _RENAMED:
         return f"{key}: expected {_RENAMED[key]}, got its old name; rename it"
-    near = _near(key, 0.6)
+    near = _near(key, 0.8)
     hint = f"did you mean {near[0]}?" if near else "see inventories/group_data/all.py for what there is"
     return f"{key}: expected a setting of this project, got an unknown name; {hint}"
 
 
-def _explain(detail: Any) -> list[str]:
+def _explain(detail: Any) -> str:
     """Turn one of pydantic's errors into `setting: expected, got, what to do`."""
-    if detail["type"] == "together":
-        return list(detail["ctx"]["problems"])
     path = [part for part in detail["loc"] if part != "[key]"]
     name = "/".join(str(part) for part in path)
     if detail["type"] == "missing":
         what = "a value" if len(path) == 1 else "this key"
-        return [f"{name}: expected {what}, got nothing; see inventories/group_data/all.py"]
+        return f"{name}: expected {what}, got nothing; see inventories/group_data/all.py"
     if detail["type"] == "extra_forbidden":
-        return [f"{name}: expected only base and size, got another key; remove it"]
+        return f"{name}: expected only base and size, got another key; remove it"
     rule = _rule(list(detail["loc"]))
     got = "a value (hidden)" if _is_secret(path) else repr(detail["input"])
-    return [f"{name}: expected {rule.expected}, got {got}; {rule.fix}"]
+    return f"{name}: expected {rule.expected}, got {got}; {rule.fix}"
 
 
 def _is_secret(path: list[Any]) -> bool:
     """Whether a wrong value may be a secret somebody typed where its source belongs."""
     if path[0] == "open_webui_env":
-        return len(path) > 1 and bool(_SECRET_NAME.search(str(path[1])))
+        return len(path) == 1 or bool(_SECRET_NAME.search(str(path[1])))
     return path[0] in ("valkey_password", "open_webui_secret_key", "open_webui_secret_env")
 
 

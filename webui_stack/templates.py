@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from webui_stack import compose
 from webui_stack.machine import Machine
-from webui_stack.secrets import Supplied
+from webui_stack.secrets import HiddenLines, Supplied
 from webui_stack.settings import Settings
 
 _environment = Environment(
@@ -69,27 +69,24 @@ def open_webui_environment(settings: Settings) -> dict[str, str]:
             environment["WEBUI_SESSION_COOKIE_SECURE"] = "true"
     if settings.open_webui_offline:
         environment |= {"OFFLINE_MODE": "true", "HF_HUB_OFFLINE": "1"}
-    return environment | settings.open_webui_env
+    environment |= settings.open_webui_env
+    return {name: value for name, value in environment.items() if name not in settings.open_webui_secret_env}
 
 
-def secrets_script(settings: Settings, supplied: Supplied, mode: Literal["check", "write"]) -> str:
+def secrets_script(settings: Settings, supplied: Supplied, mode: Literal["check", "write"]) -> HiddenLines:
     """The shell script that makes the host's secrets. Holds the operator's own: only ever sent on stdin."""
 
     def shell(secret: SecretStr | None) -> str:
         return shlex.quote(secret.get_secret_value() if secret else "")
 
-    return _render(
-        "secrets.sh.j2",
-        settings=settings,
-        mode=mode,
-        supplied={
-            "valkey_password": shell(supplied.valkey_password),
-            "open_webui_secret_key": shell(supplied.open_webui_secret_key),
-            "environment": {
-                name: shlex.quote(f"'{secret.get_secret_value()}'") for name, secret in supplied.environment.items()
-            },
+    shown = {
+        "valkey_password": shell(supplied.valkey_password),
+        "open_webui_secret_key": shell(supplied.open_webui_secret_key),
+        "environment": {
+            name: shlex.quote(f"'{secret.get_secret_value()}'") for name, secret in supplied.environment.items()
         },
-    )
+    }
+    return HiddenLines(_render("secrets.sh.j2", settings=settings, mode=mode, supplied=shown))
 
 
 def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:
@@ -98,6 +95,7 @@ def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:
     return _render(
         "up.sh.j2",
         settings=settings,
+        compose=compose.command(settings.stack_dir),
         containers=list(compose.CONTAINERS.values()),
         unpause=[compose.CONTAINERS[item.service] for item in work if item.unpause],
         recreate=[item.service for item in work if item.recreate],

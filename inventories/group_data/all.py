@@ -41,6 +41,7 @@ valkey_timeout_s = 1800  # close connections idle for so long, in seconds; at 0 
 valkey_pubsub_buffer = "1gb 256mb 180"  # hard, soft, seconds; 32 MB (Valkey's default) loses large events
 
 # --- Open WebUI -----------------------------------------------------------------------------------
+# The newest release this project was tested with; never a tag that moves.
 # renovate: datasource=docker depName=ghcr.io/open-webui/open-webui versioning=docker
 open_webui_image = "ghcr.io/open-webui/open-webui:v0.12.4"
 open_webui_bind = "127.0.0.1"  # the first to sign up is the admin: open it ("0.0.0.0") when you are ready

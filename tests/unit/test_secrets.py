@@ -154,19 +154,19 @@ ALPHABET = "got a value (hidden) that is not; change it at its source"
         pytest.param(
             {"open_webui_secret_env": {"OPENAI_API_KEY": "env:X"}},
             "marker\nmarker",
-            f"open_webui_secret_env/OPENAI_API_KEY: expected one line without single quotes, {ALPHABET}",
+            f"open_webui_secret_env/OPENAI_API_KEY: expected a line with no single quote or last backslash, {ALPHABET}",
             id="two lines",
         ),
         pytest.param(
             {"open_webui_secret_env": {"OPENAI_API_KEY": "env:X"}},
             "it's marker",
-            f"open_webui_secret_env/OPENAI_API_KEY: expected one line without single quotes, {ALPHABET}",
+            f"open_webui_secret_env/OPENAI_API_KEY: expected a line with no single quote or last backslash, {ALPHABET}",
             id="single quote",
         ),
         pytest.param(
             {"open_webui_secret_env": {"OPENAI_API_KEY": "env:X"}},
             "",
-            f"open_webui_secret_env/OPENAI_API_KEY: expected one line without single quotes, {ALPHABET}",
+            f"open_webui_secret_env/OPENAI_API_KEY: expected a line with no single quote or last backslash, {ALPHABET}",
             id="empty variable",
         ),
     ],

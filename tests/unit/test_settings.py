@@ -188,8 +188,8 @@ MISTAKES = [
     ),
     pytest.param(
         {"docker_address_pools": ["10.200.0.0/16"]},
-        "docker_address_pools/0: expected a list of {'base': subnet, 'size': prefix length}, got "
-        "'10.200.0.0/16'; [] keeps Docker's own",
+        "docker_address_pools/0: expected {'base': subnet, 'size': prefix length}, got '10.200.0.0/16'; e.g. "
+        "{'base': '10.9.0.0/16', 'size': 24}",
         id="docker_address_pools: a subnet alone",
     ),
     pytest.param(
@@ -282,29 +282,32 @@ MISTAKES = [
     ),
     pytest.param(
         {"stack_dir": "open-webui"},
-        "stack_dir: expected an absolute path of letters, digits and . _ -, got 'open-webui'; e.g. '/opt/open-webui'",
+        "stack_dir: expected an absolute path of a folder of its own, of letters, digits and . _ -, got "
+        "'open-webui'; e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
         id="stack_dir: relative",
     ),
     pytest.param(
         {"stack_dir": "/opt/open-webui/"},
-        "stack_dir: expected an absolute path of letters, digits and . _ -, got '/opt/open-webui/'; e.g. "
-        "'/opt/open-webui'",
+        "stack_dir: expected an absolute path of a folder of its own, of letters, digits and . _ -, got "
+        "'/opt/open-webui/'; e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
         id="stack_dir: trailing slash",
     ),
     pytest.param(
         {"stack_dir": "/opt/open webui"},
-        "stack_dir: expected an absolute path of letters, digits and . _ -, got '/opt/open webui'; e.g. "
-        "'/opt/open-webui'",
+        "stack_dir: expected an absolute path of a folder of its own, of letters, digits and . _ -, got "
+        "'/opt/open webui'; e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
         id="stack_dir: a blank",
     ),
     pytest.param(
         {"stack_dir": "/"},
-        "stack_dir: expected an absolute path of letters, digits and . _ -, got '/'; e.g. '/opt/open-webui'",
+        "stack_dir: expected an absolute path of a folder of its own, of letters, digits and . _ -, got '/'; "
+        "e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
         id="stack_dir: the root",
     ),
     pytest.param(
         {"stack_dir": None},
-        "stack_dir: expected an absolute path of letters, digits and . _ -, got None; e.g. '/opt/open-webui'",
+        "stack_dir: expected an absolute path of a folder of its own, of letters, digits and . _ -, got None;"
+        " e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
         id="stack_dir: None",
     ),
     pytest.param(
@@ -361,20 +364,20 @@ MISTAKES = [
     ),
     pytest.param(
         {"valkey_password": "markerWithALongTail00"},
-        "valkey_password: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
-        "secrets are never written into an inventory: name where to read it, or None to have the host make it",
+        "valkey_password: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
         id="valkey_password: a literal",
     ),
     pytest.param(
         {"valkey_password": "env:"},
-        "valkey_password: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
-        "secrets are never written into an inventory: name where to read it, or None to have the host make it",
+        "valkey_password: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
         id="valkey_password: env without a name",
     ),
     pytest.param(
         {"valkey_password": 12345},
-        "valkey_password: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
-        "secrets are never written into an inventory: name where to read it, or None to have the host make it",
+        "valkey_password: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
         id="valkey_password: a number",
     ),
     pytest.param(
@@ -537,16 +540,14 @@ MISTAKES = [
     ),
     pytest.param(
         {"open_webui_secret_key": "marker0123456789abcdef0123456789"},
-        "open_webui_secret_key: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value "
-        "(hidden); secrets are never written into an inventory: name where to read it, or None to have the "
-        "host make it",
+        "open_webui_secret_key: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
         id="open_webui_secret_key: a literal",
     ),
     pytest.param(
         {"open_webui_secret_key": "vault:marker"},
-        "open_webui_secret_key: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value "
-        "(hidden); secrets are never written into an inventory: name where to read it, or None to have the "
-        "host make it",
+        "open_webui_secret_key: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
         id="open_webui_secret_key: unknown source",
     ),
     pytest.param(
@@ -599,20 +600,20 @@ MISTAKES = [
     ),
     pytest.param(
         {"open_webui_env": {"CORS_ALLOW_ORIGIN": "*"}},
-        "open_webui_env/CORS_ALLOW_ORIGIN: expected a variable of your own, got one this project sets; remove "
-        "it, it is governed by open_webui_cors_origins",
+        "open_webui_env/CORS_ALLOW_ORIGIN: expected a variable of your own, got one this project sets; set "
+        "open_webui_cors_origins instead",
         id="open_webui_env: owned, with its setting",
     ),
     pytest.param(
         {"open_webui_env": {"PORT": "80"}},
-        "open_webui_env/PORT: expected a variable of your own, got one this project sets; remove it, it is "
-        "governed by open_webui_port, the published one",
+        "open_webui_env/PORT: expected a variable of your own, got one this project sets; set "
+        "open_webui_port, the published one, instead",
         id="open_webui_env: owned, the published port",
     ),
     pytest.param(
         {"open_webui_env": {"WEBUI_SECRET_KEY": "marker"}},
-        "open_webui_env/WEBUI_SECRET_KEY: expected a variable of your own, got one this project sets; remove "
-        "it, it is governed by open_webui_secret_key",
+        "open_webui_env/WEBUI_SECRET_KEY: expected a variable of your own, got one this project sets; set "
+        "open_webui_secret_key instead",
         id="open_webui_env: owned, value hidden",
     ),
     pytest.param(
@@ -666,9 +667,8 @@ MISTAKES = [
     ),
     pytest.param(
         {"open_webui_secret_env": {"OPENAI_API_KEY": "sk-marker"}},
-        "open_webui_secret_env/OPENAI_API_KEY: expected None, 'env:NAME', 'file:PATH' or 'command:COMMAND', "
-        "got a value (hidden); secrets are never written into an inventory: name where to read it, or None to "
-        "have the host make it",
+        "open_webui_secret_env/OPENAI_API_KEY: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a "
+        "value (hidden); secrets are never written into an inventory: name where this machine reads it",
         id="open_webui_secret_env: a literal",
     ),
     pytest.param(
@@ -685,7 +685,7 @@ MISTAKES = [
     pytest.param(
         {"open_webui_secret_env": {"REDIS_URL": "env:A"}},
         "open_webui_secret_env/REDIS_URL: expected a variable of your own, got one this project sets; remove "
-        "it, it is governed by nothing: it follows from the stack's Valkey",
+        "it, it follows from the stack's Valkey",
         id="open_webui_secret_env: owned",
     ),
     pytest.param(
@@ -836,8 +836,8 @@ def test_key_for_a_ca_file_is_refused(tmp_path: Path) -> None:
         ),
         pytest.param(
             {"stack_dir": "/opt/../etc"},
-            "stack_dir: expected an absolute path of letters, digits and . _ -, got '/opt/../etc'; "
-            "e.g. '/opt/open-webui'",
+            "stack_dir: expected an absolute path of a folder of its own, of letters, digits and . _ -, got "
+            "'/opt/../etc'; e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
             id="two dots lead somewhere else",
         ),
     ],
