@@ -43,7 +43,7 @@ def supplied() -> Supplied:
 def _machine(checked: Settings) -> None:
     def problems() -> list[str]:
         observed = host.get_fact(facts.Machine)
-        running = host.get_fact(facts.Project, directory=checked.stack_dir, images=[]).containers
+        running = host.get_fact(facts.Project, images=[]).containers
         return machine.refusals(observed, checked, time.time(), has_stack=bool(running))
 
     operations.gate(name="Check that the host can carry the stack", check=problems)

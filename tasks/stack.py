@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import preflight
-from webui_stack import compose, facts, operations, templates
-from webui_stack.secrets import HiddenLines
+from webui_stack import compose, operations, templates
 from webui_stack.settings import Settings
 
 
@@ -23,30 +21,16 @@ def launch(settings: Settings) -> None:
     images = {"redis": settings.valkey_image, "open-webui": settings.open_webui_image}
     directory = settings.stack_dir
 
-    check_script = templates.secrets_script(settings, supplied, "check")
-    operations.secrets(
-        name="Make the secrets on the host",
-        check_script=check_script,
-        write_script=templates.secrets_script(settings, supplied, "write"),
-    )
-    operations.images(name="Pull the images", directory=directory, references=list(dict.fromkeys(images.values())))
-    project = templates.project(settings)
+    operations.secrets(name="Make the secrets on the host", script=templates.secrets_script(settings, supplied))
+    operations.images(name="Pull the images", references=list(dict.fromkeys(images.values())))
     operations.files(
         name="Put the compose project",
-        contents={f"{directory}/{path}": text for path, text in project.items()},
+        contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
         checks={f"{directory}/compose.yaml": lambda new: compose.command(directory, "config", "--quiet", file=new)},
     )
     operations.services(
         name="Bring the services up",
-        directory=directory,
-        compose_file=project["compose.yaml"],
+        observe_script=templates.observe_script(settings, supplied, images.values()),
         images=images,
         up_script=lambda work: templates.up_script(settings, work),
-        outdated=lambda: _outdated(check_script),
     )
-
-
-def _outdated(check_script: HiddenLines) -> list[str]:
-    """The services that run with other secrets than the wanted ones."""
-    lines = host.get_fact(facts.StaleSecrets, _stdin=check_script)
-    return sorted({line.removeprefix("outdated ") for line in lines if line.startswith("outdated ")})

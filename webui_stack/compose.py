@@ -36,11 +36,17 @@ def command(directory: str, *arguments: str, file: str | None = None) -> str:
     return f'env -i PATH="$PATH" HOME="${{HOME:-/root}}" {shlex.join([*argv, *arguments])}'
 
 
-def observe_command(directory: str, images: Iterable[str], *, hashed: bool = False, ping: bool = False) -> str:
-    """One round trip for `parse`: wanted hashes, local images, the network and the containers by name.
+def hash_command(directory: str) -> str:
+    """A command that prints `SERVICE HASH` for each service of the compose file on its stdin.
 
-    `hashed` asks compose for the hash of each service of the compose file on stdin: the one that is wanted,
-    whatever file is on the host by now, so that a dry run knows what a real one will find.
+    Interpolated from the environment it is given, which wins over `.env`.
+    """
+    return shlex.join(["docker", "compose", "--project-directory", directory, "--file", "-", "config", "--hash", "*"])
+
+
+def observe_command(images: Iterable[str], *, ping: bool = False) -> str:
+    """One round trip for `parse`: local images, the network and the containers by name.
+
     `ping` adds the tutorial's own check, with its fallback for images that only have redis-cli.
 
     Prints nothing where there is no running engine, so that a fresh host observes as empty.
@@ -51,10 +57,8 @@ def observe_command(directory: str, images: Iterable[str], *, hashed: bool = Fal
         f'echo "image {image} $id"'
         for image in images
     )
-    hashes = f"{command(directory, 'config', '--hash', '*', file='-')} 2>/dev/null | sed 's/^/hash /'"
     return f"""
-docker version >/dev/null 2>&1 </dev/null || exit 0
-{hashes if hashed else ""}
+docker version >/dev/null 2>&1 || exit 0
 {looks}
 docker network inspect --format 'network {{{{.Id}}}}' {NETWORK} 2>/dev/null
 {inspect} 2>/dev/null | sed 's/^/container /'

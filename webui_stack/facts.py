@@ -11,6 +11,9 @@ from typing_extensions import override
 
 from webui_stack import compose, engine, machine
 
+# A script on stdin; nothing the host exports (REDIS_URL, COMPOSE_FILE) gets into it.
+_CLEAN_SHELL = 'env -i PATH="$PATH" HOME="${HOME:-/root}" sh -s'
+
 
 class Machine(FactBase[machine.Machine]):
     """Operating system, architecture, privileges, free memory and disk, clock."""
@@ -58,10 +61,25 @@ class DockerNetwork(FactBase[dict[str, Any] | None]):
 
 
 class Project(FactBase[compose.Observed]):
-    """What compose wants and what runs; see `compose.parse`. `hashed` needs the compose file on stdin (`_stdin=`)."""
+    """What of the stack is there: containers, images, network; see `compose.parse`."""
 
-    def command(self, directory: str, images: list[str], hashed: bool = False, ping: bool = False) -> str:
-        return compose.observe_command(directory, images, hashed=hashed, ping=ping)
+    def command(self, images: list[str], ping: bool = False) -> str:
+        return compose.observe_command(images, ping=ping)
+
+    @override
+    def process(self, output: list[str]) -> compose.Observed:
+        return compose.parse(output)
+
+    @staticmethod
+    @override
+    def default() -> compose.Observed:
+        return compose.Observed()
+
+
+class Services(FactBase[compose.Observed]):
+    """The same with the hash of each service as it is wanted, from `templates.observe_script` on stdin (`_stdin=`)."""
+
+    command = staticmethod(lambda: f"{_CLEAN_SHELL} observe")
 
     @override
     def process(self, output: list[str]) -> compose.Observed:
@@ -109,13 +127,12 @@ class Files(FactBase[dict[str, str]]):
 
 
 class StaleSecrets(FactBase[list[str]]):
-    """What the secrets script would do: `content PATH` or `mode PATH` a line, or `refused WHY`; and
-    `outdated SERVICE` for each whose container has other secrets.
+    """What the secrets script would do: `content PATH` or `mode PATH` a line, or `refused WHY`.
 
     The script comes on stdin (`_stdin=`), so it is never shown.
     """
 
-    command = staticmethod(lambda: "sh -s")
+    command = staticmethod(lambda: f"{_CLEAN_SHELL} check")
 
     @override
     def process(self, output: list[str]) -> list[str]:

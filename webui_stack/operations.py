@@ -97,28 +97,28 @@ def files(
 
 
 @operation()
-def secrets(check_script: list[str], write_script: list[str]) -> Commands:
+def secrets(script: list[str]) -> Commands:
     """Ensure the stack's secrets exist on the host; made once, then kept.
 
     `templates/secrets.sh.j2` is the contract. Changes when a secret is missing, was supplied anew, or a
-    file derived from one differs in content, mode or owner. Both scripts may hold supplied secrets and
-    only ever travel on stdin, as lists that don't show themselves. Fails when a secret on the host can't
-    be used, naming its file.
+    file derived from one differs in content, mode or owner. The script may hold supplied secrets and only
+    ever travels on stdin, as a list that doesn't show itself. Fails when a secret on the host can't be
+    used, naming its file.
     """
-    stale = host.get_fact(facts.StaleSecrets, _stdin=check_script)
+    stale = host.get_fact(facts.StaleSecrets, _stdin=script)
     refused = [line.removeprefix("refused ") for line in stale if line.startswith("refused ")]
     if refused:
         yield _refuse(refused)
-    elif any(line.startswith(("content ", "mode ")) for line in stale):
-        yield StringCommand("sh -s", _stdin=write_script)
+    elif stale:
+        yield StringCommand("sh -s write", _stdin=script)
     else:
         host.noop("all secrets are in place")
 
 
 @operation()
-def images(directory: str, references: Sequence[str]) -> Commands:
+def images(references: Sequence[str]) -> Commands:
     """Ensure the images are on the host. Pulls the missing ones; fails as `docker pull` does."""
-    observed = host.get_fact(facts.Project, directory=directory, images=list(references))
+    observed = host.get_fact(facts.Project, images=list(references))
     missing = [reference for reference in references if reference not in observed.image_ids]
     if not missing:
         host.noop("all images are on the host")
@@ -128,26 +128,20 @@ def images(directory: str, references: Sequence[str]) -> Commands:
 
 @operation()
 def services(
-    directory: str,
-    compose_file: str,
-    images: Mapping[str, str],
-    up_script: Callable[[Sequence[compose.Work]], str],
-    outdated: Callable[[], list[str]],
+    observe_script: list[str], images: Mapping[str, str], up_script: Callable[[Sequence[compose.Work]], str]
 ) -> Commands:
-    """Ensure the compose project runs as `compose_file` (its text) says, each container healthy.
+    """Ensure the compose project's services run as wanted, each container healthy.
 
     `docker compose up --wait` runs only when it has work: a service's definition (environment and
     secrets included), image, state or network differs from its container. The reasons are logged.
-    `up_script` gives the script that does it (`templates/up.sh.j2`), which returns to the last good
-    deploy when a container does not get healthy; the operation fails then too, and when a container of
-    another origin has one of our names. `outdated` tells a dry run which services' secrets are about to
-    change, since compose can't know before they are written.
+    `observe_script` (`templates.observe_script`) tells what is wanted even before it is on the host, so
+    that a dry run predicts the real one. `up_script` gives the script that does the work
+    (`templates/up.sh.j2`); it returns to the last good deploy when a container does not get healthy, and
+    the operation fails then. It fails too when a container of another origin has one of our names.
 
     Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
     """
-    observed = host.get_fact(
-        facts.Project, directory=directory, images=list(images.values()), hashed=True, _stdin=compose_file
-    )
+    observed = host.get_fact(facts.Services, _stdin=observe_script)
     for line in observed.unread:
         host.log_styled(f"unread line from Docker: {line}", fg="yellow", log_func=logger.warning)
     strangers = compose.foreign(observed)
@@ -161,8 +155,6 @@ def services(
         )
         return
     work = compose.pending(observed, images)
-    if not work and not state.is_executing:
-        work = [compose.Work(service, "its secrets change") for service in outdated()]
     if not work:
         host.noop("every service runs as wanted")
         return

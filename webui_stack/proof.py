@@ -54,7 +54,6 @@ class _Probe:
     def checks(self) -> Iterator[Check]:
         self.observed = self.host.get_fact(
             facts.Project,
-            directory=self.settings.stack_dir,
             images=[self.settings.valkey_image, self.settings.open_webui_image],
             ping=True,
         )

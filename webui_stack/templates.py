@@ -6,7 +6,7 @@ import hashlib
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
@@ -73,9 +73,29 @@ def open_webui_environment(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in settings.open_webui_secret_env}
 
 
-def secrets_script(settings: Settings, supplied: Supplied, mode: Literal["check", "write"]) -> HiddenLines:
-    """The shell script that makes the host's secrets. Holds the operator's own: only ever sent on stdin."""
+def secrets_script(settings: Settings, supplied: Supplied) -> HiddenLines:
+    """The shell script that makes the host's secrets, with `check` or `write` as its argument.
 
+    Holds the operator's own: only ever sent on stdin.
+    """
+    return _secrets(settings, supplied, observe_command="")
+
+
+def observe_script(settings: Settings, supplied: Supplied, images: Iterable[str]) -> HiddenLines:
+    """The shell script (argument `observe`) whose output `compose.parse` reads: services as wanted, and what runs.
+
+    It belongs to the secrets, because compose's hash of a service covers them.
+    """
+    return _secrets(
+        settings,
+        supplied,
+        compose_file=project(settings)["compose.yaml"],
+        hash_command=compose.hash_command(settings.stack_dir),
+        observe_command=compose.observe_command(images),
+    )
+
+
+def _secrets(settings: Settings, supplied: Supplied, **context: str) -> HiddenLines:
     def shell(secret: SecretStr | None) -> str:
         return shlex.quote(secret.get_secret_value() if secret else "")
 
@@ -86,7 +106,7 @@ def secrets_script(settings: Settings, supplied: Supplied, mode: Literal["check"
             name: shlex.quote(f"'{secret.get_secret_value()}'") for name, secret in supplied.environment.items()
         },
     }
-    return HiddenLines(_render("secrets.sh.j2", settings=settings, mode=mode, supplied=shown))
+    return HiddenLines(_render("secrets.sh.j2", settings=settings, supplied=shown, **context))
 
 
 def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:

@@ -50,7 +50,8 @@ class Lab:
     def report(self, *arguments: str, limit: str = FRESH, **environment: str) -> dict[str, Any]:
         """The JSON of a run that has to succeed."""
         result = self.run(*arguments, "--json", limit=limit, **environment)
-        assert result.returncode == 0, result.stdout
+        print(result.stdout)  # pytest shows it when the test fails
+        assert result.returncode == 0
         report: dict[str, Any]
         report, _ = json.JSONDecoder().raw_decode(result.stdout[result.stdout.index("{") :])
         return report

@@ -77,6 +77,7 @@ def converged(**data: Any) -> dict[str, Any]:
     responses = {
         "/etc/os-release": machine(),
         "cli=$(docker --version": (FIXTURES / "engine" / "debian-13-docker.io-26.1.5.txt").read_text(),
+        "sh -s observe": (FIXTURES / "compose" / "observe-2.26.1.txt").read_text(),
         "docker version >": (FIXTURES / "compose" / "observe-2.26.1.txt").read_text(),
         "dpkg -l": _DPKG,
         "--property SubState": "Id=docker.service\nSubState=running\n\nId=open-webui-watchdog.timer\nSubState=waiting",

@@ -49,8 +49,10 @@ def planned(pyinfra: Pyinfra) -> Run:
         "absent": fresh(docker_source="present"),
         "subnet": converged(network_subnet="198.18.5.0/24"),
         "wanting": fresh(preflight_min_memory_mb=10_000_000),
-        "broken-secret": answering(converged(), "sh -s", "refused /opt/open-webui/secrets/valkey-password: expected x"),
-        "by-hand": answering(converged(), "docker version >", MADE_BY_HAND),
+        "broken-secret": answering(
+            converged(), "sh -s check", "refused /opt/open-webui/secrets/valkey-password: expected x"
+        ),
+        "by-hand": answering(converged(), "sh -s observe", MADE_BY_HAND),
     }
     return pyinfra(hosts, "--json")
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.defaults import FIXTURES
 from webui_stack import compose
 
-# `observe_command` with ping, run on a lab host after a deploy: Debian 13, Engine 26.1.5, compose 2.26.1.
+# `observe_script` and the ping, run on a lab host after a deploy: Debian 13, Engine 26.1.5, compose 2.26.1.
 CAPTURE = (FIXTURES / "compose" / "observe-2.26.1.txt").read_text().splitlines()
 NETWORK = json.loads((FIXTURES / "compose" / "network-26.1.5.json").read_text())[0]
 VALKEY = "registry.lab.test:5000/valkey/valkey:8.1.1"
@@ -372,5 +372,5 @@ def test_a_command_is_quoted_for_a_shell(directory: str, argument: str) -> None:
 
 
 def test_the_observing_command_pings_only_when_asked() -> None:
-    assert "valkey-cli" not in compose.observe_command("/opt/open-webui", [VALKEY])
-    assert "valkey-cli -p 6379 ping" in compose.observe_command("/opt/open-webui", [VALKEY], ping=True)
+    assert "valkey-cli" not in compose.observe_command([VALKEY])
+    assert "valkey-cli -p 6379 ping" in compose.observe_command([VALKEY], ping=True)

@@ -361,10 +361,10 @@ class Stack:
         path: str | None = None,
         **changes: Any,
     ) -> subprocess.CompletedProcess[str]:
-        script = templates.secrets_script(settings(stack_dir=str(self.folder), **changes), supplied, mode)
+        script = templates.secrets_script(settings(stack_dir=str(self.folder), **changes), supplied)
         environment = {"PATH": path or os.environ["PATH"]}
         return subprocess.run(
-            [shutil.which(self.shell) or self.shell, "-s"],
+            [shutil.which(self.shell) or self.shell, "-s", mode],
             input="\n".join(script),
             capture_output=True,
             text=True,
@@ -673,14 +673,13 @@ def test_no_secret_is_readable_by_others_at_any_moment(stack: Stack, tmp_path: P
     assert {mode for mode, _ in modes} == {"600", "700"}
 
 
-@pytest.mark.parametrize("mode", ["check", "write"])
-def test_the_script_holds_only_secrets_that_were_supplied(mode: Literal["check", "write"]) -> None:
+def test_the_script_holds_only_secrets_that_were_supplied() -> None:
     wanted: Settings = settings(valkey_password="env:X", open_webui_secret_env={"OPENAI_API_KEY": "env:Y"})
-    without = "\n".join(templates.secrets_script(wanted, NOTHING, mode))
+    without = "\n".join(templates.secrets_script(wanted, NOTHING))
     assert "OPENAI_API_KEY" not in without
     assert not re.search(r"[A-Za-z0-9]{32}", without)
     supplied = Supplied(SecretStr(PASSWORD), None, {"OPENAI_API_KEY": SecretStr("sk-x")})
-    hidden = templates.secrets_script(wanted, supplied, mode)
+    hidden = templates.secrets_script(wanted, supplied)
     assert PASSWORD not in f"{hidden} {hidden!r}"
     script = "\n".join(hidden)
     assert (script.count(PASSWORD), script.count("sk-x")) == (1, 1)
