@@ -149,7 +149,8 @@ def services(
         yield _refuse(
             [
                 f"container {stranger.name}: expected one made by this project, got one made by "
-                f"{stranger.project or 'hand'}; `docker rm -f {stranger.name}` (its volume stays) and run again"
+                f"{stranger.project or 'hand'}; `docker rm -f {stranger.name}` and run again: "
+                "its volume stays, and is used if it is called redis-data or open-webui"
                 for stranger in strangers
             ]
         )

@@ -116,6 +116,7 @@ def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:
         "up.sh.j2",
         settings=settings,
         compose=compose.command(settings.stack_dir),
+        image=shlex.quote(settings.valkey_image),
         containers=list(compose.CONTAINERS.values()),
         unpause=[compose.CONTAINERS[item.service] for item in work if item.unpause],
         recreate=[item.service for item in work if item.recreate],

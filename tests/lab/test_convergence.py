@@ -51,7 +51,8 @@ DRIFTS = {
     "container stopped": Drift("docker stop open-webui", [UP], restarted=["open-webui"]),
     "container paused": Drift("docker pause redis-valkey", [UP]),
     "environment changed by hand": Drift(
-        "sed -i 's/JWT_EXPIRES_IN: .*/JWT_EXPIRES_IN: \"1h\"/' compose.yaml && docker compose up -d --wait",
+        "sed -i 's/JWT_EXPIRES_IN: .*/JWT_EXPIRES_IN: \"1h\"/' compose.yaml && "
+        "docker compose -f compose.yaml up -d --wait",
         [FILES, UP],
         recreated=["open-webui"],
     ),
@@ -106,6 +107,19 @@ def test_each_drift_is_mended_and_nothing_else_touched(lab: Lab, deployed: dict[
     assert changed(lab.report("-y", "deploy.py", *drift.arguments)) == []
     if drift.arguments:
         lab.report("-y", "deploy.py")
+
+
+def test_switching_the_append_only_file_off_and_on_again_loses_nothing(lab: Lab, deployed: dict[str, Any]) -> None:
+    host = lab.host(FRESH)
+    password = host.file("/opt/open-webui/secrets/valkey-password").content_string.strip()
+    valkey = f"docker exec -e REDISCLI_AUTH={password} redis-valkey valkey-cli --user open-webui"
+    host.check_output(f"{valkey} SET open-webui:test:aof old")
+    assert UP in changed(lab.report("-y", "deploy.py", "--data", "valkey_appendonly=false"))
+    assert host.check_output(f"{valkey} GET open-webui:test:aof") == "old"
+    host.check_output(f"{valkey} SET open-webui:test:aof new")
+    assert UP in changed(lab.report("-y", "deploy.py"))
+    assert host.check_output(f"{valkey} GET open-webui:test:aof") == "new"
+    host.check_output(f"{valkey} DEL open-webui:test:aof")
 
 
 def _id(found: dict[str, str], name: str) -> str:

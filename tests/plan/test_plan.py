@@ -124,7 +124,8 @@ def test_an_engine_that_is_present_is_only_checked(pyinfra: Pyinfra) -> None:
         (
             "by-hand",
             "container redis-valkey: expected one made by this project, got one made by tutorial; "
-            "`docker rm -f redis-valkey` (its volume stays) and run again",
+            "`docker rm -f redis-valkey` and run again: its volume stays, and is used if it is called redis-data "
+            "or open-webui",
         ),
         (
             "wanting",

@@ -1,0 +1,404 @@
+"""Whatever breaks: the previous stack serves on, or the next plain run converges; people's data is there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.conftest import FRESH, NAME, ROOT, Lab, changed, containers, numsub
+
+pytestmark = pytest.mark.lab
+
+LEASE = "/run/open-webui-stack.lease"
+REGISTRY = "registry.lab.test"
+EMAIL, PASSWORD = "ada@lab.test", "Lovelace-1815"
+
+
+class Precious:
+    """What people have put into the stack of FRESH: a user with a chat, and a key in Valkey."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.host = lab.host(FRESH)
+        self.base = f"http://127.0.0.1:{lab.port(FRESH)}"
+        self.marker = f"kept-{time.time_ns()}"
+        try:
+            self.ask("/api/v1/auths/signup", {"name": "Ada", "email": EMAIL, "password": PASSWORD})
+        except urllib.error.HTTPError as error:
+            if error.code != 403:  # closed since she signed up, in another test of this session
+                raise
+        chat = {"chat": {"title": self.marker, "messages": []}}
+        self.chat = self.ask("/api/v1/chats/new", chat, self.token())["id"]
+        assert self.valkey("SET", "open-webui:marker", self.marker) == "OK"
+
+    def token(self) -> str:
+        return str(self.ask("/api/v1/auths/signin", {"email": EMAIL, "password": PASSWORD})["token"])
+
+    def ask(self, path: str, body: dict[str, Any] | None = None, token: str = "") -> Any:
+        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.base + path, data, headers)
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return json.load(response)
+
+    def valkey(self, *command: str) -> str:
+        """What Valkey answers the user open-webui; the password is read and used on the host only."""
+        return str(self.host.check_output(f"{AS_OPEN_WEBUI} valkey-cli --user open-webui {' '.join(command)}"))
+
+    def assert_kept(self) -> None:
+        """Open WebUI answers, listens on Valkey, knows its user and chat; Valkey has its key; nothing is locked."""
+        assert self.ask("/health") == {"status": True}
+        assert self.ask(f"/api/v1/chats/{self.chat}", token=self.token())["title"] == self.marker
+        assert self.valkey("GET", "open-webui:marker") == self.marker
+        assert numsub(self.host) >= 1
+        assert not self.host.file(LEASE).exists
+
+
+# For root's shell on the host, so that the password is no argument of a process of this machine.
+AS_OPEN_WEBUI = 'docker exec -i -e REDISCLI_AUTH="$(cat /opt/open-webui/secrets/valkey-password)" redis-valkey'
+
+
+@pytest.fixture(scope="module")
+def precious(lab: Lab, deployed: dict[str, Any]) -> Precious:
+    return Precious(lab)
+
+
+class Operator:
+    """A run of `pyinfra -y tests/lab/inventory.py deploy.py ARGUMENTS` that goes on while the test does."""
+
+    def __init__(self, *arguments: str, directory: Path = ROOT) -> None:
+        self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 a pipe nobody reads would stall the run
+        self._process = subprocess.Popen(
+            [
+                Path(sys.executable).with_name("pyinfra"),
+                *("-y", "tests/lab/inventory.py", "deploy.py", "--limit", FRESH, *arguments),
+            ],
+            cwd=directory,
+            env={**os.environ, "LAB_NAME": NAME, "PYINFRA_PROGRESS": "off"},
+            stdin=subprocess.DEVNULL,
+            stdout=self._output,
+            stderr=subprocess.STDOUT,
+        )
+
+    def kill(self) -> bool:
+        """SIGKILL; False when the run had ended by itself before."""
+        was_alive = self._process.poll() is None
+        self._process.kill()
+        self._process.wait()
+        return was_alive
+
+    def wait(self, timeout_s: float) -> int:
+        try:
+            return self._process.wait(timeout_s)
+        finally:
+            self.kill()
+
+    @property
+    def output(self) -> str:
+        self._output.seek(0)
+        return self._output.read()
+
+
+def within(seconds: float, what: str, check: Any) -> float:
+    """Seconds until `check()` was true; the test fails when it is not in time."""
+    start = time.monotonic()
+    while not check():
+        assert time.monotonic() - start < seconds, f"not within {seconds} s: {what}"
+        time.sleep(0.1)
+    return time.monotonic() - start
+
+
+def files(host: Any) -> str:
+    """Our files with their checksums, those still on their way into place left out."""
+    return str(
+        host.check_output("find /opt/open-webui -path '*/.good' -prune -o -type f ! -name '*.new' -exec sha256sum {} +")
+    )
+
+
+@contextmanager
+def full_filesystem(host: Any, path: str) -> Iterator[None]:
+    """A full tmpfs in place of `path`, with what is in there already."""
+    host.check_output(
+        "mkdir -p /run/full && mount -t tmpfs -o size=64k,mode=755 tmpfs /run/full && cp -a %s/. /run/full && "
+        "{ cat /dev/zero >/run/full/filler 2>/dev/null || true; } && mount --bind /run/full %s",
+        path,
+        path,
+    )
+    try:
+        yield
+    finally:
+        host.check_output("umount %s && umount /run/full", path)
+
+
+def _descriptor(kind: str, content: bytes) -> dict[str, Any]:
+    digest = "sha256:" + hashlib.sha256(content).hexdigest()
+    return {"mediaType": f"application/vnd.docker.{kind}", "size": len(content), "digest": digest}
+
+
+def _one_image() -> dict[str, tuple[str, bytes]]:
+    """What a registry has of an image whose only layer is 4 MB of noise: media type and content by last path part."""
+    noise = os.urandom(4_000_000)
+    layer = _descriptor("image.rootfs.diff.tar.gzip", noise)
+    rootfs = {"type": "layers", "diff_ids": [layer["digest"]]}
+    settings = json.dumps({"architecture": "amd64", "os": "linux", "rootfs": rootfs}).encode()
+    config = _descriptor("container.image.v1+json", settings)
+    kind = "application/vnd.docker.distribution.manifest.v2+json"
+    manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]}).encode()
+    return {
+        "v2": ("application/json", b"{}"),
+        "1": (kind, manifest),
+        "sha256:" + hashlib.sha256(manifest).hexdigest(): (kind, manifest),
+        config["digest"]: (config["mediaType"], settings),
+        layer["digest"]: ("application/octet-stream", noise),
+    }
+
+
+@contextmanager
+def registry_on(port: int) -> Iterator[None]:
+    """A registry on the host's loopback, where Docker wants no TLS; it is this process, by `ssh -R`."""
+    image = _one_image()
+
+    class Registry(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            kind, content = image[self.path.strip("/").rpartition("/")[2]]
+            self.send_response(200)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(content)))
+            self.send_header("Docker-Content-Digest", "sha256:" + hashlib.sha256(content).hexdigest())
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content)
+
+        do_HEAD = do_GET  # noqa: N815 the name http.server looks for
+
+        def log_message(self, *_: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    config = str(ROOT / ".lab" / NAME / "ssh_config")
+    tunnel = subprocess.Popen(
+        ["ssh", "-F", config, "-N", "-R", f"127.0.0.1:{port}:127.0.0.1:{server.server_port}", FRESH],
+        stdin=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        tunnel.kill()
+        tunnel.wait()
+        server.shutdown()
+
+
+@contextmanager
+def nothing(host: Any) -> Iterator[None]:
+    yield
+
+
+@contextmanager
+def full_at_upload(host: Any) -> Iterator[None]:
+    with full_filesystem(host, "/opt/open-webui/valkey"):
+        yield
+
+
+@contextmanager
+def full_at_pull(host: Any) -> Iterator[None]:
+    with registry_on(5002), full_filesystem(host, "/var/lib/docker/tmp"):
+        within(5, "the registry is there", lambda: host.run("curl --silent http://127.0.0.1:5002/v2/").rc == 0)
+        yield
+
+
+@dataclass(frozen=True)
+class Fault:
+    setting: str
+    reason: str
+    stopped_at: str
+    around: Any = nothing
+
+
+FAULTS = {
+    "tag that does not exist": Fault(
+        f"open_webui_image={REGISTRY}:5000/open-webui/open-webui:v9.9.9", "not found", "Stack | Pull the images"
+    ),
+    "registry that is down": Fault(
+        f"valkey_image={REGISTRY}:5001/valkey/valkey:8.1.1", "connection refused", "Stack | Pull the images"
+    ),
+    "disk full at upload": Fault(
+        "valkey_timeout_s=1801", "No space left on device", "Stack | Put the compose project", full_at_upload
+    ),
+    "disk full at pull": Fault(
+        "valkey_image=127.0.0.1:5002/large:1",
+        "no space left on device",
+        "Stack | Pull the images",
+        full_at_pull,
+    ),
+}
+
+
+def stopped_at(output: str) -> str:
+    """The operation a run of one host failed at: the last one it started."""
+    assert "No hosts remaining" in output
+    return output.rpartition("--> Starting operation: ")[2].splitlines()[0].strip()
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_nothing_is_touched_by(lab: Lab, precious: Precious, fault: Fault) -> None:
+    before, on_disk = containers(precious.host), files(precious.host)
+    with fault.around(precious.host):
+        result = lab.run("-y", "deploy.py", "--data", fault.setting)
+        assert precious.ask("/health") == {"status": True}
+    assert result.returncode == 1
+    assert fault.reason in result.stdout
+    assert stopped_at(result.stdout) == fault.stopped_at
+    assert containers(precious.host) == before
+    assert files(precious.host) == on_disk
+    precious.assert_kept()
+
+
+def test_a_compose_file_that_compose_refuses_never_gets_into_place(precious: Precious, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".lab", ".cache", ".*_cache"))
+    (copy / ".lab").symlink_to(ROOT / ".lab")
+    template = copy / "templates" / "compose.yaml.j2"
+    template.write_text(template.read_text().replace("    container_name: redis-valkey", "    container: redis-valkey"))
+    before, on_disk = containers(precious.host), files(precious.host)
+    broken = Operator(directory=copy)
+    assert broken.wait(60) == 1
+    assert "Additional property container is not allowed" in broken.output
+    assert stopped_at(broken.output) == "Stack | Put the compose project"
+    assert containers(precious.host) == before
+    assert files(precious.host) == on_disk
+    assert precious.host.check_output("find /opt/open-webui -name '*.new'") == ""
+    precious.assert_kept()
+
+
+def test_a_container_that_never_gets_healthy_is_taken_back(lab: Lab, precious: Precious) -> None:
+    on_disk = files(precious.host)
+    result = lab.run(
+        *("-y", "deploy.py", "--data", "open_webui_start_timeout_s=45"),
+        *("--data", 'open_webui_secret_env={"DATABASE_URL": "env:BAD_DB"}'),
+        BAD_DB="postgresql://nobody:nothing@127.0.0.1:9/nowhere",
+    )
+    assert result.returncode == 1
+    assert stopped_at(result.stdout) == "Stack | Bring the services up"
+    for part in (
+        "open-webui is ",
+        "; its last lines:",
+        "  | ",
+        "going back to the deploy of 20",
+        "that one runs again",
+    ):
+        assert part in result.stdout, part
+    assert "Connection refused" in result.stdout, "the container's own reason"
+    assert files(precious.host) == on_disk
+    precious.assert_kept()
+    assert changed(lab.report("-y", "deploy.py")) == []
+
+
+def test_a_port_that_is_taken_costs_nobody_the_old_one(lab: Lab, precious: Precious) -> None:
+    precious.host.check_output(
+        "docker run --detach --rm --name squatter --publish 3999:3999 --entrypoint sleep "
+        "$(docker inspect --format '{{.Config.Image}}' redis-valkey) 300"
+    )
+    try:
+        result = lab.run("-y", "deploy.py", "--data", "open_webui_port=3999")
+    finally:
+        precious.host.check_output("docker rm --force squatter")
+    assert result.returncode == 1
+    assert "port is already allocated" in result.stdout
+    assert stopped_at(result.stdout) == "Stack | Bring the services up"
+    assert precious.host.check_output("docker port open-webui") == "8080/tcp -> 0.0.0.0:3000"
+    precious.assert_kept()
+    assert changed(lab.report("-y", "deploy.py")) == []
+
+
+# Kills the first sshd above `docker compose ... up`: the session of the run that started it. (The brackets keep pgrep
+# from finding this very script.)
+CUT = r"""
+pid=$(pgrep -f '[c]ompose .* up --detach' | head -n 1)
+while [ "${pid:-1}" -gt 1 ]; do
+  case $(cat /proc/$pid/comm) in sshd*) kill -9 "$pid" && exit 0 ;; esac
+  pid=$(ps -o ppid= -p "$pid" | tr -d ' ')
+done
+exit 1
+"""
+
+
+def test_a_connection_cut_while_services_come_up_is_mended_by_the_next_run(lab: Lab, precious: Precious) -> None:
+    cut_off = Operator("--data", "open_webui_jwt_expires_in=11h")
+    try:
+        within(30, "the run brings the services up", lambda: precious.host.run(CUT).rc == 0)
+        assert cut_off.wait(30) != 0
+    finally:
+        cut_off.kill()
+    lab.report("-y", "deploy.py")
+    assert changed(lab.report("-y", "deploy.py")) == []
+    precious.assert_kept()
+
+
+def test_a_second_operator_is_told_who_is_at_work_and_the_first_is_not_disturbed(lab: Lab, precious: Precious) -> None:
+    precious.host.check_output("docker stop redis-valkey")  # work for some seconds, and nothing to set back
+    first = Operator()
+    try:
+        within(30, "the first run holds the lease", lambda: precious.host.file(LEASE).exists)
+        start = time.monotonic()
+        second = lab.run("-y", "deploy.py", "--data", "open_webui_jwt_expires_in=11h")
+        took_s = time.monotonic() - start
+        assert precious.host.file(LEASE).exists, "the first run ended too early for this test"
+    finally:
+        first_status = first.wait(120)
+    me = subprocess.check_output(["id", "-un"], text=True).strip() + "@" + os.uname().nodename
+    assert second.returncode == 1
+    assert f"expected nobody else at work here, got {me}:" in second.stdout
+    assert " since " in second.stdout
+    assert stopped_at(second.stdout) == "Preflight | Check that nobody else is at work"
+    assert took_s < 10
+    assert first_status == 0, first.output
+    precious.assert_kept()
+
+
+def test_a_lease_somebody_left_behind_blocks_until_it_expires_and_no_longer(lab: Lab, precious: Precious) -> None:
+    precious.host.check_output(f"echo mallory@elsewhere:4711 $(date +%s) $(($(date +%s) + 8)) >{LEASE}")
+    blocked = lab.run("-y", "deploy.py")
+    assert blocked.returncode == 1
+    assert "got mallory@elsewhere:4711 since " in blocked.stdout
+    within(10, "the lease expires", lambda: precious.host.run(f"test $(cut -d' ' -f3 {LEASE}) -le $(date +%s)").rc == 0)
+    assert changed(lab.report("-y", "deploy.py")) == []
+    precious.assert_kept()
+
+
+def moments(count: int, longest_s: float) -> list[float]:
+    """Random moments of a run, the same ones each time."""
+    chosen = random.Random(count)  # noqa: S311
+    return [round(chosen.uniform(1, longest_s), 1) for _ in range(count)]
+
+
+# A run takes about 15 s. `make soak` tries 20 moments. The last setting is the default again.
+MOMENTS = list(zip(moments(3, 14), ("11h", "13h", "24h"), strict=True))
+
+
+@pytest.mark.parametrize(("delay_s", "setting"), MOMENTS, ids=[f"after {delay_s} s" for delay_s, _ in MOMENTS])
+def test_an_operator_killed(lab: Lab, precious: Precious, delay_s: float, setting: str) -> None:
+    arguments = ("--data", f"open_webui_jwt_expires_in={setting}")
+    killed = Operator(*arguments)
+    time.sleep(delay_s)
+    assert killed.kill(), "it was done before"
+    lab.report("-y", "deploy.py", *arguments)
+    assert changed(lab.report("-y", "deploy.py", *arguments)) == []
+    precious.assert_kept()
