@@ -1,0 +1,266 @@
+"""What the tutorial promised and Docker alone does not keep: what hangs comes back, and so does what was written."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import websocket
+
+from tests.lab.conftest import DOCKER_CE, FRESH, NAME, ROOT, Lab, containers, numsub
+from tests.lab.test_failures import AS_OPEN_WEBUI, Precious, within
+
+pytestmark = pytest.mark.lab
+
+PAUSE_S = 30
+
+
+@pytest.fixture(scope="module")
+def precious(lab: Lab, deployed: dict[str, Any]) -> Precious:
+    return Precious(lab)
+
+
+@pytest.fixture(scope="module")
+def impatient(lab: Lab, precious: Precious) -> Iterator[Any]:
+    """The host with the shortest pause between two restarts, and a Valkey that syncs each write."""
+    lab.report("-y", "deploy.py", "--data", f"watchdog_pause_s={PAUSE_S}", "--data", "valkey_appendfsync=always")
+    yield precious.host
+    lab.report("-y", "deploy.py")
+
+
+def stop(host: Any, container: str) -> None:
+    """SIGSTOP to the container's server: it is there, keeps its sockets, and answers nobody."""
+    host.check_output("kill -STOP $(docker inspect --format '{{.State.Pid}}' %s)", container)
+
+
+def answers(host: Any) -> bool:
+    return bool(host.run("timeout 2 docker exec redis-valkey valkey-cli ping").stdout == "PONG\n")
+
+
+def reachable(host: Any) -> bool:
+    try:
+        return bool(host.run("true").rc == 0)
+    except RuntimeError:  # testinfra's word for ssh that can't connect
+        return False
+
+
+def listens(host: Any) -> bool:
+    return answers(host) and numsub(host) >= 1
+
+
+def serves(precious: Precious) -> bool:
+    try:
+        return bool(precious.ask("/health") == {"status": True})
+    except (OSError, json.JSONDecodeError):
+        return False
+
+
+def handshake(precious: Precious) -> None:
+    """Engine.IO and Socket.IO by hand: open packet, connect to the default namespace, its confirmation."""
+    url = precious.base.replace("http", "ws", 1) + "/ws/socket.io/?EIO=4&transport=websocket"
+    socket = websocket.create_connection(url, timeout=10)
+    try:
+        assert str(socket.recv()).startswith("0{")
+        socket.send("40")
+        assert str(socket.recv()).startswith('40{"sid"')
+    finally:
+        socket.close()
+
+
+def now(host: Any) -> str:
+    return str(host.check_output("date +%s"))
+
+
+def watchdog_log(host: Any, since: str) -> list[tuple[float, str]]:
+    """When the watchdog said what."""
+    output = host.check_output(f"journalctl --unit open-webui-watchdog --since @{since} --output short-unix --quiet")
+    lines = [line.split(" ", 1) for line in output.splitlines() if "restarting " in line]
+    return [(float(at), text.partition("]: ")[2]) for at, text in lines]
+
+
+@dataclass(frozen=True)
+class Crash:
+    """What a writer was told is written, what of that is there after a kill -9, and how long nobody was answered."""
+
+    acknowledged: int
+    in_last_second: int
+    kept: int
+    back_after_s: float
+
+    @property
+    def lost(self) -> int:
+        return max(0, self.acknowledged - self.kept)
+
+
+def crash(host: Any, write_s: float) -> Crash:
+    """Kill Valkey's server under a writer; Docker's restart policy brings it back.
+
+    The writer appends 1, 2, 3, ... to a list. Each answer is the list's length, so it says how many are acknowledged.
+    """
+    key = f"open-webui:crash-{time.time_ns()}"
+    writer = subprocess.Popen(
+        _on_host(f"seq 100000000 | sed 's/^/RPUSH {key} /' | {AS_OPEN_WEBUI} valkey-cli --user open-webui"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
+    heard: list[tuple[float, int]] = []
+    reader = threading.Thread(target=_listen, args=(writer, heard))
+    reader.start()
+    within(10, "the writer writes", lambda: heard)
+    time.sleep(write_s)
+    host.check_output("kill -9 $(docker inspect --format '{{.State.Pid}}' redis-valkey)")
+    killed_at = heard[-1][0]
+    back_after_s = within(75, "Valkey is back", lambda: answers(host))
+    writer.kill()
+    writer.wait()
+    reader.join()
+
+    values = f"{AS_OPEN_WEBUI} valkey-cli --user open-webui LRANGE {key} 0 -1"
+    kept = int(host.check_output(f"{AS_OPEN_WEBUI} valkey-cli --user open-webui LLEN {key}"))
+    expected = host.check_output(f"seq {kept} | sha256sum")
+    assert host.check_output(f"{values} | sha256sum") == expected, "there is something else in it than was written"
+    host.check_output(f"{AS_OPEN_WEBUI} valkey-cli --user open-webui UNLINK {key}")
+    acknowledged = heard[-1][1]
+    a_second_before = max([count for at, count in heard if at <= killed_at - 1], default=0)
+    return Crash(acknowledged, acknowledged - a_second_before, kept, back_after_s)
+
+
+def _on_host(script: str) -> list[str]:
+    config = str(ROOT / ".lab" / NAME / "ssh_config")
+    return ["ssh", "-F", config, FRESH, shlex.join(["sudo", "sh", "-c", script])]
+
+
+def _listen(writer: subprocess.Popen[bytes], heard: list[tuple[float, int]]) -> None:
+    """Note when which count was acknowledged, until the writer ends."""
+    assert writer.stdout
+    rest = b""
+    while chunk := os.read(writer.stdout.fileno(), 65536):
+        *lines, rest = (rest + chunk).split(b"\n")
+        counts = [int(line) for line in lines if line.isdigit()]
+        if counts:
+            heard.append((time.monotonic(), counts[-1]))
+
+
+def test_only_the_published_port_is_reachable_from_another_machine(lab: Lab, deployed: dict[str, Any]) -> None:
+    address = next(host["address"] for host in lab.inventory["hosts"] if host["name"] == FRESH)
+    neighbour = lab.host(DOCKER_CE)
+    every_port = "for p in {1..65535}; do { : </dev/tcp/%s/$p; } 2>/dev/null && echo $p; done; true"
+    open_ports = neighbour.check_output("timeout 60 bash -c %s", every_port % address)
+    assert open_ports.split() == ["22", "3000"]
+
+
+def test_nor_is_valkey_by_a_route_into_its_network(lab: Lab, deployed: dict[str, Any]) -> None:
+    host, neighbour = lab.host(FRESH), lab.host(DOCKER_CE)
+    address = next(one["address"] for one in lab.inventory["hosts"] if one["name"] == FRESH)
+    inside = host.check_output(
+        "docker inspect --format '{{(index .NetworkSettings.Networks \"openwebui-network\").IPAddress}}' redis-valkey"
+    )
+    assert host.run(f"timeout 2 bash -c ': </dev/tcp/{inside}/6379'").rc == 0, "that is where Valkey listens"
+    neighbour.check_output(f"ip route replace {inside}/32 via {address}")
+    try:
+        assert neighbour.run(f"timeout 2 bash -c ': </dev/tcp/{inside}/6379'").rc != 0
+    finally:
+        neighbour.check_output(f"ip route del {inside}/32")
+
+
+def test_a_crash_loses_at_most_the_last_second(precious: Precious, capsys: pytest.CaptureFixture[str]) -> None:
+    found = crash(precious.host, write_s=2)
+    with capsys.disabled():
+        print(f"\n  everysec: {found}")
+    assert found.acknowledged > 1000
+    assert found.lost <= found.in_last_second
+    within(90, "Open WebUI listens again", lambda: listens(precious.host))
+    precious.assert_kept()
+
+
+def test_a_restart_of_docker_touches_no_container(precious: Precious) -> None:
+    before = containers(precious.host)
+    precious.host.check_output("systemctl restart docker")
+    assert containers(precious.host) == before
+    handshake(precious)
+    precious.assert_kept()
+
+
+def test_a_reboot_brings_the_whole_stack_back(lab: Lab, precious: Precious) -> None:
+    outer = subprocess.check_output(
+        [
+            *("docker", "ps", "--quiet", "--filter", f"label=lab.open-webui-stack={NAME}"),
+            *("--filter", f"label=lab.open-webui-stack.host={FRESH}"),
+        ],
+        text=True,
+    ).strip()
+    before = precious.host.check_output("cat /proc/1/stat | cut -d' ' -f22")
+    subprocess.run(["docker", "restart", outer], check=True, stdout=subprocess.DEVNULL)
+    within(30, "ssh answers", lambda: reachable(precious.host))
+    assert precious.host.check_output("cat /proc/1/stat | cut -d' ' -f22") != before
+    within(90, "Open WebUI listens", lambda: listens(precious.host) and serves(precious))
+    handshake(precious)
+    precious.assert_kept()
+
+
+def test_a_crash_loses_nothing_when_each_write_is_synced(
+    impatient: Any, precious: Precious, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = crash(impatient, write_s=2)
+    with capsys.disabled():
+        print(f"\n  always: {found}")
+    assert found.acknowledged > 100
+    assert found.lost == 0
+
+
+def test_a_valkey_that_hangs_answers_again_within_a_minute(
+    impatient: Any, precious: Precious, capsys: pytest.CaptureFixture[str]
+) -> None:
+    within(60, "both are healthy", lambda: _healthy(impatient) == {"redis-valkey", "open-webui"})
+    since = now(impatient)
+    stop(impatient, "redis-valkey")
+    assert not answers(impatient)
+    took_s = within(60, "Valkey answers again", lambda: answers(impatient))
+    with capsys.disabled():
+        print(f"\n  a stopped Valkey answered again after {took_s:.0f} s")
+    within(90, "Open WebUI is restarted after it", lambda: len(watchdog_log(impatient, since)) >= 2)
+    within(60, "and listens again", lambda: listens(impatient) and serves(precious))
+    assert [text for _, text in watchdog_log(impatient, since)] == [
+        "restarting redis-valkey: it stopped answering",
+        "restarting open-webui: Valkey was restarted after it",
+    ]
+    precious.assert_kept()
+
+
+def test_an_open_webui_that_hangs_comes_back_and_one_that_cannot_is_not_stormed(
+    impatient: Any, precious: Precious, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both at once, because both are mostly waiting: Valkey's health check can never pass meanwhile."""
+    within(60, "both are healthy", lambda: _healthy(impatient) == {"redis-valkey", "open-webui"})
+    since = now(impatient)
+    impatient.check_output("docker exec redis-valkey mv /usr/bin/valkey-cli /usr/bin/valkey-cli.away")
+    try:
+        stop(impatient, "open-webui")
+        assert not serves(precious)
+        told = "restarting open-webui: it stopped answering"
+        took_s = within(110, told, lambda: told in [text for _, text in watchdog_log(impatient, since)])
+        log = watchdog_log(impatient, since)
+    finally:
+        impatient.check_output("docker exec redis-valkey mv /usr/bin/valkey-cli.away /usr/bin/valkey-cli")
+    with capsys.disabled():
+        print(f"\n  a stopped Open WebUI was restarted after {took_s:.0f} s, Valkey meanwhile {len(log) - 1} times")
+    times = [at for at, text in log if text == "restarting redis-valkey: it stopped answering"]
+    assert len(times) >= 2
+    assert min(later - earlier for earlier, later in pairwise(times)) >= PAUSE_S
+    assert len(log) == len(times) + 1
+    within(60, "Open WebUI answers again", lambda: listens(impatient) and serves(precious))
+    precious.assert_kept()
+
+
+def _healthy(host: Any) -> set[str]:
+    return set(host.check_output("docker ps --filter health=healthy --format '{{.Names}}'").split())

@@ -1,0 +1,210 @@
+"""No secret is seen anywhere but in the files that are for it, and these are root-only from their first byte."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websocket
+
+from tests.lab.conftest import FRESH, NAME, ROOT, Lab
+from tests.lab.test_failures import Precious
+
+pytestmark = pytest.mark.lab
+
+SUPPLIED = {
+    "TEST_VALKEY_PASSWORD": "Supplied0Valkey0Password0",
+    "TEST_SECRET_KEY": "Supplied0Secret0Key0of0Thirty0Six000",
+    "TEST_OPENAI_KEY": "sk-supplied-key-of-the-operator",
+}
+SOURCES = (
+    *("--data", "valkey_password=env:TEST_VALKEY_PASSWORD"),
+    *("--data", "open_webui_secret_key=env:TEST_SECRET_KEY"),
+    *("--data", 'open_webui_secret_env={"OPENAI_API_KEY": "command:printf %s $TEST_OPENAI_KEY"}'),
+)
+
+# Everything on the host that is not itself a place for secrets: those are /opt/open-webui/{secrets,.env,.good} and what
+# Docker keeps of a container's environment (/var/lib/docker, /run/containerd), all of it root's alone.
+PLACES = {
+    "compose files": "cat /opt/open-webui/compose.yaml*",
+    "good compose file": "cat /opt/open-webui/.good/compose.yaml /opt/open-webui/.good/images",
+    "valkey's files": "cat /opt/open-webui/valkey/*",
+    "watchdog": "cat /opt/open-webui/watchdog.sh /etc/systemd/system/open-webui-watchdog.*",
+    "lease": "cat /run/open-webui-stack*",
+    "temporary files": "find /tmp /var/tmp /home /root -type f -exec cat {} +",
+    "configuration": "find /etc -type f -exec cat {} +",
+    "log files": "find /var/log -type f ! -path '*/journal/*' -exec cat {} +",
+    # sudo logs the command lines of the tests themselves, conftest's numsub() among them
+    "journal": "journalctl --quiet --no-pager --output cat | grep -v 'PUBSUB NUMSUB'",
+    "journal of docker": "journalctl --quiet --no-pager --unit docker",
+    "journal of the watchdog": "journalctl --quiet --no-pager --unit open-webui-watchdog",
+    "docker history of Open WebUI": "docker history --no-trunc $(docker inspect --format '{{.Image}}' open-webui)",
+    "docker history of Valkey": "docker history --no-trunc $(docker inspect --format '{{.Image}}' redis-valkey)",
+    "log of Open WebUI": "docker logs open-webui 2>&1",
+    "log of Valkey": "docker logs redis-valkey 2>&1",
+    "labels": "docker inspect --format '{{json .Config.Labels}} {{json .Config.Cmd}} {{json .Config.Healthcheck}}' "
+    "open-webui redis-valkey",
+    "arguments of processes": "cat /proc/[0-9]*/cmdline",
+}
+
+# As often as the machine can: every process's arguments, every file of ours with its mode.
+SAMPLER = """
+until [ -e /run/sampled ]; do
+  cat /proc/[0-9]*/cmdline
+  echo
+  find /opt/open-webui -printf 'mode %m %U:%G %y %p\\n'
+done 2>/dev/null
+rm /run/sampled
+"""
+
+
+class Seen:
+    """What the runs showed and what was sampled while they went on."""
+
+    def __init__(self) -> None:
+        self.outputs: dict[str, str] = {}
+        self.host_arguments = b""
+        self.own_arguments: set[bytes] = set()
+        self.modes: set[str] = set()
+        self.secrets: dict[str, str] = {}
+
+
+def as_root(script: str) -> list[str]:
+    config = str(ROOT / ".lab" / NAME / "ssh_config")
+    return ["ssh", "-F", config, FRESH, shlex.join(["sudo", "sh", "-c", script])]
+
+
+@contextmanager
+def sampled(lab: Lab, seen: Seen, folder: Path) -> Iterator[None]:
+    done = threading.Event()
+
+    def sample_own() -> None:
+        while not done.wait(0.02):
+            for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    seen.own_arguments.add(arguments.read_bytes())
+                except OSError:
+                    continue  # it has ended
+
+    own = threading.Thread(target=sample_own)
+    with (folder / "samples").open("wb") as out:
+        sampler = subprocess.Popen(as_root(SAMPLER), stdin=subprocess.DEVNULL, stdout=out)
+        own.start()
+        try:
+            yield
+        finally:
+            done.set()
+            own.join()
+            lab.host(FRESH).check_output("touch /run/sampled")
+            sampler.wait(30)
+    seen.host_arguments = (folder / "samples").read_bytes()
+    seen.modes = {line for line in seen.host_arguments.decode(errors="replace").split("\n") if line.startswith("mode ")}
+
+
+def secrets_of(host: Any) -> dict[str, str]:
+    found = {}
+    for name in host.file("/opt/open-webui/secrets").listdir():
+        found[name] = host.file(f"/opt/open-webui/secrets/{name}").content_string.strip()
+    return found
+
+
+@pytest.fixture(scope="module")
+def precious(lab: Lab, deployed: dict[str, Any]) -> Precious:
+    return Precious(lab)
+
+
+@pytest.fixture(scope="module")
+def seen(lab: Lab, precious: Precious, tmp_path_factory: pytest.TempPathFactory) -> Seen:
+    """Deploys that change everything, as talkative as can be, from the host's own secrets to supplied ones."""
+    host, result = precious.host, Seen()
+    result.secrets = {f"made on the host: {name}": value for name, value in secrets_of(host).items()} | SUPPLIED
+    assert len(result.secrets) == 3 + len(SUPPLIED)
+    host.check_output("rm -r /opt/open-webui/.env /opt/open-webui/valkey /opt/open-webui/.good")
+
+    def run(*arguments: str) -> None:
+        done = lab.run(*arguments, **SUPPLIED)
+        assert done.returncode == 0, done.stdout
+        result.outputs[" ".join(arguments)] = done.stdout
+
+    with sampled(lab, result, tmp_path_factory.mktemp("secrets")):
+        run("deploy.py", "--dry", "-vvv", "--diff", *SOURCES)
+        run("deploy.py", "--debug-operations", "--dry", *SOURCES)
+        run("-y", "deploy.py", "-vvv", "--diff", "--debug", *SOURCES, "--data", "open_webui_jwt_expires_in=11h")
+        run("deploy.py", "--dry", "--json", "-vvv", "--diff")
+        run("-y", "deploy.py", "--json", "-vvv")
+        run("-y", "runbooks/verify.py", "-vvv")
+    return result
+
+
+def shown_in(seen: Seen, text: bytes) -> list[str]:
+    return [name for name, value in seen.secrets.items() if value.encode() in text]
+
+
+def test_the_runs_did_write_secrets(seen: Seen, precious: Precious) -> None:
+    """Otherwise the tests below prove nothing."""
+    now = secrets_of(precious.host)
+    assert now["valkey-password"] == SUPPLIED["TEST_VALKEY_PASSWORD"]
+    assert now["webui-secret-key"] == SUPPLIED["TEST_SECRET_KEY"]
+    assert any("Make the secrets on the host" in text for text in seen.outputs.values())
+    assert b"docker" in seen.host_arguments
+    assert any(b"runbooks/verify.py" in arguments for arguments in seen.own_arguments)
+
+
+def test_no_output_shows_a_secret(seen: Seen) -> None:
+    for arguments, output in seen.outputs.items():
+        assert shown_in(seen, output.encode()) == [], arguments
+    for log in ROOT.glob("*.log"):
+        assert shown_in(seen, log.read_bytes()) == [], log
+
+
+def test_no_process_has_a_secret_among_its_arguments(seen: Seen) -> None:
+    assert shown_in(seen, seen.host_arguments) == []
+    assert [shown_in(seen, arguments) for arguments in seen.own_arguments if shown_in(seen, arguments)] == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_secret_is_in(seen: Seen, place: str) -> None:
+    done = subprocess.run(as_root(PLACES[place]), stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    assert done.stdout or place in ("lease", "temporary files"), done.stderr
+    assert shown_in(seen, done.stdout) == []
+
+
+def test_every_file_was_root_only_from_its_first_byte(seen: Seen) -> None:
+    modes = [line.split(" ", 4)[1:] for line in seen.modes]
+    paths = {path for *_, path in modes}
+    assert "/opt/open-webui/.env" in paths
+    assert "/opt/open-webui/.good/.env" in paths or "/opt/open-webui/.good.new/.env" in paths
+    for mode, owner, kind, path in modes:
+        assert owner == "0:0", path
+        if path == "/opt/open-webui":
+            assert mode == "700"
+        if "/secrets" in path or "/.env" in path:
+            assert mode == ("700" if kind == "d" else "600"), path
+
+
+def test_real_use_breaks_no_rule_of_the_acl(seen: Seen, precious: Precious) -> None:
+    """Valkey was made anew with the new password, so its ACL LOG has what happened since, verify run included."""
+    precious.assert_kept()
+    token = precious.token()
+    url = precious.base.replace("http", "ws", 1) + "/ws/socket.io/?EIO=4&transport=websocket"
+    socket = websocket.create_connection(url, timeout=10)
+    try:
+        assert str(socket.recv()).startswith("0{")
+        socket.send("40" + json.dumps({"token": token}))
+        assert str(socket.recv()).startswith('40{"sid"')
+        socket.send("42" + json.dumps(["user-join", {"auth": {"token": token}}]))
+        socket.send("42" + json.dumps(["usage", {"model": "none", "chat_id": precious.chat}]))
+    finally:
+        socket.close()
+    log = precious.host.check_output(
+        'docker exec -e REDISCLI_AUTH="$(cat /opt/open-webui/secrets/valkey-monitor-password)" redis-valkey '
+        "valkey-cli --user monitor ACL LOG"
+    )
+    assert log.strip() == ""
