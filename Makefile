@@ -39,10 +39,13 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (unde
 test: check ## Everything: check, then real hosts in labs of their own (about 15 minutes)
 	$(BIN)/pytest -v tests/lab
 
+soak: $(READY) ## The long fault loops: killed runs and a killed Valkey, 20 times each (about 15 minutes)
+	$(BIN)/pytest -v -s tests/soak
+
 lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  pyproject.toml -o requirements.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  pyproject.toml --group dev -o requirements-dev.txt
 
-.PHONY: help setup lab lab-down check test lock
+.PHONY: help setup lab lab-down check test soak lock
