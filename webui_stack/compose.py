@@ -11,6 +11,8 @@ from typing import Any
 
 PROJECT = "open-webui"
 NETWORK = "openwebui-network"
+# Held on the host while services are brought up, also by a run whose operator is gone.
+WORK_LOCK = "/run/open-webui-stack.work"
 # Compose service -> container name, both as in the tutorial.
 CONTAINERS = {"redis": "redis-valkey", "open-webui": "open-webui"}
 

@@ -18,14 +18,17 @@ import gevent
 from pyinfra import logger, state
 from pyinfra.api import BaseStateCallback, Host, State
 
-from webui_stack import remote
+from webui_stack import compose, remote
 
 # A killed operator's host is free again after this many seconds.
 EXPIRY_S = 120
+# What a killed run left at work on the host ends by itself: `open_webui_start_timeout_s` twice at most.
+_WORK_S = 7200
 _RENEWAL_S = 30
 _FILE = "/run/open-webui-stack.lease"
 
-# Answers "held OWNER SINCE EXPIRES" when somebody else has it. A lease of the same user and machine is
+# Answers "held OWNER SINCE EXPIRES" when somebody else has it, "busy" when it is taken and the services are
+# still being brought up by a run that has lost it. A lease of the same user and machine is
 # taken over when its process is gone, which only that machine can tell: hence FORMER.
 _SCRIPT = """
 exec 9>>{file}.lock
@@ -39,6 +42,7 @@ take)
     exit 0
   fi
   echo {owner} "$now" $((now + {expiry_s})) >{file}
+  flock --nonblock {work_lock} true || echo busy
   ;;
 renew)
   if [ "$owner" = {owner} ]; then echo {owner} "$since" $((now + {expiry_s})) >{file}; fi
@@ -72,6 +76,13 @@ def take(host: Host) -> list[str]:
             f"lease: expected nobody else at work here, got {owner} since {started}; wait for that run to end, "
             f"or {left_s} s if it was killed (the lease expires unless its run renews it)"
         ]
+    deadline = time.monotonic() + _WORK_S
+    while answer == "busy":
+        if time.monotonic() > deadline:
+            return [f"lease: expected the work of a killed run to end, got {compose.WORK_LOCK} held for {_WORK_S} s"]
+        host.log("a run that was cut off is still at work here; waiting for it to end")
+        gevent.sleep(5)
+        answer = _ask(host, "take")
     # The renewal outlives this operation, and with it the context that `pyinfra.host` looks the host up in.
     itself = state.inventory.get_host(host.name)
     state.add_callback_handler(_Release(itself, gevent.spawn(_renew, itself)))  # type: ignore[no-untyped-call]
@@ -132,6 +143,7 @@ def _ask(host: Host, action: str, former: str = "-") -> str:
             owner=shlex.quote(_owner()),
             former=shlex.quote(former),
             expiry_s=EXPIRY_S,
+            work_lock=compose.WORK_LOCK,
         ),
     )
     return lines[0] if lines else ""

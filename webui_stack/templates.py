@@ -117,6 +117,7 @@ def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:
         settings=settings,
         compose=compose.command(settings.stack_dir),
         image=shlex.quote(settings.valkey_image),
+        work_lock=compose.WORK_LOCK,
         containers=list(compose.CONTAINERS.values()),
         unpause=[compose.CONTAINERS[item.service] for item in work if item.unpause],
         recreate=[item.service for item in work if item.recreate],

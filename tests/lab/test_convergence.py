@@ -111,8 +111,10 @@ def test_each_drift_is_mended_and_nothing_else_touched(lab: Lab, deployed: dict[
 
 def test_switching_the_append_only_file_off_and_on_again_loses_nothing(lab: Lab, deployed: dict[str, Any]) -> None:
     host = lab.host(FRESH)
-    password = host.file("/opt/open-webui/secrets/valkey-password").content_string.strip()
-    valkey = f"docker exec -e REDISCLI_AUTH={password} redis-valkey valkey-cli --user open-webui"
+    valkey = (
+        "REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-password) "
+        "docker exec -e REDISCLI_AUTH redis-valkey valkey-cli --user open-webui"
+    )
     host.check_output(f"{valkey} SET open-webui:test:aof old")
     assert UP in changed(lab.report("-y", "deploy.py", "--data", "valkey_appendonly=false"))
     assert host.check_output(f"{valkey} GET open-webui:test:aof") == "old"

