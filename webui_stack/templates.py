@@ -128,7 +128,7 @@ def watchdog(settings: Settings) -> dict[str, str]:
     """The watchdog's files by absolute path: a script, and the systemd service and timer that run it."""
     units = ["open-webui-watchdog.service", "open-webui-watchdog.timer"]
     return {
-        f"{settings.stack_dir}/watchdog.sh": _render("watchdog.sh.j2", settings=settings),
+        f"{settings.stack_dir}/watchdog.sh": _render("watchdog.sh.j2", settings=settings, work_lock=compose.WORK_LOCK),
         **{f"/etc/systemd/system/{unit}": _render(f"{unit}.j2", settings=settings) for unit in units},
     }
 

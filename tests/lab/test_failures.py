@@ -17,6 +17,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,9 @@ class Precious:
         self.chat = self.ask("/api/v1/chats/new", chat, self.token())["id"]
         assert self.valkey("SET", "open-webui:marker", self.marker) == "OK"
 
+    @cache  # noqa: B019 one for the module; Open WebUI answers 429 to a user who signs in too often
     def token(self) -> str:
+        """Ada's login; that it is still good proves that the database knows her."""
         return str(self.ask("/api/v1/auths/signin", {"email": EMAIL, "password": PASSWORD})["token"])
 
     def ask(self, path: str, body: dict[str, Any] | None = None, token: str = "") -> Any:
