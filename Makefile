@@ -36,7 +36,7 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (unde
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit tests/plan
 
-test: check ## Everything: check, then real hosts in labs of their own (about 15 minutes)
+test: check ## Everything: check, then real hosts in labs of their own (about 20 minutes)
 	$(BIN)/pytest -v tests/lab
 
 soak: $(READY) ## The long fault loops: killed runs and a killed Valkey, 20 times each (about 15 minutes)
