@@ -60,35 +60,30 @@ class DockerNetwork(FactBase[dict[str, Any] | None]):
         return found[0] if found else None
 
 
-class Project(FactBase[compose.Observed]):
+class _Observation(FactBase[compose.Observed]):
+    """Output for `compose.parse`, whichever command it comes from."""
+
+    @override
+    def process(self, output: list[str]) -> compose.Observed:
+        return compose.parse(output)
+
+    @staticmethod
+    @override
+    def default() -> compose.Observed:
+        return compose.Observed()
+
+
+class Project(_Observation):
     """What of the stack is there: containers, images, network; see `compose.parse`."""
 
     def command(self, images: list[str], ping: bool = False) -> str:
         return compose.observe_command(images, ping=ping)
 
-    @override
-    def process(self, output: list[str]) -> compose.Observed:
-        return compose.parse(output)
 
-    @staticmethod
-    @override
-    def default() -> compose.Observed:
-        return compose.Observed()
-
-
-class Services(FactBase[compose.Observed]):
+class Services(_Observation):
     """The same with the hash of each service as it is wanted, from `templates.observe_script` on stdin (`_stdin=`)."""
 
     command = staticmethod(lambda: f"{_CLEAN_SHELL} observe")
-
-    @override
-    def process(self, output: list[str]) -> compose.Observed:
-        return compose.parse(output)
-
-    @staticmethod
-    @override
-    def default() -> compose.Observed:
-        return compose.Observed()
 
 
 class Files(FactBase[dict[str, str]]):
