@@ -17,7 +17,6 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,8 @@ EMAIL, PASSWORD = "ada@lab.test", "Lovelace-1815"
 class Precious:
     """What people have put into the stack of FRESH: a user with a chat, and a key in Valkey."""
 
+    token = ""
+
     def __init__(self, lab: Lab) -> None:
         self.host = lab.host(FRESH)
         self.base = f"http://127.0.0.1:{lab.port(FRESH)}"
@@ -45,17 +46,19 @@ class Precious:
         except urllib.error.HTTPError as error:
             if error.code != 403:  # closed since she signed up, in another test of this session
                 raise
-        chat = {"chat": {"title": self.marker, "messages": []}}
-        self.chat = self.ask("/api/v1/chats/new", chat, self.token())["id"]
+        self.sign_in()
+        self.chat = self.ask("/api/v1/chats/new", {"chat": {"title": self.marker, "messages": []}})["id"]
         assert self.valkey("SET", "open-webui:marker", self.marker) == "OK"
 
-    @cache  # noqa: B019 one for the module; Open WebUI answers 429 to a user who signs in too often
-    def token(self) -> str:
-        """Ada's login; that it is still good proves that the database knows her."""
-        return str(self.ask("/api/v1/auths/signin", {"email": EMAIL, "password": PASSWORD})["token"])
+    def sign_in(self) -> None:
+        """Once, and again after the secret key changed; Open WebUI answers 429 to a user who does it too often."""
+        self.token = ""
+        self.token = str(self.ask("/api/v1/auths/signin", {"email": EMAIL, "password": PASSWORD})["token"])
 
-    def ask(self, path: str, body: dict[str, Any] | None = None, token: str = "") -> Any:
-        headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The API's answer to Ada; that her login is still good proves that the database knows her."""
+        bearer = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        headers = {"Content-Type": "application/json"} | bearer
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.base + path, data, headers)
         with urllib.request.urlopen(request, timeout=10) as response:
@@ -68,7 +71,7 @@ class Precious:
     def assert_kept(self) -> None:
         """Open WebUI answers, listens on Valkey, knows its user and chat; Valkey has its key; nothing is locked."""
         assert self.ask("/health") == {"status": True}
-        assert self.ask(f"/api/v1/chats/{self.chat}", token=self.token())["title"] == self.marker
+        assert self.ask(f"/api/v1/chats/{self.chat}")["title"] == self.marker
         assert self.valkey("GET", "open-webui:marker") == self.marker
         assert numsub(self.host) >= 1
         assert not self.host.file(LEASE).exists
@@ -129,10 +132,9 @@ def within(seconds: float, what: str, check: Any) -> float:
 
 
 def files(host: Any) -> str:
-    """Our files with their checksums, those still on their way into place left out."""
-    return str(
-        host.check_output("find /opt/open-webui -path '*/.good' -prune -o -type f ! -name '*.new' -exec sha256sum {} +")
-    )
+    """Our files with their checksums; those still on their way into place and the log of the last run left out."""
+    names = "-type f ! -name '*.new' ! -name up.log"
+    return str(host.check_output(f"find /opt/open-webui -path '*/.good' -prune -o {names} -exec sha256sum {{}} +"))
 
 
 @contextmanager

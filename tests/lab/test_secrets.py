@@ -139,6 +139,7 @@ def seen(lab: Lab, precious: Precious, tmp_path_factory: pytest.TempPathFactory)
         run("deploy.py", "--dry", "--json", "-vvv", "--diff")
         run("-y", "deploy.py", "--json", "-vvv")
         run("-y", "runbooks/verify.py", "-vvv")
+    precious.sign_in()  # the logins signed with the old key ended
     return result
 
 
@@ -191,7 +192,7 @@ def test_every_file_was_root_only_from_its_first_byte(seen: Seen) -> None:
 def test_real_use_breaks_no_rule_of_the_acl(seen: Seen, precious: Precious) -> None:
     """Valkey was made anew with the new password, so its ACL LOG has what happened since, verify run included."""
     precious.assert_kept()
-    token = precious.token()
+    token = precious.token
     url = precious.base.replace("http", "ws", 1) + "/ws/socket.io/?EIO=4&transport=websocket"
     socket = websocket.create_connection(url, timeout=10)
     try:
