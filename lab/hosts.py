@@ -151,6 +151,9 @@ def _create(lab: str, number: int, debian: str, init: str, image: str, privilege
             "--tmpfs=/tmp:exec,mode=1777",
             f"--mount=type=volume,destination=/var/lib/docker,volume-label={docker.LABEL}={lab}",
             "--cgroupns=private",
+            # As on a machine that is no router. The host's own Docker switches it on, and only when it finds it off
+            # it drops what others want forwarded (moby, libnetwork/drivers/bridge/setup_ip_forwarding.go, 26.1).
+            "--sysctl=net.ipv4.ip_forward=0",
             *privileges,
             image,
             init,

@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pyinfra import host, inventory, state
+from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
 
-from webui_stack import facts, lease, machine, operations, secrets
+from webui_stack import adoption, compose, facts, lease, machine, operations, secrets
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, from_data
 
@@ -44,10 +44,22 @@ def _machine(checked: Settings) -> None:
     def problems() -> list[str]:
         observed = host.get_fact(facts.Machine)
         running = host.get_fact(facts.Project, images=[]).containers
-        return machine.refusals(observed, checked, time.time(), has_stack=bool(running))
+        found = machine.refusals(observed, checked, time.time(), has_stack=bool(running))
+        found += adoption.refusals(running, checked)
+        if checked.stack_adopt and compose.CONTAINERS["open-webui"] in adoption.foreign(running, checked.stack_dir):
+            found += _taken_over(checked)
+        return found
 
     operations.gate(name="Check that the host can carry the stack", check=problems)
     operations.gate(name="Check that nobody else is at work", check=lambda: lease.take(host), at_execution=True)
+
+
+def _taken_over(checked: Settings) -> list[str]:
+    """Tell what changes for people with a container open-webui made by hand; or why it can't be replaced."""
+    found = host.get_fact(facts.HandMade)
+    for line in adoption.changes(found, checked):
+        host.log_styled(line, fg="yellow", log_func=logger.warning)
+    return adoption.too_new(found, checked)
 
 
 class _Checked(NamedTuple):

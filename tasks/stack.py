@@ -15,7 +15,8 @@ def launch(settings: Settings) -> None:
 
     Secrets are made on the host and kept. Images are pulled and the new compose file is validated before
     anything of the old one is replaced or stopped. Only services whose definition, image, secrets or
-    state differ are touched. When a container does not get healthy, the last good deploy comes back.
+    state differ are touched. When a container does not get healthy, the last good deploy comes back, or
+    the containers made by hand that it was to replace.
     """
     supplied = preflight.supplied()
     images = {"redis": settings.valkey_image, "open-webui": settings.open_webui_image}
@@ -31,6 +32,7 @@ def launch(settings: Settings) -> None:
     operations.services(
         name="Bring the services up",
         observe_script=templates.observe_script(settings, supplied, images.values()),
+        directory=directory,
         images=images,
         up_script=lambda work: templates.up_script(settings, work),
     )

@@ -9,16 +9,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-PROJECT = "open-webui"
 NETWORK = "openwebui-network"
 # Held on the host while services are brought up, also by a run whose operator is gone.
 WORK_LOCK = "/run/open-webui-stack.work"
 # Compose service -> container name, both as in the tutorial.
 CONTAINERS = {"redis": "redis-valkey", "open-webui": "open-webui"}
+# Compose service -> the folder in its container that holds all its data.
+DATA = {"redis": "/data", "open-webui": "/app/backend/data"}
 
 _INSPECT = (
     '{"name":{{json .Name}},"id":{{json .Id}},"image":{{json .Image}},"labels":{{json .Config.Labels}},'
-    '"state":{{json .State}},"networks":{{json .NetworkSettings.Networks}},"restarts":{{json .RestartCount}}}'
+    '"state":{{json .State}},"networks":{{json .NetworkSettings.Networks}},'
+    '"mounts":{{json .Mounts}},"restarts":{{json .RestartCount}}}'
 )
 
 _PING = """
@@ -76,12 +78,16 @@ _REMOVE_NETWORK = (
 
 @dataclass(frozen=True)
 class Container:
-    """A container as `docker inspect` shows it."""
+    """A container as `docker inspect` shows it.
+
+    `directory` is the folder of the compose project that made it, "" when none did. `mounts` gives the
+    volume's name, or the host's path, by the path in the container.
+    """
 
     name: str
     id: str
     image_id: str
-    project: str
+    directory: str
     config_hash: str
     status: str
     health: str
@@ -91,6 +97,11 @@ class Container:
     started_at: str
     addresses: Mapping[str, str]
     network_ids: Mapping[str, str]
+    mounts: Mapping[str, str]
+
+    @property
+    def maker(self) -> str:
+        return f"compose in {self.directory}" if self.directory else "hand"
 
 
 @dataclass(frozen=True)
@@ -147,7 +158,7 @@ def _container(data: Mapping[str, Any]) -> Container:
         name=data["name"].removeprefix("/"),
         id=data["id"],
         image_id=data["image"],
-        project=labels.get("com.docker.compose.project", ""),
+        directory=labels.get("com.docker.compose.project.working_dir", ""),
         config_hash=labels.get("com.docker.compose.config-hash", ""),
         status=state["Status"],
         health=health.get("Status", "none"),
@@ -157,12 +168,8 @@ def _container(data: Mapping[str, Any]) -> Container:
         started_at=state.get("StartedAt", ""),
         addresses={name: network["IPAddress"] for name, network in networks.items()},
         network_ids={name: network["NetworkID"] for name, network in networks.items()},
+        mounts={mount["Destination"]: mount.get("Name") or mount["Source"] for mount in data["mounts"]},
     )
-
-
-def foreign(observed: Observed) -> list[Container]:
-    """Containers that have our names and were not made by this project."""
-    return [container for container in observed.containers.values() if container.project != PROJECT]
 
 
 @dataclass(frozen=True)
@@ -173,15 +180,16 @@ class Work:
     reason: str
     unpause: bool = False
     recreate: bool = False
+    replace: bool = False
 
     def __str__(self) -> str:
         return f"{self.service}: {self.reason}"
 
 
-def pending(observed: Observed, images: Mapping[str, str]) -> list[Work]:
+def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> list[Work]:
     """The work to do for each service; empty when everything runs as wanted.
 
-    `images` maps each service to its image reference. Compose compares the label
+    `directory` is the project's own, `images` maps each service to its image reference. Compose compares the label
     `com.docker.compose.config-hash` with `config --hash` (docker/compose, pkg/compose/convergence.go). What it
     does not see (2.26): an image that moved under its tag is not in that hash, a paused container makes it
     fail, and one that was taken off its network stays off.
@@ -191,6 +199,10 @@ def pending(observed: Observed, images: Mapping[str, str]) -> list[Work]:
         container = observed.containers.get(name)
         if container is None:
             work.append(Work(service, "has no container"))
+        elif container.directory != directory:
+            kept = container.mounts.get(DATA[service], "nothing")
+            reason = f"its container was made by {container.maker}; a new one takes its place, with its data in {kept}"
+            work.append(Work(service, reason, replace=True))
         elif container.config_hash != observed.hashes.get(service):
             work.append(Work(service, "its definition changed", unpause=container.status == "paused"))
         elif container.image_id != observed.image_ids.get(images[service]):

@@ -9,7 +9,7 @@ from typing import Any
 from pyinfra.api import FactBase, FactProcessError
 from typing_extensions import override
 
-from webui_stack import compose, engine, machine
+from webui_stack import adoption, compose, engine, machine
 
 # A script on stdin; nothing the host exports (REDIS_URL, COMPOSE_FILE) gets into it.
 _CLEAN_SHELL = 'env -i PATH="$PATH" HOME="${HOME:-/root}" sh -s'
@@ -84,6 +84,21 @@ class Services(_Observation):
     """The same with the hash of each service as it is wanted, from `templates.observe_script` on stdin (`_stdin=`)."""
 
     command = staticmethod(lambda: f"{_CLEAN_SHELL} observe")
+
+
+class HandMade(FactBase[adoption.HandMade]):
+    """What somebody gave a container open-webui of their own: variables (names only), ports; and its version."""
+
+    command = staticmethod(lambda: adoption.COMMAND)
+
+    @override
+    def process(self, output: list[str]) -> adoption.HandMade:
+        return adoption.parse(output)
+
+    @staticmethod
+    @override
+    def default() -> adoption.HandMade:
+        return adoption.parse([])
 
 
 class Files(FactBase[dict[str, str]]):

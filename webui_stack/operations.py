@@ -128,7 +128,10 @@ def images(references: Sequence[str]) -> Commands:
 
 @operation()
 def services(
-    observe_script: list[str], images: Mapping[str, str], up_script: Callable[[Sequence[compose.Work]], str]
+    observe_script: list[str],
+    directory: str,
+    images: Mapping[str, str],
+    up_script: Callable[[Sequence[compose.Work]], str],
 ) -> Commands:
     """Ensure the compose project's services run as wanted, each container healthy.
 
@@ -137,25 +140,15 @@ def services(
     `observe_script` (`templates.observe_script`) tells what is wanted even before it is on the host, so
     that a dry run predicts the real one. `up_script` gives the script that does the work
     (`templates/up.sh.j2`); it returns to the last good deploy when a container does not get healthy, and
-    the operation fails then. It fails too when a container of another origin has one of our names.
+    the operation fails then. Whether a container of another origin may be replaced is preflight's question
+    (`webui_stack.adoption`).
 
     Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
     """
     observed = host.get_fact(facts.Services, _stdin=observe_script)
     for line in observed.unread:
         host.log_styled(f"unread line from Docker: {line}", fg="yellow", log_func=logger.warning)
-    strangers = compose.foreign(observed)
-    if strangers:
-        yield _refuse(
-            [
-                f"container {stranger.name}: expected one made by this project, got one made by "
-                f"{stranger.project or 'hand'}; `docker rm -f {stranger.name}` and run again: "
-                "its volume stays, and is used if it is called redis-data or open-webui"
-                for stranger in strangers
-            ]
-        )
-        return
-    work = compose.pending(observed, images)
+    work = compose.pending(observed, directory, images)
     if not work:
         host.noop("every service runs as wanted")
         return

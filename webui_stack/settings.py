@@ -170,8 +170,11 @@ Port = Annotated[int, _between(1, 65535), Rule("a TCP port from 1 to 65535, as a
 Seconds = Annotated[
     int, _between(1, 3600), Rule("a whole number of seconds from 1 to 3600", "e.g. 120, without quotes")
 ]
-Megabytes = Annotated[
-    int, _between(0, 10_000_000), Rule("a whole number of megabytes, 0 or more", "0 switches the check off")
+Megabytes = Annotated[int, _between(0, 10_000_000), Rule("a whole number of megabytes, 0 or more", "0 switches it off")]
+Pids = Annotated[
+    int,
+    _must(lambda value: value == 0 or 64 <= value <= 1_000_000),
+    Rule("0, or a number of processes and threads from 64 to 1000000", "0 sets no limit"),
 ]
 Switch = Annotated[bool, Rule("True or False", "write it without quotes")]
 Image = Annotated[
@@ -181,6 +184,11 @@ Image = Annotated[
         "an image reference with a fixed tag or digest",
         "write registry/name:version; a tag that moves (latest, main, ...) makes two runs differ",
     ),
+]
+Volume = Annotated[
+    str,
+    _matches(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"),
+    Rule("the name of a Docker volume", "`docker volume ls` lists them; a folder of the host is not used"),
 ]
 Subnet = Annotated[str, _must(_is_subnet), Rule("an IPv4 network without host bits", "e.g. '198.18.5.0/24'")]
 Address = Annotated[
@@ -274,8 +282,10 @@ class Settings(BaseModel):
     network_subnet: Subnet | None
 
     stack_dir: AbsolutePath
+    stack_adopt: Switch
 
     valkey_image: Image
+    valkey_volume: Volume
     valkey_password: SecretSource | None
     valkey_default_user: Annotated[
         Literal["ping", "all"], Rule("'ping' or 'all'", "'ping' lets clients without a password PING only")
@@ -306,8 +316,11 @@ class Settings(BaseModel):
         _matches(r"\d+(?:kb|mb|gb)? \d+(?:kb|mb|gb)? \d+"),
         Rule("'hard soft seconds' as in client-output-buffer-limit", "e.g. '1gb 256mb 180'"),
     ]
+    valkey_memory_limit_mb: Megabytes
+    valkey_pids_limit: Pids
 
     open_webui_image: Image
+    open_webui_volume: Volume
     open_webui_bind: Address
     open_webui_port: Port
     open_webui_public_url: Origin | None
@@ -332,6 +345,13 @@ class Settings(BaseModel):
         Rule("a dict of variable to secret source", "e.g. {'OPENAI_API_KEY': 'env:KEY'}"),
     ]
     open_webui_start_timeout_s: Seconds
+    open_webui_memory_limit_mb: Megabytes
+    open_webui_pids_limit: Pids
+    open_webui_cap_add: Annotated[
+        list[Annotated[str, _matches(r"[A-Z][A-Z_]+"), Rule("a capability without CAP_", "e.g. 'DAC_OVERRIDE'")]],
+        Rule("a list of capabilities", "[] gives it none"),
+    ]
+    open_webui_read_only: Switch
 
     watchdog_pause_s: Annotated[
         int,

@@ -25,7 +25,7 @@ _environment.filters["quoted"] = compose.quoted
 _environment.filters["published"] = compose.published
 
 # Open WebUI's variables that `templates/env.j2` defines.
-_SECRET_NAMES = ["WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL"]
+SECRET_NAMES = ["WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL"]
 
 
 def project(settings: Settings) -> dict[str, str]:
@@ -36,7 +36,7 @@ def project(settings: Settings) -> dict[str, str]:
             "compose.yaml.j2",
             settings=settings,
             environment=open_webui_environment(settings),
-            secret_names=[*_SECRET_NAMES, *sorted(settings.open_webui_secret_env)],
+            secret_names=[*SECRET_NAMES, *sorted(settings.open_webui_secret_env)],
             valkey_conf_sha256=hashlib.sha256(conf.encode()).hexdigest(),
         ),
         "valkey/valkey.conf": conf,
@@ -63,6 +63,9 @@ def open_webui_environment(settings: Settings) -> dict[str, str]:
         "JWT_EXPIRES_IN": settings.open_webui_jwt_expires_in,
         "ENABLE_PERSISTENT_CONFIG": str(settings.open_webui_persistent_config),
     }
+    if settings.open_webui_read_only:
+        # It copies its front end's static files there at each start (open_webui/config.py, 0.12).
+        environment["STATIC_DIR"] = "/tmp/static"  # noqa: S108 a tmpfs of its own
     if settings.open_webui_public_url:
         environment["WEBUI_URL"] = settings.open_webui_public_url.rstrip("/")
         if settings.open_webui_public_url.startswith("https:"):
@@ -121,6 +124,8 @@ def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:
         containers=list(compose.CONTAINERS.values()),
         unpause=[compose.CONTAINERS[item.service] for item in work if item.unpause],
         recreate=[item.service for item in work if item.recreate],
+        # Compose alone fails on their names; so does a run that was not allowed to replace them.
+        replace=[compose.CONTAINERS[item.service] for item in work if item.replace and settings.stack_adopt],
     )
 
 

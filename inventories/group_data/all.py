@@ -26,11 +26,13 @@ network_subnet = None  # subnet of openwebui-network; None: Docker chooses
 
 # --- Stack ----------------------------------------------------------------------------------------
 stack_dir = "/opt/open-webui"  # compose project and secrets on the host (0700, root)
+stack_adopt = False  # True: take over containers made by hand, with their data (docs/operations.md, Adoption)
 
 # --- Valkey ---------------------------------------------------------------------------------------
 # The release line of the tutorial (8.0.1), patched: its data loads unchanged, eight CVEs are fixed.
 # renovate: datasource=docker depName=docker.io/valkey/valkey versioning=docker
 valkey_image = "docker.io/valkey/valkey:8.0.11-alpine"
+valkey_volume = "redis-data"  # Docker volume of its data; made if missing, never removed
 valkey_password = None  # of the user open-webui; None: made on the host; or "env:NAME", "file:PATH", "command:..."
 valkey_default_user = "ping"  # clients without a password may "ping" only, or "all" as in the tutorial
 valkey_save = "30 1"  # snapshot after this many seconds if this many keys changed; "": no snapshots
@@ -39,11 +41,14 @@ valkey_appendfsync = "everysec"  # a crash loses at most a second; "always": not
 valkey_maxclients = 10000  # connections; Open WebUI fails logins when they run out
 valkey_timeout_s = 1800  # close connections idle for so long, in seconds; at 0 they pile up
 valkey_pubsub_buffer = "1gb 256mb 180"  # hard, soft, seconds; 32 MB (Valkey's default) loses large events
+valkey_memory_limit_mb = 0  # of its container, at least twice its data for saving; 0: none
+valkey_pids_limit = 128  # processes and threads of its container; it uses about ten; 0: none
 
 # --- Open WebUI -----------------------------------------------------------------------------------
 # The newest release this project was tested with; never a tag that moves.
 # renovate: datasource=docker depName=ghcr.io/open-webui/open-webui versioning=docker
 open_webui_image = "ghcr.io/open-webui/open-webui:v0.12.4"
+open_webui_volume = "open-webui"  # Docker volume of database and uploads; made if missing, never removed
 open_webui_bind = "127.0.0.1"  # the first to sign up is the admin: open it ("0.0.0.0") when you are ready
 open_webui_port = 3000  # published port on the host
 open_webui_public_url = None  # what people type, "https://chat.example.org"; sets CORS, cookies and links
@@ -56,6 +61,10 @@ open_webui_offline = False  # True on hosts without internet: no version check, 
 open_webui_env = {}  # any further variable of Open WebUI, {"OPENAI_API_BASE_URL": "https://..."}
 open_webui_secret_env = {}  # further variables with secrets, {"OPENAI_API_KEY": "env:OPENAI_API_KEY"}
 open_webui_start_timeout_s = 300  # containers must be healthy within so many seconds
+open_webui_memory_limit_mb = 0  # of its container, in MB; 0: none; one that is too small ends it mid-answer
+open_webui_pids_limit = 4096  # processes and threads of its container; above THREAD_POOL_SIZE if you set that; 0: none
+open_webui_cap_add = []  # Linux capabilities it keeps; it needs none where its files are root's
+open_webui_read_only = False  # True: it can't write outside its volume and /tmp; no pip installs by tools then
 
 # --- Watchdog -------------------------------------------------------------------------------------
 watchdog_pause_s = 120  # restart a container that stopped answering, once in so many seconds; 0: never restart

@@ -16,7 +16,7 @@ import testinfra
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "pytest"
-FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD = (f"{NAME}-{number}" for number in (1, 2, 3, 4))
+FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND = (f"{NAME}-{number}" for number in (1, 2, 3, 4, 5))
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Four hosts nothing was ever installed on: two Debian 13, a Debian 12 and one without systemd."""
+    """Five hosts nothing was ever installed on: three Debian 13, a Debian 12 and one without systemd."""
     keep = request.config.getoption("--keep-lab")
     if not keep:
         _lab("down")
@@ -75,6 +75,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         _lab("up", "--hosts", "2", "--debian", "13")
         _lab("up", "--hosts", "3", "--debian", "12")
         _lab("up", "--hosts", "4", "--debian", "13", "--init", "none")
+        _lab("up", "--hosts", "5", "--debian", "13")
         yield Lab(json.loads((ROOT / ".lab" / NAME / "inventory.json").read_text()))
     finally:
         if not keep:

@@ -8,9 +8,9 @@ import urllib.request
 from typing import Any
 
 import pytest
-import websocket
 
 from tests.lab.conftest import DEBIAN_12, DOCKER_CE, FRESH, NO_SYSTEMD, Lab, containers, numsub, state
+from tests.lab.precious import socketio
 
 pytestmark = pytest.mark.lab
 
@@ -59,17 +59,11 @@ def test_a_client_without_password_can_ping_and_nothing_else(lab: Lab, deployed:
 
 
 def test_a_websocket_opens_from_this_machine(lab: Lab, deployed: dict[str, Any]) -> None:
-    base = f"127.0.0.1:{lab.port(FRESH)}"
-    assert _get(f"http://{base}/health") == {"status": True}
-    assert _get(f"http://{base}/api/config")["features"]["enable_websocket"] is True
-    # Engine.IO and Socket.IO by hand: open packet, connect to the default namespace, its confirmation.
-    socket = websocket.create_connection(f"ws://{base}/ws/socket.io/?EIO=4&transport=websocket", timeout=10)
-    try:
-        assert str(socket.recv()).startswith("0{")
-        socket.send("40")
-        assert str(socket.recv()).startswith('40{"sid"')
-    finally:
-        socket.close()
+    base = f"http://127.0.0.1:{lab.port(FRESH)}"
+    assert _get(f"{base}/health") == {"status": True}
+    assert _get(f"{base}/api/config")["features"]["enable_websocket"] is True
+    with socketio(base) as socket:
+        assert socket.connected
 
 
 def test_the_dry_run_predicted_the_deploy(planned: dict[str, Any], deployed: dict[str, Any]) -> None:

@@ -12,8 +12,6 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,62 +21,12 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import FRESH, NAME, ROOT, Lab, changed, containers, numsub
+from tests.lab.conftest import FRESH, NAME, ROOT, Lab, changed, containers
+from tests.lab.precious import LEASE, Precious, within
 
 pytestmark = pytest.mark.lab
 
-LEASE = "/run/open-webui-stack.lease"
 REGISTRY = "registry.lab.test"
-EMAIL, PASSWORD = "ada@lab.test", "Lovelace-1815"
-
-
-class Precious:
-    """What people have put into the stack of FRESH: a user with a chat, and a key in Valkey."""
-
-    token = ""
-
-    def __init__(self, lab: Lab) -> None:
-        self.host = lab.host(FRESH)
-        self.base = f"http://127.0.0.1:{lab.port(FRESH)}"
-        self.marker = f"kept-{time.time_ns()}"
-        try:
-            self.ask("/api/v1/auths/signup", {"name": "Ada", "email": EMAIL, "password": PASSWORD})
-        except urllib.error.HTTPError as error:
-            if error.code != 403:  # closed since she signed up, in another test of this session
-                raise
-        self.sign_in()
-        self.chat = self.ask("/api/v1/chats/new", {"chat": {"title": self.marker, "messages": []}})["id"]
-        assert self.valkey("SET", "open-webui:marker", self.marker) == "OK"
-
-    def sign_in(self) -> None:
-        """Once, and again after the secret key changed; Open WebUI answers 429 to a user who does it too often."""
-        self.token = ""
-        self.token = str(self.ask("/api/v1/auths/signin", {"email": EMAIL, "password": PASSWORD})["token"])
-
-    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
-        """The API's answer to Ada; that her login is still good proves that the database knows her."""
-        bearer = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        headers = {"Content-Type": "application/json"} | bearer
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base + path, data, headers)
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return json.load(response)
-
-    def valkey(self, *command: str) -> str:
-        """What Valkey answers the user open-webui; the password is read and used on the host only."""
-        return str(self.host.check_output(f"{AS_OPEN_WEBUI} valkey-cli --user open-webui {' '.join(command)}"))
-
-    def assert_kept(self) -> None:
-        """Open WebUI answers, listens on Valkey, knows its user and chat; Valkey has its key; nothing is locked."""
-        assert self.ask("/health") == {"status": True}
-        assert self.ask(f"/api/v1/chats/{self.chat}")["title"] == self.marker
-        assert self.valkey("GET", "open-webui:marker") == self.marker
-        assert numsub(self.host) >= 1
-        assert not self.host.file(LEASE).exists
-
-
-# For root's shell on the host, so that the password is no argument of a process of this machine.
-AS_OPEN_WEBUI = 'docker exec -i -e REDISCLI_AUTH="$(cat /opt/open-webui/secrets/valkey-password)" redis-valkey'
 
 
 @pytest.fixture(scope="module")
@@ -120,15 +68,6 @@ class Operator:
     def output(self) -> str:
         self._output.seek(0)
         return self._output.read()
-
-
-def within(seconds: float, what: str, check: Any) -> float:
-    """Seconds until `check()` was true; the test fails when it is not in time."""
-    start = time.monotonic()
-    while not check():
-        assert time.monotonic() - start < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
-    return time.monotonic() - start
 
 
 def files(host: Any) -> str:

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import websocket
 
 from tests.lab.conftest import FRESH, NAME, ROOT, Lab
-from tests.lab.test_failures import Precious
+from tests.lab.precious import Precious, socketio
 
 pytestmark = pytest.mark.lab
 
@@ -192,17 +191,9 @@ def test_every_file_was_root_only_from_its_first_byte(seen: Seen) -> None:
 def test_real_use_breaks_no_rule_of_the_acl(seen: Seen, precious: Precious) -> None:
     """Valkey was made anew with the new password, so its ACL LOG has what happened since, verify run included."""
     precious.assert_kept()
-    token = precious.token
-    url = precious.base.replace("http", "ws", 1) + "/ws/socket.io/?EIO=4&transport=websocket"
-    socket = websocket.create_connection(url, timeout=10)
-    try:
-        assert str(socket.recv()).startswith("0{")
-        socket.send("40" + json.dumps({"token": token}))
-        assert str(socket.recv()).startswith('40{"sid"')
-        socket.send("42" + json.dumps(["user-join", {"auth": {"token": token}}]))
+    with socketio(precious.base, precious.token) as socket:
+        socket.send("42" + json.dumps(["user-join", {"auth": {"token": precious.token}}]))
         socket.send("42" + json.dumps(["usage", {"model": "none", "chat_id": precious.chat}]))
-    finally:
-        socket.close()
     log = precious.host.check_output(
         'docker exec -e REDISCLI_AUTH="$(cat /opt/open-webui/secrets/valkey-monitor-password)" redis-valkey '
         "valkey-cli --user monitor ACL LOG"

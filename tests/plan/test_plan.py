@@ -27,13 +27,19 @@ STACK = [
 MADE_BY_HAND = (
     (FIXTURES / "compose" / "observe-2.26.1.txt")
     .read_text()
-    .replace('"com.docker.compose.project":"open-webui"', '"com.docker.compose.project":"tutorial"', 1)
+    .replace('project.working_dir":"/opt/open-webui"', 'project.working_dir":"/root/tutorial"', 1)
+    .replace('"redis-data"', '"tutorial_redis-data"')
 )
 
 
 def answering(host: dict[str, Any], command: str, output: str) -> dict[str, Any]:
     """The host, were its answer to one command another."""
     return {**host, "fake_responses": {**host["fake_responses"], command: output}}
+
+
+def made_by_hand(**data: Any) -> dict[str, Any]:
+    host = answering(converged(**data), "sh -s observe", MADE_BY_HAND)
+    return answering(host, "docker version >", MADE_BY_HAND)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +58,8 @@ def planned(pyinfra: Pyinfra) -> Run:
         "broken-secret": answering(
             converged(), "sh -s check", "refused /opt/open-webui/secrets/valkey-password: expected x"
         ),
-        "by-hand": answering(converged(), "sh -s observe", MADE_BY_HAND),
+        "by-hand": made_by_hand(),
+        "taken-over": made_by_hand(stack_adopt=True, valkey_volume="tutorial_redis-data"),
     }
     return pyinfra(hosts, "--json")
 
@@ -123,9 +130,13 @@ def test_an_engine_that_is_present_is_only_checked(pyinfra: Pyinfra) -> None:
         ("broken-secret", "/opt/open-webui/secrets/valkey-password: expected x"),
         (
             "by-hand",
-            "container redis-valkey: expected one made by this project, got one made by tutorial; "
-            "`docker rm -f redis-valkey` and run again: its volume stays, and is used if it is called redis-data "
-            "or open-webui",
+            "container redis-valkey: expected one made by this project, got one made by compose in /root/tutorial; "
+            "set stack_adopt = True to take it over with its data (docs/operations.md, Adoption)",
+        ),
+        (
+            "by-hand",
+            "container redis-valkey: expected its data in the volume redis-data, got tutorial_redis-data; "
+            "set valkey_volume = 'tutorial_redis-data' to keep using that",
         ),
         (
             "wanting",
@@ -135,6 +146,16 @@ def test_an_engine_that_is_present_is_only_checked(pyinfra: Pyinfra) -> None:
 )
 def test_dry_run_says_where_it_would_stop(planned: Run, host: str, line: str) -> None:
     assert f"would stop here: {line}" in planned.said(host)
+
+
+def test_dry_run_says_what_is_taken_over(planned: Run) -> None:
+    said = planned.said("taken-over")
+    assert not [line for line in said if "would stop" in line]
+    assert (
+        "redis: its container was made by compose in /root/tutorial; a new one takes its place, "
+        "with its data in tutorial_redis-data" in said
+    )
+    assert "Stack | Bring the services up" in planned.changes("taken-over")
 
 
 def test_dry_run_says_nothing_of_the_kind_about_good_hosts(planned: Run) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tests.lab.conftest import Lab, changed
-from tests.lab.test_failures import Operator, Precious, moments, within
+from tests.lab.precious import Precious, within
+from tests.lab.test_failures import Operator, moments
 from tests.lab.test_promises import Crash, crash, listens
 
 pytestmark = pytest.mark.lab

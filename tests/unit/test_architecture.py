@@ -11,7 +11,7 @@ import pytest
 
 from tests.defaults import ROOT
 
-PURE = {"settings", "secrets", "machine", "engine", "compose", "templates"}
+PURE = {"settings", "secrets", "machine", "engine", "compose", "templates", "adoption"}
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
 
@@ -52,6 +52,7 @@ LIBRARY = {
     "compose": set[str](),
     "secrets": {"pydantic", "webui_stack.settings"},
     "templates": {"pydantic", "jinja2", *of_pure()},
+    "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.templates"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
     "operations": {"pyinfra", "webui_stack.compose", "webui_stack.facts"},
 }

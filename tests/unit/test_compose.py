@@ -21,6 +21,7 @@ NETWORK = json.loads((FIXTURES / "compose" / "network-26.1.5.json").read_text())
 VALKEY = "registry.lab.test:5000/valkey/valkey:8.1.1"
 OPEN_WEBUI = "registry.lab.test:5000/open-webui/open-webui:v0.12.4-slim"
 IMAGES = {"redis": VALKEY, "open-webui": OPEN_WEBUI}
+DIRECTORY = "/opt/open-webui"
 OTHER_HASH = "0" * 64
 
 
@@ -55,12 +56,12 @@ def without(*starts: str) -> list[str]:
 def test_a_deployed_host_is_read_whole() -> None:
     observed = compose.parse(CAPTURE)
     assert observed.hashes == {
-        "open-webui": "bc72089ac080301c88f7ca06815d9fae263bcd0a2f2f96a74fc254e566cf51b0",
-        "redis": "ffec74ec81b2ce8ae2ba014f0224236b247ba7d63059d38ff77cea1b3d9871ee",
+        "open-webui": "751a53f9084d2ae0a80c2f74d33d7513848a3fe01cd937f62746b373d9433549",
+        "redis": "14e3babcc750bbd4593d8084bc6ebc5cdcb382be046d0970a65be335747d7832",
     }
     assert observed.image_ids == {
-        VALKEY: "sha256:5d32af00fbd95dc001f285e6da5cca7b5b362a48a95023256703c89d305fdfd9",
-        OPEN_WEBUI: "sha256:97b3aee3857a9db3cd69629e02b4dd2c9b1fcc05cb0c9b8c0b5ff6051b0491e2",
+        VALKEY: "sha256:5721201e782ae3f5a10c58bc11008232acf277e39d508e2288efe7a668a2d681",
+        OPEN_WEBUI: "sha256:257b8c7ec06895229a6fd749d7b5b95f71eae5be4c663d2f8e8ae49e76b9b896",
     }
     assert observed.network_id == NETWORK["Id"]
     assert observed.ping == "PONG"
@@ -68,18 +69,19 @@ def test_a_deployed_host_is_read_whole() -> None:
     assert list(observed.containers) == ["redis-valkey", "open-webui"]
     assert observed.containers["redis-valkey"] == compose.Container(
         name="redis-valkey",
-        id="728e5b00c9e2a45870a1d0d411b4c795772edc8e07d5e4234effce0c66d75f6e",
-        image_id="sha256:5d32af00fbd95dc001f285e6da5cca7b5b362a48a95023256703c89d305fdfd9",
-        project="open-webui",
-        config_hash="ffec74ec81b2ce8ae2ba014f0224236b247ba7d63059d38ff77cea1b3d9871ee",
+        id="052002f2c0a37b3db995ac36323cadc9862f43b84af519d01924fe4e1457555a",
+        image_id="sha256:5721201e782ae3f5a10c58bc11008232acf277e39d508e2288efe7a668a2d681",
+        directory=DIRECTORY,
+        config_hash="14e3babcc750bbd4593d8084bc6ebc5cdcb382be046d0970a65be335747d7832",
         status="running",
         health="healthy",
         health_log="",
         exit_code=0,
         restarts=0,
-        started_at="2026-11-22T17:56:37.397098977Z",
+        started_at="2026-11-22T21:05:02.232553045Z",
         addresses={"openwebui-network": "198.19.1.2"},
         network_ids={"openwebui-network": NETWORK["Id"]},
+        mounts={"/etc/valkey": "/opt/open-webui/valkey", "/data": "redis-data"},
     )
     assert observed.containers["open-webui"].health_log == '{"status":true}'
 
@@ -132,11 +134,11 @@ def test_a_line_that_can_not_be_read_is_kept(line: str) -> None:
 
 
 def test_nothing_is_pending_on_a_converged_host() -> None:
-    assert compose.pending(compose.parse(CAPTURE), IMAGES) == []
+    assert compose.pending(compose.parse(CAPTURE), DIRECTORY, IMAGES) == []
 
 
 def test_everything_is_pending_on_a_fresh_host() -> None:
-    assert reasons(compose.pending(compose.Observed(), IMAGES)) == [
+    assert reasons(compose.pending(compose.Observed(), DIRECTORY, IMAGES)) == [
         "redis: has no container",
         "open-webui: has no container",
     ]
@@ -155,7 +157,7 @@ MOVED = [re.sub(r"sha256:\w+$", f"sha256:{OTHER_HASH}", line) if line.startswith
         pytest.param(changed("open-webui", "state/Status", "restarting"), ["open-webui: is restarting"], id="loops"),
         pytest.param(without('container {"name":"/redis-valkey"'), ["redis: has no container"], id="missing"),
         pytest.param(
-            [line.replace("hash redis ffec", "hash redis 0000") for line in CAPTURE],
+            [line.replace("hash redis 14e3", "hash redis 0000") for line in CAPTURE],
             ["redis: its definition changed"],
             id="hash changed",
         ),
@@ -193,12 +195,12 @@ MOVED = [re.sub(r"sha256:\w+$", f"sha256:{OTHER_HASH}", line) if line.startswith
     ],
 )
 def test_the_reason_compose_has_work(lines: list[str], expected: list[str]) -> None:
-    assert reasons(compose.pending(compose.parse(lines), IMAGES)) == expected
+    assert reasons(compose.pending(compose.parse(lines), DIRECTORY, IMAGES)) == expected
 
 
 def test_another_image_in_the_settings_is_pending() -> None:
     images = {**IMAGES, "open-webui": "ghcr.io/open-webui/open-webui:v9.9.9"}
-    assert reasons(compose.pending(compose.parse(CAPTURE), images)) == ["open-webui: its image changed"]
+    assert reasons(compose.pending(compose.parse(CAPTURE), DIRECTORY, images)) == ["open-webui: its image changed"]
 
 
 PAUSED = changed("redis-valkey", "state/Status", "paused")
@@ -209,7 +211,7 @@ PAUSED = changed("redis-valkey", "state/Status", "paused")
     [
         pytest.param(PAUSED, compose.Work("redis", "is paused", unpause=True), id="paused: compose up fails on it"),
         pytest.param(
-            [line.replace("hash redis ffec", "hash redis 0000") for line in PAUSED],
+            [line.replace("hash redis 14e3", "hash redis 0000") for line in PAUSED],
             compose.Work("redis", "its definition changed", unpause=True),
             id="paused and changed",
         ),
@@ -231,27 +233,30 @@ PAUSED = changed("redis-valkey", "state/Status", "paused")
     ],
 )
 def test_what_compose_alone_would_not_do(lines: list[str], expected: compose.Work) -> None:
-    assert compose.pending(compose.parse(lines), IMAGES) == [expected]
+    assert compose.pending(compose.parse(lines), DIRECTORY, IMAGES) == [expected]
 
 
 # --- Containers and networks of others --------------------------------------------------------------
 
 
-def test_our_own_containers_are_not_foreign() -> None:
-    assert compose.foreign(compose.parse(CAPTURE)) == []
-
-
 @pytest.mark.parametrize(
-    ("labels", "project"),
+    ("labels", "maker"),
     [
-        pytest.param({}, "", id="docker run"),
-        pytest.param(None, "", id="docker run, labels null"),
-        pytest.param({"com.docker.compose.project": "tutorial"}, "tutorial", id="another compose project"),
+        pytest.param({}, "hand", id="docker run"),
+        pytest.param(None, "hand", id="docker run, labels null"),
+        pytest.param(
+            {"com.docker.compose.project": "open-webui", "com.docker.compose.project.working_dir": "/root/chat"},
+            "compose in /root/chat",
+            id="a compose project of the same name elsewhere",
+        ),
     ],
 )
-def test_a_container_of_another_origin_is_foreign(labels: Any, project: str) -> None:
-    found = compose.foreign(compose.parse(changed("redis-valkey", "labels", labels)))
-    assert [(container.name, container.project) for container in found] == [("redis-valkey", project)]
+def test_a_container_of_another_origin_is_replaced(labels: Any, maker: str) -> None:
+    (work,) = compose.pending(compose.parse(changed("redis-valkey", "labels", labels)), DIRECTORY, IMAGES)
+    assert work.replace
+    assert (
+        str(work) == f"redis: its container was made by {maker}; a new one takes its place, with its data in redis-data"
+    )
 
 
 WAY_OUT = "it is not replaced, other containers may use it: disconnect them, `docker network rm` it and run again"

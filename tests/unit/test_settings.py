@@ -96,28 +96,27 @@ MISTAKES = [
     ),
     pytest.param(
         {"preflight_min_memory_mb": "1024"},
-        "preflight_min_memory_mb: expected a whole number of megabytes, 0 or more, got '1024'; 0 switches the "
-        "check off",
+        "preflight_min_memory_mb: expected a whole number of megabytes, 0 or more, got '1024'; 0 switches it off",
         id="preflight_min_memory_mb: text for a number",
     ),
     pytest.param(
         {"preflight_min_memory_mb": -1},
-        "preflight_min_memory_mb: expected a whole number of megabytes, 0 or more, got -1; 0 switches the check off",
+        "preflight_min_memory_mb: expected a whole number of megabytes, 0 or more, got -1; 0 switches it off",
         id="preflight_min_memory_mb: negative",
     ),
     pytest.param(
         {"preflight_min_memory_mb": True},
-        "preflight_min_memory_mb: expected a whole number of megabytes, 0 or more, got True; 0 switches the check off",
+        "preflight_min_memory_mb: expected a whole number of megabytes, 0 or more, got True; 0 switches it off",
         id="preflight_min_memory_mb: bool for a number",
     ),
     pytest.param(
         {"preflight_min_disk_mb": None},
-        "preflight_min_disk_mb: expected a whole number of megabytes, 0 or more, got None; 0 switches the check off",
+        "preflight_min_disk_mb: expected a whole number of megabytes, 0 or more, got None; 0 switches it off",
         id="preflight_min_disk_mb: None",
     ),
     pytest.param(
         {"preflight_min_disk_mb": 8192.5},
-        "preflight_min_disk_mb: expected a whole number of megabytes, 0 or more, got 8192.5; 0 switches the check off",
+        "preflight_min_disk_mb: expected a whole number of megabytes, 0 or more, got 8192.5; 0 switches it off",
         id="preflight_min_disk_mb: fraction",
     ),
     pytest.param(
@@ -578,6 +577,60 @@ MISTAKES = [
         id="open_webui_persistent_config: text",
     ),
     pytest.param(
+        {"stack_adopt": "yes"},
+        "stack_adopt: expected True or False, got 'yes'; write it without quotes",
+        id="stack_adopt: text",
+    ),
+    pytest.param(
+        {"valkey_volume": "/srv/valkey"},
+        "valkey_volume: expected the name of a Docker volume, got '/srv/valkey'; "
+        "`docker volume ls` lists them; a folder of the host is not used",
+        id="valkey_volume: a folder",
+    ),
+    pytest.param(
+        {"open_webui_volume": ""},
+        "open_webui_volume: expected the name of a Docker volume, got ''; "
+        "`docker volume ls` lists them; a folder of the host is not used",
+        id="open_webui_volume: empty",
+    ),
+    pytest.param(
+        {"valkey_memory_limit_mb": "1g"},
+        "valkey_memory_limit_mb: expected a whole number of megabytes, 0 or more, got '1g'; 0 switches it off",
+        id="valkey_memory_limit_mb: text",
+    ),
+    pytest.param(
+        {"open_webui_memory_limit_mb": -1},
+        "open_webui_memory_limit_mb: expected a whole number of megabytes, 0 or more, got -1; 0 switches it off",
+        id="open_webui_memory_limit_mb: negative",
+    ),
+    pytest.param(
+        {"valkey_pids_limit": 63},
+        "valkey_pids_limit: expected 0, or a number of processes and threads from 64 to 1000000, got 63; "
+        "0 sets no limit",
+        id="valkey_pids_limit: too few",
+    ),
+    pytest.param(
+        {"open_webui_pids_limit": None},
+        "open_webui_pids_limit: expected 0, or a number of processes and threads from 64 to 1000000, got None; "
+        "0 sets no limit",
+        id="open_webui_pids_limit: None",
+    ),
+    pytest.param(
+        {"open_webui_cap_add": ["cap_chown"]},
+        "open_webui_cap_add/0: expected a capability without CAP_, got 'cap_chown'; e.g. 'DAC_OVERRIDE'",
+        id="open_webui_cap_add: lower case",
+    ),
+    pytest.param(
+        {"open_webui_cap_add": "CHOWN"},
+        "open_webui_cap_add: expected a list of capabilities, got 'CHOWN'; [] gives it none",
+        id="open_webui_cap_add: text",
+    ),
+    pytest.param(
+        {"open_webui_read_only": 1},
+        "open_webui_read_only: expected True or False, got 1; write it without quotes",
+        id="open_webui_read_only: a number",
+    ),
+    pytest.param(
         {"open_webui_offline": 0},
         "open_webui_offline: expected True or False, got 0; write it without quotes",
         id="open_webui_offline: a number for a bool",
@@ -912,6 +965,15 @@ CHOICES = [
     ("docker_address_pools", [{"base": "198.19.0.0/17", "size": 24}, {"base": "198.19.128.0/17", "size": 26}]),
     ("network_subnet", "198.18.5.0/24"),
     ("stack_dir", "/srv/stacks/open_webui-1.2"),
+    ("stack_adopt", True),
+    ("valkey_volume", "tutorial_redis-data"),
+    ("valkey_memory_limit_mb", 512),
+    ("valkey_pids_limit", 0),
+    ("open_webui_volume", "chat.data_2"),
+    ("open_webui_memory_limit_mb", 4096),
+    ("open_webui_pids_limit", 64),
+    ("open_webui_cap_add", ["DAC_OVERRIDE", "NET_BIND_SERVICE"]),
+    ("open_webui_read_only", True),
     ("valkey_image", "registry.example.org:5000/valkey/valkey:9.0.8-alpine"),
     ("valkey_image", "valkey/valkey@sha256:" + "a" * 64),
     ("valkey_image", "docker.io/valkey/valkey:latest@sha256:" + "0" * 64),

@@ -68,6 +68,32 @@ def directives(**changes: Any) -> dict[str, str]:
     return {name: value for name, _, value in lines}
 
 
+def test_both_containers_drop_every_capability_and_gain_no_privilege() -> None:
+    for name in compose.CONTAINERS:
+        assert service(name)["cap_drop"] == ["ALL"]
+        assert service(name)["security_opt"] == ["no-new-privileges:true"]
+        assert service(name)["pids_limit"] > 0
+    assert "cap_add" not in service("open-webui")
+    assert service("open-webui", open_webui_cap_add=["CHOWN"])["cap_add"] == ["CHOWN"]
+
+
+@pytest.mark.parametrize(("name", "prefix"), [("redis", "valkey"), ("open-webui", "open_webui")])
+def test_limits_are_what_the_settings_say_and_0_is_none(name: str, prefix: str) -> None:
+    assert "mem_limit" not in service(name)
+    assert service(name, **{f"{prefix}_memory_limit_mb": 700})["mem_limit"] == "700m"
+    assert service(name, **{f"{prefix}_pids_limit": 99})["pids_limit"] == 99
+    assert "pids_limit" not in service(name, **{f"{prefix}_pids_limit": 0})
+
+
+def test_a_read_only_open_webui_has_a_place_for_what_it_writes() -> None:
+    assert "read_only" not in service("open-webui")
+    assert "STATIC_DIR" not in service("open-webui")["environment"]
+    read_only = service("open-webui", open_webui_read_only=True)
+    assert read_only["read_only"] is True
+    assert read_only["tmpfs"] == ["/tmp"]
+    assert read_only["environment"]["STATIC_DIR"] == "/tmp/static"
+
+
 # --- compose.yaml: valid, and the tutorial's -------------------------------------------------------
 
 
@@ -92,6 +118,12 @@ def compose_schema() -> dict[str, Any]:
                 "open_webui_secret_env": {"OPENAI_API_KEY": "env:X"},
                 "valkey_save": "",
                 "valkey_appendonly": False,
+                "valkey_memory_limit_mb": 512,
+                "valkey_pids_limit": 0,
+                "open_webui_memory_limit_mb": 4096,
+                "open_webui_pids_limit": 0,
+                "open_webui_cap_add": ["DAC_OVERRIDE"],
+                "open_webui_read_only": True,
             },
             id="much of it changed",
         ),
@@ -111,7 +143,8 @@ def test_valkey_keeps_what_the_tutorial_says(key: str) -> None:
 
 def test_valkey_keeps_the_tutorials_volume_and_its_data() -> None:
     assert set(TUTORIAL["services"]["redis"]["volumes"]) <= set(service("redis")["volumes"])
-    assert rendered()["volumes"]["redis-data"] == {"name": "redis-data"}
+    assert rendered()["volumes"]["redis-data"] == {"name": "redis-data", "external": True}
+    assert rendered(valkey_volume="chat_redis-data")["volumes"]["redis-data"]["name"] == "chat_redis-data"
     assert directives()["dir"] == "/data"
 
 
@@ -138,14 +171,13 @@ def test_the_network_is_the_tutorials() -> None:
 def test_services_and_containers_are_those_the_library_looks_for() -> None:
     services = rendered()["services"]
     assert {name: body["container_name"] for name, body in services.items()} == compose.CONTAINERS
-    assert rendered()["name"] == compose.PROJECT
 
 
 def test_open_webui_keeps_what_the_tutorial_says() -> None:
     open_webui = service("open-webui")
     assert open_webui["networks"] == ["openwebui-network"]
     assert open_webui["volumes"] == ["open-webui:/app/backend/data"]
-    assert rendered()["volumes"]["open-webui"] == {"name": "open-webui"}
+    assert rendered()["volumes"]["open-webui"] == {"name": "open-webui", "external": True}
     assert open_webui["environment"]["ENABLE_WEBSOCKET_SUPPORT"] == "true"
     assert open_webui["environment"]["WEBSOCKET_MANAGER"] == "redis"
     assert open_webui["environment"]["WEBSOCKET_REDIS_URL"] == "${WEBSOCKET_REDIS_URL:?run deploy.py}"
@@ -302,6 +334,13 @@ def test_scripts_are_good_shell(name: str) -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
     assert ("docker unpause redis-valkey" in script) == (name == "up with work")
     assert ("--force-recreate --pull never open-webui" in script) == (name == "up with work")
+
+
+def test_what_was_made_by_hand_steps_aside_only_with_the_operators_word() -> None:
+    work = [compose.Work(service, "made by hand", replace=True) for service in compose.CONTAINERS]
+    assert "step_aside open-webui" not in templates.up_script(settings(), work)
+    script = templates.up_script(settings(stack_adopt=True), work)
+    assert -1 < script.index("step_aside open-webui") < script.index("step_aside redis-valkey")
 
 
 # --- Docker's repository ----------------------------------------------------------------------------

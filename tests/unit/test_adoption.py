@@ -1,0 +1,144 @@
+"""What can be taken over, with what changes for people; and what not, with the reason and the way out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.defaults import FIXTURES, settings
+from webui_stack import adoption, compose
+from webui_stack.adoption import HandMade
+
+CAPTURE = (FIXTURES / "compose" / "observe-2.26.1.txt").read_text()
+OURS = compose.parse(CAPTURE.splitlines()).containers
+# `adoption.COMMAND` on a lab host with the tutorial's deployment, Engine 26.1.5; OPENAI_API_KEY was added to its run.
+BY_HAND = (FIXTURES / "compose" / "hand-made-26.1.5.txt").read_text()
+
+
+def containers(name: str, **changes: Any) -> Mapping[str, compose.Container]:
+    """Our containers, one of them inspected otherwise."""
+    lines = []
+    for line in CAPTURE.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "container" and json.loads(rest)["name"] == f"/{name}":
+            line = f"container {json.dumps(json.loads(rest) | changes)}"
+        lines.append(line)
+    return compose.parse(lines).containers
+
+
+def mount(destination: str, **how: str) -> dict[str, Any]:
+    return {"mounts": [{"Destination": destination, **how}], "labels": None}
+
+
+def test_our_own_containers_are_not_foreign() -> None:
+    assert adoption.foreign(OURS, "/opt/open-webui") == []
+    assert adoption.refusals(OURS, settings()) == []
+    assert adoption.refusals({}, settings()) == []
+
+
+def test_a_moved_project_folder_makes_them_foreign() -> None:
+    assert adoption.foreign(OURS, "/srv/open-webui") == ["redis-valkey", "open-webui"]
+
+
+def test_what_was_made_by_hand_needs_the_operators_word() -> None:
+    by_hand = containers("open-webui", labels={})
+    assert adoption.refusals(by_hand, settings()) == [
+        "container open-webui: expected one made by this project, got one made by hand; "
+        "set stack_adopt = True to take it over with its data (docs/operations.md, Adoption)"
+    ]
+    assert adoption.refusals(by_hand, settings(stack_adopt=True)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "mounted", "line"),
+    [
+        pytest.param(
+            "redis-valkey",
+            mount("/data", Name="tutorial_redis-data", Source="/var/lib/docker/volumes/tutorial_redis-data/_data"),
+            "container redis-valkey: expected its data in the volume redis-data, got tutorial_redis-data; "
+            "set valkey_volume = 'tutorial_redis-data' to keep using that",
+            id="another volume",
+        ),
+        pytest.param(
+            "open-webui",
+            mount("/app/backend/data", Source="/srv/chat"),
+            "container open-webui: expected its data in the volume open-webui, got the host's folder /srv/chat; "
+            "copy it into a volume, make the container anew with that",
+            id="a folder of the host",
+        ),
+        pytest.param(
+            "open-webui",
+            mount("/elsewhere", Name="open-webui"),
+            "container open-webui: expected its data in the volume open-webui, got none, so that it is lost with the "
+            "container; copy it into that volume first (docker cp)",
+            id="nothing mounted",
+        ),
+    ],
+)
+def test_data_that_would_be_left_behind_is_refused(name: str, mounted: dict[str, Any], line: str) -> None:
+    assert adoption.refusals(containers(name, **mounted), settings(stack_adopt=True)) == [line]
+
+
+def test_another_volume_in_the_settings_is_refused_for_our_own_containers_too() -> None:
+    assert adoption.refusals(OURS, settings(open_webui_volume="empty")) == [
+        "container open-webui: expected its data in the volume empty, got open-webui; "
+        "set open_webui_volume = 'open-webui' to keep using that"
+    ]
+
+
+def test_a_hand_made_container_is_read_with_names_alone() -> None:
+    found = adoption.parse(BY_HAND.splitlines())
+    assert found == HandMade(
+        variables=frozenset({"ENABLE_WEBSOCKET_SUPPORT", "WEBSOCKET_MANAGER", "WEBSOCKET_REDIS_URL", "OPENAI_API_KEY"}),
+        ports=("8080/tcp -> 0.0.0.0:3000",),
+        version="0.12.4",
+    )
+    assert "=" not in BY_HAND
+
+
+def test_a_stopped_or_missing_container_has_no_version() -> None:
+    assert adoption.parse([]) == HandMade(frozenset(), (), "")
+
+
+def test_what_changes_is_told_with_the_setting_that_keeps_it() -> None:
+    found = adoption.parse(BY_HAND.splitlines())
+    assert adoption.changes(found, settings()) == [
+        "open-webui: set by hand and not in the settings: OPENAI_API_KEY; "
+        "put what you need into open_webui_env or open_webui_secret_env first",
+        "open-webui: 8080/tcp -> 0.0.0.0:3000 becomes 127.0.0.1:3000",
+        "open-webui: everybody signs in once more, since the key that signs logins is a new one",
+    ]
+
+
+def test_nothing_to_tell_but_the_address_where_the_settings_have_it_all() -> None:
+    found = HandMade(frozenset({"OPENAI_API_KEY", "WEBUI_SECRET_KEY", "WEBUI_NAME"}), (), "0.12.4")
+    same = settings(
+        open_webui_secret_env={"OPENAI_API_KEY": "env:X"},
+        open_webui_env={"WEBUI_NAME": "chat"},
+        open_webui_secret_key="env:KEY",
+    )
+    assert adoption.changes(found, same) == ["open-webui: no published port becomes 127.0.0.1:3000"]
+
+
+@pytest.mark.parametrize(
+    ("running", "image", "refused"),
+    [
+        ("0.12.5", "x/open-webui:v0.12.4", True),
+        ("0.13.0", "x/open-webui:v0.12.4-slim", True),
+        ("1.0.0", "x:5000/open-webui:0.12.4@sha256:" + "0" * 64, True),
+        ("0.12.4", "x/open-webui:v0.12.4", False),
+        ("0.9.10", "x/open-webui:v0.12.4", False),
+        ("", "x/open-webui:v0.12.4", False),
+        ("0.12.5", "x/open-webui@sha256:" + "0" * 64, False),
+        ("0.12.5", "x/open-webui:ours", False),
+    ],
+)
+def test_only_an_older_version_than_runs_there_is_refused(running: str, image: str, refused: bool) -> None:
+    found = HandMade(frozenset(), (), running)
+    problems = adoption.too_new(found, settings(open_webui_image=image))
+    assert bool(problems) == refused
+    if refused:
+        assert problems[0].startswith(f"open_webui_image: expected {running} or newer, which runs there, got 0.12.4; ")
