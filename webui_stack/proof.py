@@ -18,6 +18,7 @@ from pyinfra import logger
 from pyinfra.api import Host
 
 from webui_stack import compose, facts, remote, tunnel, valkey, websocket
+from webui_stack.check import Check
 from webui_stack.settings import Settings
 
 # One attempt at one check; far above a healthy answer, far below the deadline.
@@ -26,20 +27,6 @@ _PAUSE_S = 1.0
 # States a container does not leave by itself while we wait.
 _SETTLED = {"missing", "exited", "dead", "created", "paused"}
 _PROCESSES = 1
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing checked: what was seen, and when it failed, what to do next."""
-
-    name: str
-    ok: bool
-    seen: str
-    next_step: str = ""
-    settled: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.seen}" + (f"; {self.next_step}" if self.next_step and not self.ok else "")
 
 
 @dataclass

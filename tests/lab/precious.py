@@ -12,7 +12,7 @@ from typing import Any
 
 import websocket
 
-from tests.lab.conftest import FRESH, Lab
+from tests.lab.session import FRESH, Lab
 
 EMAIL, PASSWORD = "ada@lab.test", "Lovelace-1815"
 LEASE = "/run/open-webui-stack.lease"

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from tests.defaults import FIXTURES
-from tests.lab.conftest import BY_HAND, Lab, changed, containers, predicted, state
 from tests.lab.precious import VALKEY_CLI, Precious, within
+from tests.lab.session import BY_HAND, Lab, changed, containers, predicted, state
 
 pytestmark = pytest.mark.lab
 

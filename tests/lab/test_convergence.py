@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import FRESH, Lab, changed, containers, predicted
+from tests.lab.session import FRESH, Lab, changed, containers, predicted
 
 pytestmark = pytest.mark.lab
 

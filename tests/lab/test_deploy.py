@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import DEBIAN_12, DOCKER_CE, FRESH, NO_SYSTEMD, Lab, containers, numsub, state
 from tests.lab.precious import socketio
+from tests.lab.session import DEBIAN_12, DOCKER_CE, FRESH, NO_SYSTEMD, Lab, containers, numsub, state
 
 pytestmark = pytest.mark.lab
 

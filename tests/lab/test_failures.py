@@ -21,8 +21,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import FRESH, NAME, ROOT, Lab, changed, containers
 from tests.lab.precious import LEASE, Precious, within
+from tests.lab.session import FRESH, NAME, ROOT, Lab, changed, containers
 
 pytestmark = pytest.mark.lab
 

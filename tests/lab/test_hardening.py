@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import FRESH, Lab, changed, containers
+from tests.lab.session import FRESH, Lab, changed, containers
 
 pytestmark = pytest.mark.lab
 

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import DOCKER_CE, FRESH, NAME, ROOT, Lab, containers, numsub
 from tests.lab.precious import AS_OPEN_WEBUI, Precious, within
+from tests.lab.session import DOCKER_CE, FRESH, NAME, ROOT, Lab, containers, numsub
 
 pytestmark = pytest.mark.lab
 

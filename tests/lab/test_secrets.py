@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import FRESH, NAME, ROOT, Lab
 from tests.lab.precious import Precious, socketio
+from tests.lab.session import FRESH, NAME, ROOT, Lab
 
 pytestmark = pytest.mark.lab
 

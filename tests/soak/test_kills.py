@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab.conftest import Lab, changed
 from tests.lab.precious import Precious, within
+from tests.lab.session import Lab, changed
 from tests.lab.test_failures import Operator, moments
 from tests.lab.test_promises import Crash, crash, listens
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.defaults import ROOT
 
-PURE = {"settings", "secrets", "machine", "engine", "compose", "templates", "adoption"}
+PURE = {"check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"}
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
 
@@ -46,6 +46,7 @@ def of_pure() -> set[str]:
 
 
 LIBRARY = {
+    "check": set[str](),
     "settings": {"pydantic", "pydantic_core"},
     "machine": {"webui_stack.settings"},
     "engine": {"webui_stack.machine"},
