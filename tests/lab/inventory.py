@@ -1,12 +1,13 @@
 """The test lab's hosts, each set up in another of the ways people have."""
 
+import os
 import runpy
 from pathlib import Path
 
 _hosts = dict(runpy.run_path(str(Path(__file__).parents[2] / "inventories" / "lab.py"))["lab"])
 
 # Docker's own repository, no published port but on the host's loopback, secrets from the operator.
-_hosts["pytest-2"] |= {
+_hosts[f"{os.environ['LAB_NAME']}-2"] |= {
     "docker_source": "docker-ce",
     "open_webui_bind": "127.0.0.1",
     "verify_url": None,

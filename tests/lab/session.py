@@ -15,7 +15,7 @@ import pytest
 import testinfra
 
 ROOT = Path(__file__).resolve().parents[2]
-NAME = "pytest"
+NAME = os.environ.get("TEST_LAB_NAME", "pytest")  # two clones on one machine need two names
 FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND = (f"{NAME}-{number}" for number in (1, 2, 3, 4, 5))
 
 
