@@ -9,7 +9,7 @@ from typing import Any
 from pyinfra.api import FactBase, FactProcessError
 from typing_extensions import override
 
-from webui_stack import adoption, compose, engine, machine
+from webui_stack import adoption, compose, engine, machine, symptoms
 
 # A script on stdin; nothing the host exports (REDIS_URL, COMPOSE_FILE) gets into it.
 _CLEAN_SHELL = 'env -i PATH="$PATH" HOME="${HOME:-/root}" sh -s'
@@ -99,6 +99,21 @@ class HandMade(FactBase[adoption.HandMade]):
     @override
     def default() -> adoption.HandMade:
         return adoption.parse([])
+
+
+class Symptoms(FactBase[symptoms.Observed]):
+    """What doctor looks at, from `templates.doctor_script` on stdin (`_stdin=`)."""
+
+    command = staticmethod(lambda: f"{_CLEAN_SHELL} doctor")
+
+    @override
+    def process(self, output: list[str]) -> symptoms.Observed:
+        return symptoms.parse(output)
+
+    @staticmethod
+    @override
+    def default() -> symptoms.Observed:
+        return symptoms.Observed()
 
 
 class Files(FactBase[dict[str, str]]):

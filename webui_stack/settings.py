@@ -66,7 +66,8 @@ _IMAGE = re.compile(
 _FLOATING = {"latest", "main", "dev", "edge", "nightly", "stable", "alpine", "cuda", "ollama", "slim"}
 
 
-def _is_pinned_image(reference: str) -> bool:
+def is_pinned_image(reference: str) -> bool:
+    """Whether the reference names the same image tomorrow: by a digest, or a tag that does not move."""
     match = _IMAGE.fullmatch(reference)
     if match is None:
         return False
@@ -156,7 +157,7 @@ _OWNED = {
     "PORT": "set open_webui_port, the published one, instead",
 }
 # Variables upstream offers and breaks with; the reason is the thread's.
-_REFUSED = {
+BROKEN_VARIABLES = {
     "UVICORN_WORKERS": "Open WebUI's one-process database would be corrupted by more than one worker",
     "REDIS_SOCKET_TIMEOUT": "any value kills the Stop button (open-webui#27103, #27104)",
     "WEBSOCKET_REDIS_OPTIONS": "setting it disables the inherited connect timeout",
@@ -179,7 +180,7 @@ Pids = Annotated[
 Switch = Annotated[bool, Rule("True or False", "write it without quotes")]
 Image = Annotated[
     str,
-    _must(_is_pinned_image),
+    _must(is_pinned_image),
     Rule(
         "an image reference with a fixed tag or digest",
         "write registry/name:version; a tag that moves (latest, main, ...) makes two runs differ",
@@ -419,8 +420,8 @@ def _environment(plain: dict[str, str], secret: dict[str, str]) -> list[str]:
                 problems.append(
                     f"{where}: expected a variable of Open WebUI, got one that steers compose itself; remove it"
                 )
-            elif name in _REFUSED:
-                problems.append(f"{where}: expected it to stay unset, got a value; remove it: {_REFUSED[name]}")
+            elif name in BROKEN_VARIABLES:
+                problems.append(f"{where}: expected it to stay unset, got a value; remove it: {BROKEN_VARIABLES[name]}")
     for name in plain:
         if name in secret:
             problems.append(

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose
+from webui_stack import compose, symptoms
 from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
 from webui_stack.settings import Settings
@@ -126,6 +126,17 @@ def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:
         recreate=[item.service for item in work if item.recreate],
         # Compose alone fails on their names; so does a run that was not allowed to replace them.
         replace=[compose.CONTAINERS[item.service] for item in work if item.replace and settings.stack_adopt],
+    )
+
+
+def doctor_script(settings: Settings) -> str:
+    """The shell script whose output `symptoms.parse` reads; it holds no secret and prints none."""
+    return _render(
+        "doctor.sh.j2",
+        settings=settings,
+        questions=symptoms.QUESTIONS,
+        shown=symptoms.SHOWN,
+        addresses=symptoms.ADDRESSES,
     )
 
 

@@ -11,7 +11,10 @@ import pytest
 
 from tests.defaults import ROOT
 
-PURE = {"check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"}
+PURE = {
+    *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
+    *("symptoms", "diagnosis"),
+}
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
 
@@ -54,6 +57,8 @@ LIBRARY = {
     "secrets": {"pydantic", "webui_stack.settings"},
     "templates": {"pydantic", "jinja2", *of_pure()},
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.templates"},
+    "symptoms": set[str](),
+    "diagnosis": {"webui_stack.check", "webui_stack.settings", "webui_stack.symptoms"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
     "operations": {"pyinfra", "webui_stack.compose", "webui_stack.facts"},
 }

@@ -1,0 +1,24 @@
+"""What is wrong with a stack, this project's or one made by hand, and where to look."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api import deploy
+
+from webui_stack import doctor, operations
+from webui_stack.settings import Settings
+
+
+@deploy("Doctor")
+def examine(settings: Settings) -> None:
+    """Ensure there is no fault on this host; advice alone is no failure.
+
+    Changes nothing, needs no preflight and no stack. Two operations, because pyinfra ends the first on all hosts
+    before it starts the second: only then can hosts be compared with each other.
+    """
+    operations.gate(name="Look at the host", check=lambda: doctor.look(host, settings), at_execution=True)
+    operations.gate(
+        name="Say what was found",
+        check=lambda: doctor.tell(host, doctor.run(host, settings)),
+        at_execution=True,
+    )

@@ -1,0 +1,549 @@
+"""What doctor knows: what of an observed host is wrong, and what to do about it. Pure.
+
+A fault is what is broken now, loses data or lets strangers in. Advice is what was wrong before, may go wrong
+later, or is a fault the operator's own settings chose. Why each row: the comments here, and the links it shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from urllib.parse import urlsplit
+
+from webui_stack.check import Check
+from webui_stack.settings import BROKEN_VARIABLES, Settings, is_pinned_image
+from webui_stack.symptoms import ADDRESSES, Container, Observed, number
+
+# Fixes by release line: the patch release that has them (github.com/valkey-io/valkey/releases, read 2026-11).
+_FIXES: tuple[tuple[str, dict[str, int]], ...] = (
+    ("CVE-2025-49844 (code execution)", {"7.2": 11, "8.0": 6, "8.1": 4}),
+    ("CVE-2025-67733, CVE-2026-21863", {"7.2": 12, "8.0": 7, "8.1": 6, "9.0": 3}),
+    ("CVE-2026-23479, CVE-2026-25243, CVE-2026-23631", {"7.2": 13, "8.0": 9, "8.1": 7, "9.0": 4}),
+    ("CVE-2026-56684 (code execution), CVE-2026-63639", {"8.0": 10, "8.1": 9, "9.0": 5, "9.1": 1}),
+)
+_LOOPBACK = re.compile(r"127\.\d+\.\d+\.\d+|localhost|::1")
+_EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 compared, not bound
+_HOUR_S = 3600
+_DEPLOY = "`pyinfra INVENTORY deploy.py`"
+_THREADS = "https://github.com/open-webui/open-webui/issues"
+
+# One function for each row, or few that belong together; it says nothing where there is nothing to look at.
+Row = Callable[[Observed, Settings], Iterator[Check]]
+
+
+def _disk(seen: Observed, _: Settings) -> Iterator[Check]:
+    free, total = seen.host_number("disk_free_kb") // 1024, seen.host_number("disk_kb") // 1024
+    if total:
+        yield Check(
+            "disk",
+            free >= 1024 and free >= total // 10,
+            f"{free} of {total} MB free under {seen.host.get('disk_root')}",
+            "a full disk ends Valkey's writes and Open WebUI's database: `docker system df`, `docker image prune`",
+            advice=free >= 1024,
+        )
+
+
+def _memory(seen: Observed, _: Settings) -> Iterator[Check]:
+    free, total = seen.host_number("memory_free_kb") // 1024, seen.host_number("memory_kb") // 1024
+    if total:
+        yield Check(
+            "memory",
+            free >= 512,
+            f"{free} of {total} MB available",
+            "Open WebUI alone takes 0.8 GB, and saving may take Valkey its data twice: add memory",
+            advice=free >= 128,
+        )
+
+
+def _overcommit(seen: Observed, _: Settings) -> Iterator[Check]:
+    yield Check(
+        "overcommit_memory",
+        seen.host.get("overcommit_memory") == "1",
+        f"vm.overcommit_memory is {seen.host.get('overcommit_memory')}",
+        "Valkey's background saves may fail under memory pressure: `sysctl vm.overcommit_memory=1` "
+        "(docs/operations.md, Things this project leaves to you)",
+        advice=True,
+    )
+
+
+def _containers(seen: Observed, settings: Settings) -> Iterator[Check]:
+    for name in ("redis-valkey", "open-webui"):
+        container = seen.containers.get(name)
+        if container is None:
+            yield Check(name, False, "there is no such container", f"{_DEPLOY} makes it")
+            continue
+        ended = f", exit code {container.exit_code}" if container.status == "exited" else ""
+        yield Check(
+            name,
+            container.status == "running",
+            f"{container.status}{ended}",
+            f"`docker logs --tail 50 {name}` tells why; {_DEPLOY} starts it again",
+        )
+        yield Check(
+            f"{name}: origin",
+            container.directory == settings.stack_dir,
+            f"made by {container.maker}",
+            f"stack_adopt = True and {_DEPLOY} take it over with its data (docs/operations.md, Adoption)",
+            advice=True,
+        )
+        yield from _of_container(container)
+
+
+def _of_container(container: Container) -> Iterator[Check]:
+    name = container.name
+    if container.status == "running":
+        yield Check(
+            f"{name}: healthcheck",
+            container.health in ("healthy", "starting") and not container.failing,
+            container.health + (f", {container.failing} failed in a row" if container.failing else ""),
+            f"without one nobody notices a hang; {_DEPLOY} adds one"
+            if container.health == "none"
+            else f"`docker inspect --format '{{{{json .State.Health}}}}' {name}` tells what it answered",
+            advice=container.health != "unhealthy",
+        )
+    yield Check(
+        f"{name}: out of memory",
+        not container.oom_killed,
+        "killed by the kernel" if container.oom_killed else "no",
+        "the host or its memory limit is too small: valkey_memory_limit_mb, open_webui_memory_limit_mb",
+    )
+    yield Check(
+        f"{name}: restarts",
+        container.restarts == 0,
+        f"Docker restarted it {container.restarts} times since it was made",
+        f"`docker logs {name}` and `journalctl -k` tell why it ended",
+        advice=True,
+    )
+    yield Check(
+        f"{name}: restart policy",
+        container.restart_policy in ("always", "unless-stopped"),
+        container.restart_policy or "none",
+        f"it stays down after a crash or a reboot: `docker update --restart unless-stopped {name}`",
+    )
+    unlimited = container.log_driver == "json-file" and "max-size" not in container.log_options
+    yield Check(
+        f"{name}: log size",
+        not unlimited,
+        f"driver {container.log_driver}, {'without a limit' if unlimited else 'limited'}",
+        "the log grows until the disk is full: docker_daemon sets a limit for new containers",
+        advice=True,
+    )
+
+
+def _valkey_version(seen: Observed, _: Settings) -> Iterator[Check]:
+    # redis_version is 7.2.4 for compatibility, whatever Valkey runs.
+    version = seen.info.get("valkey_version", "")
+    if not version:
+        return
+    line, _dot, patch = version.rpartition(".")
+    missing = [cves for cves, fixed in _FIXES if number(patch) < fixed.get(line, 0)]
+    known = line in _FIXES[-1][1]
+    package = seen.valkey.get("package", "")
+    seen_as = f"Valkey {version}" + (f" (package {package})" if package else "")
+    wanted = max(fixed.get(line, 0) for _, fixed in _FIXES)
+    yield Check(
+        "valkey: version",
+        known and not missing,
+        f"{seen_as} is older than the fixes of {', '.join(missing)}" if missing else seen_as,
+        f"a distribution fixes under an old number: look {package} up in its security tracker"
+        if package
+        else f"set valkey_image to {line}.{wanted} or newer of that line"
+        if missing
+        else "that release line is not known to get fixes: https://github.com/valkey-io/valkey/releases",
+        advice=bool(package) or not missing,
+    )
+
+
+def _valkey_access(seen: Observed, settings: Settings) -> Iterator[Check]:
+    rule = seen.valkey.get("default_user")
+    if rule is None and not seen.config:
+        return
+    anybody = "+@all" in rule.split() if rule is not None else True
+    yield Check(
+        "valkey: password",
+        not anybody,
+        "anybody on the container network may read and forge events, without a password"
+        if anybody
+        else f"the default user may do: {rule}",
+        f"{_DEPLOY} makes users with passwords (valkey_default_user)",
+        advice=rule is not None and settings.valkey_default_user == "all",
+    )
+
+
+def _valkey_unanswered(seen: Observed, _: Settings) -> Iterator[Check]:
+    if seen.redis and seen.redis.status == "running" and not seen.config:
+        yield Check(
+            "valkey: answers",
+            False,
+            "; ".join(dict.fromkeys(seen.errors))[:200] or "no answer",
+            "its settings can't be judged; a password this project did not make is not looked for, and anything else "
+            "is in `docker logs redis-valkey`",
+            advice=any("NOAUTH" in error for error in seen.errors),
+        )
+
+
+def _valkey_port(seen: Observed, _: Settings) -> Iterator[Check]:
+    if seen.redis:
+        ports = [f"{address}:{port}" for address, port, _inside in seen.redis.ports]
+        outside = [address for address, _, _ in seen.redis.ports if not _LOOPBACK.fullmatch(address)]
+        yield Check(
+            "valkey: published port",
+            not ports,
+            f"published at {', '.join(ports)}" if ports else "not published",
+            "nobody but Open WebUI needs it, and ufw does not close it: remove `ports` or `-p`",
+            advice=not outside,
+        )
+
+
+def _eviction(seen: Observed, _: Settings) -> Iterator[Check]:
+    policy, limit = seen.config.get("maxmemory-policy", ""), seen.config_number("maxmemory")
+    yield Check(
+        "valkey: eviction",
+        policy == "noeviction",
+        f"maxmemory-policy {policy}, maxmemory {limit or 'not limited'}",
+        "evicting a revoked token un-revokes it: set maxmemory-policy noeviction",
+        advice=not limit,
+    )
+
+
+def _persistence(seen: Observed, settings: Settings) -> Iterator[Check]:
+    save, log = seen.config.get("save", ""), seen.config.get("appendonly") == "yes"
+    seconds = save.split(" ")[0]
+    yield Check(
+        "valkey: persistence",
+        log,
+        "every write is logged (AOF)"
+        if log
+        else f"no AOF, {f'snapshots after {seconds} s' if save else 'no snapshots'}",
+        f"a crash loses {f'up to {seconds} s' if save else 'everything'}: valkey_appendonly = True",
+        advice=bool(save) or not (settings.valkey_save or settings.valkey_appendonly),
+    )
+
+
+def _saving(seen: Observed, _: Settings) -> Iterator[Check]:
+    failed = [
+        name
+        for name in ("rdb_last_bgsave_status", "aof_last_write_status", "aof_last_bgrewrite_status")
+        if seen.info.get(name, "ok") != "ok"
+    ]
+    yield Check(
+        "valkey: last save",
+        not failed,
+        f"failed: {', '.join(failed)}" if failed else "ok",
+        "Valkey refuses writes after a failed save: look for disk and memory in `docker logs redis-valkey`",
+    )
+
+
+def _timeout(seen: Observed, settings: Settings) -> Iterator[Check]:
+    timeout = seen.config_number("timeout")
+    yield Check(
+        "valkey: timeout",
+        timeout > 0,
+        f"idle connections are closed after {timeout} s" if timeout else "idle connections are never closed",
+        "they pile up until nobody can log in: valkey_timeout_s = 1800",
+        advice=settings.valkey_timeout_s == 0,
+    )
+
+
+def _clients(seen: Observed, _: Settings) -> Iterator[Check]:
+    used, limit = seen.info_number("connected_clients"), seen.config_number("maxclients")
+    yield Check(
+        "valkey: connections",
+        used * 2 < limit,
+        f"{used} of {limit} in use",
+        "at the limit nobody can log in: valkey_maxclients, and see the idle ones below",
+        advice=used * 5 < limit * 4,
+    )
+    refused = seen.info_number("rejected_connections")
+    yield Check(
+        "valkey: refused connections",
+        not refused,
+        f"{refused} since it started",
+        "they ran out before: valkey_maxclients; `docker restart redis-valkey` starts the count anew",
+        advice=True,
+    )
+    # One reading has no trend; what piles up has been idle for long.
+    idle = sum(1 for seconds in seen.idle_s if seconds > _HOUR_S)
+    yield Check(
+        "valkey: idle connections",
+        idle <= 20,
+        f"{idle} of {len(seen.idle_s)} idle for more than an hour",
+        "they pile up: valkey_timeout_s closes them, REDIS_HEALTH_CHECK_INTERVAL keeps the used ones",
+        advice=idle * 2 < limit,
+    )
+
+
+def _open_files(seen: Observed, settings: Settings) -> Iterator[Check]:
+    # Valkey opens up to 32 more than it has clients, and lowers maxclients where it may not (server.c, 8.0).
+    files, wanted = seen.valkey.get("open_files", ""), settings.valkey_maxclients + 32
+    if files:
+        yield Check(
+            "valkey: open files",
+            files == "unlimited" or number(files) >= wanted,
+            f"its process may open {files}, maxclients is {seen.config_number('maxclients')}",
+            f"{settings.valkey_maxclients} connections need {wanted}: `ulimits: nofile` of its container",
+            advice=True,
+        )
+
+
+def _pubsub_buffer(seen: Observed, _: Settings) -> Iterator[Check]:
+    limit = re.search(r"pubsub (\d+)", seen.config.get("client-output-buffer-limit", ""))
+    megabytes = int(limit[1]) // 1024**2 if limit else 0
+    small = 0 < megabytes <= 32
+    lost = seen.info_number("client_output_buffer_limit_disconnections")
+    yield Check(
+        "valkey: pub/sub buffer",
+        not small and not lost,
+        f"{f'{megabytes} MB' if megabytes else 'not limited'}, {lost} connections lost to full ones since it started",
+        f"a large event ends the connection: valkey_pubsub_buffer, {_THREADS}/25975",
+        advice=not (small and lost),
+    )
+
+
+def _denied(seen: Observed, _: Settings) -> Iterator[Check]:
+    what = [f"{entry['username']}: {entry['reason']} {str(entry['object'])[:40]}" for entry in seen.denied]
+    ours = any(entry["username"] == "open-webui" for entry in seen.denied)
+    yield Check(
+        "valkey: ACL log",
+        not what,
+        f"denied {', '.join(list(dict.fromkeys(what))[:5])}" if what else "nothing was denied",
+        "something Open WebUI needs is not allowed: tell this project, and see templates/users.acl.j2"
+        if ours
+        else "somebody else tried that; `docker restart redis-valkey` empties the log",
+        advice=not ours,
+    )
+
+
+def _subscribers(seen: Observed, _: Settings) -> Iterator[Check]:
+    if seen.subscribers is not None and seen.open_webui and seen.open_webui.status == "running":
+        yield Check(
+            "websocket: subscribers",
+            seen.subscribers > 0,
+            f"{seen.subscribers} connections listen on Valkey's channel socketio",
+            "Open WebUI does not use this Valkey, though /health says it is fine: see the websocket rows, "
+            f"{_THREADS}/26425",
+        )
+
+
+def _websocket(seen: Observed, _: Settings) -> Iterator[Check]:
+    support = seen.values.get("ENABLE_WEBSOCKET_SUPPORT", "true").lower() == "true"
+    manager = seen.values.get("WEBSOCKET_MANAGER", "")
+    yield Check(
+        "websocket: switched on",
+        support and manager == "redis",
+        f"ENABLE_WEBSOCKET_SUPPORT {'true' if support else 'false'}, WEBSOCKET_MANAGER {manager or 'not set'}",
+        "set ENABLE_WEBSOCKET_SUPPORT=true and WEBSOCKET_MANAGER=redis: else events stay in one process",
+    )
+
+
+def _websocket_address(seen: Observed, _: Settings) -> Iterator[Check]:
+    own_network = seen.open_webui is not None and seen.open_webui.network_mode != "host"
+    # WEBSOCKET_REDIS_URL defaults to REDIS_URL (open_webui/env.py, 0.12).
+    for name in ADDRESSES:
+        address = seen.addresses.get(name)
+        if address is None:
+            continue
+        itself = own_network and _LOOPBACK.fullmatch(urlsplit(address).hostname or "")
+        yield Check(
+            f"open-webui: {name}",
+            not itself,
+            f"{address}, which is the container itself" if itself else address,
+            f"name Valkey's container: redis://redis:6379{urlsplit(address).path}",
+        )
+    if not any(name in seen.addresses for name in ADDRESSES):
+        yield Check("open-webui: WEBSOCKET_REDIS_URL", False, "not set", "set it to redis://redis:6379/1")
+
+
+def _redis_url(seen: Observed, _: Settings) -> Iterator[Check]:
+    if "REDIS_URL" not in seen.variables:
+        yield Check(
+            "open-webui: REDIS_URL",
+            False,
+            "not set, so that signing out revokes nothing",
+            "set REDIS_URL=redis://redis:6379/0; WEBSOCKET_REDIS_URL is for events only",
+        )
+
+
+def _networks(seen: Observed, _: Settings) -> Iterator[Check]:
+    if seen.redis and seen.open_webui:
+        shared = seen.redis.networks & seen.open_webui.networks
+        yield Check(
+            "one network",
+            bool(shared),
+            f"both are in {', '.join(sorted(shared))}" if shared else "the two containers share no network",
+            "`docker network connect openwebui-network NAME`",
+        )
+
+
+def _secret_key(seen: Observed, _: Settings) -> Iterator[Check]:
+    in_file = "WEBUI_SECRET_KEY_FILE" in seen.variables
+    if not seen.key_fingerprint:
+        yield Check(
+            "open-webui: WEBUI_SECRET_KEY",
+            False,
+            "from WEBUI_SECRET_KEY_FILE" if in_file else "not set, so that each new container makes its own",
+            "keep that file in the volume"
+            if in_file
+            else f"each update logs everybody out and loses OAuth tokens: open_webui_secret_key, {_THREADS}/12674",
+            advice=in_file,
+        )
+        return
+    yield Check(
+        "open-webui: WEBUI_SECRET_KEY",
+        not seen.key_is_short,
+        f"set, fingerprint {seen.key_fingerprint}{', shorter than 32 characters' if seen.key_is_short else ''}",
+        "a short key can be guessed and every login forged: `openssl rand -hex 32`",
+    )
+
+
+def _image(seen: Observed, _: Settings) -> Iterator[Check]:
+    if seen.open_webui:
+        yield Check(
+            "open-webui: image",
+            is_pinned_image(seen.open_webui.image),
+            seen.open_webui.image,
+            "a tag that moves updates unasked, and the database can't go back: name a version (open_webui_image)",
+            advice=True,
+        )
+
+
+def _published(seen: Observed, _: Settings) -> Iterator[Check]:
+    if seen.open_webui and seen.api:
+        everywhere = any(address in _EVERYWHERE for address, _, _ in seen.open_webui.ports)
+        # /api/config says `onboarding` as long as there is no user (open_webui/main.py, 0.12).
+        unclaimed = everywhere and bool(seen.api.get("onboarding"))
+        yield Check(
+            "open-webui: first admin",
+            not unclaimed,
+            "published on all addresses, and nobody signed up yet" if unclaimed else "nobody can take that place",
+            "the first to sign up is the admin: sign up now, or set open_webui_bind = '127.0.0.1'",
+            advice=True,
+        )
+
+
+def _cors(seen: Observed, settings: Settings) -> Iterator[Check]:
+    allowed = seen.values.get("CORS_ALLOW_ORIGIN") or "*"
+    public = (settings.open_webui_public_url or seen.values.get("WEBUI_URL", "")).rstrip("/")
+    if "*" in allowed.split(";"):
+        yield Check(
+            "open-webui: CORS",
+            False,
+            "CORS_ALLOW_ORIGIN is *: any web page may call it from a visitor's browser",
+            "set open_webui_public_url",
+            advice=True,
+        )
+        return
+    listed = not public or public in [origin.rstrip("/") for origin in allowed.split(";")]
+    yield Check(
+        "open-webui: CORS",
+        listed,
+        allowed if listed else f"{allowed} has not the public URL {public}",
+        "websockets fail there without a word: open_webui_public_url, open_webui_cors_origins",
+    )
+
+
+def _variables(seen: Observed, _: Settings) -> Iterator[Check]:
+    # One worker and no cluster are upstream's own defaults, written out; Postgres takes more than one worker.
+    harmless = {name for name, value in seen.values.items() if value.lower() in ("1", "false")}
+    harmless |= {"UVICORN_WORKERS"} if "DATABASE_URL" in seen.variables else set()
+    broken = sorted((BROKEN_VARIABLES.keys() & seen.variables) - harmless)
+    for name in broken:
+        works = "SENTINEL" in name or name == "WEBSOCKET_REDIS_OPTIONS"
+        yield Check(f"open-webui: {name}", False, "is set", f"remove it: {BROKEN_VARIABLES[name]}", advice=works)
+    if not broken:
+        yield Check("open-webui: variables", True, "none that is broken upstream")
+    yield Check(
+        "open-webui: REDIS_SOCKET_CONNECT_TIMEOUT",
+        "REDIS_SOCKET_CONNECT_TIMEOUT" in seen.variables,
+        "set" if "REDIS_SOCKET_CONNECT_TIMEOUT" in seen.variables else "not set",
+        "a dead Valkey hangs Open WebUI instead of failing a request: set REDIS_SOCKET_CONNECT_TIMEOUT=5",
+        advice=True,
+    )
+    interval, timeout = number(seen.values.get("REDIS_HEALTH_CHECK_INTERVAL")), seen.config_number("timeout")
+    yield Check(
+        "open-webui: REDIS_HEALTH_CHECK_INTERVAL",
+        interval > 0 and (not timeout or interval < timeout),
+        f"{f'{interval} s' if interval else 'not set'}, Valkey's timeout is {timeout} s",
+        "requests meet connections that are closed or dead: set REDIS_HEALTH_CHECK_INTERVAL=60, below that timeout",
+        advice=True,
+    )
+    lifetime = seen.values.get("JWT_EXPIRES_IN", "")
+    yield Check(
+        "open-webui: JWT_EXPIRES_IN",
+        lifetime not in ("", "-1"),
+        lifetime or "not set, so that a login lasts 4 weeks",
+        "a stolen login lasts as long: open_webui_jwt_expires_in = '24h'",
+        advice=True,
+    )
+
+
+def _persisted(seen: Observed, _: Settings) -> Iterator[Check]:
+    if seen.values.get("ENABLE_PERSISTENT_CONFIG", "true").lower() != "true":
+        yield Check("open-webui: saved settings", True, "variables win (ENABLE_PERSISTENT_CONFIG false)")
+    elif seen.persisted is None:
+        yield Check(
+            "open-webui: saved settings",
+            False,
+            "the database wins over changed variables, and could not be compared with them",
+            f"open_webui_persistent_config = False makes variables win, {_THREADS}/20830",
+            advice=True,
+        )
+    else:
+        yield Check(
+            "open-webui: saved settings",
+            not seen.persisted,
+            f"the database overrules {', '.join(seen.persisted)}" if seen.persisted else "none overrules a variable",
+            f"change it in the admin panel, or set open_webui_persistent_config = False, {_THREADS}/20830",
+            advice=True,
+        )
+
+
+_HOST: tuple[Row, ...] = (_disk, _memory, _overcommit, _containers)
+_VALKEY: tuple[Row, ...] = (_valkey_unanswered, _valkey_version, _valkey_access, _valkey_port)
+_VALKEY_SETTINGS: tuple[Row, ...] = (
+    *(_eviction, _persistence, _saving, _timeout, _clients, _open_files, _pubsub_buffer, _denied, _subscribers),
+)
+_OPEN_WEBUI: tuple[Row, ...] = (
+    *(_websocket, _websocket_address, _redis_url, _networks, _secret_key, _image, _published, _cors),
+    *(_variables, _persisted),
+)
+
+
+def checks(seen: Observed, settings: Settings) -> list[Check]:
+    """Every row that has something to say of this host."""
+    if not seen.host.get("engine"):
+        return [Check("docker", False, "no Docker that runs, so no stack", f"{_DEPLOY} installs it")]
+    if not seen.containers:
+        return [Check("stack", False, "no container redis-valkey or open-webui", f"{_DEPLOY} makes them")]
+    rows = list(_HOST)
+    if seen.redis:
+        rows += _VALKEY
+    if seen.config:
+        rows += _VALKEY_SETTINGS
+    if seen.open_webui:
+        rows += _OPEN_WEBUI
+    found = [check for row in rows for check in row(seen, settings)]
+    found += [Check("unread", False, line[:200], "tell this project", advice=True) for line in seen.unread]
+    return found
+
+
+def across(seen: Mapping[str, Observed], settings: Mapping[str, Settings], name: str) -> list[Check]:
+    """What one host has to share with the others behind the same public URL: the key that signs logins."""
+    url, own = settings[name].open_webui_public_url, seen[name].key_fingerprint
+    others = [
+        other
+        for other in sorted(seen)
+        if other != name and seen[other].key_fingerprint and settings[other].open_webui_public_url == url
+    ]
+    if not url or not own or not others:
+        return []
+    different = [other for other in others if seen[other].key_fingerprint != own]
+    return [
+        Check(
+            "one WEBUI_SECRET_KEY",
+            not different,
+            f"another than {', '.join(different)} behind {url}" if different else f"as {', '.join(others)}",
+            "people are logged out from one request to the next: "
+            f"give all the same open_webui_secret_key, {_THREADS}/12674",
+        )
+    ]

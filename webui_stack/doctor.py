@@ -1,0 +1,46 @@
+"""Doctor: look at each host, judge them, say what was found. Reads only."""
+
+from __future__ import annotations
+
+from pyinfra import logger
+from pyinfra.api import Host
+
+from webui_stack import diagnosis, facts, templates
+from webui_stack.check import Check
+from webui_stack.settings import Settings
+from webui_stack.symptoms import Observed
+
+# What this run saw on each of its hosts, with their settings.
+_observed: dict[str, Observed] = {}
+_settings: dict[str, Settings] = {}
+
+
+def look(host: Host, settings: Settings) -> list[str]:
+    """Observe the host, in one remote command, for `run`. No problem is found here yet."""
+    _settings[host.name] = settings
+    _observed[host.name] = host.get_fact(facts.Symptoms, _stdin=templates.doctor_script(settings))
+    return []
+
+
+def run(host: Host, settings: Settings) -> list[Check]:
+    """All checks of one host; those against other hosts need `look` to have been at all of them."""
+    return [
+        *diagnosis.checks(_observed[host.name], settings),
+        *diagnosis.across(_observed, _settings, host.name),
+    ]
+
+
+def tell(host: Host, checks: list[Check]) -> list[str]:
+    """Print faults, then advice; the count of each as the reason to fail, or nothing when there is no fault."""
+    faults = [check for check in checks if check.is_fault]
+    advice = [check for check in checks if not check.ok and check.advice]
+    for check in faults:
+        host.log_styled(f"fault   {check}", fg="red", log_func=logger.error)
+    for check in advice:
+        host.log_styled(f"advice  {check}", fg="yellow", log_func=logger.warning)
+    fine = sum(1 for check in checks if check.ok)
+    summary = f"{len(faults)} fault{'' if len(faults) == 1 else 's'}, {len(advice)} advice, {fine} fine"
+    if faults:
+        return [summary]
+    host.log(summary, log_func=logger.info)
+    return []

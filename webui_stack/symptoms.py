@@ -1,0 +1,191 @@
+"""What doctor looks at: a host as its script reports it (`templates/doctor.sh.j2`), parsed. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+# Asked of Valkey in one session. The answers tell themselves apart by their form (valkey-cli --json, 8.0).
+QUESTIONS = (
+    "INFO server clients persistence stats",
+    "CONFIG GET maxmemory-policy maxmemory save appendonly timeout maxclients client-output-buffer-limit",
+    "PUBSUB NUMSUB socketio",
+    "CLIENT LIST TYPE normal",  # those who listen on channels may be silent for hours
+    "ACL LOG 20",
+)
+# Variables whose values can't be secrets and are shown; all others by name only.
+SHOWN = (
+    "CORS_ALLOW_ORIGIN",
+    "ENABLE_PERSISTENT_CONFIG",
+    "ENABLE_WEBSOCKET_SUPPORT",
+    "JWT_EXPIRES_IN",
+    "REDIS_CLUSTER",
+    "REDIS_HEALTH_CHECK_INTERVAL",
+    "UVICORN_WORKERS",
+    "WEBSOCKET_MANAGER",
+    "WEBSOCKET_REDIS_CLUSTER",
+    "WEBUI_URL",
+)
+# Variables with a password in them, shown as scheme://host:port/database.
+ADDRESSES = ("REDIS_URL", "WEBSOCKET_REDIS_URL")
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container as `docker inspect` shows it; `ports` as (address, port on the host, port inside)."""
+
+    name: str
+    image: str
+    directory: str
+    status: str
+    exit_code: int
+    oom_killed: bool
+    health: str
+    failing: int
+    restarts: int
+    restart_policy: str
+    log_driver: str
+    log_options: Mapping[str, str]
+    network_mode: str
+    networks: frozenset[str]
+    ports: tuple[tuple[str, str, str], ...]
+
+    @property
+    def maker(self) -> str:
+        return f"compose in {self.directory}" if self.directory else "hand"
+
+
+@dataclass(frozen=True)
+class Observed:
+    """One host. Empty where there is nothing; `persisted` is None where the database could not be compared.
+
+    `variables` are the names of Open WebUI's that are not empty, `values` the few that may be shown.
+    """
+
+    host: Mapping[str, str] = field(default_factory=dict)
+    containers: Mapping[str, Container] = field(default_factory=dict)
+    variables: frozenset[str] = frozenset()
+    values: Mapping[str, str] = field(default_factory=dict)
+    addresses: Mapping[str, str] = field(default_factory=dict)
+    key_fingerprint: str = ""
+    key_is_short: bool = False
+    valkey: Mapping[str, str] = field(default_factory=dict)
+    info: Mapping[str, str] = field(default_factory=dict)
+    config: Mapping[str, str] = field(default_factory=dict)
+    subscribers: int | None = None
+    idle_s: tuple[int, ...] = ()
+    denied: tuple[Mapping[str, Any], ...] = ()
+    errors: tuple[str, ...] = ()
+    api: Mapping[str, Any] = field(default_factory=dict)
+    persisted: tuple[str, ...] | None = None
+    unread: tuple[str, ...] = ()
+
+    def host_number(self, name: str) -> int:
+        return number(self.host.get(name))
+
+    def info_number(self, name: str) -> int:
+        return number(self.info.get(name))
+
+    def config_number(self, name: str) -> int:
+        return number(self.config.get(name))
+
+    @property
+    def redis(self) -> Container | None:
+        return self.containers.get("redis-valkey")
+
+    @property
+    def open_webui(self) -> Container | None:
+        return self.containers.get("open-webui")
+
+
+def number(text: str | None) -> int:
+    """The number a text is; 0 for none."""
+    return int(text) if text and text.isdigit() else 0
+
+
+def parse(lines: Iterable[str]) -> Observed:
+    """Read the output of `templates/doctor.sh.j2`. Lines it can't read are kept in `unread`, never dropped."""
+    found: dict[str, Any] = {name: {} for name in ("host", "containers", "values", "addresses", "valkey", "api")}
+    found |= {"variables": set(), "unread": []}
+    answers = []
+    for line in lines:
+        kind, _, rest = line.partition(" ")
+        first, _, last = rest.partition(" ")
+        try:
+            if kind in ("host", "valkey"):
+                found[kind][first] = last
+            elif kind == "container":
+                container = _container(json.loads(rest))
+                found["containers"][container.name] = container
+            elif kind == "variable":
+                found["variables"].add(first)
+            elif kind == "value":
+                name, _, value = json.loads(rest).partition("=")
+                found["values"][name] = value
+            elif kind == "address":
+                found["addresses"][first] = last
+            elif kind == "key":
+                found |= {"key_fingerprint": first, "key_is_short": last == "short"}
+            elif kind == "answer":
+                answers.append(rest.strip())
+            elif kind == "api":
+                found["api"] = json.loads(rest) if rest else {}
+            elif kind == "persisted":
+                # The first line is empty, or "?" for a database that is elsewhere.
+                names = found.get("persisted", ())
+                found["persisted"] = None if first == "?" else (*names, *([first] if first else []))
+            elif line.strip():
+                found["unread"].append(line)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            found["unread"].append(line)
+    found |= {"variables": frozenset(found["variables"]), "unread": tuple(found["unread"])}
+    return Observed(**found, **_answers(answers))
+
+
+def _container(data: Mapping[str, Any]) -> Container:
+    ports = [
+        (binding["HostIp"], binding["HostPort"], inside)
+        for inside, bindings in (data["ports"] or {}).items()
+        for binding in bindings or []
+    ]
+    return Container(
+        name=data["name"].removeprefix("/"),
+        image=data["image"],
+        directory=data["directory"],
+        status=data["status"],
+        exit_code=data["exit_code"],
+        oom_killed=data["oom_killed"],
+        health=data["health"],
+        failing=data["failing"],
+        restarts=data["restarts"],
+        restart_policy=data["restart_policy"],
+        log_driver=data["log"]["Type"],
+        log_options=data["log"]["Config"] or {},
+        network_mode=data["network_mode"],
+        networks=frozenset(name for name in data["networks"] if name),
+        ports=tuple(ports),
+    )
+
+
+def _answers(lines: Iterable[str]) -> dict[str, Any]:
+    """Valkey's answers to `QUESTIONS`: INFO and CLIENT LIST as text, the others as JSON."""
+    found: dict[str, Any] = {"info": {}, "idle_s": [], "errors": []}
+    for line in lines:
+        if re.match("error|Error|AUTH failed", line):
+            found["errors"].append(line)
+        elif line.startswith("{"):
+            found["config"] = json.loads(line)
+        elif line.startswith('["'):
+            found["subscribers"] = json.loads(line)[1]
+        elif line.startswith("["):
+            found["denied"] = tuple(dict(zip(entry[::2], entry[1::2], strict=True)) for entry in json.loads(line))
+        elif client := re.match(r"id=\d+ .* idle=(\d+) ", line):
+            found["idle_s"].append(int(client[1]))
+        elif setting := re.fullmatch(r"([a-z0-9_]+):(.*)", line):
+            found["info"][setting[1]] = setting[2]
+        elif line and not line.startswith("#"):  # INFO's headings
+            found["errors"].append(line)
+    return found | {"idle_s": tuple(found["idle_s"]), "errors": tuple(found["errors"])}
