@@ -336,7 +336,7 @@ def _websocket(seen: Observed, _: Settings) -> Iterator[Check]:
     )
 
 
-def _websocket_address(seen: Observed, _: Settings) -> Iterator[Check]:
+def _addresses(seen: Observed, _: Settings) -> Iterator[Check]:
     own_network = seen.open_webui is not None and seen.open_webui.network_mode != "host"
     # WEBSOCKET_REDIS_URL defaults to REDIS_URL (open_webui/env.py, 0.12).
     for name in ADDRESSES:
@@ -350,17 +350,14 @@ def _websocket_address(seen: Observed, _: Settings) -> Iterator[Check]:
             f"{address}, which is the container itself" if itself else address,
             f"name Valkey's container: redis://redis:6379{urlsplit(address).path}",
         )
-    if not any(name in seen.addresses for name in ADDRESSES):
+    if not seen.addresses:
         yield Check("open-webui: WEBSOCKET_REDIS_URL", False, "not set", "set it to redis://redis:6379/1")
-
-
-def _redis_url(seen: Observed, _: Settings) -> Iterator[Check]:
-    if "REDIS_URL" not in seen.variables:
+    if "REDIS_URL" not in seen.addresses:
         yield Check(
             "open-webui: REDIS_URL",
             False,
             "not set, so that signing out revokes nothing",
-            "set REDIS_URL=redis://redis:6379/0; WEBSOCKET_REDIS_URL is for events only",
+            "set it to redis://redis:6379/0; WEBSOCKET_REDIS_URL is for events only",
         )
 
 
@@ -504,7 +501,7 @@ _VALKEY_SETTINGS: tuple[Row, ...] = (
     *(_eviction, _persistence, _saving, _timeout, _clients, _open_files, _pubsub_buffer, _denied, _subscribers),
 )
 _OPEN_WEBUI: tuple[Row, ...] = (
-    *(_websocket, _websocket_address, _redis_url, _networks, _secret_key, _image, _published, _cors),
+    *(_websocket, _addresses, _networks, _secret_key, _image, _published, _cors),
     *(_variables, _persisted),
 )
 

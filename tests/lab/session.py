@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -131,3 +132,9 @@ def changed(report: dict[str, Any]) -> list[str]:
 def predicted(report: dict[str, Any]) -> list[str]:
     """The operations a dry run said would change something."""
     return [operation["name"] for operation in report["plan"] if operation["hosts_with_change"]]
+
+
+def faults(output: str) -> set[str]:
+    """The names of the faults doctor prints; most begin with what they are about."""
+    about = "redis-valkey|open-webui|valkey|websocket"
+    return set(re.findall(rf"fault   ((?:(?:{about}): )?.+?): ", output))

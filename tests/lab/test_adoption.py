@@ -10,7 +10,7 @@ import pytest
 
 from tests.defaults import FIXTURES
 from tests.lab.precious import VALKEY_CLI, Precious, within
-from tests.lab.session import BY_HAND, Lab, changed, containers, predicted, state
+from tests.lab.session import BY_HAND, Lab, changed, containers, faults, predicted, state
 
 pytestmark = pytest.mark.lab
 
@@ -51,6 +51,24 @@ def _text(path: str) -> str:
 
 def volumes(host: Any) -> str:
     return str(host.check_output("docker volume ls --quiet | sort"))
+
+
+def test_doctor_reads_it_as_it_is(lab: Lab, by_hand: Precious) -> None:
+    before, running = state(by_hand.host), containers(by_hand.host)
+    result = lab.run("-y", "-vvv", "runbooks/doctor.py", limit=BY_HAND)
+    assert result.returncode == 1
+    assert faults(result.stdout) == {
+        "open-webui: restart policy",
+        "open-webui: REDIS_URL",
+        "open-webui: WEBUI_SECRET_KEY",
+        "valkey: password",
+        "valkey: timeout",
+    }
+    assert "advice  open-webui: origin: made by hand" in result.stdout
+    assert "variable OPENAI_API_KEY" in result.stdout
+    assert "sk-of-the-old-days" not in result.stdout
+    assert state(by_hand.host) == before
+    assert containers(by_hand.host) == running
 
 
 def test_without_the_operators_word_nothing_is_touched(lab: Lab, by_hand: Precious) -> None:

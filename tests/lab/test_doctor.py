@@ -1,0 +1,82 @@
+"""Doctor on a real host: silent where all is well, and each fault somebody brings in has its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.session import FRESH, Lab, containers, faults, numsub, state
+
+pytestmark = pytest.mark.lab
+
+DOCTOR = ("-y", "runbooks/doctor.py")
+# What people do to a running stack: a file of their own beside the project's.
+MEDDLED = """
+services:
+  redis:
+    command: ["valkey-server", "/etc/valkey/valkey.conf", "--maxmemory", "100mb",
+              "--maxmemory-policy", "allkeys-lru", "--timeout", "0"]
+  open-webui:
+    restart: "no"
+    environment:
+      WEBSOCKET_REDIS_URL: redis://127.0.0.1:6379/1
+"""
+COMPOSE = "docker compose --project-directory /opt/open-webui --file /opt/open-webui/compose.yaml"
+ACL_LOG = (
+    "REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password) "
+    "docker exec -e REDISCLI_AUTH redis-valkey valkey-cli --user monitor ACL LOG"
+)
+
+
+@pytest.fixture
+def meddled(lab: Lab, deployed: dict[str, Any]) -> Iterator[Any]:
+    """The host after somebody followed bad advice."""
+    host = lab.host(FRESH)
+    host.check_output("echo %s >/root/meddled.yaml", MEDDLED)
+    host.check_output(f"{COMPOSE} --file /root/meddled.yaml up --detach --wait")
+    yield host
+    host.check_output("rm /root/meddled.yaml")
+    lab.report("-y", "deploy.py")
+
+
+def test_a_deployed_host_has_no_fault(lab: Lab, deployed: dict[str, Any]) -> None:
+    result = lab.run(*DOCTOR)
+    assert faults(result.stdout) == set()
+    assert "0 faults, " in result.stdout
+    assert result.returncode == 0
+
+
+def test_doctor_changes_nothing_and_leaves_no_trace_in_valkey(lab: Lab, deployed: dict[str, Any]) -> None:
+    host = lab.host(FRESH)
+    before = state(host), containers(host), host.check_output(ACL_LOG)
+    lab.run(*DOCTOR)
+    assert (state(host), containers(host), host.check_output(ACL_LOG)) == before
+
+
+def test_doctor_shows_no_secret_however_much_pyinfra_prints(lab: Lab, deployed: dict[str, Any]) -> None:
+    result = lab.run("-vvv", "--debug", *DOCTOR)
+    secrets = lab.host(FRESH).check_output("cat /opt/open-webui/secrets/*").split()
+    assert len(secrets) == 3
+    assert "key " in result.stdout, "the fingerprint is there, so the output is"
+    assert [secret for secret in secrets if secret in result.stdout] == []
+
+
+def test_each_fault_is_named_and_gone_after_the_next_deploy(lab: Lab, meddled: Any) -> None:
+    result = lab.run(*DOCTOR)
+    assert faults(result.stdout) == {
+        "valkey: eviction",
+        "valkey: timeout",
+        "open-webui: restart policy",
+        "open-webui: WEBSOCKET_REDIS_URL",
+        "websocket: subscribers",
+    }
+    assert "5 faults, " in result.stdout
+    assert result.returncode == 1
+    assert numsub(meddled) == 0, "Valkey itself says so too"
+
+    lab.report("-y", "deploy.py")
+    again = lab.run(*DOCTOR)
+    assert faults(again.stdout) == set()
+    assert again.returncode == 0

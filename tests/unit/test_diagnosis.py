@@ -1,0 +1,354 @@
+"""Doctor names what is wrong, each fault by its own row and no other; and nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.defaults import FIXTURES, settings
+from webui_stack import diagnosis, symptoms
+from webui_stack.check import Check
+
+TUTORIAL = (FIXTURES / "doctor" / "tutorial-26.1.5.txt").read_text()
+DEPLOYED = (FIXTURES / "doctor" / "deployed-26.1.5.txt").read_text()
+
+
+def cured(text: str) -> str:
+    """The deployed host, had somebody followed all advice."""
+    for old, new in {
+        "overcommit_memory 0": "overcommit_memory 1",
+        "valkey_version:8.1.1": "valkey_version:8.0.11",
+        "valkey package 8.1.1+dfsg1-3+deb13u3": "valkey package ",
+        '"onboarding":true,': "",
+        "CORS_ALLOW_ORIGIN=*": "CORS_ALLOW_ORIGIN=https://chat.example.org",
+        "persisted JWT_EXPIRES_IN\n": "",
+    }.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+FINE = cured(DEPLOYED)
+CONTAINER = {"redis-valkey": '"name":"/redis-valkey"', "open-webui": '"name":"/open-webui"'}
+
+
+def judged(text: str, **changes: Any) -> list[Check]:
+    return diagnosis.checks(symptoms.parse(text.splitlines()), settings(**changes))
+
+
+def levels(checks: list[Check]) -> dict[str, str]:
+    """What is not fine, as `fault` or `advice` by name."""
+    return {check.name: "fault" if check.is_fault else "advice" for check in checks if not check.ok}
+
+
+def changed(text: str, old: str, new: str) -> str:
+    """The text with one thing changed; `NAME|old` only in that container's line."""
+    name, bar, rest = old.partition("|")
+    if bar:
+        lines = [line.replace(rest, new) if CONTAINER[name] in line else line for line in text.splitlines()]
+        result = "\n".join(lines)
+    else:
+        result = text.replace(old, new)
+    assert result != text, f"not in the capture: {old}"
+    return result
+
+
+def test_the_deployed_host_has_advice_and_no_fault() -> None:
+    assert levels(judged(DEPLOYED)) == {
+        "overcommit_memory": "advice",
+        "valkey: version": "advice",
+        "open-webui: first admin": "advice",
+        "open-webui: CORS": "advice",
+        "open-webui: saved settings": "advice",
+    }
+
+
+def test_a_host_that_follows_the_advice_has_nothing() -> None:
+    checks = judged(FINE)
+    assert levels(checks) == {}
+    assert len(checks) > 35
+
+
+def test_the_tutorial_as_it_is_written() -> None:
+    assert levels(judged(TUTORIAL)) == {
+        "open-webui: restart policy": "fault",
+        "valkey: password": "fault",
+        "valkey: timeout": "fault",
+        "websocket: subscribers": "fault",
+        "open-webui: WEBSOCKET_REDIS_URL": "fault",
+        "open-webui: REDIS_URL": "fault",
+        "open-webui: WEBUI_SECRET_KEY": "fault",
+        "overcommit_memory": "advice",
+        "redis-valkey: origin": "advice",
+        "open-webui: origin": "advice",
+        "open-webui: healthcheck": "advice",
+        "open-webui: log size": "advice",
+        "valkey: version": "advice",
+        "valkey: persistence": "advice",
+        "valkey: pub/sub buffer": "advice",
+        "open-webui: CORS": "advice",
+        "open-webui: REDIS_SOCKET_CONNECT_TIMEOUT": "advice",
+        "open-webui: REDIS_HEALTH_CHECK_INTERVAL": "advice",
+        "open-webui: JWT_EXPIRES_IN": "advice",
+    }
+
+
+POLICY = '"maxmemory-policy":"allkeys-lru"'
+DENIED = '[["count",2,"reason","channel","context","toplevel","object","other","username","%s","age-seconds","1.5"]]'
+IDLE = "\n".join(f"answer id={number} addr=198.19.1.3:1 name= age=9999 idle=3601 flags=N" for number in range(100, 121))
+
+
+CASES = [
+    ("disk", "disk_free_kb 69440980", "disk_free_kb 1000000", "fault", "976 of 258019 MB free"),
+    ("disk", "disk_free_kb 69440980", "disk_free_kb 20000000", "advice", "19531 of 258019 MB free"),
+    ("memory", "memory_free_kb 21670260", "memory_free_kb 100000", "fault", "97 of 24105 MB available"),
+    ("memory", "memory_free_kb 21670260", "memory_free_kb 400000", "advice", "390 of 24105 MB available"),
+    ("overcommit_memory", "overcommit_memory 1", "overcommit_memory 2", "advice", "is 2"),
+    ("open-webui: healthcheck", "open-webui|healthy", "unhealthy", "fault", "unhealthy"),
+    ("open-webui: healthcheck", 'open-webui|"failing":0', '"failing":3', "advice", "healthy, 3 failed in a row"),
+    ("redis-valkey: healthcheck", "redis-valkey|healthy", "none", "advice", "none"),
+    ("redis-valkey: out of memory", 'redis-valkey|"oom_killed":false', '"oom_killed":true', "fault", "killed by"),
+    ("redis-valkey: restarts", 'redis-valkey|"restarts":0', '"restarts":7', "advice", "restarted it 7 times"),
+    ("open-webui: restart policy", "open-webui|unless-stopped", "no", "fault", "no"),
+    ("redis-valkey: log size", 'redis-valkey|,"max-size":"1m"', "", "advice", "driver json-file, without a limit"),
+    ("open-webui: origin", "open-webui|/opt/open-webui", "/root/x", "advice", "made by compose in /root/x"),
+    (
+        "valkey: version",
+        "valkey_version:8.0.11",
+        "valkey_version:8.0.1",
+        "fault",
+        "CVE-2025-49844 (code execution)",
+    ),
+    (
+        "valkey: version",
+        "valkey_version:8.0.11",
+        "valkey_version:8.0.9",
+        "fault",
+        "than the fixes of CVE-2026-56684",
+    ),
+    ("valkey: version", "valkey_version:8.0.11", "valkey_version:9.0.4", "fault", "Valkey 9.0.4 is older"),
+    ("valkey: version", "valkey_version:8.0.11", "valkey_version:7.9.3", "advice", "Valkey 7.9.3"),
+    ("valkey: password", "nopass resetkeys resetchannels -@all +ping", "nopass ~* &* +@all", "fault", "anybody"),
+    (
+        "valkey: published port",
+        '"6379/tcp":null',
+        '"6379/tcp":[{"HostIp":"0.0.0.0","HostPort":"6379"}]',
+        "fault",
+        "published at 0.0.0.0:6379",
+    ),
+    (
+        "valkey: published port",
+        '"6379/tcp":null',
+        '"6379/tcp":[{"HostIp":"127.0.0.1","HostPort":"6379"}]',
+        "advice",
+        "published at 127.0.0.1:6379",
+    ),
+    ("valkey: eviction", '"maxmemory-policy":"noeviction"', POLICY, "advice", "allkeys-lru, maxmemory not limited"),
+    ("valkey: persistence", '"appendonly":"yes"', '"appendonly":"no"', "advice", "no AOF, snapshots after 30 s"),
+    (
+        "valkey: persistence",
+        '"save":"30 1","appendonly":"yes"',
+        '"save":"","appendonly":"no"',
+        "fault",
+        "no AOF, no snapshots",
+    ),
+    ("valkey: last save", "rdb_last_bgsave_status:ok", "rdb_last_bgsave_status:err", "fault", "rdb_last_bgsave"),
+    ("valkey: timeout", '"timeout":"1800"', '"timeout":"0"', "fault", "never closed"),
+    ("valkey: connections", "connected_clients:", "connected_clients:900", "fault", "of 10000 in use"),
+    ("valkey: connections", "connected_clients:", "connected_clients:600", "advice", "of 10000 in use"),
+    ("valkey: refused connections", "rejected_connections:0", "rejected_connections:4", "advice", "4 since"),
+    ("valkey: idle connections", "answer []", f"answer []\n{IDLE}", "advice", "21 of 23 idle"),
+    ("valkey: open files", "open_files 11024", "open_files 1024", "advice", "may open 1024"),
+    ("valkey: pub/sub buffer", "pubsub 1073741824", "pubsub 33554432", "advice", "32 MB, 0 connections lost"),
+    (
+        "valkey: pub/sub buffer",
+        "client_output_buffer_limit_disconnections:0",
+        "client_output_buffer_limit_disconnections:2",
+        "advice",
+        "1024 MB, 2 connections lost",
+    ),
+    ("valkey: ACL log", "answer []", "answer " + DENIED % "open-webui", "fault", "open-webui: channel other"),
+    ("valkey: ACL log", "answer []", "answer " + DENIED % "default", "advice", "default: channel other"),
+    ("websocket: subscribers", '["socketio",1]', '["socketio",0]', "fault", "0 connections"),
+    ("websocket: switched on", "WEBSOCKET_SUPPORT=true", "WEBSOCKET_SUPPORT=False", "fault", "SUPPORT false"),
+    ("websocket: switched on", '"WEBSOCKET_MANAGER=redis"', '"WEBSOCKET_MANAGER="', "fault", "MANAGER not set"),
+    ("open-webui: WEBSOCKET_REDIS_URL", "redis:6379/1", "127.0.0.1:6379/1", "fault", "the container itself"),
+    ("open-webui: REDIS_URL", "redis:6379/0", "localhost:6379/0", "fault", "the container itself"),
+    ("open-webui: REDIS_URL", "address REDIS_URL redis://redis:6379/0\n", "", "fault", "signing out revokes nothing"),
+    ("one network", 'open-webui|["openwebui-network",null]', '["bridge",null]', "fault", "share no network"),
+    ("open-webui: WEBUI_SECRET_KEY", "key 46b77dde87a5 long\n", "", "fault", "each new container makes its own"),
+    ("open-webui: WEBUI_SECRET_KEY", "46b77dde87a5 long", "46b77dde87a5 short", "fault", "than 32 characters"),
+    (
+        "open-webui: WEBUI_SECRET_KEY",
+        "key 46b77dde87a5 long\n",
+        "variable WEBUI_SECRET_KEY_FILE\n",
+        "advice",
+        "from WEBUI_SECRET_KEY_FILE",
+    ),
+    ("open-webui: image", "open-webui|:v0.12.4-slim", ":main", "advice", ":main"),
+    ("open-webui: first admin", 'api {"status"', 'api {"onboarding":true,"status"', "advice", "nobody signed up"),
+    ("open-webui: CORS", "CORS_ALLOW_ORIGIN=https://chat.example.org", "X=", "advice", "any web page"),
+    (
+        "open-webui: REDIS_SOCKET_TIMEOUT",
+        "key 46b7",
+        "variable REDIS_SOCKET_TIMEOUT\nkey 46b7",
+        "fault",
+        "is set",
+    ),
+    (
+        "open-webui: REDIS_SENTINEL_HOSTS",
+        "key 46b7",
+        "variable REDIS_SENTINEL_HOSTS\nkey 46b7",
+        "advice",
+        "is set",
+    ),
+    ("open-webui: UVICORN_WORKERS", "UVICORN_WORKERS=1", "UVICORN_WORKERS=4", "fault", "is set"),
+    (
+        "open-webui: REDIS_SOCKET_CONNECT_TIMEOUT",
+        "variable REDIS_SOCKET_CONNECT_TIMEOUT\n",
+        "",
+        "advice",
+        "not set",
+    ),
+    (
+        "open-webui: REDIS_HEALTH_CHECK_INTERVAL",
+        "CHECK_INTERVAL=60",
+        "CHECK_INTERVAL=3600",
+        "advice",
+        "3600 s, Valkey's timeout is 1800 s",
+    ),
+    ("open-webui: JWT_EXPIRES_IN", "JWT_EXPIRES_IN=24h", "JWT_EXPIRES_IN=-1", "advice", "-1"),
+    (
+        "open-webui: saved settings",
+        "persisted\n",
+        "persisted\npersisted WEBUI_URL\n",
+        "advice",
+        "overrules WEBUI_URL",
+    ),
+    ("open-webui: saved settings", "persisted\n", "persisted ?\n", "advice", "could not be compared"),
+    ("unread", "persisted\n", "persisted\nsomething else\n", "advice", "something else"),
+]
+
+
+@pytest.mark.parametrize(("row", "old", "new", "level", "seen"), CASES)
+def test_each_row_tells_its_own_trouble_and_no_other(row: str, old: str, new: str, level: str, seen: str) -> None:
+    checks = judged(changed(FINE if FINE.endswith("\n") else f"{FINE}\n", old, new))
+    assert levels(checks) == {row: level}
+    assert seen in next(check.seen for check in checks if check.name == row)
+    assert all(check.next_step for check in checks if not check.ok)
+
+
+def test_every_row_has_a_case() -> None:
+    def kind(name: str) -> str:
+        return name.replace("redis-valkey", "container").replace("open-webui", "container")
+
+    there = {kind(check.name) for text in (FINE, TUTORIAL) for check in judged(text)}
+    elsewhere = {
+        "container",
+        "container: variables",
+    }  # the next test; and what says that none of the broken ones is set
+    assert there - {kind(case[0]) for case in CASES} == elsewhere
+
+
+def test_a_container_that_ended_or_is_gone_is_a_fault() -> None:
+    ended = changed(changed(FINE, 'open-webui|"running"', '"exited"'), 'open-webui|"exit_code":0', '"exit_code":1')
+    assert levels(judged(ended)) == {"open-webui": "fault"}
+    assert "exited, exit code 1" in str([str(check) for check in judged(ended)])
+    gone = "\n".join(line for line in FINE.splitlines() if CONTAINER["redis-valkey"] not in line)
+    assert levels(judged(gone))["redis-valkey"] == "fault"
+
+
+def test_an_eviction_is_a_fault_once_it_can_happen() -> None:
+    text = changed(FINE, '"maxmemory-policy":"noeviction"', POLICY)
+    assert levels(judged(changed(text, '"maxmemory":"0"', '"maxmemory":"1048576"'))) == {"valkey: eviction": "fault"}
+
+
+def test_a_small_buffer_that_lost_connections_is_a_fault() -> None:
+    text = changed(FINE, "pubsub 1073741824", "pubsub 33554432")
+    text = changed(text, "output_buffer_limit_disconnections:0", "output_buffer_limit_disconnections:2")
+    assert levels(judged(text)) == {"valkey: pub/sub buffer": "fault"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "choice"),
+    [
+        ('"timeout":"1800"', '"timeout":"0"', {"valkey_timeout_s": 0}),
+        ("resetkeys resetchannels -@all +ping", "~* &* +@all", {"valkey_default_user": "all"}),
+        (
+            '"save":"30 1","appendonly":"yes"',
+            '"save":"","appendonly":"no"',
+            {"valkey_save": "", "valkey_appendonly": False},
+        ),
+    ],
+)
+def test_what_the_settings_chose_is_no_fault(old: str, new: str, choice: dict[str, Any]) -> None:
+    text = changed(FINE, old, new)
+    assert list(levels(judged(text)).values()) == ["fault"]
+    assert list(levels(judged(text, **choice)).values()) == ["advice"]
+
+
+def test_the_public_url_has_to_be_among_the_origins() -> None:
+    assert levels(judged(FINE, open_webui_public_url="https://chat.example.org")) == {}
+    assert levels(judged(FINE, open_webui_public_url="https://other.example.org")) == {"open-webui: CORS": "fault"}
+    by_variable = changed(FINE, "key 46b7", 'value "WEBUI_URL=https://other.example.org/"\nkey 46b7')
+    assert levels(judged(by_variable)) == {"open-webui: CORS": "fault"}
+
+
+def test_workers_on_postgres_are_fine() -> None:
+    text = changed(FINE, "UVICORN_WORKERS=1", "UVICORN_WORKERS=4")
+    assert levels(judged(changed(text, "key 46b7", "variable DATABASE_URL\nkey 46b7"))) == {}
+
+
+def test_on_the_hosts_own_network_the_loopback_is_right() -> None:
+    text = changed(TUTORIAL, 'open-webui|"network_mode":"openwebui-network"', '"network_mode":"host"')
+    assert "open-webui: WEBSOCKET_REDIS_URL" not in levels(judged(text))
+
+
+def test_variables_that_win_are_not_compared() -> None:
+    text = changed(DEPLOYED, "ENABLE_PERSISTENT_CONFIG=True", "ENABLE_PERSISTENT_CONFIG=False")
+    assert "open-webui: saved settings" not in levels(judged(text))
+
+
+@pytest.mark.parametrize(
+    ("answer", "level"),
+    [
+        ('answer error:"NOAUTH Authentication required."', "advice"),
+        ("answer Error response from daemon: container is not running", "fault"),
+    ],
+)
+def test_a_valkey_that_does_not_answer_is_not_judged(answer: str, level: str) -> None:
+    text = "\n".join(line for line in FINE.splitlines() if not line.startswith("answer ")) + f"\n{answer}"
+    found = levels(judged(text))
+    assert found == {"valkey: answers": level}
+
+
+def test_a_host_without_docker_or_stack_is_told_so() -> None:
+    assert [str(check) for check in judged("")] == [
+        "docker: no Docker that runs, so no stack; `pyinfra INVENTORY deploy.py` installs it"
+    ]
+    assert levels(judged("host engine 26.1.5")) == {"stack": "fault"}
+
+
+# --- Hosts against each other -----------------------------------------------------------------------
+
+URL = "https://chat.example.org"
+
+
+def fleet(**keys: tuple[str, str | None]) -> dict[str, dict[str, str]]:
+    """For each host what is said of its key, from (fingerprint, public URL) by host name."""
+    seen = {name: symptoms.Observed(key_fingerprint=key) for name, (key, _) in keys.items()}
+    wanted = {name: settings(open_webui_public_url=url) for name, (_, url) in keys.items()}
+    return {name: levels(diagnosis.across(seen, wanted, name)) for name in keys}
+
+
+def test_hosts_behind_one_url_need_one_key() -> None:
+    fault = {"one WEBUI_SECRET_KEY": "fault"}
+    assert fleet(a=("1", URL), b=("2", URL)) == {"a": fault, "b": fault}
+    assert fleet(a=("1", URL), b=("1", URL)) == {"a": {}, "b": {}}
+
+
+def test_hosts_with_nothing_in_common_are_not_compared() -> None:
+    assert fleet(a=("1", URL), b=("2", "https://other.example.org")) == {"a": {}, "b": {}}
+    assert fleet(a=("1", None), b=("2", None)) == {"a": {}, "b": {}}
+    assert fleet(a=("1", URL), b=("", URL)) == {"a": {}, "b": {}}

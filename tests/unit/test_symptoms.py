@@ -1,0 +1,124 @@
+"""What doctor's script prints: never a secret, whatever is in the variables; and always exit code 0."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.defaults import FIXTURES, settings
+from webui_stack import symptoms, templates
+
+KEY = "k" * 48
+# Docker, as far as the script asks it: one container open-webui with these variables.
+DOCKER = """#!/bin/sh
+case "$*" in
+*Config.Env*) cat "$(dirname "$0")/variables" ;;
+*) exit 1 ;;
+esac
+"""
+
+
+def report(folder: Path, *variables: str, engine: bool = True) -> symptoms.Observed:
+    """What the script, run by a real shell, prints of a container with these variables."""
+    (folder / "variables").write_text("".join(json.dumps(variable) + "\n" for variable in variables))
+    docker = folder / "docker"
+    docker.write_text(DOCKER.replace("case", 'case "$1" in version) exit 0 ;; esac\ncase', 1) if engine else DOCKER)
+    docker.chmod(0o755)
+    script = templates.doctor_script(settings(stack_dir=str(folder / "stack")))
+    result = subprocess.run(
+        ["sh", "-s", "doctor"],
+        input=script,
+        env={"PATH": f"{folder}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert result.stderr == ""
+    (folder / "output").write_text(result.stdout)
+    return symptoms.parse(result.stdout.splitlines())
+
+
+def test_of_variables_only_the_names_are_told(tmp_path: Path) -> None:
+    found = report(
+        tmp_path,
+        f"WEBUI_SECRET_KEY={KEY}",
+        "OPENAI_API_KEY=sk-marker",
+        "OPENAI_API_KEYS=\nWEBUI_URL=marker",  # a value of two lines
+        "EMPTY=",
+        "DATABASE_URL=postgresql://user:marker@db/x",
+        "WEBUI_URL=https://user:marker@chat.example.org/",
+        "CORS_ALLOW_ORIGIN=https://a.example.org;https://b.example.org",
+    )
+    output = (tmp_path / "output").read_text()
+    assert "marker" not in output
+    assert KEY not in output
+    assert found.variables == {
+        "WEBUI_SECRET_KEY",
+        "OPENAI_API_KEY",
+        "OPENAI_API_KEYS",
+        "DATABASE_URL",
+        "WEBUI_URL",
+        "CORS_ALLOW_ORIGIN",
+    }
+    assert found.values == {
+        "WEBUI_URL": "https://chat.example.org/",
+        "CORS_ALLOW_ORIGIN": "https://a.example.org;https://b.example.org",
+    }
+    assert found.key_fingerprint == hashlib.sha256(KEY.encode()).hexdigest()[:12]
+    assert not found.key_is_short
+    assert found.unread == ()
+
+
+def test_a_short_key_is_told_as_short(tmp_path: Path) -> None:
+    assert report(tmp_path, "WEBUI_SECRET_KEY=t0p-s3cr3t").key_is_short
+    assert report(tmp_path, "WEBUI_SECRET_KEY=").key_fingerprint == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://redis:6379/1", "redis://redis:6379/1"),
+        ("rediss://user:marker@redis.example.org:6380", "rediss://redis.example.org:6380"),
+        ("redis://:mar@ker@[2001:db8::1]:6379/1?x=1", "redis://[2001:db8::1]:6379/1"),
+        ("redis://:marker/@redis/1", "redis://redis/1"),
+        ("redis://user:marker?x@redis:6379/1", "?"),
+        ("redis://user:1marker#x@redis:6379/1", "?"),
+        ("redis://redis:6379/1?password=marker@x", "?"),
+        ("redis://redis:6379/1?password=marker", "redis://redis:6379/1"),
+        ('redis://user:mar"ker@redis:6379/1', "?"),
+        ("marker", "?"),
+    ],
+)
+def test_of_an_address_the_password_is_left_out(tmp_path: Path, url: str, shown: str) -> None:
+    assert report(tmp_path, f"WEBSOCKET_REDIS_URL={url}").addresses == {"WEBSOCKET_REDIS_URL": shown}
+    output = (tmp_path / "output").read_text()
+    assert "mar" not in output
+    assert "ker@" not in output
+
+
+def test_without_an_engine_the_script_ends_well(tmp_path: Path) -> None:
+    found = report(tmp_path, "WEBUI_SECRET_KEY=x", engine=False)
+    assert found.host["engine"] == ""
+    assert found.variables == frozenset()
+    assert found.host_number("memory_kb") > 0
+
+
+def test_the_captures_are_read_to_the_last_line() -> None:
+    for name in ("tutorial-26.1.5.txt", "deployed-26.1.5.txt"):
+        found = symptoms.parse((FIXTURES / "doctor" / name).read_text().splitlines())
+        assert found.unread == ()
+        assert found.errors == ()
+        assert found.info["valkey_version"] == "8.1.1"
+
+
+def test_what_it_cannot_read_is_kept() -> None:
+    assert symptoms.parse(["container {", "never seen", "api <html>"]).unread == (
+        "container {",
+        "never seen",
+        "api <html>",
+    )
