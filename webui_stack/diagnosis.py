@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from urllib.parse import urlsplit
 
 from webui_stack.check import Check
 from webui_stack.settings import BROKEN_VARIABLES, Settings, is_pinned_image
@@ -21,7 +20,7 @@ _FIXES: tuple[tuple[str, dict[str, int]], ...] = (
     ("CVE-2026-23479, CVE-2026-25243, CVE-2026-23631", {"7.2": 13, "8.0": 9, "8.1": 7, "9.0": 4}),
     ("CVE-2026-56684 (code execution), CVE-2026-63639", {"8.0": 10, "8.1": 9, "9.0": 5, "9.1": 1}),
 )
-_LOOPBACK = re.compile(r"127\.\d+\.\d+\.\d+|localhost|::1")
+_LOOPBACK = re.compile(r"//(127\.\d+\.\d+\.\d+|localhost|\[::1\])(?=[:/]|$)")
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 compared, not bound
 _HOUR_S = 3600
 _DEPLOY = "`pyinfra INVENTORY deploy.py`"
@@ -185,7 +184,9 @@ def _valkey_unanswered(seen: Observed, _: Settings) -> Iterator[Check]:
 def _valkey_port(seen: Observed, _: Settings) -> Iterator[Check]:
     if seen.redis:
         ports = [f"{address}:{port}" for address, port, _inside in seen.redis.ports]
-        outside = [address for address, _, _ in seen.redis.ports if not _LOOPBACK.fullmatch(address)]
+        outside = [
+            address for address, _, _ in seen.redis.ports if not (address == "::1" or address.startswith("127."))
+        ]
         yield Check(
             "valkey: published port",
             not ports,
@@ -301,8 +302,8 @@ def _pubsub_buffer(seen: Observed, _: Settings) -> Iterator[Check]:
 
 
 def _denied(seen: Observed, _: Settings) -> Iterator[Check]:
-    what = [f"{entry['username']}: {entry['reason']} {str(entry['object'])[:40]}" for entry in seen.denied]
-    ours = any(entry["username"] == "open-webui" for entry in seen.denied)
+    what = [f"{entry.user}: {entry.reason} {entry.object[:40]}" for entry in seen.denied]
+    ours = any(entry.user == "open-webui" for entry in seen.denied)
     yield Check(
         "valkey: ACL log",
         not what,
@@ -343,12 +344,12 @@ def _addresses(seen: Observed, _: Settings) -> Iterator[Check]:
         address = seen.addresses.get(name)
         if address is None:
             continue
-        itself = own_network and _LOOPBACK.fullmatch(urlsplit(address).hostname or "")
+        loopback = _LOOPBACK.search(address) if own_network else None
         yield Check(
             f"open-webui: {name}",
-            not itself,
-            f"{address}, which is the container itself" if itself else address,
-            f"name Valkey's container: redis://redis:6379{urlsplit(address).path}",
+            not loopback,
+            f"{address}, which is the container itself" if loopback else address,
+            f"name Valkey's container: {_LOOPBACK.sub('//redis', address)}",
         )
     if not seen.addresses:
         yield Check("open-webui: WEBSOCKET_REDIS_URL", False, "not set", "set it to redis://redis:6379/1")

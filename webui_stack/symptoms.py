@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 # Asked of Valkey in one session. The answers tell themselves apart by their form (valkey-cli --json, 8.0).
 QUESTIONS = (
@@ -58,6 +58,14 @@ class Container:
         return f"compose in {self.directory}" if self.directory else "hand"
 
 
+class Denied(NamedTuple):
+    """An entry of Valkey's ACL LOG: who was denied what."""
+
+    user: str
+    reason: str
+    object: str
+
+
 @dataclass(frozen=True)
 class Observed:
     """One host. Empty where there is nothing; `persisted` is None where the database could not be compared.
@@ -77,7 +85,7 @@ class Observed:
     config: Mapping[str, str] = field(default_factory=dict)
     subscribers: int | None = None
     idle_s: tuple[int, ...] = ()
-    denied: tuple[Mapping[str, Any], ...] = ()
+    denied: tuple[Denied, ...] = ()
     errors: tuple[str, ...] = ()
     api: Mapping[str, Any] = field(default_factory=dict)
     persisted: tuple[str, ...] | None = None
@@ -132,7 +140,7 @@ def parse(lines: Iterable[str]) -> Observed:
             elif kind == "answer":
                 answers.append(rest.strip())
             elif kind == "api":
-                found["api"] = json.loads(rest) if rest else {}
+                found["api"] = dict(json.loads(rest)) if rest else {}
             elif kind == "persisted":
                 # The first line is empty, or "?" for a database that is elsewhere.
                 names = found.get("persisted", ())
@@ -174,14 +182,13 @@ def _answers(lines: Iterable[str]) -> dict[str, Any]:
     """Valkey's answers to `QUESTIONS`: INFO and CLIENT LIST as text, the others as JSON."""
     found: dict[str, Any] = {"info": {}, "idle_s": [], "errors": []}
     for line in lines:
-        if re.match("error|Error|AUTH failed", line):
+        if line.startswith(("{", "[")):
+            try:
+                found |= _json_answer(json.loads(line))
+            except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+                found["errors"].append(line)
+        elif re.match("error|Error|AUTH failed", line):
             found["errors"].append(line)
-        elif line.startswith("{"):
-            found["config"] = json.loads(line)
-        elif line.startswith('["'):
-            found["subscribers"] = json.loads(line)[1]
-        elif line.startswith("["):
-            found["denied"] = tuple(dict(zip(entry[::2], entry[1::2], strict=True)) for entry in json.loads(line))
         elif client := re.match(r"id=\d+ .* idle=(\d+) ", line):
             found["idle_s"].append(int(client[1]))
         elif setting := re.fullmatch(r"([a-z0-9_]+):(.*)", line):
@@ -189,3 +196,15 @@ def _answers(lines: Iterable[str]) -> dict[str, Any]:
         elif line and not line.startswith("#"):  # INFO's headings
             found["errors"].append(line)
     return found | {"idle_s": tuple(found["idle_s"]), "errors": tuple(found["errors"])}
+
+
+def _json_answer(answer: Any) -> dict[str, Any]:
+    if isinstance(answer, dict):
+        return {"config": answer}
+    if answer and isinstance(answer[0], str):
+        return {"subscribers": int(answer[1])}
+    # In RESP3 each entry is an object; in RESP2, where valkey-cli stays when its login fails, names and values in turn.
+    entries = [
+        dict(entry if isinstance(entry, dict) else zip(entry[::2], entry[1::2], strict=True)) for entry in answer
+    ]
+    return {"denied": tuple(Denied(entry["username"], entry["reason"], str(entry["object"])) for entry in entries)}

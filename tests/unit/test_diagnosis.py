@@ -95,7 +95,7 @@ def test_the_tutorial_as_it_is_written() -> None:
 
 
 POLICY = '"maxmemory-policy":"allkeys-lru"'
-DENIED = '[["count",2,"reason","channel","context","toplevel","object","other","username","%s","age-seconds","1.5"]]'
+DENIED = '[{"count":2,"reason":"channel","context":"toplevel","object":"other","username":"%s","age-seconds":1.5}]'
 IDLE = "\n".join(f"answer id={number} addr=198.19.1.3:1 name= age=9999 idle=3601 flags=N" for number in range(100, 121))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.defaults import FIXTURES, settings
-from webui_stack import symptoms, templates
+from webui_stack import diagnosis, symptoms, templates
 
 KEY = "k" * 48
 # Docker, as far as the script asks it: one container open-webui with these variables.
@@ -116,9 +116,24 @@ def test_the_captures_are_read_to_the_last_line() -> None:
         assert found.info["valkey_version"] == "8.1.1"
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        '[{"count":1,"reason":"key","context":"toplevel","object":"a:b","username":"bob"}]',  # RESP3
+        '[["count",1,"reason","key","context","toplevel","object","a:b","username","bob"]]',  # RESP2
+    ],
+)
+def test_the_acl_log_is_read_in_both_protocols(answer: str) -> None:
+    assert symptoms.parse([f"answer {answer}"]).denied == (symptoms.Denied("bob", "key", "a:b"),)
+
+
+@pytest.mark.parametrize("answer", ['[["count"]]', "{", '["socketio"]', '["socketio","x"]', "[3]", '{"a":1}]'])
+def test_an_answer_of_another_form_is_an_error_and_no_crash(answer: str) -> None:
+    found = symptoms.parse([f"answer {answer}"])
+    assert found.errors == (answer,)
+    assert diagnosis.checks(found, settings())
+
+
 def test_what_it_cannot_read_is_kept() -> None:
-    assert symptoms.parse(["container {", "never seen", "api <html>"]).unread == (
-        "container {",
-        "never seen",
-        "api <html>",
-    )
+    lines = ("container {", "never seen", "api <html>", "api 3", "value 3")
+    assert symptoms.parse(lines).unread == lines
