@@ -461,7 +461,7 @@ def _variables(seen: Observed, _: Settings) -> Iterator[Check]:
     yield Check(
         "open-webui: REDIS_HEALTH_CHECK_INTERVAL",
         interval > 0 and (not timeout or interval < timeout),
-        f"{f'{interval} s' if interval else 'not set'}, Valkey's timeout is {timeout} s",
+        (f"{interval} s" if interval else "not set") + (f", Valkey's timeout is {timeout} s" if timeout else ""),
         "requests meet connections that are closed or dead: set REDIS_HEALTH_CHECK_INTERVAL=60, below that timeout",
         advice=True,
     )
@@ -478,6 +478,8 @@ def _variables(seen: Observed, _: Settings) -> Iterator[Check]:
 def _persisted(seen: Observed, _: Settings) -> Iterator[Check]:
     if seen.values.get("ENABLE_PERSISTENT_CONFIG", "true").lower() != "true":
         yield Check("open-webui: saved settings", True, "variables win (ENABLE_PERSISTENT_CONFIG false)")
+    elif seen.open_webui and seen.open_webui.status != "running":
+        return  # only there can it be compared
     elif seen.persisted is None:
         yield Check(
             "open-webui: saved settings",

@@ -305,6 +305,11 @@ def test_on_the_hosts_own_network_the_loopback_is_right() -> None:
     assert "open-webui: WEBSOCKET_REDIS_URL" not in levels(judged(text))
 
 
+def test_saved_settings_are_no_matter_while_nothing_runs() -> None:
+    text = changed(changed(FINE, "persisted\n", ""), 'open-webui|"running"', '"exited"')
+    assert levels(judged(text)) == {"open-webui": "fault"}
+
+
 def test_variables_that_win_are_not_compared() -> None:
     text = changed(DEPLOYED, "ENABLE_PERSISTENT_CONFIG=True", "ENABLE_PERSISTENT_CONFIG=False")
     assert "open-webui: saved settings" not in levels(judged(text))
