@@ -23,7 +23,10 @@ _INSPECT = (
     '"mounts":{{json .Mounts}},"restarts":{{json .RestartCount}}}'
 )
 
-_PING = """
+_PROBE = f"""
+docker ps --quiet --filter network={NETWORK} --filter label=com.docker.compose.service=open-webui |
+  xargs --no-run-if-empty docker inspect \
+    --format 'process {{{{.Name}}}} {{{{(index .NetworkSettings.Networks "{NETWORK}").IPAddress}}}}' 2>/dev/null
 echo "ping $(docker exec redis-valkey valkey-cli -p 6379 ping 2>/dev/null ||
   docker exec redis-valkey redis-cli -p 6379 ping 2>/dev/null)"
 """
@@ -48,10 +51,11 @@ def hash_command(directory: str) -> str:
     return shlex.join(["docker", "compose", "--project-directory", directory, "--file", "-", "config", "--hash", "*"])
 
 
-def observe_command(images: Iterable[str], *, ping: bool = False) -> str:
+def observe_command(images: Iterable[str], *, probe: bool = False) -> str:
     """One round trip for `parse`: local images, the network and the containers by name.
 
-    `ping` adds the tutorial's own check, with its fallback for images that only have redis-cli.
+    `probe` adds the tutorial's own check, with its fallback for images that only have redis-cli, and the
+    address of each Open WebUI process.
 
     Prints nothing where there is no running engine, so that a fresh host observes as empty.
     """
@@ -66,7 +70,7 @@ docker version >/dev/null 2>&1 || exit 0
 {looks}
 docker network inspect --format 'network {{{{.Id}}}}' {NETWORK} 2>/dev/null
 {inspect} 2>/dev/null | sed 's/^/container /'
-{_PING if ping else ""}
+{_PROBE if probe else ""}
 true
 """
 
@@ -113,6 +117,7 @@ class Observed:
     network_id: str = ""
     containers: Mapping[str, Container] = field(default_factory=dict)
     ping: str = ""
+    processes: Mapping[str, str] = field(default_factory=dict)
     unread: tuple[str, ...] = ()
 
 
@@ -121,6 +126,7 @@ def parse(lines: Iterable[str]) -> Observed:
     hashes: dict[str, str] = {}
     image_ids: dict[str, str] = {}
     containers: dict[str, Container] = {}
+    processes: dict[str, str] = {}
     network_id = ping = ""
     unread = []
     for line in lines:
@@ -141,11 +147,14 @@ def parse(lines: Iterable[str]) -> Observed:
                 network_id = rest
             elif kind == "ping":
                 ping = rest
+            elif kind == "process":
+                name, address = rest.split()
+                processes[name.removeprefix("/")] = address
             else:
                 unread.append(line)
         except (ValueError, KeyError, TypeError, AttributeError):
             unread.append(line)
-    return Observed(hashes, image_ids, network_id, containers, ping, tuple(unread))
+    return Observed(hashes, image_ids, network_id, containers, ping, processes, tuple(unread))
 
 
 def _container(data: Mapping[str, Any]) -> Container:

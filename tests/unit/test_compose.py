@@ -378,4 +378,4 @@ def test_a_command_is_quoted_for_a_shell(directory: str, argument: str) -> None:
 
 def test_the_observing_command_pings_only_when_asked() -> None:
     assert "valkey-cli" not in compose.observe_command([VALKEY])
-    assert "valkey-cli -p 6379 ping" in compose.observe_command([VALKEY], ping=True)
+    assert "valkey-cli -p 6379 ping" in compose.observe_command([VALKEY], probe=True)
