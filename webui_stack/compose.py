@@ -110,7 +110,10 @@ class Container:
 
 @dataclass(frozen=True)
 class Observed:
-    """One host's project: empty on a host without an engine."""
+    """One host's project: empty on a host without an engine.
+
+    `stale` are services whose mounted files are not what their process has read.
+    """
 
     hashes: Mapping[str, str] = field(default_factory=dict)
     image_ids: Mapping[str, str] = field(default_factory=dict)
@@ -118,6 +121,7 @@ class Observed:
     containers: Mapping[str, Container] = field(default_factory=dict)
     ping: str = ""
     processes: Mapping[str, str] = field(default_factory=dict)
+    stale: frozenset[str] = frozenset()
     unread: tuple[str, ...] = ()
 
 
@@ -127,6 +131,7 @@ def parse(lines: Iterable[str]) -> Observed:
     image_ids: dict[str, str] = {}
     containers: dict[str, Container] = {}
     processes: dict[str, str] = {}
+    stale: set[str] = set()
     network_id = ping = ""
     unread = []
     for line in lines:
@@ -147,6 +152,8 @@ def parse(lines: Iterable[str]) -> Observed:
                 network_id = rest
             elif kind == "ping":
                 ping = rest
+            elif kind == "stale":
+                stale.add(rest)
             elif kind == "process":
                 name, address = rest.split()
                 processes[name.removeprefix("/")] = address
@@ -154,7 +161,7 @@ def parse(lines: Iterable[str]) -> Observed:
                 unread.append(line)
         except (ValueError, KeyError, TypeError, AttributeError):
             unread.append(line)
-    return Observed(hashes, image_ids, network_id, containers, ping, processes, tuple(unread))
+    return Observed(hashes, image_ids, network_id, containers, ping, processes, frozenset(stale), tuple(unread))
 
 
 def _container(data: Mapping[str, Any]) -> Container:
@@ -224,6 +231,8 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
             work.append(Work(service, f"is {container.status}"))
         elif container.health == "unhealthy":
             work.append(Work(service, "is unhealthy", recreate=True))
+        elif service in observed.stale:
+            work.append(Work(service, "its configuration files changed under it", recreate=True))
     return work
 
 

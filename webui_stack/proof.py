@@ -150,7 +150,8 @@ class _Probe:
                     with websocket.connected(self._way_to(name), _ATTEMPT_S) as session:
                         yield from self._events(session, f" to {name}")
         except ProbeError as error:
-            why = cause.of_refusal(cause.variables(self.host, self._processes[0]), way.origin)
+            # Open WebUI lets nobody in either while it can't listen on Valkey.
+            why = cause.of_refusal(cause.variables(self.host, self._processes[0]), way.origin) or self._why_silent()
             hint = "a proxy in between must pass the Upgrade header; `docker logs open-webui` may say more"
             yield Check("websocket handshake", False, str(error), why or hint)
 

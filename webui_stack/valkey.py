@@ -93,9 +93,10 @@ def emit(client: redis.Redis, sid: str, event: str, data: Any) -> int:
 
 
 def refused_channels(client: redis.Redis) -> list[str]:
-    """The channels Valkey refused the user open-webui, from ACL LOG."""
+    """The channels Valkey refused the user open-webui, from ACL LOG; one connection's own count as the common one."""
     entries: Any = client.acl_log()
-    return sorted({entry["object"] for entry in entries if (entry["reason"], entry["username"]) == ("channel", USER)})
+    refused = [entry["object"] for entry in entries if (entry["reason"], entry["username"]) == ("channel", USER)]
+    return sorted({channel.partition("#")[0] for channel in refused})
 
 
 def cut_off(client: redis.Redis) -> int:
