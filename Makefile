@@ -40,7 +40,7 @@ test: check ## Everything: check, then real hosts in labs of their own (about 20
 	$(BIN)/pytest -v tests/lab
 
 soak: $(READY) ## The long fault loops: killed runs and a killed Valkey, 20 times each (about 15 minutes)
-	$(BIN)/pytest -v -s tests/soak
+	$(BIN)/pytest -v tests/soak
 
 lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \

@@ -23,7 +23,10 @@ _INSPECT = (
     '"mounts":{{json .Mounts}},"restarts":{{json .RestartCount}}}'
 )
 
-_PING = """
+_PROBE = f"""
+docker ps --quiet --filter network={NETWORK} --filter label=com.docker.compose.service=open-webui |
+  xargs --no-run-if-empty docker inspect \
+    --format 'process {{{{.Name}}}} {{{{(index .NetworkSettings.Networks "{NETWORK}").IPAddress}}}}' 2>/dev/null
 echo "ping $(docker exec redis-valkey valkey-cli -p 6379 ping 2>/dev/null ||
   docker exec redis-valkey redis-cli -p 6379 ping 2>/dev/null)"
 """
@@ -48,10 +51,11 @@ def hash_command(directory: str) -> str:
     return shlex.join(["docker", "compose", "--project-directory", directory, "--file", "-", "config", "--hash", "*"])
 
 
-def observe_command(images: Iterable[str], *, ping: bool = False) -> str:
+def observe_command(images: Iterable[str], *, probe: bool = False) -> str:
     """One round trip for `parse`: local images, the network and the containers by name.
 
-    `ping` adds the tutorial's own check, with its fallback for images that only have redis-cli.
+    `probe` adds the tutorial's own check, with its fallback for images that only have redis-cli, and the
+    address of each Open WebUI process.
 
     Prints nothing where there is no running engine, so that a fresh host observes as empty.
     """
@@ -66,7 +70,7 @@ docker version >/dev/null 2>&1 || exit 0
 {looks}
 docker network inspect --format 'network {{{{.Id}}}}' {NETWORK} 2>/dev/null
 {inspect} 2>/dev/null | sed 's/^/container /'
-{_PING if ping else ""}
+{_PROBE if probe else ""}
 true
 """
 
@@ -106,13 +110,18 @@ class Container:
 
 @dataclass(frozen=True)
 class Observed:
-    """One host's project: empty on a host without an engine."""
+    """One host's project: empty on a host without an engine.
+
+    `stale` are services whose mounted files are not what their process has read.
+    """
 
     hashes: Mapping[str, str] = field(default_factory=dict)
     image_ids: Mapping[str, str] = field(default_factory=dict)
     network_id: str = ""
     containers: Mapping[str, Container] = field(default_factory=dict)
     ping: str = ""
+    processes: Mapping[str, str] = field(default_factory=dict)
+    stale: frozenset[str] = frozenset()
     unread: tuple[str, ...] = ()
 
 
@@ -121,6 +130,8 @@ def parse(lines: Iterable[str]) -> Observed:
     hashes: dict[str, str] = {}
     image_ids: dict[str, str] = {}
     containers: dict[str, Container] = {}
+    processes: dict[str, str] = {}
+    stale: set[str] = set()
     network_id = ping = ""
     unread = []
     for line in lines:
@@ -141,11 +152,16 @@ def parse(lines: Iterable[str]) -> Observed:
                 network_id = rest
             elif kind == "ping":
                 ping = rest
+            elif kind == "stale":
+                stale.add(rest)
+            elif kind == "process":
+                name, address = rest.split()
+                processes[name.removeprefix("/")] = address
             else:
                 unread.append(line)
         except (ValueError, KeyError, TypeError, AttributeError):
             unread.append(line)
-    return Observed(hashes, image_ids, network_id, containers, ping, tuple(unread))
+    return Observed(hashes, image_ids, network_id, containers, ping, processes, frozenset(stale), tuple(unread))
 
 
 def _container(data: Mapping[str, Any]) -> Container:
@@ -215,6 +231,8 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
             work.append(Work(service, f"is {container.status}"))
         elif container.health == "unhealthy":
             work.append(Work(service, "is unhealthy", recreate=True))
+        elif service in observed.stale:
+            work.append(Work(service, "its configuration files changed under it", recreate=True))
     return work
 
 

@@ -76,8 +76,8 @@ class _Observation(FactBase[compose.Observed]):
 class Project(_Observation):
     """What of the stack is there: containers, images, network; see `compose.parse`."""
 
-    def command(self, images: list[str], ping: bool = False) -> str:
-        return compose.observe_command(images, ping=ping)
+    def command(self, images: list[str], probe: bool = False) -> str:
+        return compose.observe_command(images, probe=probe)
 
 
 class Services(_Observation):

@@ -9,24 +9,25 @@ import ipaddress
 import shlex
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
 
 import redis
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import compose, facts, remote, tunnel, valkey, websocket
+from webui_stack import account, cause, compose, event, facts, remote, tunnel, valkey, websocket
 from webui_stack.check import Check
 from webui_stack.settings import Settings
+from webui_stack.websocket import ProbeError, Session, Way
 
 # One attempt at one check; far above a healthy answer, far below the deadline.
 _ATTEMPT_S = 5.0
 _PAUSE_S = 1.0
+_PORT = 8080  # of Open WebUI in its container
 # States a container does not leave by itself while we wait.
 _SETTLED = {"missing", "exited", "dead", "created", "paused"}
-_PROCESSES = 1
 
 
 @dataclass
@@ -37,16 +38,22 @@ class _Probe:
     settings: Settings
     observed: compose.Observed = field(default_factory=compose.Observed)
     told: dict[str, str] = field(default_factory=dict)
+    passwords: dict[str, str] = field(default_factory=dict, repr=False)
+    token: str = field(default="", repr=False)
 
     def checks(self) -> Iterator[Check]:
         self.observed = self.host.get_fact(
             facts.Project,
             images=[self.settings.valkey_image, self.settings.open_webui_image],
-            ping=True,
+            probe=True,
         )
         yield from self._containers()
         yield from self._valkey()
-        yield from self._open_webui()
+        if self.settings.verify_level != "ping":
+            yield from self._subscribers()
+            yield from self._open_webui()
+        if self.settings.verify_level == "user":
+            yield from self._user()
 
     def _containers(self) -> Iterator[Check]:
         for service, name in compose.CONTAINERS.items():
@@ -73,59 +80,53 @@ class _Probe:
             f"valkey-cli ping answered {self.observed.ping or 'nothing'}",
             "Valkey does not answer inside its own container; look at `docker logs redis-valkey`",
         )
-        container = self.observed.containers.get(compose.CONTAINERS["redis"])
-        address = container.addresses.get(compose.NETWORK, "") if container else ""
-        if not address:
-            yield Check(
-                "ping through SSH",
-                False,
-                f"redis-valkey has no address in {compose.NETWORK}",
-                "start it first",
-            )
-            return
-        passwords = self._passwords()
-        dial = partial(tunnel.dial, self.host, address, valkey.PORT, _ATTEMPT_S)
         try:
-            with valkey.connect(dial, "open-webui", passwords["valkey-password"], _ATTEMPT_S) as client:
+            with self._client(valkey.USER) as client:
                 elapsed_ms = valkey.ping_ms(client)
             self.told["PONG"] = f"{elapsed_ms:.0f} ms"
-            yield Check("ping through SSH", True, f"PONG in {elapsed_ms:.1f} ms as user open-webui")
+            seen = f"PONG in {elapsed_ms:.1f} ms as user {valkey.USER}"
+            yield Check("ping through SSH", True, seen, elapsed_ms=elapsed_ms)
+            with self._client(valkey.MONITOR) as monitor:
+                self.told["Valkey"] = valkey.version(monitor)
+                different = valkey.differences(monitor, valkey.wanted_configuration(self.settings))
+            yield Check(
+                "settings in force",
+                not different,
+                "; ".join(different) or "as in valkey.conf",
+                "somebody ran CONFIG SET, or valkey.conf was edited; `docker restart redis-valkey` reads it again",
+            )
         except redis.RedisError as error:
             yield Check("ping through SSH", False, str(error), _valkey_hint(error))
-            return
+
+    def _subscribers(self) -> Iterator[Check]:
+        processes = len(self._processes)
         try:
-            with valkey.connect(dial, "monitor", passwords["valkey-monitor-password"], _ATTEMPT_S) as client:
-                self.told["Valkey"] = valkey.version(client)
-                different = valkey.differences(client, valkey.wanted_configuration(self.settings))
-                yield Check(
-                    "settings in force",
-                    not different,
-                    "; ".join(different) or "as in valkey.conf",
-                    "somebody ran CONFIG SET, or valkey.conf was edited; `docker restart redis-valkey` reads it again",
-                )
-                subscribers = valkey.subscribers(client)
-                self.told["subscribers"] = str(subscribers)
-                yield Check(
-                    "subscribers",
-                    subscribers >= _PROCESSES,
-                    f"{subscribers} connections listen on {valkey.CHANNEL}, {_PROCESSES} Open WebUI process",
-                    "Open WebUI is not connected to this Valkey: look for `redis` in `docker logs open-webui`",
-                )
-        except redis.RedisError as error:
-            yield Check("settings in force", False, str(error), _valkey_hint(error))
+            with self._client(valkey.MONITOR) as monitor:
+                subscribers = valkey.subscribers(monitor)
+                why = "" if subscribers >= processes else cause.of_silence(self.host, self._processes, monitor)
+        except redis.RedisError:
+            return  # said by the pings
+        self.told["subscribers"] = str(subscribers)
+        yield Check(
+            "subscribers",
+            subscribers >= processes,
+            f"{subscribers} connections listen on {valkey.CHANNEL}, "
+            f"{processes} Open WebUI process{'es' if processes > 1 else ''}",
+            why or "Open WebUI is not connected to this Valkey: look for `redis` in `docker logs open-webui`",
+        )
 
     def _open_webui(self) -> Iterator[Check]:
-        url, dial = self._way_in()
-        self.told["address"] = url
+        way = self._way_in
+        self.told["address"] = way.url
         hint = (
             "look at `docker logs open-webui`"
-            if dial
+            if way.dial
             else "can this machine reach that address and port? A firewall is a reason; verify_url sets another way"
         )
         try:
-            health = websocket.get_json(url, "/health", _ATTEMPT_S, dial)
+            health = websocket.ask(way, "GET", "/health", _ATTEMPT_S)
             yield Check("health", health.get("status") is True, f"/health answered {health}", hint)
-            config = websocket.get_json(url, "/api/config", _ATTEMPT_S, dial)
+            config = websocket.ask(way, "GET", "/api/config", _ATTEMPT_S)
             self.told["Open WebUI"] = str(config.get("version", "?"))
             on = config.get("features", {}).get("enable_websocket")
             yield Check(
@@ -134,44 +135,117 @@ class _Probe:
                 f"/api/config says enable_websocket {on}, version {config.get('version')}",
                 "ENABLE_WEBSOCKET_SUPPORT did not reach the container; run deploy.py again",
             )
-        except websocket.ProbeError as error:
+        except ProbeError as error:
             yield Check("health", False, str(error), hint)
+            return
         try:
-            elapsed_ms = websocket.handshake_ms(url, _ATTEMPT_S, dial)
-            self.told["websocket"] = f"{elapsed_ms:.0f} ms"
-            yield Check("websocket handshake", True, f"connected in {elapsed_ms:.0f} ms")
-        except (websocket.ProbeError, OSError) as error:
-            yield Check(
-                "websocket handshake",
-                False,
-                str(error),
-                "a proxy in between must pass the Upgrade header; open_webui_cors_origins must list its public URL",
-            )
+            with websocket.connected(way, _ATTEMPT_S) as session:
+                elapsed_ms = session.handshake_ms
+                self.told["websocket"] = f"{elapsed_ms:.0f} ms"
+                yield Check("websocket handshake", True, f"connected in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
+                if len(self._processes) == 1:
+                    yield from self._events(session)
+            if len(self._processes) > 1:
+                for name in self._processes:
+                    with websocket.connected(self._way_to(name), _ATTEMPT_S) as session:
+                        yield from self._events(session, f" to {name}")
+        except ProbeError as error:
+            # Open WebUI lets nobody in either while it can't listen on Valkey.
+            why = cause.of_refusal(cause.variables(self.host, self._processes[0]), way.origin) or self._why_silent()
+            hint = "a proxy in between must pass the Upgrade header; `docker logs open-webui` may say more"
+            yield Check("websocket handshake", False, str(error), why or hint)
 
-    def _way_in(self) -> tuple[str, Callable[[], Any] | None]:
+    def _events(self, session: Session, which: str = "") -> Iterator[Check]:
+        """That what is published in Valkey arrives at the websocket, a small event and a large one."""
+        large_kb = self.settings.verify_event_kb
+        for what, kilobytes in (("event", 0), (f"event of {large_kb} KB", large_kb)):
+            name = f"{what} through Valkey{which}"
+            try:
+                with self._client(valkey.USER) as client:
+                    elapsed_ms = event.through_valkey_ms(session, client, kilobytes, _ATTEMPT_S)
+                self.told.setdefault("event", f"{elapsed_ms:.0f} ms")
+                yield Check(name, True, f"arrived in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
+            except (ProbeError, redis.RedisError) as error:
+                yield Check(name, False, str(error), self._why_silent() or "look at `docker logs open-webui`")
+                return
+
+    def _user(self) -> Iterator[Check]:
+        """That what a user's request causes arrives at their websocket, at another process if there is one."""
+        names = self._processes
+        listening = self._way_to(names[0]) if len(names) > 1 else self._way_in
+        asking = self._way_to(names[-1]) if len(names) > 1 else self._way_in
+        name = f"event from {names[-1]} to {names[0]}" if len(names) > 1 else "event of a user's request"
+        try:
+            self.token = self.token or account.sign_in(self.host, asking, self.settings.stack_dir, _ATTEMPT_S)
+            with websocket.connected(listening, _ATTEMPT_S, self.token) as session:
+                session.call("user-join", {"auth": {"token": self.token}}, _ATTEMPT_S)
+                elapsed_ms = event.by_request_ms(session, asking, self.token, _ATTEMPT_S)
+        except ProbeError as error:
+            yield Check(name, False, str(error), self._why_silent() or "look at `docker logs open-webui`")
+            return
+        self.told["event"] = f"{elapsed_ms:.0f} ms"
+        yield Check(name, True, f"arrived in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
+
+    def close(self) -> None:
+        """Ensure the probe's login, if there was one, is good for nothing any more."""
+        if self.token:
+            account.sign_out(self._way_in, self.token, _ATTEMPT_S)
+
+    @cached_property
+    def _way_in(self) -> Way:
         """The URL people on this machine would use, and how to dial it when only the host can."""
         settings = self.settings
+        origin = (settings.open_webui_public_url or "").rstrip("/")
         if settings.verify_url:
-            return settings.verify_url.rstrip("/"), None
+            url = settings.verify_url.rstrip("/")
+            return Way(url, origin=origin or url)
         bind = ipaddress.ip_address(settings.open_webui_bind)
         shown = compose.published(settings.open_webui_bind)
+        dial: Callable[[], object] | None = None
         if bind.is_loopback:
             dial = partial(tunnel.dial, self.host, settings.open_webui_bind, settings.open_webui_port, _ATTEMPT_S)
-            return f"http://{shown}:{settings.open_webui_port}", dial
-        if bind.is_unspecified:
+        elif bind.is_unspecified:
             shown = self.host.data.get("ssh_hostname") or self.host.name
             shown = "127.0.0.1" if shown.startswith("@local") else shown
-        return f"http://{shown}:{settings.open_webui_port}", None
+        url = f"http://{shown}:{settings.open_webui_port}"
+        return Way(url, dial, origin or url)
 
-    def _passwords(self) -> dict[str, str]:
-        """Read the host's two Valkey passwords. Not a fact: pyinfra prints facts' output with -vvv."""
-        names = ["valkey-password", "valkey-monitor-password"]
-        folder = shlex.quote(f"{self.settings.stack_dir}/secrets")
+    def _way_to(self, name: str) -> Way:
+        """The way to one process, past the published port."""
+        address = self.observed.processes[name]
+        dial = partial(tunnel.dial, self.host, address, _PORT, _ATTEMPT_S)
+        return Way(f"http://{address}:{_PORT}", dial, self._way_in.origin)
+
+    def _client(self, user: str) -> AbstractContextManager[redis.Redis]:
+        container = self.observed.containers.get(compose.CONTAINERS["redis"])
+        address = container.addresses.get(compose.NETWORK, "") if container else ""
+        if not address:
+            raise redis.ConnectionError(f"redis-valkey has no address in {compose.NETWORK}; start it first")
+        dial = partial(tunnel.dial, self.host, address, valkey.PORT, _ATTEMPT_S)
+        return valkey.connect(dial, user, self._password(user), _ATTEMPT_S)
+
+    def _password(self, user: str) -> str:
+        """A Valkey user's password on the host. Not a fact: pyinfra prints facts' output with -vvv."""
+        if not self.passwords:
+            folder = shlex.quote(f"{self.settings.stack_dir}/secrets")
+            try:
+                lines = remote.run(self.host, f"cd {folder} && cat valkey-password valkey-monitor-password")
+                self.passwords = dict(zip((valkey.USER, valkey.MONITOR), lines, strict=True))
+            except (remote.RemoteError, ValueError):
+                return ""  # the login fails and says what to do
+        return self.passwords[user]
+
+    @property
+    def _processes(self) -> list[str]:
+        """Open WebUI's running containers, or the one there should be."""
+        return list(self.observed.processes) or [compose.CONTAINERS["open-webui"]]
+
+    def _why_silent(self) -> str:
         try:
-            lines = remote.run(self.host, f"cd {folder} && cat {' '.join(names)}")
-        except remote.RemoteError:
-            lines = ["", ""]  # the login below fails and says what to do
-        return dict(zip(names, lines, strict=True))
+            with self._client(valkey.MONITOR) as monitor:
+                return cause.of_silence(self.host, self._processes, monitor)
+        except redis.RedisError:
+            return ""
 
 
 def _valkey_hint(error: redis.RedisError) -> str:
@@ -180,12 +254,20 @@ def _valkey_hint(error: redis.RedisError) -> str:
     return "look at `docker logs redis-valkey`"
 
 
-def run(host: Host, settings: Settings) -> list[str]:
-    """Ensure the stack on this host works, within `verify_timeout_s`; the failing checks, or none.
+@dataclass(frozen=True)
+class Proof:
+    """What was proved on a host, or not: the checks, the address people would use, and a line for people."""
+
+    checks: list[Check]
+    address: str
+    line: str
+
+
+def run(host: Host, settings: Settings) -> Proof:
+    """Ensure the stack on this host works, within `verify_timeout_s`, as far as `verify_level` goes.
 
     Polls, because a container that runs is not yet one that serves, and gives up early when a container
-    has stopped for good. Logs one closing line for a host that passes, and every check for one that
-    does not.
+    has stopped for good. Changes nothing but, at level "user", the probe's own account and a chat of its.
     """
     deadline = time.monotonic() + settings.verify_timeout_s
     probe = _Probe(host, settings)
@@ -195,16 +277,22 @@ def run(host: Host, settings: Settings) -> list[str]:
         if not failed or any(check.settled for check in failed) or time.monotonic() >= deadline:
             break
         time.sleep(_PAUSE_S)
-    if not failed:
-        told = probe.told
-        host.log(
-            f"{told['address']}  Open WebUI {told['Open WebUI']}, Valkey {told['Valkey']}, PONG in {told['PONG']}, "
-            f"{told['subscribers']} subscriber{'' if told['subscribers'] == '1' else 's'}, "
-            f"websocket in {told['websocket']}",
-            log_func=logger.info,
-        )
-        return []
-    for check in checks:
-        if check.ok:
-            host.log(f"ok      {check}")
-    return [f"failed  {check}" for check in failed]
+    try:
+        probe.close()
+    except ProbeError as error:
+        host.log_styled(f"the probe's login could not be ended: {error}", fg="yellow", log_func=logger.warning)
+    return Proof(checks, probe.told.get("address", ""), _line(probe.told))
+
+
+def _line(told: dict[str, str]) -> str:
+    """What a person wants to know of a host that passed; what was not looked at is left out."""
+    subscribers = told.get("subscribers", "")
+    parts = [
+        f"Open WebUI {told['Open WebUI']}" if "Open WebUI" in told else "",
+        f"Valkey {told.get('Valkey', '?')}",
+        f"PONG in {told.get('PONG', '?')}",
+        f"{subscribers} subscriber{'' if subscribers == '1' else 's'}" if subscribers else "",
+        f"websocket in {told['websocket']}" if "websocket" in told else "",
+        f"event in {told['event']}" if "event" in told else "",
+    ]
+    return f"{told.get('address', '')}  {', '.join(part for part in parts if part)}".strip()

@@ -360,6 +360,11 @@ class Settings(BaseModel):
         Rule("0, or seconds from 30 to 3600", "0 switches the watchdog off"),
     ]
 
+    verify_level: Annotated[
+        Literal["ping", "wiring", "user"],
+        Rule("'ping', 'wiring' or 'user'", "'wiring' needs no account, 'user' signs in with one of its own"),
+    ]
+    verify_event_kb: Annotated[int, _between(1, 16000), Rule("kilobytes from 1 to 16000", "e.g. 1024")]
     verify_timeout_s: Seconds
     verify_url: Origin | None
 

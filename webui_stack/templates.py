@@ -37,10 +37,14 @@ def project(settings: Settings) -> dict[str, str]:
             settings=settings,
             environment=open_webui_environment(settings),
             secret_names=[*SECRET_NAMES, *sorted(settings.open_webui_secret_env)],
-            valkey_conf_sha256=hashlib.sha256(conf.encode()).hexdigest(),
+            valkey_conf_sha256=_sha256(conf),
         ),
         "valkey/valkey.conf": conf,
     }
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def open_webui_environment(settings: Settings) -> dict[str, str]:
@@ -89,10 +93,12 @@ def observe_script(settings: Settings, supplied: Supplied, images: Iterable[str]
 
     It belongs to the secrets, because compose's hash of a service covers them.
     """
+    files = project(settings)
     return _secrets(
         settings,
         supplied,
-        compose_file=project(settings)["compose.yaml"],
+        compose_file=files["compose.yaml"],
+        valkey_conf_sha256=_sha256(files["valkey/valkey.conf"]),
         hash_command=compose.hash_command(settings.stack_dir),
         observe_command=compose.observe_command(images),
     )

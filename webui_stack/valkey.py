@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +15,8 @@ from webui_stack.settings import Settings
 PORT = 6379
 # python-socketio's default channel; Open WebUI does not change it (backend/open_webui/socket/main.py, 0.12.4).
 CHANNEL = "socketio"
+# Valkey's users of templates/users.acl.j2.
+USER, MONITOR = "open-webui", "monitor"
 
 
 @contextmanager
@@ -64,6 +67,42 @@ def subscribers(client: redis.Redis) -> int:
     """How many connections listen on Socket.IO's channel: one for each Open WebUI process."""
     counts: Any = client.pubsub_numsub(CHANNEL)
     return int(dict(counts)[CHANNEL])
+
+
+def emit(client: redis.Redis, sid: str, event: str, data: Any) -> int:
+    """Publish an event for one Socket.IO connection, as another Open WebUI process would; how many listen there.
+
+    The message is python-socketio's (AsyncPubSubManager.emit, 5.16). The channel is the connection's own
+    where Open WebUI listens on such (`socketio#/#SID`, since 0.11.5), else the common one.
+    """
+    message = {
+        "method": "emit",
+        "event": event,
+        "data": [data],
+        "binary": False,
+        "namespace": "/",
+        "room": sid,
+        "skip_sid": None,
+        "callback": None,
+        "host_id": "open-webui-stack",  # not the receiver's, which drops what it sent itself
+    }
+    own = f"{CHANNEL}#/#{sid}"
+    counts: Any = client.pubsub_numsub(own)
+    listeners: Any = client.publish(own if int(dict(counts)[own]) else CHANNEL, json.dumps(message))
+    return int(listeners)
+
+
+def refused_channels(client: redis.Redis) -> list[str]:
+    """The channels Valkey refused the user open-webui, from ACL LOG; one connection's own count as the common one."""
+    entries: Any = client.acl_log()
+    refused = [entry["object"] for entry in entries if (entry["reason"], entry["username"]) == ("channel", USER)]
+    return sorted({channel.partition("#")[0] for channel in refused})
+
+
+def cut_off(client: redis.Redis) -> int:
+    """How often Valkey ended a connection because its output buffer was full, since it started."""
+    info: Any = client.info("stats")
+    return int(info.get("client_output_buffer_limit_disconnections", 0))
 
 
 def wanted_configuration(settings: Settings) -> dict[str, str]:

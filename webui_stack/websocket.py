@@ -5,8 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import queue
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,40 +26,91 @@ class ProbeError(Exception):
     """What was seen instead of the expected answer."""
 
 
-def get_json(url: str, path: str, timeout_s: float, dial: Callable[[], Any] | None = None) -> Any:
-    """The JSON answer of `GET url/path`. `dial` gives the connected socket when there is no direct way.
+@dataclass(frozen=True)
+class Way:
+    """How to reach an Open WebUI process.
 
-    Raises `ProbeError`.
+    `dial` gives the connected socket when there is no direct way. `origin` is the page a browser would
+    come from: Open WebUI refuses a websocket from one that is not in CORS_ALLOW_ORIGIN.
     """
-    parts = urlsplit(url)
+
+    url: str
+    dial: Callable[[], Any] | None = None
+    origin: str = ""
+
+
+def ask(way: Way, method: str, path: str, timeout_s: float, body: Any = None, token: str = "") -> Any:
+    """The JSON answer to an HTTP request, as the user of `token` if there is one. Raises `ProbeError`."""
+    parts = urlsplit(way.url)
     assert parts.hostname is not None
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname, parts.port, timeout=timeout_s)
+    headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+    data = None
+    if body is not None:
+        data = json.dumps(body).encode()
+        headers["Content-Type"] = "application/json"
+    where = f"{way.url}{path}"
     try:
-        if dial is not None:
-            connection.sock = dial()
-        connection.request("GET", path, headers={"Accept": "application/json"})
+        if way.dial is not None:
+            connection.sock = way.dial()
+        connection.request(method, path, data, headers)
         response = connection.getresponse()
-        body = response.read()
+        answer = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise ProbeError(f"no answer from {url}{path}: {error}") from None
+        raise ProbeError(f"no answer from {where}: {error}") from None
     finally:
         connection.close()
     if response.status != 200:
-        raise ProbeError(f"{url}{path} answered {response.status} {response.reason}")
+        raise ProbeError(f"{where} answered {response.status} {response.reason}")
     try:
-        return json.loads(body)
+        return json.loads(answer)
     except ValueError:
-        raise ProbeError(f"{url}{path} answered no JSON but {body[:60]!r}") from None
+        raise ProbeError(f"{where} answered no JSON but {answer[:60]!r}") from None
 
 
-def handshake_ms(url: str, timeout_s: float, dial: Callable[[], Any] | None = None) -> float:
-    """Milliseconds for a Socket.IO handshake with the websocket as the only transport.
+class Session:
+    """An open Socket.IO connection, and what arrives on it.
+
+    `sid` is the server's name of it, also the room it alone is in; `handshake_ms` is what opening it took.
+    """
+
+    def __init__(self, client: socketio.Client, handshake_ms: float) -> None:
+        self._client = client
+        self._arrived: queue.Queue[tuple[float, str, Any]] = queue.Queue()
+        self.handshake_ms = handshake_ms
+        self.sid = str(client.get_sid())
+        client.on("*", lambda event, *data: self._arrived.put((time.perf_counter(), event, data[0] if data else None)))
+
+    def call(self, event: str, data: Any, timeout_s: float) -> Any:
+        """The server's acknowledgement of an event. Raises `ProbeError`."""
+        try:
+            return self._client.call(event, data, timeout=timeout_s)
+        except socketio.exceptions.SocketIOError as error:
+            raise ProbeError(f"no acknowledgement of {event}: {error or 'too late'}") from None
+
+    def wait(self, accept: Callable[[str, Any], bool], timeout_s: float) -> float | None:
+        """When (`time.perf_counter`) the first event that `accept` takes arrived; None if none did in time."""
+        deadline = time.perf_counter() + timeout_s
+        while (left_s := deadline - time.perf_counter()) > 0:
+            try:
+                at, event, data = self._arrived.get(timeout=left_s)
+            except queue.Empty:
+                return None
+            if accept(event, data):
+                return at
+        return None
+
+
+@contextmanager
+def connected(way: Way, timeout_s: float, token: str = "") -> Iterator[Session]:
+    """A Socket.IO session with the websocket as the only transport, as the user of `token` if there is one.
 
     Long polling is not offered, so an HTTP proxy that swallows the upgrade fails here, as it fails
     people. Raises `ProbeError`.
     """
-    options: dict[str, Any] = {"socket": dial()} if dial is not None else {}
+    options: dict[str, Any] = {"origin": way.origin or way.url}
+    where = f"{way.url}{SOCKETIO_PATH}"
     client = socketio.Client(
         reconnection=False,
         handle_sigint=False,  # pyinfra runs this off the main thread
@@ -65,14 +119,22 @@ def handshake_ms(url: str, timeout_s: float, dial: Callable[[], Any] | None = No
         logger=_quiet,
         engineio_logger=_quiet,
     )
-    start = time.perf_counter()
     try:
-        client.connect(url, transports=["websocket"], socketio_path=SOCKETIO_PATH, wait_timeout=timeout_s)
-        elapsed_ms = (time.perf_counter() - start) * 1000
+        start = time.perf_counter()
+        try:
+            if way.dial is not None:
+                options["socket"] = way.dial()
+            client.connect(
+                way.url,
+                auth={"token": token} if token else None,
+                transports=["websocket"],
+                socketio_path=SOCKETIO_PATH,
+                wait_timeout=timeout_s,
+            )
+        except (socketio.exceptions.SocketIOError, OSError) as error:
+            raise ProbeError(f"no websocket at {where} from a page of {options['origin']}: {error}") from None
         if client.transport() != "websocket":
-            raise ProbeError(f"{url}{SOCKETIO_PATH} connected by {client.transport()}, not by websocket")
-        return elapsed_ms
-    except (socketio.exceptions.SocketIOError, OSError) as error:
-        raise ProbeError(f"no websocket at {url}{SOCKETIO_PATH}: {error}") from None
+            raise ProbeError(f"{where} connected by {client.transport()}, not by websocket")
+        yield Session(client, (time.perf_counter() - start) * 1000)
     finally:
         client.disconnect()

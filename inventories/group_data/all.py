@@ -70,5 +70,9 @@ open_webui_read_only = False  # True: it can't write outside its volume and /tmp
 watchdog_pause_s = 120  # restart a container that stopped answering, once in so many seconds; 0: never restart
 
 # --- Verify ---------------------------------------------------------------------------------------
+# "ping": Valkey answers; "wiring": and an event in it arrives at a websocket; "user": and so does one that a user's
+# request causes, from an account of the probe's own (made once, its password stays on the host).
+verify_level = "wiring"
+verify_event_kb = 1024  # size of the large event that has to arrive, in kilobytes
 verify_timeout_s = 60  # the proof must succeed within so many seconds
 verify_url = None  # where this machine reaches Open WebUI; None: through SSH when bound to loopback, else the host

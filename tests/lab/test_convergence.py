@@ -21,6 +21,7 @@ WATCHDOG = "Watchdog | Put the watchdog"
 TIMER = "Watchdog | Run the watchdog's timer"
 
 BOTH = ["open-webui", "redis-valkey"]
+VALKEY_ANEW: dict[str, Any] = {"recreated": ["redis-valkey"], "restarted": ["open-webui"]}
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,16 @@ DRIFTS = {
     "compose file edited": Drift("sed -i 's/5s/6s/' compose.yaml", [FILES]),
     "compose file deleted": Drift("rm compose.yaml", [FILES]),
     "compose file writable": Drift("chmod 666 compose.yaml", [FILES]),
-    "valkey.conf of another owner": Drift("chown nobody valkey/valkey.conf", [FILES]),
-    "valkey.conf edited": Drift("sed -i 's/^timeout.*/timeout 0/' valkey/valkey.conf", [FILES]),
-    "users.acl edited": Drift("echo 'user mallory on nopass +@all' >> valkey/users.acl", [SECRETS]),
+    # Valkey may have been started with it since, so it starts anew.
+    "valkey.conf of another owner": Drift("chown nobody valkey/valkey.conf", [FILES, UP], **VALKEY_ANEW),
+    "valkey.conf edited": Drift("sed -i 's/^timeout.*/timeout 0/' valkey/valkey.conf", [FILES, UP], **VALKEY_ANEW),
+    "users.acl edited": Drift("echo 'user mallory on nopass +@all' >> valkey/users.acl", [SECRETS, UP], **VALKEY_ANEW),
+    "users.acl edited and in force": Drift(
+        "echo 'user mallory on nopass +@all' >> valkey/users.acl && docker restart redis-valkey",
+        [SECRETS, UP],
+        **VALKEY_ANEW,
+    ),
+    "valkey.conf put right by hand, not in force": Drift("touch valkey/valkey.conf", [UP], **VALKEY_ANEW),
     ".env edited": Drift("sed -i 's/WEBUI_SECRET_KEY=.*/WEBUI_SECRET_KEY=x/' .env", [SECRETS]),
     ".env readable": Drift("chmod 644 .env", [SECRETS]),
     "folder open": Drift("chmod 755 /opt/open-webui", [SECRETS]),

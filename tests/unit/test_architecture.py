@@ -59,6 +59,7 @@ LIBRARY = {
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.templates"},
     "symptoms": set[str](),
     "diagnosis": {"webui_stack.check", "webui_stack.settings", "webui_stack.symptoms"},
+    "report": {"webui_stack.check", "jinja2", "rich"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
     "operations": {"pyinfra", "webui_stack.compose", "webui_stack.facts"},
 }
@@ -82,10 +83,10 @@ def test_the_library_knows_no_task_and_no_lab(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in modules("webui_stack/*.py") if path.stem in PURE],
+    [path for path in modules("webui_stack/*.py") if path.stem in PURE | {"report"}],
     ids=lambda path: path.stem,
 )
-def test_pure_modules_reach_no_network_and_no_host(path: Path) -> None:
+def test_pure_modules_and_reports_reach_no_network_and_no_host(path: Path) -> None:
     reaching = {"pyinfra", "paramiko", "redis", "socketio", "socket", "http", "urllib.request", "tasks"}
     assert {name for name in imports(path) for root in reaching if f"{name}.".startswith(f"{root}.")} == set()
 

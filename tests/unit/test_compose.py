@@ -198,6 +198,16 @@ def test_the_reason_compose_has_work(lines: list[str], expected: list[str]) -> N
     assert reasons(compose.pending(compose.parse(lines), DIRECTORY, IMAGES)) == expected
 
 
+def test_files_that_changed_under_a_running_service_make_it_anew() -> None:
+    (work,) = compose.pending(compose.parse([*CAPTURE, "stale redis"]), DIRECTORY, IMAGES)
+    assert work == compose.Work("redis", "its configuration files changed under it", recreate=True)
+
+
+def test_open_webuis_processes_are_read_with_their_addresses() -> None:
+    lines = [*CAPTURE, "process /open-webui 198.19.1.3", "process /second 198.19.1.4"]
+    assert compose.parse(lines).processes == {"open-webui": "198.19.1.3", "second": "198.19.1.4"}
+
+
 def test_another_image_in_the_settings_is_pending() -> None:
     images = {**IMAGES, "open-webui": "ghcr.io/open-webui/open-webui:v9.9.9"}
     assert reasons(compose.pending(compose.parse(CAPTURE), DIRECTORY, images)) == ["open-webui: its image changed"]
@@ -378,4 +388,4 @@ def test_a_command_is_quoted_for_a_shell(directory: str, argument: str) -> None:
 
 def test_the_observing_command_pings_only_when_asked() -> None:
     assert "valkey-cli" not in compose.observe_command([VALKEY])
-    assert "valkey-cli -p 6379 ping" in compose.observe_command([VALKEY], ping=True)
+    assert "valkey-cli -p 6379 ping" in compose.observe_command([VALKEY], probe=True)

@@ -781,6 +781,17 @@ MISTAKES = [
         id="watchdog_pause_s: None",
     ),
     pytest.param(
+        {"verify_level": "all"},
+        "verify_level: expected 'ping', 'wiring' or 'user', got 'all'; 'wiring' needs no account, 'user' signs in with "
+        "one of its own",
+        id="verify_level: unknown",
+    ),
+    pytest.param(
+        {"verify_event_kb": 0},
+        "verify_event_kb: expected kilobytes from 1 to 16000, got 0; e.g. 1024",
+        id="verify_event_kb: nothing",
+    ),
+    pytest.param(
         {"verify_timeout_s": 1.5},
         "verify_timeout_s: expected a whole number of seconds from 1 to 3600, got 1.5; e.g. 120, without quotes",
         id="verify_timeout_s: fraction",
@@ -1008,6 +1019,9 @@ CHOICES = [
     ("open_webui_start_timeout_s", 3600),
     ("watchdog_pause_s", 0),
     ("watchdog_pause_s", 30),
+    ("verify_level", "ping"),
+    ("verify_level", "user"),
+    ("verify_event_kb", 16000),
     ("verify_timeout_s", 1),
     ("verify_url", "http://127.0.0.1:20001"),
 ]

@@ -1,0 +1,33 @@
+"""The report of a run, which grows host by host."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+
+from pyinfra import host, inventory, state
+from pyinfra.api import Inventory
+
+from webui_stack.check import Check
+from webui_stack.report import Report, Row
+
+_DROPPED_OUT = "dropped out earlier in this run; its reason is above"
+
+
+@cache
+def _of_run(title: str, inventory: Inventory) -> Report:
+    targeted = state.activated_hosts | state.failed_hosts
+    return Report(title, [target.name for target in inventory if target in targeted])
+
+
+def add(title: str, address: str, checks: Sequence[Check]) -> None:
+    """Ensure this host's checks are in the run's report; the last host prints the table.
+
+    The page is `reports/<time>/report.html` below the working directory, and complete after each host.
+    """
+    report = _of_run(title, inventory)
+    for failed in state.failed_hosts:
+        if not report.rows[failed.name].checks:
+            report.add(Row(failed.name, "", note=_DROPPED_OUT))
+    if report.add(Row(host.name, address, checks)):
+        report.show()
