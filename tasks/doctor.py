@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import deploy
 
+from tasks import reports
 from webui_stack import doctor, operations
 from webui_stack.settings import Settings
 
@@ -13,12 +14,18 @@ from webui_stack.settings import Settings
 def examine(settings: Settings) -> None:
     """Ensure there is no fault on this host; advice alone is no failure.
 
-    Changes nothing, needs no preflight and no stack. Two operations, because pyinfra ends the first on all hosts
-    before it starts the second: only then can hosts be compared with each other.
+    Changes nothing, needs no preflight and no stack; every host is in the run's report. Two operations, because
+    pyinfra ends the first on all hosts before it starts the second: only then can hosts be compared with each other.
     """
     operations.gate(name="Look at the host", check=lambda: doctor.look(host, settings), at_execution=True)
     operations.gate(
         name="Say what was found",
-        check=lambda: doctor.tell(host, doctor.run(host, settings)),
+        check=lambda: _problems(settings),
         at_execution=True,
     )
+
+
+def _problems(settings: Settings) -> list[str]:
+    checks = doctor.run(host, settings)
+    reports.add("doctor", settings.open_webui_public_url or "", checks)
+    return doctor.tell(host, checks)

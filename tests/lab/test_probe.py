@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import Precious, within
-from tests.lab.session import Lab, changed
+from tests.lab.session import FRESH, ROOT, Lab, changed
 
 pytestmark = pytest.mark.lab
 
@@ -60,6 +60,12 @@ def event_ms(result: subprocess.CompletedProcess[str]) -> float:
     return float(found[1])
 
 
+def reported(host: str) -> dict[str, Any]:
+    """The host in the newest report's JSON."""
+    report = json.loads((ROOT / "reports" / "latest" / "report.json").read_text())
+    return next(one for one in report["hosts"] if one["host"] == host)
+
+
 def probes_traces(precious: Precious) -> list[Any]:
     """The chats of everybody and the sessions that Valkey knows, which the probe may have left behind."""
     count = "import sqlite3; print(*sqlite3.connect('data/webui.db').execute('select count(*) from chat').fetchone())"
@@ -69,6 +75,9 @@ def probes_traces(precious: Precious) -> list[Any]:
 
 def test_an_event_in_valkey_arrives_at_a_websocket(lab: Lab, precious: Precious) -> None:
     assert event_ms(verify(lab)) < 1000
+    report = reported(FRESH)
+    assert report["ok"] is True
+    assert "event of 1024 KB through Valkey" in [check["name"] for check in report["checks"]]
 
 
 def test_only_the_pings_are_asked_for_at_level_ping(lab: Lab, precious: Precious) -> None:
@@ -161,4 +170,6 @@ def test_the_probe_says_no_where_health_says_yes(
     assert json.loads(health) == {"status": True}
     assert result.returncode == 1
     assert control.says in failed(result)
+    assert reported(FRESH)["ok"] is False
+    assert control.says in json.dumps(reported(FRESH)["checks"])
     assert event_ms(verify(lab)) < 1000
