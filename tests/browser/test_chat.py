@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.browser.person import SOCKET, Person, pieces
 from tests.lab.precious import within
@@ -114,20 +113,20 @@ def test_stop_silences_the_model_itself(ada: Person, models: Models) -> None:
 def test_a_reload_shows_the_chat(ada: Person, conversation: Conversation) -> None:
     ada.page.goto(f"/c/{conversation.chat}")
     ada.page.reload()
-    expect(ada.page.get_by_text(QUESTION)).to_be_visible()
+    ada.page.get_by_text(QUESTION).wait_for()
     ada.watch_answer(lambda text: text == conversation.answer)
 
 
 def test_what_one_person_writes_another_sees_without_reload(ada: Person, grace: Person, channel: str) -> None:
     for person in (ada, grace):
         person.page.goto(f"/channels/{channel}")
-        expect(person.page.get_by_text("This is the very beginning")).to_be_visible()
+        person.page.get_by_text("This is the very beginning").wait_for()
     ada.page.evaluate("window.loadedOnce = true")
     brought_before = len(ada.frames)
 
     grace.write("Do you see this?")
 
-    expect(ada.page.get_by_text("Do you see this?")).to_be_visible()
+    ada.page.get_by_text("Do you see this?").wait_for()
     ada.picture("channel")
     assert ada.page.evaluate("window.loadedOnce"), "the page was loaded again"
     assert any("Do you see this?" in frame for frame in ada.frames[brought_before:])
