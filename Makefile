@@ -36,8 +36,16 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (unde
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit tests/plan
 
-test: check ## Everything: check, then real hosts in labs of their own (about 20 minutes)
-	$(BIN)/pytest -v tests/lab
+test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about 20 minutes)
+	$(BIN)/pytest -v tests/browser tests/lab
+
+# The distribution's: Playwright's own browsers come from a download server that not every network lets through.
+chromium:
+	@command -v chromium >/dev/null || { \
+	  if [ "$$(id -u)" = 0 ] && grep -qx ID=debian /etc/os-release 2>/dev/null; then \
+	    echo "== Installing chromium for the browser tests (about a minute, 700 MB)"; \
+	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
+	  else echo "chromium: expected it in PATH, got none; install chromium (make does it only as root on Debian)"; exit 1; fi; }
 
 soak: $(READY) ## The long fault loops: killed runs and a killed Valkey, 20 times each (about 15 minutes)
 	$(BIN)/pytest -v tests/soak
@@ -48,4 +56,4 @@ lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  pyproject.toml --group dev -o requirements-dev.txt
 
-.PHONY: help setup lab lab-down check test soak lock
+.PHONY: help setup lab lab-down check test chromium soak lock

@@ -22,6 +22,11 @@ _shared = {
     "open_webui_image": _lab["images"]["open_webui"],
     "open_webui_bind": "0.0.0.0",  # noqa: S104 the lab publishes it on the loopback of this machine
     "open_webui_offline": True,
+    "open_webui_env": {
+        "OPENAI_API_BASE_URL": _lab["models"]["url"],
+        "ENABLE_OLLAMA_API": "False",
+        "ENABLE_CHANNELS": "True",  # people who are there together show what websockets are for
+    },
     "preflight_min_disk_mb": 4096,  # the lab's image is the slim one
 }
 

@@ -10,13 +10,27 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lab import docker, engine, hosts, images, inventory, keys, network, packages, registry, service, state, wheels
+from lab import (
+    docker,
+    engine,
+    hosts,
+    images,
+    inventory,
+    keys,
+    models,
+    network,
+    packages,
+    registry,
+    service,
+    state,
+    wheels,
+)
 from lab.errors import LabError
 from lab.progress import say, step
 
 
 def up(lab: str, count: int, debian: str, init: str) -> None:
-    """Ensure the lab runs with at least `count` hosts, a registry and packages, and inventory.json says so.
+    """Ensure the lab runs with at least `count` hosts and all its services, and inventory.json says so.
 
     Destroys nothing: missing hosts are added, stopped ones started. The inventory is written as soon as
     the hosts answer, and again with the rest.
@@ -33,11 +47,13 @@ def up(lab: str, count: int, debian: str, init: str) -> None:
         authority = keys.ensure_authority(lab)
         present = hosts.ensure(lab, count, debian, init)
         before = inventory.read(lab)
-        inventory.write(lab, present, {key: before[key] for key in ("registry", "images", "packages") if key in before})
+        known = [key for key in ("registry", "images", "packages", "models") if key in before]
+        inventory.write(lab, present, {key: before[key] for key in known})
         services: dict[str, Any] = {
             "registry": {"host": registry.HOST, "ca_file": str(authority)},
             "images": registry.ensure(lab),
             "packages": packages.ensure(lab),
+            "models": models.ensure(lab),
         }
         inventory.write(lab, present, services)
     say(f"lab {lab} is up: {len(present)} host(s), {folder / 'inventory.json'}")

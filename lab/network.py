@@ -20,6 +20,7 @@ from lab.errors import LabError
 ADDRESS_POOLS = [{"base": "198.19.0.0/17", "size": 24}]
 REGISTRY_OFFSET = 2
 PACKAGES_OFFSET = 3
+MODELS_OFFSET = 4
 HOST_OFFSET = 10
 MAX_HOSTS = 200
 # 198.18.254 and .255 are the engine's own, if the lab starts one

@@ -1,4 +1,4 @@
-"""A container of the lab that hosts reach by name: the registry, the package repository."""
+"""A container of the lab that hosts reach by name: the registry, the package repository, the models."""
 
 from __future__ import annotations
 

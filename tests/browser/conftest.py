@@ -1,0 +1,59 @@
+"""A browser, and the people who use it on the stack of the first host."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser.person import Person
+from tests.lab.precious import EMAIL, PASSWORD
+from tests.lab.session import FRESH, Lab
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The distribution's Chromium: Playwright's own is a download that not every network lets through."""
+    program = shutil.which("chromium")
+    assert program, "chromium: expected it in PATH, got none; install it (`make test` does, as root on Debian)"
+    with sync_playwright() as playwright, playwright.chromium.launch(executable_path=program) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module")
+def newcomer(browser: Browser, lab: Lab, deployed: dict[str, Any]) -> Callable[[], Person]:
+    """Each call is someone who comes with a browser that has never been there."""
+
+    def come() -> Person:
+        context = browser.new_context(
+            base_url=f"http://127.0.0.1:{lab.port(FRESH)}", locale="en-US", viewport={"width": 1200, "height": 480}
+        )
+        context.set_default_timeout(60_000)  # the first load of the page, on a machine that does much else
+        return Person(context.new_page())
+
+    return come
+
+
+@pytest.fixture(scope="module")
+def ada(newcomer: Callable[[], Person]) -> Person:
+    """The first to sign up; in a lab that is kept she has done so before."""
+    person = newcomer()
+    if person.page.request.get("/api/config").json().get("onboarding"):
+        person.sign_up_first("Ada", EMAIL, PASSWORD)
+    else:
+        person.sign_in(EMAIL, PASSWORD)
+    return person
+
+
+@pytest.fixture(scope="module")
+def grace(newcomer: Callable[[], Person], ada: Person) -> Person:
+    """A user whom Ada added, since sign-up is closed after the first."""
+    account = {"email": f"grace-{time.time_ns()}@lab.test", "password": "Hopper-1906"}
+    assert ada.page.request.post("/api/v1/auths/add", data={"name": "Grace", "role": "user", **account}).ok
+    person = newcomer()
+    person.sign_in(**account)
+    return person

@@ -1,0 +1,102 @@
+"""A person at a browser: their page, what they do there, and what its websocket brought."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import Page, Request, WebSocket
+
+from tests.lab.session import ROOT
+
+SOCKET = "/ws/socket.io/"
+PICTURES = ROOT / "reports" / "browser"
+
+
+class Person:
+    """What someone does on one page, in the words that are on it. `frames` are what its websocket received."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.frames: list[str] = []
+        self.polls: list[str] = []
+        page.on("websocket", self._listen)
+        page.on("request", self._note_poll)
+        # an admin gets the release notes, some time after the page is there
+        page.add_locator_handler(page.get_by_role("button", name="Okay, Let's Go!"), lambda button: button.click())
+
+    def sign_up_first(self, name: str, email: str, password: str) -> None:
+        """Make the account that nobody made before, from the page a new stack greets people with."""
+        self.page.goto("/")
+        self.page.get_by_role("button", name="Get started").click()
+        self.page.get_by_label("Name").fill(name)
+        self._credentials(email, password)
+        self.page.get_by_role("button", name="Create Admin Account").click()
+        self.page.locator("#chat-input").wait_for()
+
+    def sign_in(self, email: str, password: str) -> None:
+        self.page.goto("/auth")
+        self._credentials(email, password)
+        self.page.get_by_role("button", name="Sign in").click()
+        self.page.locator("#chat-input").wait_for()
+
+    def start_chat(self, model: str, question: str) -> None:
+        self.page.goto("/")
+        self.page.get_by_role("button", name="Selected model").click()
+        self.page.get_by_role("option", name=model).click()
+        self.write(question)
+
+    def write(self, text: str) -> None:
+        """Type a message, to a model or into a channel, and send it."""
+        self.page.locator("#chat-input").click()
+        self.page.keyboard.type(text)
+        self.page.keyboard.press("Enter")
+
+    def stop(self) -> None:
+        self.page.get_by_role("button", name="Stop", exact=True).click()
+
+    def answer(self) -> str:
+        """What the page shows of the newest answer; "" before there is one."""
+        answers = self.page.locator("#response-content-container").all_inner_texts()
+        return answers[-1].strip() if answers else ""
+
+    def watch_answer(self, until: Callable[[str], bool], seconds: float = 60) -> list[str]:
+        """Every text the newest answer was seen with, in order, until one is as wanted."""
+        seen = [""]
+        deadline = time.monotonic() + seconds
+        while not until(seen[-1]):
+            assert time.monotonic() < deadline, f"not within {seconds} s, last seen: {seen[-1]!r}"
+            self.page.wait_for_timeout(50)
+            if (text := self.answer()) != seen[-1]:
+                seen.append(text)
+        return seen[1:]
+
+    @property
+    def chat(self) -> str:
+        """The id of the chat on the page."""
+        self.page.wait_for_url("**/c/*")
+        return self.page.url.rsplit("/", 1)[1]
+
+    def picture(self, name: str) -> None:
+        """Keep what the page looks like now."""
+        self.page.screenshot(path=PICTURES / f"{name}.png")
+
+    def _credentials(self, email: str, password: str) -> None:
+        self.page.get_by_label("Email").fill(email)
+        self.page.locator("#password").fill(password)
+
+    def _listen(self, socket: WebSocket) -> None:
+        if SOCKET in socket.url:
+            socket.on("framereceived", lambda frame: self.frames.append(str(frame)))
+
+    def _note_poll(self, request: Request) -> None:
+        if SOCKET in request.url and "transport=polling" in request.url:
+            self.polls.append(request.url)
+
+
+def pieces(frames: list[str]) -> list[str]:
+    """The pieces of answers among the frames, as Open WebUI 0.12 sends them."""
+    events = [json.loads(frame[2:])[1]["data"] for frame in frames if frame.startswith('42["events",')]
+    completions = [event["data"] for event in events if event.get("type") == "response:completion"]
+    return [one["delta"] for one in completions if one.get("type") == "response.output_text.delta"]
