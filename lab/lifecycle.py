@@ -70,19 +70,23 @@ def down(lab: str, purge: bool) -> None:
             # the machine was restarted, say: what the lab left is in the data of an engine that is gone
             engine.ensure(lab)
         removed: list[str] = []
-        if docker.answers():
-            if purge:
-                _refuse_other_labs(lab)
-            removed = _remove_objects(lab)
+        # Shared: two labs may go down at once, and the first must not stop the engine under the second.
+        with state.lock(engine.IN_USE, "Waiting for a lab that is going down", shared=True):
+            if docker.answers():
+                if purge:
+                    _refuse_other_labs(lab)
+                removed = _remove_objects(lab)
         with state.try_lock(engine.IN_USE) as alone:
             if purge and not alone:
-                raise LabError("--purge: expected no other lab, got one that is coming up, try again later")
+                raise LabError(
+                    "--purge: expected no other lab, got one that is coming up or going down, try again later"
+                )
             if alone and docker.answers():
                 _remove_orphaned_builds()
             if purge and docker.answers():
                 _remove_caches()
             if docker.answers():
-                say(engine.stop_if_unused() if alone else "another lab is coming up: Docker engine left running")
+                say(engine.stop_if_unused() if alone else "another lab is at work: Docker engine left running")
             if purge:
                 wheels.remove_cached()
                 engine.remove_data()
