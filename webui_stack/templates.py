@@ -30,16 +30,19 @@ SECRET_NAMES = ["WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL"]
 
 def project(settings: Settings) -> dict[str, str]:
     """The compose project's files by path below `stack_dir`. None of them holds a secret."""
-    conf = _render("valkey.conf.j2", settings=settings)
+    valkey = {
+        "valkey/valkey.conf": _render("valkey.conf.j2", settings=settings),
+        "valkey/start.sh": _render("valkey-start.sh.j2"),
+    }
     return {
         "compose.yaml": _render(
             "compose.yaml.j2",
             settings=settings,
             environment=open_webui_environment(settings),
             secret_names=[*SECRET_NAMES, *sorted(settings.open_webui_secret_env)],
-            valkey_conf_sha256=_sha256(conf),
+            valkey_files_sha256=_sha256("".join(valkey.values())),
         ),
-        "valkey/valkey.conf": conf,
+        **valkey,
     }
 
 
@@ -98,13 +101,13 @@ def observe_script(settings: Settings, supplied: Supplied, images: Iterable[str]
         settings,
         supplied,
         compose_file=files["compose.yaml"],
-        valkey_conf_sha256=_sha256(files["valkey/valkey.conf"]),
+        valkey_files={path: _sha256(text) for path, text in files.items() if path.startswith("valkey/")},
         hash_command=compose.hash_command(settings.stack_dir),
         observe_command=compose.observe_command(images),
     )
 
 
-def _secrets(settings: Settings, supplied: Supplied, **context: str) -> HiddenLines:
+def _secrets(settings: Settings, supplied: Supplied, **context: Any) -> HiddenLines:
     def shell(secret: SecretStr | None) -> str:
         return shlex.quote(secret.get_secret_value() if secret else "")
 

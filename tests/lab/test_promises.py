@@ -160,6 +160,22 @@ def test_nor_is_valkey_by_a_route_into_its_network(lab: Lab, deployed: dict[str,
         neighbour.check_output(f"ip route del {inside}/32")
 
 
+def test_transactions_survive_a_restart_each_in_its_database(precious: Precious) -> None:
+    """Valkey checks the transactions in its AOF against the default user's rules (valkey#3983); our default may PING."""
+    host, mark = precious.host, f"open-webui:restart-{time.time_ns()}"
+    lines = ["SELECT 0", f"SET {mark}:first 0", "SELECT 1", "MULTI", f"SET {mark}:a 1", f"SET {mark}:b 2", "EXEC"]
+    writes = "\n".join([*lines, f"SET {mark}:last 3"])
+    host.check_output(f"printf '%s\n' '{writes}' | {AS_OPEN_WEBUI} valkey-cli --user open-webui")
+    host.check_output("docker restart redis-valkey")
+    within(20, "Valkey answers", lambda: answers(host))
+    found = [precious.valkey("-n", "1", "GET", f"{mark}:{name}") for name in ("a", "b", "last")]
+    assert found == ["1", "2", "3"]
+    assert precious.valkey("-n", "0", "GET", f"{mark}:last") == ""
+    monitor = AS_OPEN_WEBUI.replace("valkey-password", "valkey-monitor-password")
+    assert host.check_output(f"{monitor} valkey-cli --user monitor ACL LOG").strip() == ""
+    within(180, "the watchdog has restarted Open WebUI", lambda: listens(host) and serves(precious))
+
+
 def test_a_crash_loses_at_most_the_last_second(precious: Precious, capsys: pytest.CaptureFixture[str]) -> None:
     found = crash(precious.host, write_s=2)
     with capsys.disabled():

@@ -158,7 +158,9 @@ def test_valkey_is_the_tutorials_image_in_a_later_patch() -> None:
 def test_valkey_saves_as_the_tutorial_says() -> None:
     """The tutorial's `valkey-server --save 30 1`, by way of the configuration file."""
     program, _, arguments = TUTORIAL["services"]["redis"]["command"].partition(" ")
-    assert service("redis")["command"] == [program, "/etc/valkey/valkey.conf"]
+    assert service("redis")["command"] == ["sh", "/etc/valkey/start.sh"]
+    start = templates.project(settings())["valkey/start.sh"]
+    assert start.endswith(f"\nexec docker-entrypoint.sh {program} /etc/valkey/valkey.conf\n")
     assert "./valkey:/etc/valkey:ro" in service("redis")["volumes"]
     assert f"--save {directives()['save']}" == arguments
 
@@ -283,15 +285,16 @@ def test_a_valkey_setting_is_in_its_file_and_recreates_the_container(
 ) -> None:
     assert directives(**{name: value})[directive] == expected
     assert directives()[directive] != expected
-    label = "open-webui-stack.valkey-conf"
+    label = "open-webui-stack.valkey-files"
     assert service("redis", **{name: value})["labels"][label] != service("redis")["labels"][label]
     assert service("open-webui", **{name: value}) == service("open-webui")
 
 
-def test_the_label_is_the_hash_of_the_very_file() -> None:
+def test_the_label_is_the_hash_of_the_very_files() -> None:
     files = templates.project(settings())
-    label = service("redis")["labels"]["open-webui-stack.valkey-conf"]
-    assert label == hashlib.sha256(files["valkey/valkey.conf"].encode()).hexdigest()
+    label = service("redis")["labels"]["open-webui-stack.valkey-files"]
+    text = files["valkey/valkey.conf"] + files["valkey/start.sh"]
+    assert label == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_a_setting_of_open_webui_leaves_valkey_alone() -> None:
@@ -303,7 +306,7 @@ def test_a_setting_of_open_webui_leaves_valkey_alone() -> None:
 def test_valkey_never_evicts_and_its_users_protect_it() -> None:
     conf = directives()
     assert conf["maxmemory-policy"] == "noeviction"
-    assert (conf["protected-mode"], conf["aclfile"]) == ("no", "/etc/valkey/users.acl")
+    assert (conf["protected-mode"], conf["aclfile"]) == ("no", "/run/users.acl")
 
 
 def test_valkey_may_open_a_file_for_each_client() -> None:
@@ -320,6 +323,12 @@ def test_the_watchdog_pauses_as_long_as_the_settings_say(value: int) -> None:
     ]
     assert f"\npause_s={value}\n" in files["/srv/chat/watchdog.sh"]
     assert "ExecStart=/bin/sh /srv/chat/watchdog.sh\n" in files["/etc/systemd/system/open-webui-watchdog.service"]
+
+
+def test_the_start_script_is_good_shell() -> None:
+    start = templates.project(settings())["valkey/start.sh"]
+    checked = subprocess.run(["sh", "-n"], input=start, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("name", ["watchdog", "up", "up with work"])
