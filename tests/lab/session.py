@@ -99,13 +99,16 @@ def deployed(lab: Lab, planned: dict[str, Any]) -> dict[str, Any]:
 
 
 def state(host: Any) -> str:
-    """What a run could have changed: packages, files of ours, Docker's configuration."""
-    return str(
+    """What a run could have changed: packages, files of ours, of Docker's and apt's configuration, what Docker has."""
+    found = str(
         host.check_output(
-            "dpkg-query -W; find /opt /etc/docker /etc/apt /var/lib/docker -maxdepth 2 -printf '%%p %%T@ %%m\\n' "
-            "2>/dev/null | sort"
+            "dpkg-query -W; "
+            "find /opt /etc/docker /etc/apt /etc/systemd/system -printf '%p %T@ %m %U\\n' 2>/dev/null | sort; "
+            "if command -v docker >/dev/null; then docker volume ls -q; docker network ls -q; docker images -q; fi"
         )
     )
+    assert "/etc/apt/sources.list.d " in found, "nothing was looked at"
+    return found
 
 
 def containers(host: Any) -> dict[str, str]:

@@ -161,11 +161,11 @@ def test_nor_is_valkey_by_a_route_into_its_network(lab: Lab, deployed: dict[str,
 
 
 def test_transactions_survive_a_restart_each_in_its_database(precious: Precious) -> None:
-    """Valkey checks the transactions in its AOF against the default user's rules (valkey#3983); our default may PING."""
+    """Valkey checks those in its AOF against the default user's rules (valkey#3983), and ours may PING."""
     host, mark = precious.host, f"open-webui:restart-{time.time_ns()}"
     lines = ["SELECT 0", f"SET {mark}:first 0", "SELECT 1", "MULTI", f"SET {mark}:a 1", f"SET {mark}:b 2", "EXEC"]
     writes = "\n".join([*lines, f"SET {mark}:last 3"])
-    host.check_output(f"printf '%s\n' '{writes}' | {AS_OPEN_WEBUI} valkey-cli --user open-webui")
+    host.check_output(f"echo '{writes}' | {AS_OPEN_WEBUI} valkey-cli --user open-webui")
     host.check_output("docker restart redis-valkey")
     within(20, "Valkey answers", lambda: answers(host))
     found = [precious.valkey("-n", "1", "GET", f"{mark}:{name}") for name in ("a", "b", "last")]
