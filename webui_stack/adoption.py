@@ -119,8 +119,8 @@ def changes(found: HandMade, settings: Settings) -> list[str]:
     lines.append(f"open-webui: {before} becomes {settings.open_webui_bind}:{settings.open_webui_port}")
     if settings.open_webui_persistent_config:
         lines.append(
-            "open-webui: what its database saved at its first start goes on overruling variables, a login of 4 weeks for "
-            "one; runbooks/doctor.py lists it"
+            "open-webui: what its database saved at its first start goes on overruling variables, logins of 4 weeks "
+            "for one; runbooks/doctor.py lists it"
         )
     if "WEBUI_SECRET_KEY" not in found.variables or not settings.open_webui_secret_key:
         lines.append("open-webui: everybody signs in once more, since the key that signs logins is a new one")

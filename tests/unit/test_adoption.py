@@ -109,8 +109,8 @@ def test_what_changes_is_told_with_the_setting_that_keeps_it() -> None:
         "open-webui: set by hand and not in the settings: OPENAI_API_KEY; "
         "put what you need into open_webui_env or open_webui_secret_env first",
         "open-webui: 8080/tcp -> 0.0.0.0:3000 becomes 127.0.0.1:3000",
-        "open-webui: what its database saved at its first start goes on overruling variables, a login of 4 weeks for "
-        "one; runbooks/doctor.py lists it",
+        "open-webui: what its database saved at its first start goes on overruling variables, logins of 4 weeks "
+        "for one; runbooks/doctor.py lists it",
         "open-webui: everybody signs in once more, since the key that signs logins is a new one",
     ]
 
