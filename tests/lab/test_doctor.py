@@ -12,12 +12,10 @@ from tests.lab.session import FRESH, Lab, containers, faults, numsub, state
 pytestmark = pytest.mark.lab
 
 DOCTOR = ("-y", "runbooks/doctor.py")
-# What people do to a running stack: a file of their own beside the project's.
+# What people do to a running stack: edit Valkey's file, and put one of their own beside the project's.
+EDITED = "sed -i 's/^timeout .*/timeout 0/; s/noeviction/allkeys-lru/' /opt/open-webui/valkey/valkey.conf"
 MEDDLED = """
 services:
-  redis:
-    command: ["valkey-server", "/etc/valkey/valkey.conf", "--maxmemory", "100mb",
-              "--maxmemory-policy", "allkeys-lru", "--timeout", "0"]
   open-webui:
     restart: "no"
     environment:
@@ -34,6 +32,7 @@ ACL_LOG = (
 def meddled(lab: Lab, deployed: dict[str, Any]) -> Iterator[Any]:
     """The host after somebody followed bad advice."""
     host = lab.host(FRESH)
+    host.check_output(f"{EDITED} && docker restart redis-valkey")
     host.check_output("echo %s >/root/meddled.yaml", MEDDLED)
     host.check_output(f"{COMPOSE} --file /root/meddled.yaml up --detach --wait")
     yield host
