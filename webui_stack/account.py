@@ -63,7 +63,10 @@ def sign_in(host: Host, way: Way, stack_dir: str, timeout_s: float) -> str:
 
 
 def _token(way: Way, body: dict[str, str], timeout_s: float) -> str:
-    return str(websocket.ask(way, "POST", "/api/v1/auths/signin", timeout_s, body)["token"])
+    token = websocket.ask(way, "POST", "/api/v1/auths/signin", timeout_s, body).get("token")
+    if not token:
+        raise ProbeError("signing in gave no token; does Open WebUI ask for a second factor?")
+    return str(token)
 
 
 def sign_out(way: Way, token: str, timeout_s: float) -> None:

@@ -42,11 +42,16 @@ def gate(check: Callable[[], list[str]], *, at_execution: bool = False) -> Comma
 
     `check` returns one line per problem (`what: expected, got, what to do`) and may read facts. Never
     changes anything. `at_execution` leaves the check out of a dry run, for what only holds afterwards.
+    A check that raises has found a problem: this host drops out, and not the whole run.
     """
     if at_execution and not state.is_executing:
         host.noop("checked once the changes are made")
         return
-    problems = check()
+    try:
+        problems = check()
+    except Exception as error:
+        logger.debug("a check raised", exc_info=True)
+        problems = [f"unexpected {type(error).__name__}: {error}; --debug shows where: please report it"]
     if problems:
         yield _refuse(problems)
     else:
