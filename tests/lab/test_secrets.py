@@ -137,7 +137,9 @@ def seen(lab: Lab, precious: Precious, tmp_path_factory: pytest.TempPathFactory)
         run("-y", "deploy.py", "-vvv", "--diff", "--debug", *SOURCES, "--data", "open_webui_jwt_expires_in=11h")
         run("deploy.py", "--dry", "--json", "-vvv", "--diff")
         run("-y", "deploy.py", "--json", "-vvv")
+        run("-y", "deploy.py", "-vvv", "--debug", "--data", "verify_level=user")
         run("-y", "runbooks/verify.py", "-vvv")
+    result.secrets["the probe's password"] = secrets_of(host)["probe-password"]
     precious.sign_in()  # the logins signed with the old key ended
     return result
 
