@@ -36,7 +36,7 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (unde
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit tests/plan
 
-test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about 20 minutes)
+test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about half an hour)
 	$(BIN)/pytest -v tests/browser tests/lab
 
 # The distribution's: Playwright's own browsers come from a download server that not every network lets through.
@@ -47,7 +47,7 @@ chromium:
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
 	  else echo "chromium: expected it in PATH, got none; install chromium (make does it only as root on Debian)"; exit 1; fi; }
 
-soak: $(READY) ## The long fault loops: killed runs and a killed Valkey, 20 times each (about 15 minutes)
+soak: $(READY) ## The long fault loops: killed runs and a killed Valkey, 20 times each (about 17 minutes)
 	$(BIN)/pytest -v tests/soak
 
 lock: $(READY) ## Pin the newest dependencies with hashes

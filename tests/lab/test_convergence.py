@@ -74,7 +74,9 @@ DRIFTS = {
         recreated=BOTH,
     ),
     "image moved under its tag": Drift(
-        "docker commit --change 'LABEL moved=yes' open-webui $(docker inspect --format '{{.Config.Image}}' open-webui)",
+        # Not a commit of open-webui itself: that would put its environment, secrets too, into the image.
+        "image=$(docker inspect --format '{{.Config.Image}}' open-webui) && docker create --name bare $image && "
+        "docker commit --change 'LABEL moved=yes' bare $image && docker rm bare",
         [UP],
         recreated=["open-webui"],
     ),

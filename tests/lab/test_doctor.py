@@ -13,7 +13,8 @@ pytestmark = pytest.mark.lab
 
 DOCTOR = ("-y", "runbooks/doctor.py")
 # What people do to a running stack: edit Valkey's file, and put one of their own beside the project's.
-EDITED = "sed -i 's/^timeout .*/timeout 0/; s/noeviction/allkeys-lru/' /opt/open-webui/valkey/valkey.conf"
+CONF = "/opt/open-webui/valkey/valkey.conf"
+EDITED = f"sed -i 's/^timeout .*/timeout 0/; s/noeviction/allkeys-lru/' {CONF} && echo 'maxmemory 100mb' >>{CONF}"
 MEDDLED = """
 services:
   open-webui:

@@ -244,7 +244,9 @@ def test_an_open_webui_that_hangs_comes_back_and_one_that_cannot_is_not_stormed(
     """Both at once, because both are mostly waiting: Valkey's health check can never pass meanwhile."""
     within(60, "both are healthy", lambda: _healthy(impatient) == {"redis-valkey", "open-webui"})
     since = now(impatient)
-    impatient.check_output("docker exec redis-valkey mv /usr/bin/valkey-cli /usr/bin/valkey-cli.away")
+    # From the host: inside, the root file system is read-only.
+    inside = impatient.check_output("docker inspect --format '{{.GraphDriver.Data.MergedDir}}' redis-valkey")
+    impatient.check_output(f"mv {inside}/usr/bin/valkey-cli {inside}/usr/bin/valkey-cli.away")
     try:
         stop(impatient, "open-webui")
         assert not serves(precious)
@@ -252,7 +254,7 @@ def test_an_open_webui_that_hangs_comes_back_and_one_that_cannot_is_not_stormed(
         took_s = within(110, told, lambda: told in [text for _, text in watchdog_log(impatient, since)])
         log = watchdog_log(impatient, since)
     finally:
-        impatient.check_output("docker exec redis-valkey mv /usr/bin/valkey-cli.away /usr/bin/valkey-cli")
+        impatient.check_output(f"mv {inside}/usr/bin/valkey-cli.away {inside}/usr/bin/valkey-cli")
     with capsys.disabled():
         print(f"\n  a stopped Open WebUI was restarted after {took_s:.0f} s, Valkey meanwhile {len(log) - 1} times")
     times = [at for at, text in log if text == "restarting redis-valkey: it stopped answering"]
