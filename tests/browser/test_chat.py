@@ -10,7 +10,7 @@ import pytest
 
 from tests.browser.person import SOCKET, Person, pieces
 from tests.lab.precious import within
-from tests.lab.session import FRESH, Lab
+from tests.lab.session import FRESH, Lab, ask_as_monitor
 
 pytestmark = pytest.mark.lab
 
@@ -157,8 +157,4 @@ def test_a_page_without_its_websocket_is_told_nothing(ada: Person, models: Model
 def test_valkeys_acl_refused_nothing_of_all_this(
     lab: Lab, conversation: Conversation, channel: str, deployed: dict[str, Any]
 ) -> None:
-    log = lab.host(FRESH).check_output(
-        'docker exec -e REDISCLI_AUTH="$(cat /opt/open-webui/secrets/valkey-monitor-password)" redis-valkey '
-        "valkey-cli --user monitor ACL LOG"
-    )
-    assert log.strip() == ""
+    assert ask_as_monitor(lab.host(FRESH), "ACL LOG").strip() == ""

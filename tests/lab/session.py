@@ -117,14 +117,20 @@ def containers(host: Any) -> dict[str, str]:
     return dict(line.removeprefix("/").split(" ", 1) for line in output.splitlines())
 
 
+def ask_as_monitor(host: Any, command: str) -> str:
+    """What Valkey answers the user that may read its figures."""
+    # The password is read by the host's own shell: an argument of sudo would be in its journal.
+    return str(
+        host.check_output(
+            "REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password) "
+            f"docker exec -e REDISCLI_AUTH redis-valkey valkey-cli --user monitor {command}"
+        )
+    )
+
+
 def numsub(host: Any) -> int:
     """Connections that listen on Socket.IO's channel, as Valkey counts them."""
-    # The password is read by the host's own shell: an argument of sudo would be in its journal.
-    output = host.check_output(
-        "REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password) "
-        "docker exec -e REDISCLI_AUTH redis-valkey valkey-cli --user monitor PUBSUB NUMSUB socketio"
-    )
-    return int(output.split()[1])
+    return int(ask_as_monitor(host, "PUBSUB NUMSUB socketio").split()[1])
 
 
 def changed(report: dict[str, Any]) -> list[str]:

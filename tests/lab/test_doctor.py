@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.session import FRESH, Lab, containers, faults, numsub, state
+from tests.lab.session import FRESH, Lab, ask_as_monitor, containers, faults, numsub, state
 
 pytestmark = pytest.mark.lab
 
@@ -23,10 +23,6 @@ services:
       WEBSOCKET_REDIS_URL: redis://127.0.0.1:6379/1
 """
 COMPOSE = "docker compose --project-directory /opt/open-webui --file /opt/open-webui/compose.yaml"
-ACL_LOG = (
-    "REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password) "
-    "docker exec -e REDISCLI_AUTH redis-valkey valkey-cli --user monitor ACL LOG"
-)
 
 
 @pytest.fixture
@@ -50,9 +46,9 @@ def test_a_deployed_host_has_no_fault(lab: Lab, deployed: dict[str, Any]) -> Non
 
 def test_doctor_changes_nothing_and_leaves_no_trace_in_valkey(lab: Lab, deployed: dict[str, Any]) -> None:
     host = lab.host(FRESH)
-    before = state(host), containers(host), host.check_output(ACL_LOG)
+    before = state(host), containers(host), ask_as_monitor(host, "ACL LOG")
     lab.run(*DOCTOR)
-    assert (state(host), containers(host), host.check_output(ACL_LOG)) == before
+    assert (state(host), containers(host), ask_as_monitor(host, "ACL LOG")) == before
 
 
 def test_doctor_shows_no_secret_however_much_pyinfra_prints(lab: Lab, deployed: dict[str, Any]) -> None:

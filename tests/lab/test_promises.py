@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import AS_OPEN_WEBUI, Precious, within
-from tests.lab.session import DOCKER_CE, FRESH, NAME, ROOT, Lab, containers, numsub
+from tests.lab.session import DOCKER_CE, FRESH, NAME, ROOT, Lab, ask_as_monitor, containers, numsub
 
 pytestmark = pytest.mark.lab
 
@@ -171,8 +171,7 @@ def test_transactions_survive_a_restart_each_in_its_database(precious: Precious)
     found = [precious.valkey("-n", "1", "GET", f"{mark}:{name}") for name in ("a", "b", "last")]
     assert found == ["1", "2", "3"]
     assert precious.valkey("-n", "0", "GET", f"{mark}:last") == ""
-    monitor = AS_OPEN_WEBUI.replace("valkey-password", "valkey-monitor-password")
-    assert host.check_output(f"{monitor} valkey-cli --user monitor ACL LOG").strip() == ""
+    assert ask_as_monitor(host, "ACL LOG").strip() == ""
     within(180, "the watchdog has restarted Open WebUI", lambda: listens(host) and serves(precious))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import Precious, socketio
-from tests.lab.session import FRESH, NAME, ROOT, Lab
+from tests.lab.session import FRESH, NAME, ROOT, Lab, ask_as_monitor
 
 pytestmark = pytest.mark.lab
 
@@ -196,8 +196,4 @@ def test_real_use_breaks_no_rule_of_the_acl(seen: Seen, precious: Precious) -> N
     with socketio(precious.base, precious.token) as socket:
         socket.send("42" + json.dumps(["user-join", {"auth": {"token": precious.token}}]))
         socket.send("42" + json.dumps(["usage", {"model": "none", "chat_id": precious.chat}]))
-    log = precious.host.check_output(
-        'docker exec -e REDISCLI_AUTH="$(cat /opt/open-webui/secrets/valkey-monitor-password)" redis-valkey '
-        "valkey-cli --user monitor ACL LOG"
-    )
-    assert log.strip() == ""
+    assert ask_as_monitor(precious.host, "ACL LOG").strip() == ""
