@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,10 @@ from pyinfra import host
 from pyinfra.api import deploy
 from pyinfra.operations import apt, dnf, files, systemd, sysvinit
 
-from webui_stack import engine, facts, operations, templates
-from webui_stack.engine import Engine
-from webui_stack.machine import Machine
+from tasks import preflight
+from webui_stack import engine, operations, templates
 from webui_stack.settings import Settings
-
-_DAEMON_JSON = "/etc/docker/daemon.json"
-_APT_KEY = "/etc/apt/keyrings/docker.asc"
-_APT_SOURCES = "/etc/apt/sources.list.d/docker.sources"
-_DNF_REPOSITORY = "/etc/yum.repos.d/docker-ce.repo"
+from webui_stack.survey import DOCKER_UNIT, Survey
 
 
 @deploy("Docker")
@@ -28,29 +24,29 @@ def install(settings: Settings) -> None:
     is never removed while it runs: the host is refused instead. Configuration is in place before the
     packages, so that the engine first starts with it.
     """
-    machine = host.get_fact(facts.Machine)
-    observed = host.get_fact(facts.Engine)
+    survey = preflight.observation().survey
     wanted = _wanted_daemon_json(settings)
 
     operations.gate(
         name="Check that Docker can come from there",
-        check=lambda: engine.refusals(machine, host.get_fact(facts.Engine), settings.docker_source, wanted),
+        check=lambda: engine.refusals(survey().machine, survey().engine, settings.docker_source, wanted),
     )
     if settings.docker_registry_ca:
         operations.files(
             name="Trust the private registries",
             contents={
-                f"/etc/docker/certs.d/{registry}/ca.crt": Path(path).expanduser().read_text(encoding="ascii")
+                engine.ca_path(registry): Path(path).expanduser().read_text(encoding="ascii")
                 for registry, path in settings.docker_registry_ca.items()
             },
+            present=lambda: survey().files,
         )
     if settings.docker_source != "present":
-        _configure(machine, observed, wanted)
-        _packages(settings, machine, observed)
-        _service(settings, machine, observed)
+        _configure(survey, wanted)
+        _packages(settings, survey)
+        _service(settings, survey)
     operations.gate(
         name="Check that Docker and Compose are new enough",
-        check=lambda: engine.shortcomings(host.get_fact(facts.Engine)),
+        check=lambda: engine.shortcomings(survey().engine),
         at_execution=True,
     )
 
@@ -62,75 +58,89 @@ def _wanted_daemon_json(settings: Settings) -> dict[str, Any]:
     return wanted
 
 
-def _configure(machine: Machine, observed: Engine, wanted: dict[str, Any]) -> None:
+def _configure(survey: Callable[[], Survey], wanted: dict[str, Any]) -> None:
     """daemon.json with our keys merged in; a running engine is restarted for it in the same command,
     so that a lost connection can't leave the file new and the engine old."""
     try:
-        merged = engine.merge_daemon_json(observed.daemon_json, wanted)
+        merged = engine.merge_daemon_json(survey().engine.daemon_json, wanted)
     except engine.DaemonJsonError:
         return  # the gate above has refused this host
-    if machine.has_systemd:
+    if survey().machine.has_systemd:
         # Reload first: it switches live-restore on, so that the restart leaves containers running.
         restart = "if systemctl is-active --quiet docker; then systemctl reload docker && systemctl restart docker; fi"
     else:
         restart = "if service docker status >/dev/null 2>&1; then service docker restart; fi"
     operations.files(
         name="Configure Docker",
-        contents={_DAEMON_JSON: merged} if merged else {},
-        checks={_DAEMON_JSON: engine.validate_command},
+        contents={engine.DAEMON_JSON: merged} if merged else {},
+        present=lambda: survey().files,
+        checks={engine.DAEMON_JSON: engine.validate_command},
         apply=restart,
     )
 
 
-def _packages(settings: Settings, machine: Machine, observed: Engine) -> None:
+def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
+    machine, observed = survey().machine, survey().engine
     wanted = engine.packages(machine, settings.docker_source)
     rivals = engine.conflicts(machine, observed, settings.docker_source)
+    missing = not observed.packages.issuperset(wanted)
     if machine.package_manager == "dnf":
         if rivals:
             dnf.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
         operations.files(
             name="Add Docker's repository",
-            contents={_DNF_REPOSITORY: templates.docker_sources(settings, machine)},
+            contents={engine.DNF_REPOSITORY: templates.docker_sources(settings, machine)},
+            present=lambda: survey().files,
         )
-        dnf.packages(name="Install Docker", packages=wanted)
+        if missing:
+            dnf.packages(name="Install Docker", packages=wanted)
         return
     if rivals:
         apt.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
     if settings.docker_source == "docker-ce":
-        _apt_repository(settings, machine, observed)
-    if not observed.packages.issuperset(wanted):
+        _apt_repository(settings, survey)
+    if missing:
         apt.update(name="Refresh the package lists")
-    apt.packages(name="Install Docker", packages=wanted, no_recommends=True)
+        apt.packages(name="Install Docker", packages=wanted, no_recommends=True)
 
 
-def _apt_repository(settings: Settings, machine: Machine, observed: Engine) -> None:
+def _apt_repository(settings: Settings, survey: Callable[[], Survey]) -> None:
+    machine, observed = survey().machine, survey().engine
     # Two files for one repository with different Signed-By make apt fail altogether.
-    for path in host.loop(sorted(set(observed.repository_files) - {_APT_SOURCES})):  # type: ignore[no-untyped-call]
+    for path in host.loop(sorted(set(observed.repository_files) - {engine.APT_SOURCES})):  # type: ignore[no-untyped-call]
         files.file(name=f"Remove the older repository file {path}", path=path, present=False)
     tools = ["ca-certificates", "curl"]
     if not observed.packages.issuperset(tools):
         apt.update(name="Refresh the package lists for the tools")
         apt.packages(name="Install what fetching a key needs", packages=tools, no_recommends=True)
-    files.directory(name="Make the folder for repository keys", path="/etc/apt/keyrings", mode="755")
-    files.download(
-        name="Fetch Docker's repository key",
-        src=f"{settings.docker_repo_url}/{machine.repository}/gpg",
-        dest=_APT_KEY,
-        mode="644",
-        sha256sum=settings.docker_repo_key_sha256,
-    )
+    if observed.repository_key_sha256 != settings.docker_repo_key_sha256:
+        files.directory(name="Make the folder for repository keys", path="/etc/apt/keyrings", mode="755")
+        files.download(
+            name="Fetch Docker's repository key",
+            src=f"{settings.docker_repo_url}/{machine.repository}/gpg",
+            dest=engine.APT_KEY,
+            mode="644",
+            sha256sum=settings.docker_repo_key_sha256,
+        )
     operations.files(
-        name="Add Docker's repository", contents={_APT_SOURCES: templates.docker_sources(settings, machine)}
+        name="Add Docker's repository",
+        contents={engine.APT_SOURCES: templates.docker_sources(settings, machine)},
+        present=lambda: survey().files,
     )
 
 
-def _service(settings: Settings, machine: Machine, observed: Engine) -> None:
+def _service(settings: Settings, survey: Callable[[], Survey]) -> None:
+    machine = survey().machine
+    if not machine.has_systemd:
+        sysvinit.service(name="Start Docker and enable it", service="docker", running=True, enabled=True)
+        return
+    if DOCKER_UNIT in survey().units:
+        return
     only_if: dict[str, Any] = {}
-    if machine.package_manager == "apt" and not observed.packages.issuperset(
+    if machine.package_manager == "apt" and not survey().engine.packages.issuperset(
         engine.packages(machine, settings.docker_source)
     ):
         # Debian's packages start and enable their service when they are installed, unless a policy-rc.d
         # forbids it: then, and only then, there is something left to do.
-        only_if["_if"] = lambda: not host.get_fact(facts.Engine).server
-    service = systemd.service if machine.has_systemd else sysvinit.service
-    service(name="Start Docker and enable it", service="docker", running=True, enabled=True, **only_if)
+        only_if["_if"] = lambda: DOCKER_UNIT not in survey().units
+    systemd.service(name="Start Docker and enable it", service=DOCKER_UNIT, running=True, enabled=True, **only_if)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pyinfra import host
 from pyinfra.api import deploy
 from pyinfra.operations import docker
 
-from webui_stack import compose, facts, operations
+from tasks import preflight
+from webui_stack import compose, operations
 from webui_stack.settings import Settings
 
 
@@ -16,15 +16,15 @@ def create(settings: Settings) -> None:
 
     One that exists otherwise is reported and refused, never replaced: other containers may be in it.
     """
+    survey = preflight.observation().survey
     operations.gate(
         name="Check the network that is there",
-        check=lambda: compose.network_refusals(
-            host.get_fact(facts.DockerNetwork, network=compose.NETWORK), settings.network_subnet
-        ),
+        check=lambda: compose.network_refusals(survey().services.network, settings.network_subnet),
     )
-    docker.network(
-        name="Create the network",
-        network=compose.NETWORK,
-        driver="bridge",
-        subnet=settings.network_subnet or "",
-    )
+    if survey().services.network is None:
+        docker.network(
+            name="Create the network",
+            network=compose.NETWORK,
+            driver="bridge",
+            subnet=settings.network_subnet or "",
+        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import time
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,8 @@ from typing import Any, NamedTuple
 from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
 
-from webui_stack import adoption, compose, facts, lease, machine, operations, secrets
+from webui_stack import adoption, compose, facts, lease, machine, operations, secrets, templates
+from webui_stack.observation import Observation
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, from_data
 
@@ -39,12 +39,24 @@ def supplied() -> Supplied:
     return _all_settings(inventory)[host.name].supplied
 
 
+def observation() -> Observation:
+    """What is known of this host in this run."""
+    return _observation(host.name, inventory)
+
+
+@cache
+def _observation(name: str, inventory: Inventory) -> Observation:
+    checked = _all_settings(inventory)[name]
+    return Observation(inventory.get_host(name), templates.survey_script(checked.settings, checked.supplied))
+
+
 @deploy("Preflight")
 def _machine(checked: Settings) -> None:
     def problems() -> list[str]:
-        observed = host.get_fact(facts.Machine)
-        running = host.get_fact(facts.Project, images=[]).containers
-        found = machine.refusals(observed, checked, time.time(), has_stack=bool(running))
+        observed = observation()
+        survey = observed.survey()
+        running = survey.services.containers
+        found = machine.refusals(survey.machine, checked, observed.made_at_s, has_stack=bool(running))
         found += adoption.refusals(running, checked)
         if checked.stack_adopt and compose.CONTAINERS["open-webui"] in adoption.foreign(running, checked.stack_dir):
             found += _taken_over(checked)

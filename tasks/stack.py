@@ -19,19 +19,29 @@ def launch(settings: Settings) -> None:
     the containers made by hand that it was to replace.
     """
     supplied = preflight.supplied()
+    survey = preflight.observation().survey
     images = {"redis": settings.valkey_image, "open-webui": settings.open_webui_image}
     directory = settings.stack_dir
 
-    operations.secrets(name="Make the secrets on the host", script=templates.secrets_script(settings, supplied))
-    operations.images(name="Pull the images", references=list(dict.fromkeys(images.values())))
+    operations.secrets(
+        name="Make the secrets on the host",
+        script=templates.secrets_script(settings, supplied),
+        stale=lambda: survey().secrets,
+    )
+    operations.images(
+        name="Pull the images",
+        references=list(dict.fromkeys(images.values())),
+        present=lambda: survey().services.image_ids,
+    )
     operations.files(
         name="Put the compose project",
         contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
+        present=lambda: survey().files,
         checks={f"{directory}/compose.yaml": lambda new: compose.command(directory, "config", "--quiet", file=new)},
     )
     operations.services(
         name="Bring the services up",
-        observe_script=templates.observe_script(settings, supplied, images.values()),
+        observe=lambda: survey().services,
         directory=directory,
         images=images,
         up_script=lambda work: templates.up_script(settings, work),

@@ -6,10 +6,10 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import systemd
 
-from webui_stack import facts, operations, templates
+from tasks import preflight
+from webui_stack import operations, templates
 from webui_stack.settings import Settings
-
-_TIMER = "open-webui-watchdog.timer"
+from webui_stack.survey import TIMER_UNIT
 
 
 @deploy("Watchdog")
@@ -19,17 +19,22 @@ def keep(settings: Settings) -> None:
     Each at most once in `watchdog_pause_s`; 0 stops the timer. Hosts without systemd get none: Docker's
     restart policy covers containers that exit, nothing there covers one that hangs.
     """
-    if not host.get_fact(facts.Machine).has_systemd:
+    survey = preflight.observation().survey
+    if not survey().machine.has_systemd:
         host.log_styled("no systemd, so no watchdog for a container that hangs", fg="yellow", log_func=logger.warning)
         return
     wanted = settings.watchdog_pause_s > 0
     if wanted:
         operations.files(
-            name="Put the watchdog", contents=templates.watchdog(settings), apply="systemctl daemon-reload"
+            name="Put the watchdog",
+            contents=templates.watchdog(settings),
+            present=lambda: survey().files,
+            apply="systemctl daemon-reload",
         )
-    systemd.service(
-        name="Run the watchdog's timer" if wanted else "Stop the watchdog's timer",
-        service=_TIMER,
-        running=wanted,
-        enabled=wanted,
-    )
+    if wanted != (TIMER_UNIT in survey().units):
+        systemd.service(
+            name="Run the watchdog's timer" if wanted else "Stop the watchdog's timer",
+            service=TIMER_UNIT,
+            running=wanted,
+            enabled=wanted,
+        )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 NETWORK = "openwebui-network"
@@ -17,19 +19,12 @@ CONTAINERS = {"redis": "redis-valkey", "open-webui": "open-webui"}
 # Compose service -> the folder in its container that holds all its data.
 DATA = {"redis": "/data", "open-webui": "/app/backend/data"}
 
-_INSPECT = (
+# What `parse` reads of a container: all but its environment, which has secrets.
+INSPECT = (
     '{"name":{{json .Name}},"id":{{json .Id}},"image":{{json .Image}},"labels":{{json .Config.Labels}},'
     '"state":{{json .State}},"networks":{{json .NetworkSettings.Networks}},'
-    '"mounts":{{json .Mounts}},"restarts":{{json .RestartCount}}}'
+    '"mounts":{{json .Mounts}}}'
 )
-
-_PROBE = f"""
-docker ps --quiet --filter network={NETWORK} --filter label=com.docker.compose.service=open-webui |
-  xargs --no-run-if-empty docker inspect \
-    --format 'process {{{{.Name}}}} {{{{(index .NetworkSettings.Networks "{NETWORK}").IPAddress}}}}' 2>/dev/null
-echo "ping $(docker exec redis-valkey valkey-cli -p 6379 ping 2>/dev/null ||
-  docker exec redis-valkey redis-cli -p 6379 ping 2>/dev/null)"
-"""
 
 
 def command(directory: str, *arguments: str, file: str | None = None) -> str:
@@ -51,30 +46,6 @@ def hash_command(directory: str) -> str:
     return shlex.join(["docker", "compose", "--project-directory", directory, "--file", "-", "config", "--hash", "*"])
 
 
-def observe_command(images: Iterable[str], *, probe: bool = False) -> str:
-    """One round trip for `parse`: local images, the network and the containers by name.
-
-    `probe` adds the tutorial's own check, with its fallback for images that only have redis-cli, and the
-    address of each Open WebUI process.
-
-    Prints nothing where there is no running engine, so that a fresh host observes as empty.
-    """
-    inspect = shlex.join(["docker", "inspect", "--type", "container", "--format", _INSPECT, *CONTAINERS.values()])
-    looks = "\n".join(
-        f"id=$(docker image inspect --format '{{{{.Id}}}}' {shlex.quote(image)} 2>/dev/null) && "
-        f'echo "image {image} $id"'
-        for image in images
-    )
-    return f"""
-docker version >/dev/null 2>&1 || exit 0
-{looks}
-docker network inspect --format 'network {{{{.Id}}}}' {NETWORK} 2>/dev/null
-{inspect} 2>/dev/null | sed 's/^/container /'
-{_PROBE if probe else ""}
-true
-"""
-
-
 _REMOVE_NETWORK = (
     "it is not replaced, other containers may use it: disconnect them, `docker network rm` it and run again"
 )
@@ -85,19 +56,21 @@ class Container:
     """A container as `docker inspect` shows it.
 
     `directory` is the folder of the compose project that made it, "" when none did. `mounts` gives the
-    volume's name, or the host's path, by the path in the container.
+    volume's name, or the host's path, by the path in the container. `health_passed_at` is when Docker's last
+    health check passed, "" if it did not.
     """
 
     name: str
     id: str
     image_id: str
     directory: str
+    service: str
     config_hash: str
     status: str
     health: str
     health_log: str
+    health_passed_at: str
     exit_code: int
-    restarts: int
     started_at: str
     addresses: Mapping[str, str]
     network_ids: Mapping[str, str]
@@ -109,30 +82,39 @@ class Container:
 
 
 @dataclass(frozen=True)
+class Network:
+    """A Docker network as `docker network inspect` shows it."""
+
+    id: str
+    driver: str
+    subnets: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Observed:
     """One host's project: empty on a host without an engine.
 
-    `stale` are services whose mounted files are not what their process has read.
+    `processes` are Open WebUI's running containers in the network, with their addresses there; `stale` are
+    services whose mounted files are not what their process has read.
     """
 
     hashes: Mapping[str, str] = field(default_factory=dict)
     image_ids: Mapping[str, str] = field(default_factory=dict)
-    network_id: str = ""
+    network: Network | None = None
     containers: Mapping[str, Container] = field(default_factory=dict)
-    ping: str = ""
     processes: Mapping[str, str] = field(default_factory=dict)
     stale: frozenset[str] = frozenset()
     unread: tuple[str, ...] = ()
 
 
 def parse(lines: Iterable[str]) -> Observed:
-    """Read `observe_command`'s output. Lines it can't read are kept in `unread`, never dropped."""
+    """Read the survey's sections about the project. Lines it can't read are in `unread`, never dropped."""
     hashes: dict[str, str] = {}
     image_ids: dict[str, str] = {}
     containers: dict[str, Container] = {}
-    processes: dict[str, str] = {}
-    stale: set[str] = set()
-    network_id = ping = ""
+    addresses: dict[str, str] = {}
+    mounted: dict[str, str] = {}
+    network = None
     unread = []
     for line in lines:
         kind, _, rest = line.partition(" ")
@@ -147,21 +129,34 @@ def parse(lines: Iterable[str]) -> Observed:
                 image_ids[image] = value
             elif kind == "container":
                 container = _container(json.loads(rest))
-                containers[container.name] = container
+                if container.name in CONTAINERS.values():
+                    containers[container.name] = container
+                if container.service == "open-webui" and container.status == "running":
+                    addresses[container.name] = container.addresses.get(NETWORK, "")
             elif kind == "network":
-                network_id = rest
-            elif kind == "ping":
-                ping = rest
-            elif kind == "stale":
-                stale.add(rest)
-            elif kind == "process":
-                name, address = rest.split()
-                processes[name.removeprefix("/")] = address
+                network = _network(json.loads(rest))
+            elif kind == "mounted":
+                service, value = rest.split()
+                mounted[service] = value
             else:
                 unread.append(line)
         except (ValueError, KeyError, TypeError, AttributeError):
             unread.append(line)
-    return Observed(hashes, image_ids, network_id, containers, ping, processes, frozenset(stale), tuple(unread))
+    stale = {service for service, newest in mounted.items() if _is_stale(containers.get(CONTAINERS[service]), newest)}
+    processes = {name: address for name, address in addresses.items() if address}
+    return Observed(hashes, image_ids, network, containers, processes, frozenset(stale), tuple(unread))
+
+
+def _is_stale(container: Container | None, newest: str) -> bool:
+    """Whether a mounted file is not as wanted ("-"), or newer (in seconds) than the process that read it."""
+    if container is None or not container.started_at:
+        return False
+    return newest == "-" or int(newest) > datetime.fromisoformat(container.started_at).timestamp()
+
+
+def _network(data: Mapping[str, Any]) -> Network:
+    subnets = tuple(config.get("Subnet", "") for config in data["IPAM"]["Config"] or [])
+    return Network(data["Id"], data["Driver"], subnets)
 
 
 def _container(data: Mapping[str, Any]) -> Container:
@@ -175,17 +170,25 @@ def _container(data: Mapping[str, Any]) -> Container:
         id=data["id"],
         image_id=data["image"],
         directory=labels.get("com.docker.compose.project.working_dir", ""),
+        service=labels.get("com.docker.compose.service", ""),
         config_hash=labels.get("com.docker.compose.config-hash", ""),
         status=state["Status"],
         health=health.get("Status", "none"),
         health_log=(log[-1].get("Output") or "").strip(),
+        health_passed_at=log[-1].get("End", "") if log[-1].get("ExitCode") == 0 else "",
         exit_code=state.get("ExitCode", 0),
-        restarts=data["restarts"],
         started_at=state.get("StartedAt", ""),
         addresses={name: network["IPAddress"] for name, network in networks.items()},
         network_ids={name: network["NetworkID"] for name, network in networks.items()},
         mounts={mount["Destination"]: mount.get("Name") or mount["Source"] for mount in data["mounts"]},
     )
+
+
+def health_age_s(container: Container, now_s: float) -> float:
+    """Seconds since Docker's last health check passed by the host's clock; infinite when the last one did not."""
+    if container.status != "running" or not container.health_passed_at:
+        return math.inf
+    return now_s - datetime.fromisoformat(container.health_passed_at).timestamp()
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,7 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
             work.append(Work(service, "its definition changed", unpause=container.status == "paused"))
         elif container.image_id != observed.image_ids.get(images[service]):
             work.append(Work(service, "its image changed", unpause=container.status == "paused"))
-        elif not observed.network_id or container.network_ids.get(NETWORK) != observed.network_id:
+        elif not observed.network or container.network_ids.get(NETWORK) != observed.network.id:
             work.append(Work(service, f"is not attached to {NETWORK}", recreate=True))
         elif container.status == "paused":
             work.append(Work(service, "is paused", unpause=True))
@@ -236,17 +239,17 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
     return work
 
 
-def network_refusals(network: Mapping[str, Any] | None, subnet: str | None) -> list[str]:
-    """Why the network that is there is not the one wanted, from its `docker network inspect`."""
+def network_refusals(network: Network | None, subnet: str | None) -> list[str]:
+    """Why the network that is there is not the one wanted."""
     if network is None:
         return []
     found = []
-    if network["Driver"] != "bridge":
-        found.append(f"{NETWORK}: expected driver bridge, got {network['Driver']}; {_REMOVE_NETWORK}")
-    subnets = [config.get("Subnet", "") for config in network["IPAM"]["Config"] or []]
-    if subnet and subnet not in subnets:
+    if network.driver != "bridge":
+        found.append(f"{NETWORK}: expected driver bridge, got {network.driver}; {_REMOVE_NETWORK}")
+    if subnet and subnet not in network.subnets:
         found.append(
-            f"{NETWORK}: expected network_subnet {subnet}, got {', '.join(subnets) or 'none'}; {_REMOVE_NETWORK}"
+            f"{NETWORK}: expected network_subnet {subnet}, got {', '.join(network.subnets) or 'none'}; "
+            f"{_REMOVE_NETWORK}"
         )
     return found
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from webui_stack.machine import Machine
 
 Source = Literal["docker-ce", "distro", "present"]
+
+DAEMON_JSON = "/etc/docker/daemon.json"
+# Docker's repository: its key for apt, and a file for each package manager.
+APT_KEY = "/etc/apt/keyrings/docker.asc"
+APT_SOURCES = "/etc/apt/sources.list.d/docker.sources"
+DNF_REPOSITORY = "/etc/yum.repos.d/docker-ce.repo"
 
 # https://docs.docker.com/engine/install/debian/#install-from-a-package (2026-11)
 _CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin"]
@@ -38,16 +44,16 @@ _CONFLICTS = {"apt": _APT_CONFLICTS, "dnf": _DNF_CONFLICTS}
 _MIN_COMPOSE = (2, 21)
 _MIN_ENGINE = (20, 10)
 
-# One round trip: versions, running engine, installed packages of either source, repository files.
+# Versions, running engine (a shim is a container), installed packages of either source, repository files.
+# `known_compose` may be set by whoever knows Compose's version, which takes it long to tell.
 COMMAND = r"""
 if command -v docker >/dev/null 2>&1; then
-  echo "cli=$(docker --version 2>/dev/null)"
+  echo "cli=$(command -v docker)"
   echo "server=$(docker version --format '{{.Server.Version}}' 2>/dev/null)"
-  echo "compose=$(docker compose version --short 2>/dev/null)"
-  echo "running=$(docker ps --quiet 2>/dev/null | wc -l)"
-  echo "swarm=$(docker info --format '{{.Swarm.LocalNodeState}}' 2>/dev/null)"
+  echo "compose=${known_compose:-$(docker compose version --short 2>/dev/null)}"
 fi
 cat /proc/[0-9]*/comm 2>/dev/null | grep -xE 'dockerd|containerd' | sort -u | sed 's/^/process=/'
+echo "running=$(cat /proc/[0-9]*/comm 2>/dev/null | grep -c '^containerd-shim')"
 if command -v dpkg-query >/dev/null 2>&1; then
   dpkg-query -W -f 'package=${binary:Package} ${db:Status-Abbrev}\n' 2>/dev/null | sed -n 's/:[a-z0-9]* / /; s/ ii.*//p'
 elif command -v rpm >/dev/null 2>&1; then
@@ -58,6 +64,7 @@ grep -lE "$docker" /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt
   while read -r file; do
     if grep -E '^(deb|URIs:)' "$file" | grep -qvE "$docker"; then echo "shared=$file"; else echo "repository=$file"; fi
   done
+echo "key=$(sha256sum </etc/apt/keyrings/docker.asc 2>/dev/null | cut -d ' ' -f 1)"
 if [ -f /etc/docker/daemon.json ]; then sed 's/^/daemon=/' /etc/docker/daemon.json; fi
 true
 """
@@ -75,8 +82,8 @@ class Engine:
     packages: frozenset[str] = frozenset()
     repository_files: tuple[str, ...] = ()
     shared_repository_files: tuple[str, ...] = ()
+    repository_key_sha256: str = ""
     daemon_json: str | None = None
-    swarm: str = field(default="inactive")
 
 
 def parse(lines: Iterable[str]) -> Engine:
@@ -98,9 +105,14 @@ def parse(lines: Iterable[str]) -> Engine:
         packages=frozenset(values.get("package", [])),
         repository_files=tuple(values.get("repository", [])),
         shared_repository_files=tuple(values.get("shared", [])),
+        repository_key_sha256=first("key"),
         daemon_json="\n".join(values["daemon"]) if "daemon" in values else None,
-        swarm=first("swarm") or "inactive",
     )
+
+
+def ca_path(registry: str) -> str:
+    """Where Docker looks for the authority of a private registry."""
+    return f"/etc/docker/certs.d/{registry}/ca.crt"
 
 
 def packages(machine: Machine, source: Source) -> list[str]:

@@ -1,6 +1,6 @@
 """Operations pyinfra's library lacks: gates, files replaced together, idempotent compose.
 
-Each one observes by one fact, compares, and then either yields commands or does nothing. An exception
+Each one is told how to observe, compares, and then either yields commands or does nothing. An exception
 raised while pyinfra executes stops the run for *every* host (seen with 3.10), so a refusal is a
 yielded command that fails: only the host it concerns drops out.
 """
@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
-from webui_stack import compose, facts
+from webui_stack import compose
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 
@@ -61,21 +61,22 @@ def gate(check: Callable[[], list[str]], *, at_execution: bool = False) -> Comma
 @operation()
 def files(
     contents: Mapping[str, str],
+    present: Callable[[], Mapping[str, str]],
     checks: Mapping[str, Callable[[str], str]] | None = None,
     apply: str | None = None,
 ) -> Commands:
     """Ensure each absolute path holds exactly its text, as root's and 0644: all of them or none.
 
-    New files are first written beside their places as `PATH.new`; for a path in `checks` the shell
-    command it gives for the new file has to succeed; then all are renamed into place, so that a reader
-    sees the old file or the new one and never half of one; `apply`, a shell command, follows in the same
-    remote command, which a lost connection does not cut in two. Folders are made when missing. Texts travel
-    on stdin: nothing is left in a temporary folder. Nothing happens when every file is as wanted.
+    `present` gives what is there (`survey.Survey.files`). New files are first written beside their places as
+    `PATH.new`; for a path in `checks` the shell command it gives for the new file has to succeed; then all are
+    renamed into place, so that a reader sees the old file or the new one and never half of one; `apply`, a shell
+    command, follows in the same remote command, which a lost connection does not cut in two. Folders are made when
+    missing. Texts travel on stdin: nothing is left in a temporary folder. Nothing happens when every file is as wanted.
 
     With `--diff` the changed lines are shown, so no text may hold a secret.
     """
-    present = host.get_fact(facts.Files, paths=list(contents)) if contents else {}
-    changed = {path: text for path, text in contents.items() if present.get(path) != text}
+    there = present()
+    changed = {path: text for path, text in contents.items() if there.get(path) != text}
     if not changed:
         host.noop("all files are as wanted")
         return
@@ -83,7 +84,7 @@ def files(
     if state.config.DIFF:
         for path, text in changed.items():
             host.log(f"{path}:")
-            for line in generate_color_diff(present.get(path, "").splitlines(), text.splitlines()):
+            for line in generate_color_diff(there.get(path, "").splitlines(), text.splitlines()):
                 logger.info(f"  {line}")
 
     for path, text in changed.items():
@@ -102,29 +103,29 @@ def files(
 
 
 @operation()
-def secrets(script: list[str]) -> Commands:
+def secrets(script: list[str], stale: Callable[[], Sequence[str]]) -> Commands:
     """Ensure the stack's secrets exist on the host; made once, then kept.
 
-    `templates/secrets.sh.j2` is the contract. Changes when a secret is missing, was supplied anew, or a
-    file derived from one differs in content, mode or owner. The script may hold supplied secrets and only
-    ever travels on stdin, as a list that doesn't show itself. Fails when a secret on the host can't be
-    used, naming its file.
+    `templates/secrets.sh.j2` is the contract, `stale` what it would do (`survey.Survey.secrets`). Changes when a
+    secret is missing, was supplied anew, or a file derived from one differs in content, mode or owner. The script
+    may hold supplied secrets and only ever travels on stdin, as a list that doesn't show itself. Fails when a
+    secret on the host can't be used, naming its file.
     """
-    stale = host.get_fact(facts.StaleSecrets, _stdin=script)
-    refused = [line.removeprefix("refused ") for line in stale if line.startswith("refused ")]
+    found = stale()
+    refused = [line.removeprefix("refused ") for line in found if line.startswith("refused ")]
     if refused:
         yield _refuse(refused)
-    elif stale:
+    elif found:
         yield StringCommand("sh -s write", _stdin=script)
     else:
         host.noop("all secrets are in place")
 
 
 @operation()
-def images(references: Sequence[str]) -> Commands:
-    """Ensure the images are on the host. Pulls the missing ones; fails as `docker pull` does."""
-    observed = host.get_fact(facts.Project, images=list(references))
-    missing = [reference for reference in references if reference not in observed.image_ids]
+def images(references: Sequence[str], present: Callable[[], Container[str]]) -> Commands:
+    """Ensure the images are on the host. Pulls those that `present` lacks; fails as `docker pull` does."""
+    there = present()
+    missing = [reference for reference in references if reference not in there]
     if not missing:
         host.noop("all images are on the host")
     for reference in missing:
@@ -133,7 +134,7 @@ def images(references: Sequence[str]) -> Commands:
 
 @operation()
 def services(
-    observe_script: list[str],
+    observe: Callable[[], compose.Observed],
     directory: str,
     images: Mapping[str, str],
     up_script: Callable[[Sequence[compose.Work]], str],
@@ -142,15 +143,15 @@ def services(
 
     `docker compose up --wait` runs only when it has work: a service's definition (environment and
     secrets included), image, state or network differs from its container. The reasons are logged.
-    `observe_script` (`templates.observe_script`) tells what is wanted even before it is on the host, so
-    that a dry run predicts the real one. `up_script` gives the script that does the work
+    `observe` (`survey.Survey.services`) tells what is wanted even before it is on the host, so that a dry
+    run predicts the real one. `up_script` gives the script that does the work
     (`templates/up.sh.j2`); it returns to the last good deploy when a container does not get healthy, and
     the operation fails then. Whether a container of another origin may be replaced is preflight's question
     (`webui_stack.adoption`).
 
     Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
     """
-    observed = host.get_fact(facts.Services, _stdin=observe_script)
+    observed = observe()
     for line in observed.unread:
         host.log_styled(f"unread line from Docker: {line}", fg="yellow", log_func=logger.warning)
     work = compose.pending(observed, directory, images)

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose, symptoms
+from webui_stack import compose, engine, machine, survey, symptoms
 from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
 from webui_stack.settings import Settings
@@ -88,37 +88,57 @@ def secrets_script(settings: Settings, supplied: Supplied) -> HiddenLines:
 
     Holds the operator's own: only ever sent on stdin.
     """
-    return _secrets(settings, supplied, observe_command="")
+    return HiddenLines(_render("secrets.sh.j2", settings=settings, supplied=_quoted(supplied)))
 
 
-def observe_script(settings: Settings, supplied: Supplied, images: Iterable[str]) -> HiddenLines:
-    """The shell script (argument `observe`) whose output `compose.parse` reads: services as wanted, and what runs.
+def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
+    """The shell script whose output `survey.parse` reads: the host, what is on it, and the services as wanted.
 
-    It belongs to the secrets, because compose's hash of a service covers them.
+    It holds the secrets' script, because compose's hash of a service covers them.
     """
     files = project(settings)
-    return _secrets(
-        settings,
-        supplied,
-        compose_file=files["compose.yaml"],
-        valkey_files={path: _sha256(text) for path, text in files.items() if path.startswith("valkey/")},
-        hash_command=compose.hash_command(settings.stack_dir),
-        observe_command=compose.observe_command(images),
+    return HiddenLines(
+        _render(
+            "survey.sh.j2",
+            settings=settings,
+            supplied=_quoted(supplied),
+            sections=survey.SECTIONS,
+            machine_command=machine.COMMAND,
+            engine_command=engine.COMMAND,
+            images=[shlex.quote(image) for image in (settings.valkey_image, settings.open_webui_image)],
+            network=compose.NETWORK,
+            containers=list(compose.CONTAINERS.values()),
+            inspect=shlex.quote(compose.INSPECT),
+            units=[survey.DOCKER_UNIT, survey.TIMER_UNIT],
+            paths=map(
+                shlex.quote,
+                [
+                    *(f"{settings.stack_dir}/{path}" for path in files),
+                    *watchdog(settings),
+                    *map(engine.ca_path, settings.docker_registry_ca),
+                    engine.DAEMON_JSON,
+                    engine.APT_SOURCES,
+                    engine.DNF_REPOSITORY,
+                ],
+            ),
+            compose_file=files["compose.yaml"],
+            valkey_files={path: _sha256(text) for path, text in files.items() if path.startswith("valkey/")},
+            hash_command=compose.hash_command(settings.stack_dir),
+        )
     )
 
 
-def _secrets(settings: Settings, supplied: Supplied, **context: Any) -> HiddenLines:
+def _quoted(supplied: Supplied) -> dict[str, Any]:
     def shell(secret: SecretStr | None) -> str:
         return shlex.quote(secret.get_secret_value() if secret else "")
 
-    shown = {
+    return {
         "valkey_password": shell(supplied.valkey_password),
         "open_webui_secret_key": shell(supplied.open_webui_secret_key),
         "environment": {
             name: shlex.quote(f"'{secret.get_secret_value()}'") for name, secret in supplied.environment.items()
         },
     }
-    return HiddenLines(_render("secrets.sh.j2", settings=settings, supplied=shown, **context))
 
 
 def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:

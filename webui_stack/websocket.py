@@ -109,7 +109,9 @@ def connected(way: Way, timeout_s: float, token: str = "") -> Iterator[Session]:
     Long polling is not offered, so an HTTP proxy that swallows the upgrade fails here, as it fails
     people. Raises `ProbeError`.
     """
-    options: dict[str, Any] = {"origin": way.origin or way.url}
+    # websocket-client 1.9 checks the encoding of a text byte by byte in Python (0.7 s for one of 1 MB), and then
+    # decodes it, which checks it again.
+    options: dict[str, Any] = {"origin": way.origin or way.url, "skip_utf8_validation": True}
     where = f"{way.url}{SOCKETIO_PATH}"
     client = socketio.Client(
         reconnection=False,

@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
+from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
 from webui_stack import templates
 
 MACHINE = re.sub(r"epoch_s=\d+", f"epoch_s={time.time():.0f}", (FIXTURES / "machine" / "debian-13.txt").read_text())
-FRESH_ENGINE = (FIXTURES / "engine" / "debian-13-fresh.txt").read_text()
 SYSTEMS = {
     "debian-12": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"',
     "ubuntu-24.04": 'ID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\nPRETTY_NAME="Ubuntu 24.04.3 LTS"',
@@ -52,17 +52,21 @@ def machine(system: str = "", **replaced: str) -> str:
     return text
 
 
+def answering(host: dict[str, Any], **sections: str) -> dict[str, Any]:
+    """The host, were some sections of its survey others."""
+    changed = {**host["sections"], **sections}
+    responses = {**host["fake_responses"], "sh -s survey": surveys.printed(changed)}
+    return {**host, "sections": changed, "fake_responses": responses}
+
+
 def fresh(system: str = "", init: str = "systemd", architecture: str = "x86_64", **data: Any) -> dict[str, Any]:
     """A host nothing was installed on."""
-    responses = {
-        "/etc/os-release": machine(system, init=init, architecture=architecture),
-        "cli=$(docker --version": FRESH_ENGINE,
-    }
-    return {"fake_responses": responses, **data}
+    host = {"sections": surveys.FRESH, "fake_responses": {}, **data}
+    return answering(host, machine=machine(system, init=init, architecture=architecture))
 
 
-def files_fact(contents: dict[str, str]) -> str:
-    """The files fact's output on a host that has these files."""
+def files_section(contents: dict[str, str]) -> str:
+    """What the survey prints on a host that has these files."""
     lines = []
     for path, text in contents.items():
         lines += [f"file {path}", *[f"|{line}" for line in text.splitlines()]]
@@ -74,20 +78,8 @@ def converged(**data: Any) -> dict[str, Any]:
     changed = {**LAB_SETTINGS, **data}
     wanted = settings(**changed)
     project = {f"{wanted.stack_dir}/{path}": text for path, text in templates.project(wanted).items()}
-    responses = {
-        "/etc/os-release": machine(),
-        "cli=$(docker --version": (FIXTURES / "engine" / "debian-13-docker.io-26.1.5.txt").read_text(),
-        "sh -s observe": (FIXTURES / "compose" / "observe-2.26.1.txt").read_text(),
-        "docker version >": (FIXTURES / "compose" / "observe-2.26.1.txt").read_text(),
-        "dpkg -l": _DPKG,
-        "--property SubState": "Id=docker.service\nSubState=running\n\nId=open-webui-watchdog.timer\nSubState=waiting",
-        "--property UnitFileState": "Id=docker.service\nUnitFileState=enabled\n\n"
-        "Id=open-webui-watchdog.timer\nUnitFileState=enabled",
-        "docker network inspect": (FIXTURES / "compose" / "network-26.1.5.json").read_text(),
-        "/valkey/valkey.conf 2>/dev/null": files_fact(project),
-        "/watchdog.sh 2>/dev/null": files_fact(templates.watchdog(wanted)),
-    }
-    return {"fake_responses": responses, **changed}
+    host = {"sections": surveys.DEPLOYED, "fake_responses": {"dpkg -l": _DPKG}, **changed}
+    return answering(host, machine=machine(), files=files_section({**project, **templates.watchdog(wanted)}))
 
 
 @dataclass(frozen=True)
@@ -137,7 +129,10 @@ def pyinfra(tmp_path_factory: pytest.TempPathFactory) -> Pyinfra:
     def run(hosts: dict[str, dict[str, Any]], *arguments: str, deploy: str = "deploy.py", **environment: str) -> Run:
         folder = tmp_path_factory.mktemp("inventory")
         quick = {"fake_delay": 0, "fake_delay_jitter": 0}
-        data = [[f"@fake/{name}", {**quick, **host}] for name, host in hosts.items()]
+        data = [
+            [f"@fake/{name}", {**quick, **{key: value for key, value in host.items() if key != "sections"}}]
+            for name, host in hosts.items()
+        ]
         (folder / "hosts.json").write_text(json.dumps(data))
         (folder / "hosts.py").write_text(
             "import json\nfrom pathlib import Path\n"

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.defaults import FIXTURES
-from tests.plan.conftest import Pyinfra, Run, converged, fresh
+from tests import surveys
+from tests.plan.conftest import Pyinfra, Run, answering, converged, fresh
 
 DEBIAN_12_DISTRO = (
     "docker_source: expected a distribution with Compose v2, got Debian 12, whose packages have none; "
@@ -25,28 +25,21 @@ STACK = [
 
 
 MADE_BY_HAND = (
-    (FIXTURES / "compose" / "observe-2.26.1.txt")
-    .read_text()
+    surveys.DEPLOYED["containers"]
     .replace('project.working_dir":"/opt/open-webui"', 'project.working_dir":"/root/tutorial"', 1)
     .replace('"redis-data"', '"tutorial_redis-data"')
 )
 
 
-def answering(host: dict[str, Any], command: str, output: str) -> dict[str, Any]:
-    """The host, were its answer to one command another."""
-    return {**host, "fake_responses": {**host["fake_responses"], command: output}}
-
-
 def made_by_hand(**data: Any) -> dict[str, Any]:
-    host = answering(converged(**data), "sh -s observe", MADE_BY_HAND)
-    return answering(host, "docker version >", MADE_BY_HAND)
+    return answering(converged(**data), containers=MADE_BY_HAND)
 
 
 @pytest.fixture(scope="module")
 def planned(pyinfra: Pyinfra) -> Run:
     """One dry run over all kinds of hosts."""
     hosts = {
-        "fresh": answering(fresh(), "sh -s", "content /opt/open-webui/.env"),
+        "fresh": fresh(),
         "converged": converged(),
         "ubuntu": fresh("ubuntu-24.04", docker_source="distro"),
         "rhel": fresh("rhel-9"),
@@ -55,9 +48,7 @@ def planned(pyinfra: Pyinfra) -> Run:
         "absent": fresh(docker_source="present"),
         "subnet": converged(network_subnet="198.18.5.0/24"),
         "wanting": fresh(preflight_min_memory_mb=10_000_000),
-        "broken-secret": answering(
-            converged(), "sh -s check", "refused /opt/open-webui/secrets/valkey-password: expected x"
-        ),
+        "broken-secret": answering(converged(), project="refused /opt/open-webui/secrets/valkey-password: expected x"),
         "by-hand": made_by_hand(),
         "taken-over": made_by_hand(stack_adopt=True, valkey_volume="tutorial_redis-data"),
     }

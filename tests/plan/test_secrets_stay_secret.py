@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.plan.conftest import Pyinfra, converged
+from tests.plan.conftest import Pyinfra, answering, converged
 
 MARKERS = {
     "TEST_PASSWORD": "markerPassword0123456789",
@@ -23,8 +23,8 @@ def host() -> dict[str, Any]:
         open_webui_secret_key="env:TEST_SECRET_KEY",
         open_webui_secret_env={"OPENAI_API_KEY": "env:TEST_API_KEY"},
     )
-    found["fake_responses"]["sh -s"] = "content /opt/open-webui/secrets/valkey-password\ncontent /opt/open-webui/.env"
-    return found
+    stale = "content /opt/open-webui/secrets/valkey-password\ncontent /opt/open-webui/.env"
+    return answering(found, project=f"{stale}\n{found['sections']['project']}")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 from typing import Any
@@ -15,9 +16,9 @@ from hypothesis import strategies as st
 from tests.defaults import FIXTURES
 from webui_stack import compose
 
-# `observe_script` and the ping, run on a lab host after a deploy: Debian 13, Engine 26.1.5, compose 2.26.1.
+# The survey's sections about the project, from a lab host after a deploy: Debian 13, Engine 26.1.5, compose 2.26.1.
 CAPTURE = (FIXTURES / "compose" / "observe-2.26.1.txt").read_text().splitlines()
-NETWORK = json.loads((FIXTURES / "compose" / "network-26.1.5.json").read_text())[0]
+NETWORK = json.loads(next(line for line in CAPTURE if line.startswith("network ")).removeprefix("network "))
 VALKEY = "registry.lab.test:5000/valkey/valkey:8.1.1"
 OPEN_WEBUI = "registry.lab.test:5000/open-webui/open-webui:v0.12.4-slim"
 IMAGES = {"redis": VALKEY, "open-webui": OPEN_WEBUI}
@@ -63,8 +64,9 @@ def test_a_deployed_host_is_read_whole() -> None:
         VALKEY: "sha256:5721201e782ae3f5a10c58bc11008232acf277e39d508e2288efe7a668a2d681",
         OPEN_WEBUI: "sha256:257b8c7ec06895229a6fd749d7b5b95f71eae5be4c663d2f8e8ae49e76b9b896",
     }
-    assert observed.network_id == NETWORK["Id"]
-    assert observed.ping == "PONG"
+    assert observed.network == compose.Network(NETWORK["Id"], "bridge", ("198.19.1.0/24",))
+    assert observed.processes == {"open-webui": "198.19.1.3"}
+    assert observed.stale == frozenset()
     assert observed.unread == ()
     assert list(observed.containers) == ["redis-valkey", "open-webui"]
     assert observed.containers["redis-valkey"] == compose.Container(
@@ -72,12 +74,13 @@ def test_a_deployed_host_is_read_whole() -> None:
         id="052002f2c0a37b3db995ac36323cadc9862f43b84af519d01924fe4e1457555a",
         image_id="sha256:5721201e782ae3f5a10c58bc11008232acf277e39d508e2288efe7a668a2d681",
         directory=DIRECTORY,
+        service="redis",
         config_hash="14e3babcc750bbd4593d8084bc6ebc5cdcb382be046d0970a65be335747d7832",
         status="running",
         health="healthy",
         health_log="",
+        health_passed_at=observed.containers["redis-valkey"].health_passed_at,
         exit_code=0,
-        restarts=0,
         started_at="2026-11-22T21:05:02.232553045Z",
         addresses={"openwebui-network": "198.19.1.2"},
         network_ids={"openwebui-network": NETWORK["Id"]},
@@ -198,14 +201,37 @@ def test_the_reason_compose_has_work(lines: list[str], expected: list[str]) -> N
     assert reasons(compose.pending(compose.parse(lines), DIRECTORY, IMAGES)) == expected
 
 
-def test_files_that_changed_under_a_running_service_make_it_anew() -> None:
-    (work,) = compose.pending(compose.parse([*CAPTURE, "stale redis"]), DIRECTORY, IMAGES)
+@pytest.mark.parametrize("newest", ["-", "1795381503"], ids=["not as wanted", "newer than its process"])
+def test_files_that_changed_under_a_running_service_make_it_anew(newest: str) -> None:
+    (work,) = compose.pending(compose.parse([*without("mounted"), f"mounted redis {newest}"]), DIRECTORY, IMAGES)
     assert work == compose.Work("redis", "its configuration files changed under it", recreate=True)
 
 
-def test_open_webuis_processes_are_read_with_their_addresses() -> None:
-    lines = [*CAPTURE, "process /open-webui 198.19.1.3", "process /second 198.19.1.4"]
+def test_files_of_the_second_a_process_started_in_are_what_it_read() -> None:
+    """Valkey started at 21:05:02.23; file times are compared in whole seconds."""
+    observed = compose.parse([*without("mounted"), "mounted redis 1795381502"])
+    assert compose.pending(observed, DIRECTORY, IMAGES) == []
+
+
+def test_a_second_process_in_the_network_is_found_and_no_container_of_ours() -> None:
+    (ours,) = (line for line in CAPTURE if '"/open-webui"' in line)
+    lines = [*CAPTURE, ours.replace('"/open-webui"', '"/second"').replace("198.19.1.3", "198.19.1.4")]
     assert compose.parse(lines).processes == {"open-webui": "198.19.1.3", "second": "198.19.1.4"}
+    assert list(compose.parse(lines).containers) == ["redis-valkey", "open-webui"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "age_s"),
+    [
+        pytest.param("state/Health/Log", [{"End": "2026-11-22T21:10:00Z", "ExitCode": 0}], 3.0, id="passed"),
+        pytest.param("state/Health/Log", [{"End": "2026-11-22T21:10:00Z", "ExitCode": 1}], math.inf, id="failed"),
+        pytest.param("state/Health", None, math.inf, id="no health check"),
+        pytest.param("state/Status", "exited", math.inf, id="stopped"),
+    ],
+)
+def test_a_health_check_is_as_old_as_its_last_pass(path: str, value: Any, age_s: float) -> None:
+    container = compose.parse(changed("redis-valkey", path, value)).containers["redis-valkey"]
+    assert compose.health_age_s(container, 1795381803.0) == age_s
 
 
 def test_another_image_in_the_settings_is_pending() -> None:
@@ -272,18 +298,18 @@ def test_a_container_of_another_origin_is_replaced(labels: Any, maker: str) -> N
 WAY_OUT = "it is not replaced, other containers may use it: disconnect them, `docker network rm` it and run again"
 
 
-def network(**changes: Any) -> dict[str, Any]:
-    return {**NETWORK, **changes}
+def network(**changes: Any) -> str:
+    return f"network {json.dumps({**NETWORK, **changes})}"
 
 
 @pytest.mark.parametrize(
     ("inspected", "subnet", "lines"),
     [
-        pytest.param(None, "198.18.5.0/24", [], id="not there yet"),
-        pytest.param(NETWORK, None, [], id="any subnet will do"),
-        pytest.param(NETWORK, "198.19.1.0/24", [], id="the wanted subnet"),
+        pytest.param("", "198.18.5.0/24", [], id="not there yet"),
+        pytest.param(network(), None, [], id="any subnet will do"),
+        pytest.param(network(), "198.19.1.0/24", [], id="the wanted subnet"),
         pytest.param(
-            NETWORK,
+            network(),
             "198.18.5.0/24",
             [
                 "openwebui-network: expected network_subnet 198.18.5.0/24, got 198.19.1.0/24; " + WAY_OUT,
@@ -321,10 +347,8 @@ def network(**changes: Any) -> dict[str, Any]:
         ),
     ],
 )
-def test_a_network_is_taken_as_it_is_or_refused(
-    inspected: dict[str, Any] | None, subnet: str | None, lines: list[str]
-) -> None:
-    assert compose.network_refusals(inspected, subnet) == lines
+def test_a_network_is_taken_as_it_is_or_refused(inspected: str, subnet: str | None, lines: list[str]) -> None:
+    assert compose.network_refusals(compose.parse([inspected]).network, subnet) == lines
 
 
 # --- Writing ----------------------------------------------------------------------------------------
@@ -384,8 +408,3 @@ def test_a_command_is_quoted_for_a_shell(directory: str, argument: str) -> None:
     assert shlex.split(compose.command(directory, argument, file=f"{directory}/x"))[4:] == [
         "docker", "compose", "--project-directory", directory, "--file", f"{directory}/x", argument,
     ]  # fmt: skip
-
-
-def test_the_observing_command_pings_only_when_asked() -> None:
-    assert "valkey-cli" not in compose.observe_command([VALKEY])
-    assert "valkey-cli -p 6379 ping" in compose.observe_command([VALKEY], probe=True)

@@ -60,7 +60,7 @@ def test_no_output_is_no_docker() -> None:
 
 
 def test_a_stopped_engine_has_a_client_and_no_version() -> None:
-    lines = ["cli=Docker version 26.1.5", "server=", "compose=2.26.1", "running=0", "swarm="]
+    lines = ["cli=/usr/bin/docker", "server=", "compose=2.26.1", "running=0", "key="]
     assert engine.parse(lines) == Engine(has_cli=True, compose="2.26.1")
 
 

@@ -1,0 +1,43 @@
+"""What the survey prints on hosts of the lab, section by section, as it was captured there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tests.defaults import FIXTURES
+from webui_stack import survey
+
+
+def _captured(name: str) -> str:
+    return (FIXTURES / name).read_text().removesuffix("\n")
+
+
+_RUNNING = "\n\n".join(
+    f"Id={unit}\nActiveState=active\nUnitFileState=enabled" for unit in (survey.DOCKER_UNIT, survey.TIMER_UNIT)
+)
+_PROJECT = _captured("compose/observe-2.26.1.txt").splitlines()
+
+DEPLOYED = {
+    "machine": _captured("machine/debian-13.txt"),
+    "engine": _captured("engine/debian-13-docker.io-26.1.5.txt"),
+    "images": "\n".join(line for line in _PROJECT if line.startswith("image ")),
+    "containers": "\n".join(line for line in _PROJECT if line.startswith(("network ", "container "))),
+    "units": _RUNNING,
+    "files": "",
+    "project": "\n".join(line for line in _PROJECT if line.startswith(("hash ", "mounted "))),
+}
+FRESH = {
+    **DEPLOYED,
+    "engine": _captured("engine/debian-13-fresh.txt"),
+    "images": "",
+    "containers": "",
+    "units": "",
+    "project": "content /opt/open-webui/.env",
+}
+
+
+def printed(sections: Mapping[str, str]) -> str:
+    """The survey as a host prints it."""
+    return "".join(
+        f"section {name}\n{text}\nend\n" if text else f"section {name}\nend\n" for name, text in sections.items()
+    )

@@ -1,0 +1,105 @@
+"""Everything a run wants to know of a host, observed by one remote command. Pure: parses its output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from webui_stack import compose, engine, machine
+
+# The systemd units a deploy cares for.
+DOCKER_UNIT, TIMER_UNIT = "docker.service", "open-webui-watchdog.timer"
+# In the order they are printed.
+SECTIONS = ("machine", "engine", "images", "containers", "units", "files", "project")
+
+
+# What lines of the secrets' script begin with.
+_STALE = ("content ", "mode ", "refused ")
+
+
+class IncompleteError(ValueError):
+    """A section is missing or was cut off, by a full disk for one; what it would have said is not known."""
+
+
+@dataclass(frozen=True)
+class Survey:
+    """One host as observed.
+
+    `files` are the contents of regular files that are root's and 0644, by path: any other file counts as absent,
+    and thereby as one to be written again. `secrets` says what the secrets script would do: `content PATH`,
+    `mode PATH`, or `refused WHY`. `units` are the systemd units that are active and enabled.
+    """
+
+    machine: machine.Machine = field(default_factory=lambda: machine.parse([]))
+    engine: engine.Engine = field(default_factory=engine.Engine)
+    services: compose.Observed = field(default_factory=compose.Observed)
+    files: Mapping[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+    units: frozenset[str] = frozenset()
+
+
+def parse(lines: Iterable[str]) -> Survey:
+    """Read what `templates/survey.sh.j2` prints. Raises `IncompleteError` naming the section it can't trust."""
+    found = _split(lines)
+    stale = [line for line in found["project"] if line.startswith(_STALE)]
+    wanted = [line for line in found["project"] if not line.startswith(_STALE)]
+    return Survey(
+        machine.parse(found["machine"]),
+        engine.parse(found["engine"]),
+        compose.parse([*wanted, *found["images"], *found["containers"]]),
+        _files(found["files"]),
+        tuple(stale),
+        _units(found["units"]),
+    )
+
+
+def _split(lines: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    whole = set()
+    name = ""
+    for line in lines:
+        if line.startswith("section "):
+            name = line.removeprefix("section ")
+            found[name] = []
+        elif line == "end":
+            whole.add(name)
+        elif name:
+            found[name].append(line)
+            if name == "project" and line.startswith("refused "):
+                whole.add(name)  # its script says no more then
+    for name in SECTIONS:
+        if name not in whole:
+            part = "a part of it" if name in found else "nothing"
+            raise IncompleteError(f"survey: expected the section {name!r}, got {part}; is a disk full on the host?")
+    return found
+
+
+def _files(lines: Iterable[str]) -> dict[str, str]:
+    contents: dict[str, str] = {}
+    path = ""
+    for line in lines:
+        if line.startswith("file "):
+            path = line.removeprefix("file ")
+            contents[path] = ""
+        else:
+            contents[path] += line.removeprefix("|") + "\n"
+    return contents
+
+
+def _units(lines: Iterable[str]) -> frozenset[str]:
+    """The units that are active and enabled, from `systemctl show`'s blocks."""
+    found: dict[str, dict[str, str]] = {}
+    block: dict[str, str] = {}
+    for line in lines:
+        key, _, value = line.partition("=")
+        if not line:
+            block = {}
+            continue
+        block[key] = value
+        if "Id" in block:
+            found[block["Id"]] = block
+    return frozenset(
+        name
+        for name, unit in found.items()
+        if unit.get("ActiveState") == "active" and unit.get("UnitFileState") == "enabled"
+    )
