@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Sequence
 from functools import cache
 
@@ -11,19 +12,24 @@ from pyinfra.api import Inventory
 from webui_stack.check import Check
 from webui_stack.report import Report, Row
 
+# Between two times the files of a growing report are written.
+_PAUSE_S = 2.0
 _DROPPED_OUT = "dropped out earlier in this run; its reason is above"
 
 
 @cache
 def _of_run(title: str, inventory: Inventory) -> Report:
     targeted = state.activated_hosts | state.failed_hosts
-    return Report(title, [target.name for target in inventory if target in targeted])
+    report = Report(title, [target.name for target in inventory if target in targeted], pause_s=_PAUSE_S)
+    atexit.register(report.write)
+    return report
 
 
 def add(title: str, address: str, checks: Sequence[Check]) -> None:
     """Ensure this host's checks are in the run's report; the last host prints the table.
 
-    The page is `reports/<time>/report.html` below the working directory, and complete after each host.
+    The page is `reports/<time>/report.html` below the working directory, never more than 2 s behind, and complete
+    when the run ends.
     """
     report = _of_run(title, inventory)
     for failed in state.failed_hosts:

@@ -9,7 +9,7 @@ import time
 
 from pyinfra.api import Host
 
-from webui_stack import facts
+from webui_stack import facts, tunnel
 from webui_stack.secrets import HiddenLines
 from webui_stack.survey import Survey
 
@@ -40,6 +40,7 @@ class Observation:
 
     def renew(self) -> Survey:
         """A new survey, of now."""
+        tunnel.send_at_once(self.host)
         self._changes, self._at, self.made_at_s = self._count(), time.monotonic(), time.time()
         self._survey = self.host.get_fact(facts.Survey, _stdin=self._script)
         return self._survey

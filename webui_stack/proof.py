@@ -50,9 +50,9 @@ class _Probe:
     def checks(self, survey: Survey) -> list[Check]:
         """One attempt at all checks. Those of a group follow each other, the groups go on side by side."""
         self.survey, self.observed = survey, survey.services
-        groups = [self._ping, self._valkey]
+        groups = [self._ping, self._valkey, self._monitored]
         if self.settings.verify_level != "ping":
-            groups += [self._subscribers, self._open_webui]
+            groups.append(self._open_webui)
         found = [*self._containers(), *_side_by_side(groups)]
         if self.settings.verify_level == "user":
             found += self._user()
@@ -102,28 +102,32 @@ class _Probe:
             self.told["PONG"] = f"{elapsed_ms:.0f} ms"
             seen = f"PONG in {elapsed_ms:.1f} ms as user {valkey.USER}"
             yield Check("ping through SSH", True, seen, elapsed_ms=elapsed_ms)
-            with self._client(valkey.MONITOR) as monitor:
-                self.told["Valkey"] = valkey.version(monitor)
-                different = valkey.differences(monitor, valkey.wanted_configuration(self.settings))
-            yield Check(
-                "settings in force",
-                not different,
-                "; ".join(different) or "as in valkey.conf",
-                "somebody ran CONFIG SET, or valkey.conf was edited; `docker restart redis-valkey` reads it again",
-            )
         except redis.RedisError as error:
             yield Check("ping through SSH", False, str(error), _valkey_hint(error))
 
-    def _subscribers(self) -> Iterator[Check]:
-        processes = len(self._processes)
+    def _monitored(self) -> Iterator[Check]:
+        """What Valkey says of itself: its settings, and who listens."""
         try:
             with self._client(valkey.MONITOR) as monitor:
-                subscribers = valkey.subscribers(monitor)
-                why = "" if subscribers >= processes else cause.of_silence(self.host, self._processes, monitor)
-        except redis.RedisError:
-            return  # said by the pings
+                self.told["Valkey"] = valkey.version(monitor)
+                different = valkey.differences(monitor, valkey.wanted_configuration(self.settings))
+                yield Check(
+                    "settings in force",
+                    not different,
+                    "; ".join(different) or "as in valkey.conf",
+                    "somebody ran CONFIG SET, or valkey.conf was edited; `docker restart redis-valkey` reads it again",
+                )
+                if self.settings.verify_level != "ping":
+                    yield self._subscribers(monitor)
+        except redis.RedisError as error:
+            yield Check("settings in force", False, f"not known: {error}", _valkey_hint(error))
+
+    def _subscribers(self, monitor: redis.Redis) -> Check:
+        processes = len(self._processes)
+        subscribers = valkey.subscribers(monitor)
+        why = "" if subscribers >= processes else cause.of_silence(self.host, self._processes, monitor)
         self.told["subscribers"] = str(subscribers)
-        yield Check(
+        return Check(
             "subscribers",
             subscribers >= processes,
             f"{subscribers} connections listen on {valkey.CHANNEL}, "
@@ -174,16 +178,16 @@ class _Probe:
     def _events(self, session: Session, which: str = "") -> Iterator[Check]:
         """That what is published in Valkey arrives at the websocket, a small event and a large one."""
         large_kb = self.settings.verify_event_kb
-        for what, kilobytes in (("event", 0), (f"event of {large_kb} KB", large_kb)):
-            name = f"{what} through Valkey{which}"
-            try:
-                with self._client(valkey.USER) as client:
+        name = ""
+        try:
+            with self._client(valkey.USER) as client:
+                for what, kilobytes in (("event", 0), (f"event of {large_kb} KB", large_kb)):
+                    name = f"{what} through Valkey{which}"
                     elapsed_ms = event.through_valkey_ms(session, client, kilobytes, _ATTEMPT_S)
-                self.told.setdefault("event", f"{elapsed_ms:.0f} ms")
-                yield Check(name, True, f"arrived in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
-            except (ProbeError, redis.RedisError) as error:
-                yield Check(name, False, str(error), self._why_silent() or "look at `docker logs open-webui`")
-                return
+                    self.told.setdefault("event", f"{elapsed_ms:.0f} ms")
+                    yield Check(name, True, f"arrived in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
+        except (ProbeError, redis.RedisError) as error:
+            yield Check(name, False, str(error), self._why_silent() or "look at `docker logs open-webui`")
 
     def _user(self) -> Iterator[Check]:
         """That what a user's request causes arrives at their websocket, at another process if there is one."""

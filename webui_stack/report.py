@@ -11,6 +11,7 @@ import json
 import math
 import statistics
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, TextIO
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -44,6 +45,7 @@ _environment = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
     keep_trailing_newline=True,
+    bytecode_cache=FileSystemBytecodeCache(),
 )
 
 
@@ -279,12 +281,13 @@ def _for_machines(moment: datetime) -> str:
 class Report:
     """A run's rows as they come in, and its files: `reports/<UTC time>/report.html` and `report.json`.
 
-    pyinfra 3.10 calls nobody at a run's end, so each row rewrites the files: whenever the run stops, they
-    tell what is known, and hosts without a row are in them as not checked. A file that can't be written
-    fails nothing: `problem` says why, and `show` prints it.
+    pyinfra 3.10 calls nobody at a run's end, so rows rewrite the files: whenever the run stops, they tell what is
+    known, and hosts without a row are in them as not checked. With `pause_s` not more often than that, so that many
+    hosts don't each pay for all; then `write` has to be called at the end, for rows that came within it. A file that
+    can't be written fails nothing: `problem` says why, and `show` prints it.
     """
 
-    def __init__(self, title: str, hosts: Iterable[str], below: Path = Path("reports")) -> None:
+    def __init__(self, title: str, hosts: Iterable[str], below: Path = Path("reports"), pause_s: float = 0) -> None:
         self.title = title
         self.started = datetime.now(UTC)
         self.folder: Path | None = None
@@ -292,6 +295,9 @@ class Report:
         self._hosts = list(hosts)
         self._below = below
         self._rows: dict[str, Row] = {}
+        self._pause_s = pause_s
+        self._written_at = -math.inf
+        self._is_written = True
 
     @property
     def rows(self) -> dict[str, Row]:
@@ -305,6 +311,15 @@ class Report:
         """
         last = set(self._hosts) - self._rows.keys() == {row.host}
         self._rows[row.host] = row
+        self._is_written = False
+        if last or time.monotonic() - self._written_at >= self._pause_s:
+            self.write()
+        return last
+
+    def write(self) -> None:
+        """Ensure the files have all rows there are."""
+        if self._is_written:
+            return
         try:
             self.folder = self.folder or _new_folder(self._below, self.started)
             write(self.folder, self.title, self.started, self.rows)
@@ -312,7 +327,7 @@ class Report:
             self.problem = ""
         except OSError as error:
             self.problem = f"report: can't write below {self._below}: {error}"
-        return last
+        self._is_written, self._written_at = True, time.monotonic()
 
     def show(self, file: TextIO | None = None) -> None:
         """Print the table and where the page is, to stderr unless told."""

@@ -38,3 +38,15 @@ def dial(host: Host, address: str, port: int, timeout_s: float) -> socket.socket
         raise TunnelError(f"{error}{hint}") from None
     channel.settimeout(timeout_s)
     return channel
+
+
+def send_at_once(host: Host) -> None:
+    """Ensure small packets to the host don't wait for its acknowledgement of the one before (TCP_NODELAY).
+
+    OpenSSH sets it, paramiko 4 doesn't: two of three channels opened in 40 ms instead of 1 ms, for the host delays
+    its acknowledgements. Does nothing where there is no SSH connection over TCP.
+    """
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    if transport is not None and isinstance(transport.sock, socket.socket):
+        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
