@@ -12,6 +12,7 @@ import os
 import shlex
 import socket
 import time
+from functools import cache
 from typing import Any
 
 import gevent
@@ -85,7 +86,7 @@ def take(host: Host) -> list[str]:
         answer = _ask(host, "take")
     # The renewal outlives this operation, and with it the context that `pyinfra.host` looks the host up in.
     itself = state.inventory.get_host(host.name)
-    state.add_callback_handler(_Release(itself, gevent.spawn(_renew, itself)))  # type: ignore[no-untyped-call]
+    _releases(itself.state).renewals[itself] = gevent.spawn(_renew, itself)
     return []
 
 
@@ -99,27 +100,38 @@ def _renew(host: Host) -> None:
             return
 
 
-class _Release(BaseStateCallback):
-    """Gives the lease back once pyinfra is done with the host."""
+class _Releases(BaseStateCallback):
+    """Gives a host's lease back once pyinfra is done with the host.
 
-    def __init__(self, host: Host, renewal: gevent.Greenlet) -> None:
-        self.host = host
-        self.renewal = renewal
+    One for all hosts, since pyinfra calls each handler for every operation of every host.
+    """
+
+    def __init__(self) -> None:
+        self.renewals: dict[Host, gevent.Greenlet] = {}
 
     def operation_host_success(self, _: State, host: Host, op_hash: str, *_retries: int) -> None:  # type: ignore[override]
-        if host.name == self.host.name and op_hash == self.host.op_hash_order[-1]:
-            self._release()
+        if op_hash == host.op_hash_order[-1]:
+            self._release(host)
 
     def operation_host_error(self, _: State, host: Host, *_rest: Any) -> None:  # type: ignore[override]
-        if host.name == self.host.name:
-            self._release()
+        self._release(host)
 
-    def _release(self) -> None:
-        self.renewal.kill(block=False)
+    def _release(self, host: Host) -> None:
+        renewal = self.renewals.pop(host, None)
+        if renewal is None:
+            return
+        renewal.kill(block=False)
         try:
-            _ask(self.host, "release")
+            _ask(host, "release")
         except Exception as error:  # a lost connection: the lease expires by itself
-            logger.debug("lease of %s not released: %s", self.host, error)
+            logger.debug("lease of %s not released: %s", host, error)
+
+
+@cache
+def _releases(state: State) -> _Releases:
+    handler = _Releases()
+    state.add_callback_handler(handler)  # type: ignore[no-untyped-call]
+    return handler
 
 
 def _is_dead(owner: str) -> bool:
