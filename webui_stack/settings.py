@@ -9,6 +9,7 @@ into `Settings` or raises `SettingsError` with *every* problem of that host, eac
 from __future__ import annotations
 
 import difflib
+import hashlib
 import ipaddress
 import json
 import re
@@ -367,6 +368,24 @@ class Settings(BaseModel):
     verify_event_kb: Annotated[int, _between(1, 16000), Rule("kilobytes from 1 to 16000", "e.g. 1024")]
     verify_timeout_s: Seconds
     verify_url: Origin | None
+
+    @property
+    def images(self) -> dict[str, str]:
+        """Compose service -> image reference."""
+        return {"redis": self.valkey_image, "open-webui": self.open_webui_image}
+
+    @property
+    def docker_daemon_json(self) -> dict[str, Any]:
+        """The keys that daemon.json has to have."""
+        wanted = dict(self.docker_daemon)
+        if self.docker_address_pools:
+            wanted["default-address-pools"] = [pool.model_dump() for pool in self.docker_address_pools]
+        return wanted
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all settings, shortened: equal where two deploys were told the same. No secret is in it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     @property
     def cors_allow_origin(self) -> str:

@@ -13,7 +13,7 @@ from tests.defaults import ROOT
 
 PURE = {
     *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
-    *("symptoms", "diagnosis", "survey"),
+    *("symptoms", "diagnosis", "survey", "drift"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -58,19 +58,26 @@ LIBRARY = {
     "templates": {"pydantic", "jinja2", *of_pure()},
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.templates"},
     "survey": {"webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
+    "drift": {
+        "webui_stack.compose",
+        "webui_stack.engine",
+        "webui_stack.settings",
+        "webui_stack.survey",
+        "webui_stack.templates",
+    },
     "symptoms": set[str](),
     "diagnosis": {"webui_stack.check", "webui_stack.settings", "webui_stack.symptoms"},
     "report": {"webui_stack.check", "jinja2", "rich"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
-    "observation": {"pyinfra", "webui_stack.facts", "webui_stack.secrets", "webui_stack.survey"},
+    "observation": {"pyinfra", "webui_stack.facts", "webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"},
     "operations": {"pyinfra", "webui_stack.compose"},
 }
 
 
 def test_the_scanner_sees_imports() -> None:
-    assert {"pyinfra.host", "webui_stack.compose", "pathlib.Path"} <= imports(ROOT / "tasks/network.py") | imports(
-        ROOT / "tasks/docker.py"
-    )
+    assert {"pyinfra.api.deploy", "webui_stack.compose", "pathlib.Path"} <= imports(
+        ROOT / "tasks/network.py"
+    ) | imports(ROOT / "tasks/preflight.py")
 
 
 @pytest.mark.parametrize("name", LIBRARY)
