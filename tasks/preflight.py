@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
 
-from webui_stack import adoption, compose, facts, lease, machine, operations, secrets, templates
+from webui_stack import adoption, compose, facts, machine, operations, secrets, templates
 from webui_stack.observation import Observation
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, from_data
@@ -63,7 +63,6 @@ def _machine(checked: Settings) -> None:
         return found
 
     operations.gate(name="Check that the host can carry the stack", check=problems)
-    operations.gate(name="Check that nobody else is at work", check=lambda: lease.take(host), at_execution=True)
 
 
 def _taken_over(checked: Settings) -> list[str]:

@@ -25,17 +25,20 @@ def _docker(settings: Settings, survey: Survey) -> Iterator[str]:
     missing = set(engine.packages(survey.machine, settings.docker_source)) - survey.engine.packages
     if missing:
         yield f"packages: {', '.join(sorted(missing))} not installed"
+    if rivals := engine.conflicts(survey.machine, survey.engine, settings.docker_source):
+        yield f"packages: {', '.join(rivals)} installed"
+    if not survey.engine.server:
+        yield "docker: does not run"
     try:
         if engine.merge_daemon_json(survey.engine.daemon_json, settings.docker_daemon_json):
             yield f"{engine.DAEMON_JSON}: is not as docker_daemon says"
     except engine.DaemonJsonError as error:
         yield f"{engine.DAEMON_JSON}: can't be read, {error}"
-    if (
-        settings.docker_source == "docker-ce"
-        and survey.machine.package_manager == "apt"
-        and survey.engine.repository_key_sha256 != settings.docker_repo_key_sha256
-    ):
-        yield f"{engine.APT_KEY}: is not the key that docker_repo_key_sha256 says"
+    if settings.docker_source == "docker-ce" and survey.machine.package_manager == "apt":
+        if survey.engine.repository_key_sha256 != settings.docker_repo_key_sha256:
+            yield f"{engine.APT_KEY}: is not the key that docker_repo_key_sha256 says"
+        for path in set(survey.engine.repository_files) - {engine.APT_SOURCES}:
+            yield f"{path}: has Docker's repository, too"
     if survey.machine.has_systemd and DOCKER_UNIT not in survey.units:
         yield f"{DOCKER_UNIT}: is not both active and enabled"
 
