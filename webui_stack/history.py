@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -25,7 +25,7 @@ class Record:
     settings: str
     result: Result
     took_s: float = 0.0
-    operations: Sequence[str] = ()
+    operations: Sequence[str] = field(default_factory=list)
     failed: str = ""
 
     @property
