@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from pyinfra import host
@@ -25,7 +24,7 @@ def install(settings: Settings) -> None:
     packages, so that the engine first starts with it.
     """
     survey = preflight.observation().survey
-    wanted = _wanted_daemon_json(settings)
+    wanted = settings.docker_daemon_json
 
     operations.gate(
         name="Check that Docker can come from there",
@@ -34,10 +33,7 @@ def install(settings: Settings) -> None:
     if settings.docker_registry_ca:
         operations.files(
             name="Trust the private registries",
-            contents={
-                engine.ca_path(registry): Path(path).expanduser().read_text(encoding="ascii")
-                for registry, path in settings.docker_registry_ca.items()
-            },
+            contents=templates.authorities(settings),
             present=lambda: survey().files,
         )
     if settings.docker_source != "present":
@@ -49,13 +45,6 @@ def install(settings: Settings) -> None:
         check=lambda: engine.shortcomings(survey().engine),
         at_execution=True,
     )
-
-
-def _wanted_daemon_json(settings: Settings) -> dict[str, Any]:
-    wanted = dict(settings.docker_daemon)
-    if settings.docker_address_pools:
-        wanted["default-address-pools"] = [pool.model_dump() for pool in settings.docker_address_pools]
-    return wanted
 
 
 def _configure(survey: Callable[[], Survey], wanted: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
 
-from webui_stack import adoption, compose, facts, lease, machine, operations, rollout, secrets, templates
+from webui_stack import adoption, compose, facts, machine, operations, rollout, secrets, templates
 from webui_stack.observation import Observation
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, from_data
@@ -65,12 +65,6 @@ def _machine(checked: Settings) -> None:
     operations.gate(name="Check that the host can carry the stack", check=problems)
 
 
-@deploy("Preflight")
-def take_lease() -> None:
-    """Ensure nobody else is at work on this host until the run is done with it; otherwise it drops out."""
-    operations.gate(name="Check that nobody else is at work", check=lambda: lease.take(host), at_execution=True)
-
-
 def _taken_over(checked: Settings) -> list[str]:
     """Tell what changes for people with a container open-webui made by hand; or why it can't be replaced."""
     found = host.get_fact(facts.HandMade)
@@ -105,8 +99,8 @@ def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
             found[target.name] = _Checked(checked, secrets.supply(checked, read))
         except (SettingsError, SecretError) as error:
             problems.extend(f"{target.name} / {problem}" for problem in error.problems)
-    checked_settings = {name: checked.settings for name, checked in found.items()}
-    problems += rollout.problems(checked_settings, [target.name for target in inventory])
+    policies = {name: checked.settings for name, checked in found.items()}
+    problems += rollout.problems(policies, [target.name for target in inventory])
     if problems:
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         raise DeployError(f"nothing was changed: {count} in the settings\n" + "\n".join(problems))

@@ -10,9 +10,8 @@ from typing import Any
 
 import gevent
 from pyinfra import host, inventory, logger, state
-from pyinfra.api import BaseStateCallback, DeployError, Host, Inventory, State, deploy, operation
+from pyinfra.api import BaseStateCallback, DeployError, Inventory, State, deploy, operation
 from pyinfra.api.output import format_text
-from typing_extensions import override
 
 from tasks import preflight
 from webui_stack import rollout
@@ -30,26 +29,22 @@ def in_batches(provision: Callable[[], None]) -> None:
 
     In batches: the canary, then the others in the inventory's order. One starts once all operations of those before
     it are through, and no more than `rollout_max_failures` of their hosts failed or could not be reached; otherwise
-    its hosts and all after them stay untouched. A host's lease is taken first in its own batch. The plan is told
-    before anything is done, and at the end what became of whom. With a single batch, this is `provision()` alone.
+    its hosts and all after them stay untouched. The plan is told before anything is done, and what became of whom at
+    the end. With a single batch this is `provision()` alone. Raises `DeployError` with several and --serial, --no-wait.
 
     Each host adds the operations of its own batch, and shares one with each neighbouring batch: that leaves pyinfra
     a single order for all operations. Whether a batch may start is asked when it is its turn (`_if`).
     """
-
-    def steps() -> None:
-        preflight.take_lease()
-        provision()
-
     run = _of_run(inventory)
     if run is None:
-        steps()
+        provision()
         return
     for number in host.loop(range(len(run.plan))):  # type: ignore[no-untyped-call]
         if host.name in run.sharing[number]:
             _turn(name=f"{run.title(number)} | Wait for the batches before", run=run, number=number)
         if host.name in run.plan[number]:
-            deploy(run.title(number))(steps)(_if=[partial(run.is_open, number)])
+            # pyinfra writes the name into the function, and hosts of other batches may share it: hence the lambda.
+            deploy(run.title(number))(lambda: provision())(_if=[partial(run.is_open, number)])
 
 
 @cache
@@ -154,18 +149,15 @@ class _Run(BaseStateCallback, logging.Filter):
 
     # --- What pyinfra says meanwhile
 
-    @override
     def operation_start(self, state: State, op_hash: str) -> None:  # type: ignore[override]
         """Be quiet about the operations of batches that were not started."""
         if self._stopped_at is not None:
             untouched = tuple(f"{self.title(number)} | " for number in range(self._stopped_at, len(self.plan)))
             self._is_quiet = all(name.startswith(untouched) for name in state.get_op_meta(op_hash).names)
 
-    @override
-    def operation_end(self, state: State, op_hash: str) -> None:  # type: ignore[override]
+    def operation_end(self, *_: Any) -> None:  # type: ignore[override]
         self._is_quiet = False
 
-    @override
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether pyinfra's line is of use: not one for each host and each operation of a batch it is not in."""
         if self._is_quiet and record.levelno <= logging.INFO:
@@ -174,8 +166,7 @@ class _Run(BaseStateCallback, logging.Filter):
 
     # --- The end
 
-    @override
-    def host_disconnect(self, state: State, host: Host) -> None:  # type: ignore[override]
+    def host_disconnect(self, state: State, *_: Any) -> None:  # type: ignore[override]
         """Tell how it ended at the first host that is left: pyinfra 3.10 calls nobody when a run ends."""
         if self._is_over or not state.is_executing:
             return

@@ -20,7 +20,6 @@ def launch(settings: Settings) -> None:
     """
     supplied = preflight.supplied()
     survey = preflight.observation().survey
-    images = {"redis": settings.valkey_image, "open-webui": settings.open_webui_image}
     directory = settings.stack_dir
 
     operations.secrets(
@@ -30,8 +29,8 @@ def launch(settings: Settings) -> None:
     )
     operations.images(
         name="Pull the images",
-        references=list(dict.fromkeys(images.values())),
-        present=lambda: survey().services.image_ids,
+        references=list(dict.fromkeys(settings.images.values())),
+        present=lambda: survey().services.images,
     )
     operations.files(
         name="Put the compose project",
@@ -43,6 +42,6 @@ def launch(settings: Settings) -> None:
         name="Bring the services up",
         observe=lambda: survey().services,
         directory=directory,
-        images=images,
+        images=settings.images,
         up_script=lambda work: templates.up_script(settings, work),
     )

@@ -23,6 +23,7 @@ DEPLOYED = {
     "images": "\n".join(line for line in _PROJECT if line.startswith("image ")),
     "containers": "\n".join(line for line in _PROJECT if line.startswith(("network ", "container "))),
     "units": _RUNNING,
+    "history": "",
     "files": "",
     "project": "\n".join(line for line in _PROJECT if line.startswith(("hash ", "mounted "))),
 }

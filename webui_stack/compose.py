@@ -82,6 +82,14 @@ class Container:
 
 
 @dataclass(frozen=True)
+class Image:
+    """What a reference means on the host: an image's id, and the digests (`NAME@sha256:...`) registries serve it by."""
+
+    id: str
+    digests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Network:
     """A Docker network as `docker network inspect` shows it."""
 
@@ -99,7 +107,7 @@ class Observed:
     """
 
     hashes: Mapping[str, str] = field(default_factory=dict)
-    image_ids: Mapping[str, str] = field(default_factory=dict)
+    images: Mapping[str, Image] = field(default_factory=dict)
     network: Network | None = None
     containers: Mapping[str, Container] = field(default_factory=dict)
     processes: Mapping[str, str] = field(default_factory=dict)
@@ -110,7 +118,7 @@ class Observed:
 def parse(lines: Iterable[str]) -> Observed:
     """Read the survey's sections about the project. Lines it can't read are in `unread`, never dropped."""
     hashes: dict[str, str] = {}
-    image_ids: dict[str, str] = {}
+    images: dict[str, Image] = {}
     containers: dict[str, Container] = {}
     addresses: dict[str, str] = {}
     mounted: dict[str, str] = {}
@@ -125,8 +133,8 @@ def parse(lines: Iterable[str]) -> Observed:
                 service, value = rest.split()
                 hashes[service] = value
             elif kind == "image":
-                image, value = rest.split()
-                image_ids[image] = value
+                reference, image_id, *digests = rest.split()
+                images[reference] = Image(image_id, tuple(digests))
             elif kind == "container":
                 container = _container(json.loads(rest))
                 if container.name in CONTAINERS.values():
@@ -144,7 +152,7 @@ def parse(lines: Iterable[str]) -> Observed:
             unread.append(line)
     stale = {service for service, newest in mounted.items() if _is_stale(containers.get(CONTAINERS[service]), newest)}
     processes = {name: address for name, address in addresses.items() if address}
-    return Observed(hashes, image_ids, network, containers, processes, frozenset(stale), tuple(unread))
+    return Observed(hashes, images, network, containers, processes, frozenset(stale), tuple(unread))
 
 
 def _is_stale(container: Container | None, newest: str) -> bool:
@@ -224,7 +232,7 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
             work.append(Work(service, reason, replace=True))
         elif container.config_hash != observed.hashes.get(service):
             work.append(Work(service, "its definition changed", unpause=container.status == "paused"))
-        elif container.image_id != observed.image_ids.get(images[service]):
+        elif container.image_id != _id(observed, images[service]):
             work.append(Work(service, "its image changed", unpause=container.status == "paused"))
         elif not observed.network or container.network_ids.get(NETWORK) != observed.network.id:
             work.append(Work(service, f"is not attached to {NETWORK}", recreate=True))
@@ -237,6 +245,11 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
         elif service in observed.stale:
             work.append(Work(service, "its configuration files changed under it", recreate=True))
     return work
+
+
+def _id(observed: Observed, reference: str) -> str:
+    image = observed.images.get(reference)
+    return image.id if image else ""
 
 
 def network_refusals(network: Network | None, subnet: str | None) -> list[str]:

@@ -9,29 +9,34 @@ from __future__ import annotations
 
 import getpass
 import os
+import posixpath
 import shlex
 import socket
 import time
-from functools import cache
-from typing import Any
 
 import gevent
-from pyinfra import logger, state
-from pyinfra.api import BaseStateCallback, Host, State
+from pyinfra import logger
+from pyinfra.api import Host
 
 from webui_stack import compose, remote
+from webui_stack.survey import DEPLOY_LOG, LEASE_FILE
 
 # A killed operator's host is free again after this many seconds.
 EXPIRY_S = 120
 # What a killed run left at work on the host ends by itself: `open_webui_start_timeout_s` twice at most.
 _WORK_S = 7200
 _RENEWAL_S = 30
-_FILE = "/run/open-webui-stack.lease"
 
 # Answers "held OWNER SINCE EXPIRES" when somebody else has it, "busy" when it is taken and the services are
 # still being brought up by a run that has lost it. A lease of the same user and machine is
 # taken over when its process is gone, which only that machine can tell: hence FORMER.
+# The watchdog holds the work lock for a moment every few seconds.
 _SCRIPT = """
+log() {{
+  [ {line} ] || return 0
+  umask 027
+  mkdir -p {log_folder} && printf '%s\\n' {line} >>{log}
+}}
 exec 9>>{file}.lock
 flock 9
 now=$(date +%s)
@@ -39,99 +44,98 @@ read -r owner since expires 2>/dev/null <{file} || expires=0
 case {action} in
 take)
   if [ "$expires" -gt "$now" ] && [ "$owner" != {owner} ] && [ "$owner" != {former} ]; then
-    echo "held $owner $since $((expires - now))"
+    echo "held $owner $since $expires $now"
     exit 0
   fi
   echo {owner} "$now" $((now + {expiry_s})) >{file}
-  flock --nonblock {work_lock} true || echo busy
+  flock --timeout 3 {work_lock} true || echo busy
+  log
   ;;
 renew)
   if [ "$owner" = {owner} ]; then echo {owner} "$since" $((now + {expiry_s})) >{file}; fi
   ;;
 release)
   if [ "$owner" = {owner} ]; then rm -f {file}; fi
+  log
+  ;;
+log)
+  log
   ;;
 esac
 """
 
 
+def operator() -> str:
+    """Who is at work, as people know each other: user@machine."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
 def _owner(pid: int | None = None) -> str:
-    """Who holds a lease, as people know each other: user@machine, and which run."""
-    return f"{getpass.getuser()}@{socket.gethostname()}:{pid or os.getpid()}"
+    """Who holds a lease: an operator, and which run."""
+    return f"{operator()}:{pid or os.getpid()}"
 
 
-def take(host: Host) -> list[str]:
-    """Ensure this run holds the host's lease until it ends; otherwise one line says who does.
+class Lease:
+    """A host that is ours until `release`, or until this process is gone for two minutes."""
 
-    Released when the host's last operation is done or one fails. Nothing is changed in a dry run.
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._renewal = gevent.spawn(self._renew)
+
+    def release(self, line: str) -> None:
+        """Give the lease back, with a line for the host's log of deploys."""
+        self._renewal.kill(block=False)
+        _ask(self._host, "release", line=line)
+
+    def _renew(self) -> None:
+        while True:
+            gevent.sleep(_RENEWAL_S)
+            try:
+                _ask(self._host, "renew")
+            except Exception as error:  # whatever broke the connection, the run itself will say so
+                logger.debug("lease of %s not renewed: %s", self._host, error)
+                return
+
+
+def refusals(line: str, now_s: int) -> list[str]:
+    """Who holds the lease whose line that is, by the host's clock; nothing when it is nobody, or a run that is gone."""
+    owner, since, expires = line.split() if line else ("", "0", "0")
+    if int(expires) <= now_s or owner == _owner() or _is_dead(owner):
+        return []
+    started = time.strftime("%H:%M:%S UTC", time.gmtime(int(since)))
+    return [
+        f"lease: expected nobody else at work here, got {owner} since {started}; wait for that run to end, "
+        f"or {int(expires) - now_s} s if it was killed (the lease expires unless its run renews it)"
+    ]
+
+
+def take(host: Host, line: str) -> tuple[list[str], Lease | None]:
+    """Ensure this run holds the host's lease; otherwise a line says who does. `line` goes into the log of deploys.
+
+    `host` is pyinfra's own object, since the renewal outlives the operation that takes it. Waits for work that a
+    run that was cut off has left on the host.
     """
-    answer = _ask(host, "take")
+    answer = _ask(host, "take", line=line)
+    if answer.startswith("held ") and _is_dead(owner := answer.split()[1]):
+        answer = _ask(host, "take", former=owner, line=line)
     if answer.startswith("held "):
-        _, owner, since, left_s = answer.split()
-        if _is_dead(owner):
-            answer = _ask(host, "take", former=owner)
-    if answer.startswith("held "):
-        _, owner, since, left_s = answer.split()
-        started = time.strftime("%H:%M:%S UTC", time.gmtime(int(since)))
-        return [
-            f"lease: expected nobody else at work here, got {owner} since {started}; wait for that run to end, "
-            f"or {left_s} s if it was killed (the lease expires unless its run renews it)"
-        ]
+        _, owner, since, expires, now = answer.split()
+        return refusals(f"{owner} {since} {expires}", int(now)), None
     deadline = time.monotonic() + _WORK_S
     while answer == "busy":
         if time.monotonic() > deadline:
-            return [f"lease: expected the work of a killed run to end, got {compose.WORK_LOCK} held for {_WORK_S} s"]
+            return [
+                f"lease: expected the work of a killed run to end, got {compose.WORK_LOCK} held for {_WORK_S} s"
+            ], None
         host.log("a run that was cut off is still at work here; waiting for it to end")
         gevent.sleep(5)
         answer = _ask(host, "take")
-    # The renewal outlives this operation, and with it the context that `pyinfra.host` looks the host up in.
-    itself = state.inventory.get_host(host.name)
-    _releases(itself.state).renewals[itself] = gevent.spawn(_renew, itself)
-    return []
+    return [], Lease(host)
 
 
-def _renew(host: Host) -> None:
-    while True:
-        gevent.sleep(_RENEWAL_S)
-        try:
-            _ask(host, "renew")
-        except Exception as error:  # whatever broke the connection, the run itself will say so
-            logger.debug("lease of %s not renewed: %s", host, error)
-            return
-
-
-class _Releases(BaseStateCallback):
-    """Gives a host's lease back once pyinfra is done with the host.
-
-    One for all hosts, since pyinfra calls each handler for every operation of every host.
-    """
-
-    def __init__(self) -> None:
-        self.renewals: dict[Host, gevent.Greenlet] = {}
-
-    def operation_host_success(self, _: State, host: Host, op_hash: str, *_retries: int) -> None:  # type: ignore[override]
-        if op_hash == host.op_hash_order[-1]:
-            self._release(host)
-
-    def operation_host_error(self, _: State, host: Host, *_rest: Any) -> None:  # type: ignore[override]
-        self._release(host)
-
-    def _release(self, host: Host) -> None:
-        renewal = self.renewals.pop(host, None)
-        if renewal is None:
-            return
-        renewal.kill(block=False)
-        try:
-            _ask(host, "release")
-        except Exception as error:  # a lost connection: the lease expires by itself
-            logger.debug("lease of %s not released: %s", host, error)
-
-
-@cache
-def _releases(state: State) -> _Releases:
-    handler = _Releases()
-    state.add_callback_handler(handler)  # type: ignore[no-untyped-call]
-    return handler
+def log(host: Host, line: str) -> None:
+    """Append a line to the host's log of deploys. Raises `remote.RemoteError`."""
+    _ask(host, "log", line=line)
 
 
 def _is_dead(owner: str) -> bool:
@@ -146,16 +150,19 @@ def _is_dead(owner: str) -> bool:
     return False
 
 
-def _ask(host: Host, action: str, former: str = "-") -> str:
+def _ask(host: Host, action: str, former: str = "-", line: str = "") -> str:
     lines = remote.run(
         host,
         _SCRIPT.format(
-            file=_FILE,
+            file=LEASE_FILE,
             action=action,
             owner=shlex.quote(_owner()),
             former=shlex.quote(former),
             expiry_s=EXPIRY_S,
             work_lock=compose.WORK_LOCK,
+            line=shlex.quote(line),
+            log=DEPLOY_LOG,
+            log_folder=posixpath.dirname(DEPLOY_LOG),
         ),
     )
     return lines[0] if lines else ""

@@ -9,7 +9,7 @@ import ipaddress
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -289,11 +289,20 @@ def _valkey_hint(error: redis.RedisError) -> str:
 
 @dataclass(frozen=True)
 class Proof:
-    """What was proved on a host, or not: the checks, the address people would use, and a line for people."""
+    """What was proved on a host, or not: the checks, and what Valkey and Open WebUI told of themselves meanwhile."""
 
     checks: list[Check]
-    address: str
-    line: str
+    told: Mapping[str, str]
+
+    @property
+    def address(self) -> str:
+        """The URL people would use."""
+        return self.told.get("address", "")
+
+    @property
+    def line(self) -> str:
+        """What a person wants to know of a host that passed; what was not looked at is left out."""
+        return _line(self.told)
 
 
 def run(observation: Observation, settings: Settings) -> Proof:
@@ -316,11 +325,10 @@ def run(observation: Observation, settings: Settings) -> Proof:
         probe.close()
     except ProbeError as error:
         probe.host.log_styled(f"the probe's login could not be ended: {error}", fg="yellow", log_func=logger.warning)
-    return Proof(checks, probe.told.get("address", ""), _line(probe.told))
+    return Proof(checks, probe.told)
 
 
-def _line(told: dict[str, str]) -> str:
-    """What a person wants to know of a host that passed; what was not looked at is left out."""
+def _line(told: Mapping[str, str]) -> str:
     subscribers = told.get("subscribers", "")
     parts = [
         f"Open WebUI {told['Open WebUI']}" if "Open WebUI" in told else "",

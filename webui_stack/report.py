@@ -357,6 +357,13 @@ def write(folder: Path, title: str, started: datetime, rows: Mapping[str, Row]) 
         new.replace(folder / name)
 
 
+def save(name: str, text: str, below: Path = Path("reports")) -> Path:
+    """Write a file into a folder of its own, `reports/<UTC time>/NAME`; where it is."""
+    file = _new_folder(below, datetime.now(UTC)) / name
+    file.write_text(text, encoding="utf-8", errors="replace")
+    return file
+
+
 def _new_folder(below: Path, started: datetime) -> Path:
     """Make this run's folder, its own even when two runs start in one second."""
     stamp = started.strftime("%Y%m%dT%H%M%SZ")

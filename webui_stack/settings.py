@@ -9,6 +9,7 @@ into `Settings` or raises `SettingsError` with *every* problem of that host, eac
 from __future__ import annotations
 
 import difflib
+import hashlib
 import ipaddress
 import json
 import re
@@ -410,6 +411,24 @@ class Settings(BaseModel):
     rollout_pause_s: Annotated[
         int, _between(0, 86400), Rule("a whole number of seconds from 0 to 86400", "0 goes on at once")
     ]
+
+    @property
+    def images(self) -> dict[str, str]:
+        """Compose service -> image reference."""
+        return {"redis": self.valkey_image, "open-webui": self.open_webui_image}
+
+    @property
+    def docker_daemon_json(self) -> dict[str, Any]:
+        """The keys that daemon.json has to have."""
+        wanted = dict(self.docker_daemon)
+        if self.docker_address_pools:
+            wanted["default-address-pools"] = [pool.model_dump() for pool in self.docker_address_pools]
+        return wanted
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all settings, shortened: equal where two deploys were told the same. No secret is in it."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     @property
     def cors_allow_origin(self) -> str:

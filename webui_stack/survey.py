@@ -10,7 +10,10 @@ from webui_stack import compose, engine, machine
 # The systemd units a deploy cares for.
 DOCKER_UNIT, TIMER_UNIT = "docker.service", "open-webui-watchdog.timer"
 # In the order they are printed.
-SECTIONS = ("machine", "engine", "images", "containers", "units", "files", "project")
+SECTIONS = ("machine", "engine", "images", "containers", "units", "history", "files", "project")
+# The log of deploys on the host, and the lease of the run that is at work there.
+DEPLOY_LOG = "/var/log/open-webui/deploys.jsonl"
+LEASE_FILE = "/run/open-webui-stack.lease"
 
 
 # What lines of the secrets' script begin with.
@@ -27,7 +30,8 @@ class Survey:
 
     `files` are the contents of regular files that are root's and 0644, by path: any other file counts as absent,
     and thereby as one to be written again. `secrets` says what the secrets script would do: `content PATH`,
-    `mode PATH`, or `refused WHY`. `units` are the systemd units that are active and enabled.
+    `mode PATH`, or `refused WHY`. `units` are the systemd units that are active and enabled. `lease` is the lease's
+    line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`).
     """
 
     machine: machine.Machine = field(default_factory=lambda: machine.parse([]))
@@ -36,6 +40,8 @@ class Survey:
     files: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     units: frozenset[str] = frozenset()
+    lease: str = ""
+    last_deploy: str = ""
 
 
 def parse(lines: Iterable[str]) -> Survey:
@@ -50,6 +56,7 @@ def parse(lines: Iterable[str]) -> Survey:
         _files(found["files"]),
         tuple(stale),
         _units(found["units"]),
+        *(_line(found["history"], kind) for kind in ("lease ", "deploy ")),
     )
 
 
@@ -72,6 +79,10 @@ def _split(lines: Iterable[str]) -> dict[str, list[str]]:
             part = "a part of it" if name in found else "nothing"
             raise IncompleteError(f"survey: expected the section {name!r}, got {part}; is a disk full on the host?")
     return found
+
+
+def _line(lines: Iterable[str], kind: str) -> str:
+    return next((line.removeprefix(kind) for line in lines if line.startswith(kind)), "")
 
 
 def _files(lines: Iterable[str]) -> dict[str, str]:

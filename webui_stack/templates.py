@@ -110,23 +110,41 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             network=compose.NETWORK,
             containers=list(compose.CONTAINERS.values()),
             inspect=shlex.quote(compose.INSPECT),
+            lease_file=survey.LEASE_FILE,
+            deploy_log=survey.DEPLOY_LOG,
             units=[survey.DOCKER_UNIT, survey.TIMER_UNIT],
-            paths=map(
-                shlex.quote,
-                [
-                    *(f"{settings.stack_dir}/{path}" for path in files),
-                    *watchdog(settings),
-                    *map(engine.ca_path, settings.docker_registry_ca),
-                    engine.DAEMON_JSON,
-                    engine.APT_SOURCES,
-                    engine.DNF_REPOSITORY,
-                ],
-            ),
+            paths=map(shlex.quote, _managed_paths(settings)),
             compose_file=files["compose.yaml"],
             valkey_files={path: _sha256(text) for path, text in files.items() if path.startswith("valkey/")},
             hash_command=compose.hash_command(settings.stack_dir),
         )
     )
+
+
+def _managed_paths(settings: Settings) -> list[str]:
+    """Every file a deploy may write, whatever the host is."""
+    project_paths = (f"{settings.stack_dir}/{path}" for path in project(settings))
+    elsewhere = (engine.DAEMON_JSON, engine.APT_SOURCES, engine.DNF_REPOSITORY)
+    return [*project_paths, *watchdog(settings), *authorities(settings), *elsewhere]
+
+
+def managed_files(settings: Settings, machine: Machine) -> dict[str, str]:
+    """The files a deploy puts on this host, by absolute path; without daemon.json, of which others have a part."""
+    wanted = {f"{settings.stack_dir}/{path}": text for path, text in project(settings).items()} | authorities(settings)
+    if machine.has_systemd and settings.watchdog_pause_s:
+        wanted |= watchdog(settings)
+    if settings.docker_source == "docker-ce":
+        path = engine.APT_SOURCES if machine.package_manager == "apt" else engine.DNF_REPOSITORY
+        wanted[path] = docker_sources(settings, machine)
+    return wanted
+
+
+def authorities(settings: Settings) -> dict[str, str]:
+    """Private registries' CA files by their path on the host."""
+    return {
+        engine.ca_path(registry): Path(path).expanduser().read_text(encoding="ascii")
+        for registry, path in settings.docker_registry_ca.items()
+    }
 
 
 def _quoted(supplied: Supplied) -> dict[str, Any]:

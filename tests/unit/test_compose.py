@@ -60,7 +60,7 @@ def test_a_deployed_host_is_read_whole() -> None:
         "open-webui": "751a53f9084d2ae0a80c2f74d33d7513848a3fe01cd937f62746b373d9433549",
         "redis": "14e3babcc750bbd4593d8084bc6ebc5cdcb382be046d0970a65be335747d7832",
     }
-    assert observed.image_ids == {
+    assert {reference: image.id for reference, image in observed.images.items()} == {
         VALKEY: "sha256:5721201e782ae3f5a10c58bc11008232acf277e39d508e2288efe7a668a2d681",
         OPEN_WEBUI: "sha256:257b8c7ec06895229a6fd749d7b5b95f71eae5be4c663d2f8e8ae49e76b9b896",
     }

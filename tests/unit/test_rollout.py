@@ -133,8 +133,8 @@ def test_hosts_that_disagree_are_named_with_their_values() -> None:
     assert rollout.problems({"web-1": GENTLE, "web-2": GENTLE, "web-3": other}, HOSTS) == [
         "rollout_batch: expected the same for all targeted hosts, since it is about the run, got 3 (web-1, web-2) and "
         "'25%' (web-3); set it in group_data/all.py beside your inventory, or with --data",
-        "rollout_max_failures: expected the same for all targeted hosts, since it is about the run, got 0 (web-1, web-2) "
-        "and 1 (web-3); set it in group_data/all.py beside your inventory, or with --data",
+        "rollout_max_failures: expected the same for all targeted hosts, since it is about the run, got 0 (web-1, "
+        "web-2) and 1 (web-3); set it in group_data/all.py beside your inventory, or with --data",
     ]
 
 

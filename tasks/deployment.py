@@ -1,0 +1,31 @@
+"""The beginning and the end of a deploy: one operator at a time on a host, and what was done there is in its log."""
+
+from __future__ import annotations
+
+from pyinfra import host, inventory
+from pyinfra.api import deploy
+
+from tasks import preflight
+from webui_stack import deployment, operations
+from webui_stack.settings import Settings
+
+
+@deploy("Deployment")
+def begin(settings: Settings) -> None:
+    """Ensure nobody else is at work on this host until `end`, or until the host fails."""
+    operations.gate(
+        name="Check that nobody else is at work",
+        check=lambda: deployment.begin(preflight.observation(), settings),
+        at_execution=True,
+    )
+
+
+@deploy("Deployment")
+def end() -> None:
+    """Ensure the host's log of deploys has a line on this one (`/var/log/open-webui/deploys.jsonl`)."""
+    operations.gate(name="Write the log of deploys", check=_end, at_execution=True)
+
+
+def _end() -> list[str]:
+    deployment.end(inventory.get_host(host.name))
+    return []

@@ -1,0 +1,55 @@
+"""How all hosts are, as a table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+
+from pyinfra import host, inventory, state
+from pyinfra.api import deploy
+from rich.text import Text
+
+from tasks import preflight
+from webui_stack import operations, proof, report, status
+from webui_stack.check import Check
+from webui_stack.settings import Settings
+from webui_stack.status import Status
+
+_found: dict[str, Status] = {}
+
+
+@deploy("Status")
+def show(settings: Settings) -> None:
+    """Ensure this host is in the table, which comes when all hosts were looked at.
+
+    Changes nothing, waits for nothing, and fails only where it can't look: what is wrong with a stack is in the
+    table. Two operations, because pyinfra ends the first on all hosts before it starts the second.
+    """
+    operations.gate(name="Look at the host", check=lambda: _look(settings), at_execution=True)
+    operations.gate(name="Show all hosts", check=_show, at_execution=True)
+
+
+def _look(settings: Settings) -> list[str]:
+    observation = preflight.observation()
+    survey = observation.survey()
+    checks: Sequence[Check] = []
+    told: Mapping[str, str] = {}
+    if survey.services.containers:
+        proved = proof.run(observation, settings.model_copy(update={"verify_timeout_s": 0}))
+        checks, told = proved.checks, proved.told
+    _found[host.name] = status.of(settings, survey, checks, told)
+    return []
+
+
+def _show() -> list[str]:
+    targeted = [one.name for one in inventory if one in state.activated_hosts | state.failed_hosts]
+    if host.name != next(name for name in targeted if name in _found):
+        return []
+    hosts = {name: _found.get(name, Status(note="could not be looked at; its reason is above")) for name in targeted}
+    out = report.console(sys.stderr)
+    out.print(status.table(hosts))
+    for line in status.differences(hosts):
+        out.print(Text(line), soft_wrap=True)
+    page = report.save("status.json", status.as_json(hosts))
+    out.print(Text(f"status: {page}"), soft_wrap=True)
+    return []

@@ -1,0 +1,91 @@
+"""A host as deployed has no drift; each thing a deploy would change is one, named by where it is."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from tests import surveys
+from tests.defaults import settings
+from webui_stack import drift, survey, templates
+from webui_stack.settings import Settings
+
+LAB: dict[str, Any] = {
+    "docker_source": "distro",
+    "docker_address_pools": [{"base": "198.19.0.0/17", "size": 24}],
+    "valkey_image": "registry.lab.test:5000/valkey/valkey:8.1.1",
+    "open_webui_image": "registry.lab.test:5000/open-webui/open-webui:v0.12.4-slim",
+}
+
+
+def files(wanted: Settings) -> str:
+    machine = survey.parse(surveys.printed(surveys.DEPLOYED).splitlines()).machine
+    return "\n".join(
+        "\n".join([f"file {path}", *(f"|{line}" for line in text.splitlines())])
+        for path, text in templates.managed_files(wanted, machine).items()
+    )
+
+
+def found(sections: dict[str, str] | None = None, **changes: Any) -> list[str]:
+    """The drift of a lab host as deployed, were some sections of its survey, or settings, others."""
+    deployed = {**surveys.DEPLOYED, "files": files(settings(**LAB)), **(sections or {})}
+    return drift.of(settings(**LAB, **changes), survey.parse(surveys.printed(deployed).splitlines()))
+
+
+def without(section: str, pattern: str, replacement: str = "") -> dict[str, str]:
+    text = files(settings(**LAB)) if section == "files" else surveys.DEPLOYED[section]
+    changed, count = re.subn(pattern, replacement, text)
+    assert count
+    return {section: changed}
+
+
+def test_a_host_as_deployed_has_none() -> None:
+    assert found() == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "lines"),
+    [
+        (without("engine", "package=docker.io\n"), ["packages: docker.io not installed"]),
+        (without("engine", "server=.*"), ["docker: does not run"]),
+        (without("engine", "live-restore"), ["/etc/docker/daemon.json: is not as docker_daemon says"]),
+        (without("engine", "daemon={\n"), ["/etc/docker/daemon.json: can't be read, line 1: Extra data"]),
+        (without("units", "=enabled", "=disabled"), ["docker.service: is not both active and enabled",
+                                                     "open-webui-watchdog.timer: is not both active and enabled"]),
+        (without("files", "file /opt/open-webui/compose.yaml", "file /elsewhere"),
+         ["/opt/open-webui/compose.yaml: missing, or not root's and 0644"]),
+        (without("files", "OnBootSec=60", "OnBootSec=61"), ["/etc/systemd/system/open-webui-watchdog.timer: differs"]),
+        ({"project": surveys.DEPLOYED["project"] + "\nmode /opt/open-webui/.env"},
+         ["/opt/open-webui/.env: its mode differs"]),
+        ({"project": surveys.DEPLOYED["project"] + "\nrefused /x: expected y"}, ["/x: expected y"]),
+        (without("images", "image registry.lab.test:5000/valkey.*\n"),
+         ["image registry.lab.test:5000/valkey/valkey:8.1.1: missing", "redis: its image changed"]),
+        (without("containers", '"Status":"running"', '"Status":"exited"'),
+         ["redis: is exited", "open-webui: is exited"]),
+    ],
+)  # fmt: skip
+def test_each_difference_is_named(sections: dict[str, str], lines: list[str]) -> None:
+    assert found(sections) == lines
+
+
+def test_a_changed_setting_is_one() -> None:
+    assert found(open_webui_jwt_expires_in="1h") == ["/opt/open-webui/compose.yaml: differs"]
+    assert found(watchdog_pause_s=0) == ["open-webui-watchdog.timer: runs"]
+    assert found(network_subnet="198.18.5.0/24")[0].startswith("openwebui-network: expected network_subnet")
+
+
+def test_a_fresh_host_lacks_all_of_it() -> None:
+    fresh = survey.parse(surveys.printed(surveys.FRESH).splitlines())
+    lines = drift.of(settings(**LAB), fresh)
+    for what in (
+        "packages: ",
+        "docker: ",
+        "/etc/docker/daemon.json: ",
+        "docker.service: ",
+        "/opt/open-webui/compose.yaml: ",
+    ):
+        assert any(line.startswith(what) for line in lines), what
+    for line in ("openwebui-network: missing", "redis: has no container", "open-webui: has no container"):
+        assert line in lines

@@ -1,0 +1,88 @@
+"""The table of all hosts tells a good one from a bad one, and shows what it shows in full as JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from rich.console import Console
+
+from tests import surveys
+from tests.defaults import settings
+from tests.unit.test_drift import LAB, files
+from webui_stack import history, status, survey
+from webui_stack.check import Check
+from webui_stack.status import Status
+
+RECORD = history.Record("2026-11-25T18:03:04Z", "root@desk", "c0b41bea6307", "changed", 7.5)
+DIGEST = "sha256:" + "9" * 64
+
+
+def observed(**sections: str) -> survey.Survey:
+    deployed = {**surveys.DEPLOYED, "files": files(settings(**LAB)), **sections}
+    return survey.parse(surveys.printed(deployed).splitlines())
+
+
+def shown(hosts: dict[str, Status]) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    console.print(status.table(hosts))
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_good_host() -> None:
+    first, _, rest = surveys.DEPLOYED["images"].partition("\n")
+    found = status.of(
+        settings(**LAB),
+        observed(
+            images=f"{first} registry.lab.test:5000/valkey/valkey@{DIGEST}\n{rest}",
+            history=f"deploy {history.line(RECORD)}",
+        ),
+        [Check("health", True, "fine")],
+        {"Open WebUI": "0.12.4", "Valkey": "8.1.1", "subscribers": "1"},
+    )
+    assert found.images["redis"] == DIGEST, "what the registry serves it by"
+    assert found.images["open-webui"].startswith("sha256:257b8c7ec068"), "its id, as no registry has served it"
+    assert (found.faults, found.drift, found.last_deploy) == ([], [], RECORD)
+    text = shown({"chat": found})
+    for cell in (
+        "chat",
+        "0.12.4",
+        "8.1.1",
+        "redis 999999999999",
+        "yes",
+        "none",
+        "changed 2026-11-25 18:03 by root@desk",
+    ):
+        assert cell in text, cell
+
+
+def test_a_bad_host() -> None:
+    down = observed(containers=surveys.DEPLOYED["containers"].replace('"Status":"running"', '"Status":"exited"', 1))
+    found = status.of(
+        settings(**LAB), down, [Check("ping through SSH", False, "no"), Check("x", False, "y", advice=True)], {}
+    )
+    assert found.faults == ["ping through SSH"]
+    assert found.drift == ["redis: is exited"]
+    text = shown({"chat": found})
+    assert "no: ping through SSH" in text
+    assert "1, see below" in text
+    assert "not in its log" in text
+    assert status.differences({"chat": found, "other": Status()}) == ["chat: redis: is exited"]
+
+
+def test_a_host_without_a_stack_and_one_out_of_reach() -> None:
+    fresh = status.of(settings(**LAB), survey.parse(surveys.printed(surveys.FRESH).splitlines()), [], {})
+    text = shown({"fresh": fresh, "gone": Status(note="could not be looked at")})
+    assert "no stack here" in text
+    assert "could not be looked at" in text
+
+
+def test_what_a_host_says_is_no_markup() -> None:
+    assert "[red]x[/red]" in shown({"chat": Status(open_webui="[red]x[/red]")})
+
+
+def test_the_json_has_all_of_it() -> None:
+    found = json.loads(status.as_json({"chat": Status(images={"redis": DIGEST}, drift=["a: b"], last_deploy=RECORD)}))
+    assert found["chat"]["images"] == {"redis": DIGEST}
+    assert found["chat"]["drift"] == ["a: b"]
+    assert found["chat"]["last_deploy"]["by"] == "root@desk"

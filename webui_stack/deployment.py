@@ -1,0 +1,94 @@
+"""One run's deploy of one host: its lease, and its lines in the host's log of deploys."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pyinfra import logger
+from pyinfra.api import BaseStateCallback, Host, State
+
+from webui_stack import drift, history, lease
+from webui_stack.history import Record, Result
+from webui_stack.observation import Observation
+from webui_stack.settings import Settings
+
+_under_way: dict[str, Deployment] = {}
+
+
+class Deployment:
+    """From the moment the host is ours to the line in its log that says how it ended."""
+
+    def __init__(self, host: Host, settings: Settings) -> None:
+        self._host = host
+        self._settings = settings
+        self._started = time.monotonic()
+        self.lease: lease.Lease | None = None
+
+    def record(self, result: Result, failed: str = "") -> str:
+        """The log's line, of now."""
+        state = self._host.state
+        done = [
+            name
+            for op_hash in self._host.op_hash_order
+            if state.ops[self._host][op_hash].operation_meta.executed
+            for name in state.op_meta[op_hash].names
+        ]
+        took_s = round(time.monotonic() - self._started, 1)
+        return history.line(
+            Record(history.now(), lease.operator(), self._settings.digest, result, took_s, done, failed)
+        )
+
+    def end(self, line: str) -> None:
+        """Write the last line and give the lease back. A host that can't be reached keeps both: the lease expires."""
+        _under_way.pop(self._host.name, None)
+        try:
+            if self.lease:
+                self.lease.release(line)
+            else:
+                lease.log(self._host, line)
+        except Exception as error:  # whatever it is, the deploy itself has ended
+            self._host.log_styled(f"the log of deploys lacks this one: {error}", fg="yellow", log_func=logger.warning)
+
+
+def begin(observation: Observation, settings: Settings) -> list[str]:
+    """Ensure nobody else is at work on the host, and that nobody comes between; otherwise a line says who is.
+
+    The lease is taken only where something is to be done: a run that has nothing to do only looks. What was
+    observed before the lease was ours is observed anew.
+    """
+    host, survey = observation.host, observation.survey()
+    _watch(host.state)
+    deployment = _under_way[host.name] = Deployment(host, settings)
+    # Without systemd the survey does not see whether Docker is started at boot.
+    if survey.machine.has_systemd and not drift.of(settings, survey):
+        problems = lease.refusals(survey.lease, survey.machine.epoch_s)
+    else:
+        problems, deployment.lease = lease.take(host, deployment.record("started"))
+        observation.renew()
+    if problems:
+        del _under_way[host.name]
+    return problems
+
+
+def end(host: Host) -> None:
+    """Ensure the host's log has this deploy, and its lease is free again."""
+    deployment = _under_way[host.name]
+    changed = any(data.operation_meta.executed for data in host.state.ops[host].values())
+    deployment.end(deployment.record("changed" if changed else "unchanged"))
+
+
+class _OnError(BaseStateCallback):
+    """pyinfra goes on without a host that failed, and tells nobody but handlers like this one (3.10)."""
+
+    def operation_host_error(self, state: State, host: Host, op_hash: str, *_rest: Any) -> None:  # type: ignore[override]
+        deployment = _under_way.get(host.name)
+        if deployment:
+            names = " or ".join(sorted(state.op_meta[op_hash].names))
+            deployment.end(deployment.record("failed", names))
+
+
+def _watch(state: State) -> None:
+    """Ensure one handler for all hosts: pyinfra calls each handler for each operation of each host."""
+    if not any(isinstance(handler, _OnError) for handler in state.callback_handlers):
+        state.add_callback_handler(_OnError())  # type: ignore[no-untyped-call]

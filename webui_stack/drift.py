@@ -1,0 +1,72 @@
+"""Where a host differs from its settings: what a deploy would change there, without planning one. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from webui_stack import compose, engine, templates
+from webui_stack.settings import Settings
+from webui_stack.survey import DOCKER_UNIT, TIMER_UNIT, Survey
+
+
+def of(settings: Settings, survey: Survey) -> list[str]:
+    """Every difference, as `what: how`; empty where a deploy has nothing to do."""
+    return [
+        *_docker(settings, survey),
+        *_files(settings, survey),
+        *_stack(settings, survey),
+        *_watchdog(settings, survey),
+    ]
+
+
+def _docker(settings: Settings, survey: Survey) -> Iterator[str]:
+    if settings.docker_source == "present":
+        return
+    missing = set(engine.packages(survey.machine, settings.docker_source)) - survey.engine.packages
+    if missing:
+        yield f"packages: {', '.join(sorted(missing))} not installed"
+    if rivals := engine.conflicts(survey.machine, survey.engine, settings.docker_source):
+        yield f"packages: {', '.join(rivals)} installed"
+    if not survey.engine.server:
+        yield "docker: does not run"
+    try:
+        if engine.merge_daemon_json(survey.engine.daemon_json, settings.docker_daemon_json):
+            yield f"{engine.DAEMON_JSON}: is not as docker_daemon says"
+    except engine.DaemonJsonError as error:
+        yield f"{engine.DAEMON_JSON}: can't be read, {error}"
+    if settings.docker_source == "docker-ce" and survey.machine.package_manager == "apt":
+        if survey.engine.repository_key_sha256 != settings.docker_repo_key_sha256:
+            yield f"{engine.APT_KEY}: is not the key that docker_repo_key_sha256 says"
+        for path in set(survey.engine.repository_files) - {engine.APT_SOURCES}:
+            yield f"{path}: has Docker's repository, too"
+    if survey.machine.has_systemd and DOCKER_UNIT not in survey.units:
+        yield f"{DOCKER_UNIT}: is not both active and enabled"
+
+
+def _files(settings: Settings, survey: Survey) -> Iterator[str]:
+    for path, text in templates.managed_files(settings, survey.machine).items():
+        if path not in survey.files:
+            yield f"{path}: missing, or not root's and 0644"
+        elif survey.files[path] != text:
+            yield f"{path}: differs"
+
+
+def _stack(settings: Settings, survey: Survey) -> Iterator[str]:
+    for line in survey.secrets:
+        what, _, path = line.partition(" ")
+        yield path if what == "refused" else f"{path}: its {what} differs"
+    if survey.services.network is None:
+        yield f"{compose.NETWORK}: missing"
+    else:
+        yield from compose.network_refusals(survey.services.network, settings.network_subnet)
+    for reference in settings.images.values():
+        if reference not in survey.services.images:
+            yield f"image {reference}: missing"
+    for work in compose.pending(survey.services, settings.stack_dir, settings.images):
+        yield str(work)
+
+
+def _watchdog(settings: Settings, survey: Survey) -> Iterator[str]:
+    wanted = settings.watchdog_pause_s > 0
+    if survey.machine.has_systemd and wanted != (TIMER_UNIT in survey.units):
+        yield f"{TIMER_UNIT}: is not both active and enabled" if wanted else f"{TIMER_UNIT}: runs"

@@ -1,0 +1,89 @@
+"""How each host is, on one page: what runs, whether it works, whether it is as the settings say, who deployed last."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from webui_stack import compose, drift, history
+from webui_stack.check import Check
+from webui_stack.history import Record
+from webui_stack.settings import Settings
+from webui_stack.survey import Survey
+
+# Digits of a digest in the table, as many as Docker shows of an id; the JSON has all.
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Status:
+    """One host. `images` are the digests (or, without one, the ids) its containers were made of, by service.
+
+    `faults` are the names of the failed checks of verify, `drift` what a deploy would change. A host that could not
+    be looked at has a `note` that says why, and nothing else.
+    """
+
+    open_webui: str = ""
+    valkey: str = ""
+    images: Mapping[str, str] = field(default_factory=dict)
+    subscribers: str = ""
+    faults: Sequence[str] = ()
+    drift: Sequence[str] = ()
+    last_deploy: Record | None = None
+    note: str = ""
+
+
+def of(settings: Settings, survey: Survey, checks: Sequence[Check], told: Mapping[str, str]) -> Status:
+    """The status from what was observed, and what verify found (`proof.Proof`)."""
+    if not survey.services.containers:
+        return Status(last_deploy=history.parse(survey.last_deploy), note="no stack here")
+    return Status(
+        told.get("Open WebUI", ""),
+        told.get("Valkey", ""),
+        images(survey.services),
+        told.get("subscribers", ""),
+        [check.name for check in checks if check.is_fault],
+        drift.of(settings, survey),
+        history.parse(survey.last_deploy),
+    )
+
+
+def images(observed: compose.Observed) -> dict[str, str]:
+    """What each service's container was made of: the digest a registry serves that image by, or else its id."""
+    digests = {image.id: digest for image in observed.images.values() for digest in image.digests}
+    return {
+        service: digests.get(container.image_id, container.image_id).rpartition("@")[2]
+        for service, name in compose.CONTAINERS.items()
+        if (container := observed.containers.get(name))
+    }
+
+
+def table(hosts: Mapping[str, Status]) -> Table:
+    """A row for each host, in their order."""
+    found = Table(
+        "host", "Open WebUI", "Valkey", "images", "works", "subscribers", "drift", "last deploy", box=box.SIMPLE
+    )
+    for name, host in hosts.items():
+        short = [f"{service} {digest.removeprefix('sha256:')[:_DIGITS]}" for service, digest in host.images.items()]
+        works = host.note or (f"no: {', '.join(host.faults)}" if host.faults else "yes")
+        differs = "" if host.note else f"{len(host.drift)}, see below" if host.drift else "none"
+        last = host.last_deploy.words if host.last_deploy else "not in its log"
+        cells = (name, host.open_webui, host.valkey, "\n".join(short), works, host.subscribers, differs, last)
+        # Text: what a host says must not be read as markup.
+        found.add_row(*(Text(cell) for cell in cells), style="red" if host.faults or host.note else "")
+    return found
+
+
+def differences(hosts: Mapping[str, Status]) -> list[str]:
+    """Where hosts differ from their settings, a line each."""
+    return [f"{name}: {line}" for name, host in hosts.items() for line in host.drift]
+
+
+def as_json(hosts: Mapping[str, Status]) -> str:
+    """All of it, for programs."""
+    return json.dumps({name: asdict(host) for name, host in hosts.items()}, indent=2)
