@@ -104,23 +104,22 @@ def series(case: str, side: str, hosts: int, samples: Sequence[Sample]) -> Serie
 
 
 def _no_change(bench: Bench) -> list[Series]:
-    found: list[Series] = []
-    lab = bench.lab
     names = bench.prepare(bench.most_hosts)
-    for count in [n for n in (1, 2, 4, 8) if n <= bench.most_hosts]:
-        hosts = names[:count]
-        with peer.kept_connections() as connections:
-            sides: dict[str, Callable[[], Sample]] = {
-                OURS: lambda hosts=hosts: unchanged("deploy.py", ours.deploy(lab, hosts)),
-                FLOOR: lambda hosts=hosts: ours.floor(lab, hosts),
-                ANSIBLE: lambda hosts=hosts: unchanged("Ansible", peer.play(lab, hosts)),
-            }
-            if count == 1:
-                sides[KEPT] = lambda hosts=hosts, kept=connections: unchanged(
-                    "Ansible", peer.play(lab, hosts, connections=kept)
-                )
-            found += interleaved("no-change", count, sides, bench.runs)
-    return found
+    counts = [count for count in (1, 2, 4, 8) if count <= bench.most_hosts]
+    return [one for count in counts for one in _no_change_on(bench, names[:count])]
+
+
+def _no_change_on(bench: Bench, hosts: list[str]) -> list[Series]:
+    lab = bench.lab
+    with peer.kept_connections() as connections:
+        sides: dict[str, Callable[[], Sample]] = {
+            OURS: lambda: unchanged("deploy.py", ours.deploy(lab, hosts)),
+            FLOOR: lambda: ours.floor(lab, hosts),
+            ANSIBLE: lambda: unchanged("Ansible", peer.play(lab, hosts)),
+        }
+        if len(hosts) == 1:
+            sides[KEPT] = lambda: unchanged("Ansible", peer.play(lab, hosts, connections=connections))
+        return interleaved("no-change", len(hosts), sides, bench.runs)
 
 
 def _commands(bench: Bench) -> list[Series]:
@@ -256,7 +255,7 @@ def _simulated(bench: Bench) -> list[Series]:
 CASES = (
     Case(
         "no-change",
-        "Everything is as wanted; verify runs in full, at level \"wiring\". The floor is "
+        'Everything is as wanted; verify runs in full, at level "wiring". The floor is '
         "`pyinfra -y INVENTORY exec -- true` on the same hosts: start, connect, one command.",
         _no_change,
         (

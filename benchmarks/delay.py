@@ -1,7 +1,7 @@
 """A slow link on one machine: a TCP forwarder that hands everything on after half a round trip.
 
-For machines whose kernel has no `tc qdisc ... netem`. Bandwidth stays what it is, only time is added, in both directions
-and to the first packet of a connection.
+For machines whose kernel has no `tc qdisc ... netem`. Bandwidth stays what it is, only time is added, in both
+directions and to the first packet of a connection.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 
 
 @contextmanager
@@ -21,10 +22,7 @@ def forwarded(target_ports: list[int], round_trip_s: float) -> Iterator[list[int
 
     async def listen() -> list[asyncio.Server]:
         return [
-            await asyncio.start_server(
-                lambda reader, writer, port=port: _serve(reader, writer, port, round_trip_s), "127.0.0.1", 0
-            )
-            for port in target_ports
+            await asyncio.start_server(partial(_serve, port, round_trip_s), "127.0.0.1", 0) for port in target_ports
         ]
 
     async def close() -> None:
@@ -47,7 +45,7 @@ def forwarded(target_ports: list[int], round_trip_s: float) -> Iterator[list[int
 
 
 async def _serve(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, target_port: int, round_trip_s: float
+    target_port: int, round_trip_s: float, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     await asyncio.sleep(round_trip_s)  # what TCP's own handshake takes on such a link
     onward_reader, onward_writer = await asyncio.open_connection("127.0.0.1", target_port)

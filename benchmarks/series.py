@@ -12,7 +12,7 @@ Measure = Literal["wall_s", "cpu_s", "peak_mb", "commands", "forwards", "connect
 
 @dataclass(frozen=True)
 class Series:
-    """The runs of one side of one case on so many hosts: a list of values for each measure, in the order of the runs."""
+    """The runs of one side of a case on so many hosts: the values of each measure, in the order of the runs."""
 
     case: str
     side: str

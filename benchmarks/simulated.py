@@ -34,6 +34,9 @@ _settings = {
 }
 
 simulated = [
-    (f"@fake/host-{_number:03}", {**_settings, "fake_responses": _responses, "fake_delay": 0.05, "fake_delay_jitter": 0})
+    (
+        f"@fake/host-{_number:03}",
+        {**_settings, "fake_responses": _responses, "fake_delay": 0.05, "fake_delay_jitter": 0},
+    )
     for _number in range(1, int(os.environ["SIMULATED_HOSTS"]) + 1)
 ]
