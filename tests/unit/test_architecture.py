@@ -125,6 +125,11 @@ def test_the_lab_imports_no_project_code(path: Path) -> None:
     assert {name for name in imports(path) if name.split(".")[0] in PROJECT - {"lab"}} == set()
 
 
+@pytest.mark.parametrize("path", modules("benchmarks/*.py"), ids=lambda path: path.stem)
+def test_benchmarks_drive_processes_and_import_no_project_code(path: Path) -> None:
+    assert {name for name in imports(path) if name.split(".")[0] in (PROJECT - {"benchmarks"}) | {"pyinfra"}} == set()
+
+
 def test_the_library_has_no_import_cycle() -> None:
     graph = {
         path.stem: {
@@ -143,6 +148,7 @@ def test_the_library_has_no_import_cycle() -> None:
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
     drawers = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
     found = modules("*.py", "webui_stack/**/*.py", "tasks/**/*.py", "lab/**/*.py", "runbooks/**/*.py", "tests/**/*.py")
+    found += modules("benchmarks/*.py")
     assert len(found) > 20
     assert [path for path in found if path.name in drawers] == []
 
