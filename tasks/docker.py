@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pyinfra import host
+from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import apt, dnf, files, systemd, sysvinit
 
-from webui_stack import engine, facts, operations, templates
+from tasks import bundle, lock
+from webui_stack import bundle as bundles
+from webui_stack import delivery, engine, facts, operations, templates
+from webui_stack import lock as locks
 from webui_stack.engine import Engine
 from webui_stack.machine import Machine
 from webui_stack.settings import Settings
@@ -34,7 +37,10 @@ def install(settings: Settings) -> None:
 
     operations.gate(
         name="Check that Docker can come from there",
-        check=lambda: engine.refusals(machine, host.get_fact(facts.Engine), settings.docker_source, wanted),
+        check=lambda: (
+            engine.refusals(machine, host.get_fact(facts.Engine), settings.docker_source, wanted)
+            + _locked_refusals(settings, machine, host.get_fact(facts.Engine))
+        ),
     )
     if settings.docker_registry_ca:
         operations.files(
@@ -53,6 +59,21 @@ def install(settings: Settings) -> None:
         check=lambda: engine.shortcomings(host.get_fact(facts.Engine)),
         at_execution=True,
     )
+
+
+def _locked_refusals(settings: Settings, machine: Machine, observed: Engine) -> list[str]:
+    """Why packages that are missing can't come as they are locked; warns of installed ones that are not."""
+    locked = lock.followed(settings)
+    if locked is None or settings.docker_source == "present":
+        return []
+    for line in locks.package_drift(host.get_fact(facts.Running).packages, locked, machine):
+        host.log_styled(line, fg="yellow", log_func=logger.warning)
+    names = engine.packages(machine, settings.docker_source)
+    if observed.packages.issuperset(names):
+        return []
+    if settings.image_source == "bundle":
+        return bundles.package_refusals(bundle.opened(settings), locks.platform(machine))
+    return locks.package_refusals(names, observed.packages, locked, machine)
 
 
 def _wanted_daemon_json(settings: Settings) -> dict[str, Any]:
@@ -84,6 +105,8 @@ def _configure(machine: Machine, observed: Engine, wanted: dict[str, Any]) -> No
 
 def _packages(settings: Settings, machine: Machine, observed: Engine) -> None:
     wanted = engine.packages(machine, settings.docker_source)
+    if locked := lock.followed(settings):
+        wanted = locks.pinned(wanted, observed.packages, locked, machine)
     rivals = engine.conflicts(machine, observed, settings.docker_source)
     if machine.package_manager == "dnf":
         if rivals:
@@ -96,9 +119,18 @@ def _packages(settings: Settings, machine: Machine, observed: Engine) -> None:
         return
     if rivals:
         apt.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
+    if settings.image_source == "bundle":
+        delivery.packages(
+            name="Install Docker from the bundle",
+            names=wanted,
+            present=observed.packages,
+            platform=locks.platform(machine),
+            source=bundle.opened(settings),
+        )
+        return
     if settings.docker_source == "docker-ce":
         _apt_repository(settings, machine, observed)
-    if not observed.packages.issuperset(wanted):
+    if not observed.packages.issuperset(engine.packages(machine, settings.docker_source)):
         apt.update(name="Refresh the package lists")
     apt.packages(name="Install Docker", packages=wanted, no_recommends=True)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pyinfra.api import deploy
 
-from tasks import preflight
-from webui_stack import compose, operations, templates
+from tasks import bundle, lock, preflight
+from webui_stack import compose, delivery, operations, templates
 from webui_stack.settings import Settings
 
 
@@ -23,7 +23,13 @@ def launch(settings: Settings) -> None:
     directory = settings.stack_dir
 
     operations.secrets(name="Make the secrets on the host", script=templates.secrets_script(settings, supplied))
-    operations.images(name="Pull the images", references=list(dict.fromkeys(images.values())))
+    locked = lock.wanted(settings)
+    if locked:
+        source = bundle.opened(settings) if settings.image_source == "bundle" else None
+        name = "Load the images" if source else "Pull the locked images"
+        delivery.images(name=name, wanted=locked, source=source)
+    else:
+        operations.images(name="Pull the images", references=lock.references(settings))
     operations.files(
         name="Put the compose project",
         contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
@@ -35,4 +41,5 @@ def launch(settings: Settings) -> None:
         directory=directory,
         images=images,
         up_script=lambda work: templates.up_script(settings, work),
+        image_ids=(lambda: delivery.image_ids(locked)) if locked else None,
     )

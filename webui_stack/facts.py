@@ -9,7 +9,7 @@ from typing import Any
 from pyinfra.api import FactBase, FactProcessError
 from typing_extensions import override
 
-from webui_stack import adoption, compose, engine, machine, symptoms
+from webui_stack import adoption, compose, engine, lock, machine, symptoms
 
 # A script on stdin; nothing the host exports (REDIS_URL, COMPOSE_FILE) gets into it.
 _CLEAN_SHELL = 'env -i PATH="$PATH" HOME="${HOME:-/root}" sh -s'
@@ -84,6 +84,37 @@ class Services(_Observation):
     """The same with the hash of each service as it is wanted, from `templates.observe_script` on stdin (`_stdin=`)."""
 
     command = staticmethod(lambda: f"{_CLEAN_SHELL} observe")
+
+
+class Running(FactBase[lock.Running]):
+    """What the stack's containers were made of, and the versions of Docker's packages."""
+
+    command = staticmethod(lambda: lock.OBSERVE)
+
+    @override
+    def process(self, output: list[str]) -> lock.Running:
+        return lock.parse_running(output)
+
+    @staticmethod
+    @override
+    def default() -> lock.Running:
+        return lock.Running()
+
+
+class HeldImages(FactBase[dict[str, lock.Held]]):
+    """Which of the locked images the host has, and what their references mean there."""
+
+    def command(self, images: list[lock.Wanted]) -> str:
+        return lock.look_command(images)
+
+    @override
+    def process(self, output: list[str]) -> dict[str, lock.Held]:
+        return lock.parse_held(output)
+
+    @staticmethod
+    @override
+    def default() -> dict[str, lock.Held]:
+        return {}
 
 
 class HandMade(FactBase[adoption.HandMade]):

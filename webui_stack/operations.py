@@ -7,6 +7,7 @@ yielded command that fails: only the host it concerns drops out.
 
 from __future__ import annotations
 
+import dataclasses
 import posixpath
 import shlex
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -137,6 +138,7 @@ def services(
     directory: str,
     images: Mapping[str, str],
     up_script: Callable[[Sequence[compose.Work]], str],
+    image_ids: Callable[[], Mapping[str, str]] | None = None,
 ) -> Commands:
     """Ensure the compose project's services run as wanted, each container healthy.
 
@@ -145,14 +147,17 @@ def services(
     `observe_script` (`templates.observe_script`) tells what is wanted even before it is on the host, so
     that a dry run predicts the real one. `up_script` gives the script that does the work
     (`templates/up.sh.j2`); it returns to the last good deploy when a container does not get healthy, and
-    the operation fails then. Whether a container of another origin may be replaced is preflight's question
-    (`webui_stack.adoption`).
+    the operation fails then. `image_ids` tells the ids wanted by reference, where that is not what the
+    references mean on the host at the moment. Whether a container of another origin may be replaced is
+    preflight's question (`webui_stack.adoption`).
 
     Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
     """
     observed = host.get_fact(facts.Services, _stdin=observe_script)
     for line in observed.unread:
         host.log_styled(f"unread line from Docker: {line}", fg="yellow", log_func=logger.warning)
+    if image_ids:
+        observed = dataclasses.replace(observed, image_ids=image_ids())
     work = compose.pending(observed, directory, images)
     if not work:
         host.noop("every service runs as wanted")
