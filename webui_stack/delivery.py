@@ -40,7 +40,7 @@ def images(wanted: Sequence[Wanted], source: Bundle | None) -> Commands:
         elif found.locked:
             yield StringCommand(shlex.join(["docker", "tag", found.locked, one.reference]))
         elif source is None:
-            yield StringCommand("sh -s", _stdin=templates.pull_script(one))
+            yield StringCommand(templates.pull_script(one))
         else:
             yield FunctionCommand(_load, (source, one), {})
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from pathlib import Path
 
 from pyinfra_cli.cli import cli
 
 
+@cache
 def inventory_file() -> Path | None:
     """The inventory file of this run; None when hosts were named on the command line.
 

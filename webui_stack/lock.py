@@ -43,7 +43,7 @@ class Image(_Model):
     """
 
     digest: Digest
-    ids: dict[str, list[Digest]]
+    ids: dict[str, list[Digest]] = {}
 
 
 class Lock(_Model):
