@@ -63,7 +63,7 @@ def followed(settings: Settings) -> Lock | None:
     """The lock this host's deploy follows: its bundle's, or the lock file; None without one."""
     if settings.image_source == "bundle":
         return bundle.opened(settings).lock
-    return _read(path(settings))
+    return None if settings.lock_file == "" else _read(path(settings))
 
 
 def wanted(settings: Settings) -> list[Wanted]:

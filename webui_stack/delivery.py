@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from paramiko import SSHException
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
@@ -92,8 +93,8 @@ def _told(host: Host, work: Callable[[], None]) -> bool:
     """Do the work; False, with the reason printed, when it failed: raising would stop the run for every host."""
     try:
         work()
-    except (remote.RemoteError, bundle.BundleError, OSError, EOFError) as error:
-        for line in str(error).splitlines():
+    except (remote.RemoteError, bundle.BundleError, SSHException, OSError, EOFError) as error:
+        for line in str(error).splitlines() or [f"the connection was lost ({type(error).__name__}); run it again"]:
             host.log_styled(line, fg="red", log_func=logger.error)
         return False
     return True

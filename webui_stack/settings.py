@@ -289,7 +289,7 @@ class Settings(BaseModel):
     stack_dir: AbsolutePath
     stack_adopt: Switch
 
-    lock_file: LocalPath | None
+    lock_file: Annotated[str, Rule("a path on this machine, or an empty string", "'' follows no lock")] | None
     image_source: Annotated[
         Literal["registry", "bundle"],
         Rule("'registry' or 'bundle'", "see docs/operations.md, Air-gapped"),

@@ -30,7 +30,7 @@ stack_adopt = False  # True: take over containers made by hand, with their data 
 
 # --- Where images come from -----------------------------------------------------------------------
 # A lock file has the exact images and Docker packages (runbooks/lock.py writes it); where one is, it is followed.
-lock_file = None  # on this machine; None: INVENTORY.lock.toml beside the inventory file, if there
+lock_file = None  # on this machine; None: INVENTORY.lock.toml beside the inventory file, if there; "": follow none
 image_source = "registry"  # "bundle": images and Docker itself from an archive, with no registry or mirror in reach
 bundle_file = None  # that archive on this machine (runbooks/bundle.py writes it); None: bundles/INVENTORY.tar
 

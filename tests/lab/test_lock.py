@@ -1,4 +1,4 @@
-"""With a lock a deploy runs the locked images, wherever their tags have gone since; or the host is refused as it was."""
+"""With a lock a deploy runs the locked images, wherever their tags have gone since; or it refuses the host."""
 
 from __future__ import annotations
 

@@ -140,6 +140,12 @@ def test_a_lock_that_can_not_be_followed_stops_before_any_host(
     assert result.executed("same") == []
 
 
+def test_an_empty_name_follows_no_lock(pyinfra: Pyinfra) -> None:
+    result = pyinfra({"same": converged()}, "--data", "lock_file=", "--json")
+    assert result.changes("same") == []
+    assert "Stack | Pull the images" in [operation["name"] for operation in result.plan]
+
+
 # --- Written ----------------------------------------------------------------------------------------
 
 

@@ -65,7 +65,7 @@ LIBRARY = {
     "report": {"webui_stack.check", "jinja2", "rich"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
     "delivery": {
-        *("pyinfra", "webui_stack.bundle", "webui_stack.facts", "webui_stack.lock"),
+        *("paramiko", "pyinfra", "webui_stack.bundle", "webui_stack.facts", "webui_stack.lock"),
         *("webui_stack.remote", "webui_stack.templates"),
     },
     "operations": {"pyinfra", "webui_stack.compose", "webui_stack.facts"},
