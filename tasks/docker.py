@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pyinfra import host
+from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import apt, dnf, files, systemd, sysvinit
 
-from tasks import preflight
-from webui_stack import engine, operations, templates
+from tasks import bundle, lock, preflight
+from webui_stack import bundle as bundles
+from webui_stack import delivery, engine, facts, operations, templates
+from webui_stack import lock as locks
 from webui_stack.settings import Settings
 from webui_stack.survey import DOCKER_UNIT, Survey
 
@@ -28,7 +30,10 @@ def install(settings: Settings) -> None:
 
     operations.gate(
         name="Check that Docker can come from there",
-        check=lambda: engine.refusals(survey().machine, survey().engine, settings.docker_source, wanted),
+        check=lambda: (
+            engine.refusals(survey().machine, survey().engine, settings.docker_source, wanted)
+            + _locked_refusals(settings, survey())
+        ),
     )
     if settings.docker_registry_ca:
         operations.files(
@@ -45,6 +50,21 @@ def install(settings: Settings) -> None:
         check=lambda: engine.shortcomings(survey().engine),
         at_execution=True,
     )
+
+
+def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
+    """Why packages that are missing can't come as they are locked; warns of installed ones that are not."""
+    locked = lock.followed(settings)
+    if locked is None or settings.docker_source == "present":
+        return []
+    for line in locks.package_drift(host.get_fact(facts.Running).packages, locked, survey.machine):
+        host.log_styled(line, fg="yellow", log_func=logger.warning)
+    names = engine.packages(survey.machine, settings.docker_source)
+    if survey.engine.packages.issuperset(names):
+        return []
+    if settings.image_source == "bundle":
+        return bundles.package_refusals(bundle.opened(settings), locks.platform(survey.machine))
+    return locks.package_refusals(names, survey.engine.packages, locked, survey.machine)
 
 
 def _configure(survey: Callable[[], Survey], wanted: dict[str, Any]) -> None:
@@ -71,8 +91,10 @@ def _configure(survey: Callable[[], Survey], wanted: dict[str, Any]) -> None:
 def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
     machine, observed = survey().machine, survey().engine
     wanted = engine.packages(machine, settings.docker_source)
-    rivals = engine.conflicts(machine, observed, settings.docker_source)
     missing = not observed.packages.issuperset(wanted)
+    if locked := lock.followed(settings):
+        wanted = locks.pinned(wanted, observed.packages, locked, machine)
+    rivals = engine.conflicts(machine, observed, settings.docker_source)
     if machine.package_manager == "dnf":
         if rivals:
             dnf.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
@@ -86,6 +108,15 @@ def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
         return
     if rivals:
         apt.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
+    if settings.image_source == "bundle":
+        delivery.packages(
+            name="Install Docker from the bundle",
+            names=wanted,
+            present=observed.packages,
+            platform=locks.platform(machine),
+            source=bundle.opened(settings),
+        )
+        return
     if settings.docker_source == "docker-ce":
         _apt_repository(settings, survey)
     if missing:

@@ -42,9 +42,9 @@ ii  docker.io      26.1.5+dfsg1-9+deb13u1 amd64        Linux container runtime
 
 def machine(system: str = "", **replaced: str) -> str:
     """The machine fact's output on a lab host, as it were on another `system` or with values `replaced`."""
-    text = MACHINE
+    text = re.sub(r"epoch_s=\d+", f"epoch_s={time.time():.0f}", MACHINE)  # now: a loaded machine takes its time
     if system:
-        rest = [line for line in MACHINE.splitlines() if not line.startswith("os.")]
+        rest = [line for line in text.splitlines() if not line.startswith("os.")]
         text = "\n".join([*[f"os.{line}" for line in SYSTEMS[system].splitlines()], *rest])
     for key, value in replaced.items():
         text, count = re.subn(rf"(?m)^{key}=.*$", f"{key}={value}", text)
@@ -55,7 +55,8 @@ def machine(system: str = "", **replaced: str) -> str:
 def answering(host: dict[str, Any], **sections: str) -> dict[str, Any]:
     """The host, were some sections of its survey others."""
     changed = {**host["sections"], **sections}
-    responses = {**host["fake_responses"], "sh -s survey": surveys.printed(changed)}
+    answers = {"sh -s survey": surveys.printed(changed), "/etc/os-release": changed["machine"]}
+    responses = {**host["fake_responses"], **answers}
     return {**host, "sections": changed, "fake_responses": responses}
 
 
