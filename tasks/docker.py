@@ -9,10 +9,8 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import apt, dnf, files, systemd, sysvinit
 
-from tasks import bundle, lock
-from webui_stack import bundle as bundles
-from webui_stack import delivery, engine, facts, operations, templates
-from webui_stack import lock as locks
+from tasks import sources
+from webui_stack import bundle, delivery, engine, facts, lock, operations, templates
 from webui_stack.engine import Engine
 from webui_stack.machine import Machine
 from webui_stack.settings import Settings
@@ -63,17 +61,17 @@ def install(settings: Settings) -> None:
 
 def _locked_refusals(settings: Settings, machine: Machine, observed: Engine) -> list[str]:
     """Why packages that are missing can't come as they are locked; warns of installed ones that are not."""
-    locked = lock.followed(settings)
+    locked = sources.followed(settings)
     if locked is None or settings.docker_source == "present":
         return []
-    for line in locks.package_drift(host.get_fact(facts.Running).packages, locked, machine):
+    for line in lock.package_drift(host.get_fact(facts.Running).packages, locked, machine):
         host.log_styled(line, fg="yellow", log_func=logger.warning)
     names = engine.packages(machine, settings.docker_source)
     if observed.packages.issuperset(names):
         return []
-    if settings.image_source == "bundle":
-        return bundles.package_refusals(bundle.opened(settings), locks.platform(machine))
-    return locks.package_refusals(names, observed.packages, locked, machine)
+    if source := sources.opened(settings):
+        return bundle.package_refusals(source, lock.platform(machine))
+    return lock.package_refusals(names, observed.packages, locked, machine)
 
 
 def _wanted_daemon_json(settings: Settings) -> dict[str, Any]:
@@ -105,8 +103,8 @@ def _configure(machine: Machine, observed: Engine, wanted: dict[str, Any]) -> No
 
 def _packages(settings: Settings, machine: Machine, observed: Engine) -> None:
     wanted = engine.packages(machine, settings.docker_source)
-    if locked := lock.followed(settings):
-        wanted = locks.pinned(wanted, observed.packages, locked, machine)
+    if locked := sources.followed(settings):
+        wanted = lock.pinned(wanted, observed.packages, locked, machine)
     rivals = engine.conflicts(machine, observed, settings.docker_source)
     if machine.package_manager == "dnf":
         if rivals:
@@ -119,13 +117,13 @@ def _packages(settings: Settings, machine: Machine, observed: Engine) -> None:
         return
     if rivals:
         apt.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
-    if settings.image_source == "bundle":
+    if source := sources.opened(settings):
         delivery.packages(
             name="Install Docker from the bundle",
             names=wanted,
             present=observed.packages,
-            platform=locks.platform(machine),
-            source=bundle.opened(settings),
+            platform=lock.platform(machine),
+            source=source,
         )
         return
     if settings.docker_source == "docker-ce":

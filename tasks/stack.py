@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyinfra.api import deploy
 
-from tasks import bundle, lock, preflight
+from tasks import preflight, sources
 from webui_stack import compose, delivery, operations, templates
 from webui_stack.settings import Settings
 
@@ -23,13 +23,13 @@ def launch(settings: Settings) -> None:
     directory = settings.stack_dir
 
     operations.secrets(name="Make the secrets on the host", script=templates.secrets_script(settings, supplied))
-    locked = lock.wanted(settings)
+    locked = sources.wanted(settings)
     if locked:
-        source = bundle.opened(settings) if settings.image_source == "bundle" else None
+        source = sources.opened(settings)
         name = "Load the images" if source else "Pull the locked images"
         delivery.images(name=name, wanted=locked, source=source)
     else:
-        operations.images(name="Pull the images", references=lock.references(settings))
+        operations.images(name="Pull the images", references=sources.references(settings))
     operations.files(
         name="Put the compose project",
         contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},

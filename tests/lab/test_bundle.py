@@ -44,7 +44,7 @@ def reaches_out(lab: Lab) -> list[str]:
     found = [
         url for url in urls if host.run("curl --silent --insecure --max-time 10 --output /dev/null %s", url).rc == 0
     ]
-    mirror = host.run("apt-get -qq -o APT::Update::Error-Mode=any update").rc == 0
+    mirror = host.run("timeout 30 apt-get -qq -o APT::Update::Error-Mode=any -o Acquire::Retries=0 update").rc == 0
     return [*found, *(["apt's sources"] if mirror else [])]
 
 
