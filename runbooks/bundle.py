@@ -1,5 +1,5 @@
 """pyinfra -y inventories/X.py runbooks/bundle.py --limit HOST: the locked images and packages as one archive."""
 
-from tasks import lock, preflight
+from tasks import bundle, preflight
 
-lock.pack(preflight.settings())
+bundle.pack(preflight.settings())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host, inventory
 from pyinfra.api import deploy
 
-from tasks import lock, preflight
+from tasks import preflight, sources
 from webui_stack import deployment, operations
 from webui_stack.settings import Settings
 
@@ -22,7 +22,7 @@ def begin(settings: Settings) -> None:
 
 def _begin(settings: Settings) -> list[str]:
     observation = preflight.observation()
-    return deployment.begin(observation, settings, lock.wanted(settings, observation.survey().machine))
+    return deployment.begin(observation, settings, sources.wanted(settings, observation.survey().machine))
 
 
 @deploy("Deployment")

@@ -9,10 +9,8 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import apt, dnf, files, systemd, sysvinit
 
-from tasks import bundle, lock, preflight
-from webui_stack import bundle as bundles
-from webui_stack import delivery, engine, facts, operations, templates
-from webui_stack import lock as locks
+from tasks import preflight, sources
+from webui_stack import bundle, delivery, engine, facts, lock, operations, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import DOCKER_UNIT, Survey
 
@@ -54,17 +52,17 @@ def install(settings: Settings) -> None:
 
 def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
     """Why packages that are missing can't come as they are locked; warns of installed ones that are not."""
-    locked = lock.followed(settings)
+    locked = sources.followed(settings)
     if locked is None or settings.docker_source == "present":
         return []
-    for line in locks.package_drift(host.get_fact(facts.Running).packages, locked, survey.machine):
+    for line in lock.package_drift(host.get_fact(facts.Running).packages, locked, survey.machine):
         host.log_styled(line, fg="yellow", log_func=logger.warning)
     names = engine.packages(survey.machine, settings.docker_source)
     if survey.engine.packages.issuperset(names):
         return []
-    if settings.image_source == "bundle":
-        return bundles.package_refusals(bundle.opened(settings), locks.platform(survey.machine))
-    return locks.package_refusals(names, survey.engine.packages, locked, survey.machine)
+    if source := sources.opened(settings):
+        return bundle.package_refusals(source, lock.platform(survey.machine))
+    return lock.package_refusals(names, survey.engine.packages, locked, survey.machine)
 
 
 def _configure(survey: Callable[[], Survey], wanted: dict[str, Any]) -> None:
@@ -92,8 +90,8 @@ def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
     machine, observed = survey().machine, survey().engine
     wanted = engine.packages(machine, settings.docker_source)
     missing = not observed.packages.issuperset(wanted)
-    if locked := lock.followed(settings):
-        wanted = locks.pinned(wanted, observed.packages, locked, machine)
+    if locked := sources.followed(settings):
+        wanted = lock.pinned(wanted, observed.packages, locked, machine)
     rivals = engine.conflicts(machine, observed, settings.docker_source)
     if machine.package_manager == "dnf":
         if rivals:
@@ -108,13 +106,13 @@ def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
         return
     if rivals:
         apt.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
-    if settings.image_source == "bundle":
+    if source := sources.opened(settings):
         delivery.packages(
             name="Install Docker from the bundle",
             names=wanted,
             present=observed.packages,
-            platform=locks.platform(machine),
-            source=bundle.opened(settings),
+            platform=lock.platform(machine),
+            source=source,
         )
         return
     if settings.docker_source == "docker-ce":

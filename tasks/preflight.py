@@ -10,9 +10,8 @@ from typing import Any, NamedTuple
 from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
 
-from tasks import bundle, lock
-from webui_stack import adoption, compose, facts, machine, operations, secrets, templates
-from webui_stack import bundle as bundles
+from tasks import sources
+from webui_stack import adoption, bundle, compose, facts, machine, operations, secrets, templates
 from webui_stack.observation import Observation
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, from_data
@@ -61,8 +60,8 @@ def _machine(checked: Settings) -> None:
         running = survey.services.containers
         found = machine.refusals(survey.machine, checked, observed.made_at_s, has_stack=bool(running))
         found += adoption.refusals(running, checked)
-        if checked.image_source == "bundle":
-            found += bundles.refusals(bundle.opened(checked), lock.wanted(checked, survey.machine))
+        if source := sources.opened(checked):
+            found += bundle.refusals(source, sources.wanted(checked, survey.machine))
         if checked.stack_adopt and compose.CONTAINERS["open-webui"] in adoption.foreign(running, checked.stack_dir):
             found += _taken_over(checked)
         return found
@@ -80,7 +79,7 @@ def _taken_over(checked: Settings) -> list[str]:
 
 @cache
 def _locks(inventory: Inventory) -> None:
-    if problems := lock.check({name: one.settings for name, one in _all_settings(inventory).items()}):
+    if problems := sources.check({name: one.settings for name, one in _all_settings(inventory).items()}):
         raise DeployError("nothing was changed\n" + "\n".join(problems))
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pyinfra.api import deploy
 
-from tasks import bundle, lock, preflight
+from tasks import preflight, sources
 from webui_stack import compose, delivery, operations, templates
 from webui_stack.compose import Observed
 from webui_stack.lock import Wanted
@@ -31,15 +31,15 @@ def launch(settings: Settings) -> None:
         script=templates.secrets_script(settings, supplied),
         stale=lambda: survey().secrets,
     )
-    locked = lock.wanted(settings, survey().machine)
+    locked = sources.wanted(settings, survey().machine)
     if locked:
-        source = bundle.opened(settings) if settings.image_source == "bundle" else None
+        source = sources.opened(settings)
         name = "Load the images" if source else "Pull the locked images"
         delivery.images(name=name, wanted=locked, source=source)
     else:
         operations.images(
             name="Pull the images",
-            references=lock.references(settings),
+            references=sources.references(settings),
             present=lambda: survey().services.images,
         )
     operations.files(

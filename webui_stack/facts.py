@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra.api import FactBase, FactProcessError
 from typing_extensions import override
 
-from webui_stack import adoption, lock, machine, survey, symptoms
+from webui_stack import adoption, lock, survey, symptoms
 
 # A script on stdin; nothing the host exports (REDIS_URL, COMPOSE_FILE) gets into it.
 _CLEAN_SHELL = 'env -i PATH="$PATH" HOME="${HOME:-/root}" sh -s'
@@ -27,21 +27,6 @@ class Survey(FactBase[survey.Survey]):
     @override
     def default() -> survey.Survey:
         return survey.Survey()
-
-
-class Machine(FactBase[machine.Machine]):
-    """The survey's first section alone: operating system, architecture, privileges, free memory and disk, clock."""
-
-    command = staticmethod(lambda: machine.COMMAND)
-
-    @override
-    def process(self, output: list[str]) -> machine.Machine:
-        return machine.parse(output)
-
-    @staticmethod
-    @override
-    def default() -> machine.Machine:
-        return machine.parse([])
 
 
 class Running(FactBase[lock.Running]):

@@ -55,8 +55,7 @@ def machine(system: str = "", **replaced: str) -> str:
 def answering(host: dict[str, Any], **sections: str) -> dict[str, Any]:
     """The host, were some sections of its survey others."""
     changed = {**host["sections"], **sections}
-    answers = {"sh -s survey": surveys.printed(changed), "/etc/os-release": changed["machine"]}
-    responses = {**host["fake_responses"], **answers}
+    responses = {**host["fake_responses"], "sh -s survey": surveys.printed(changed)}
     return {**host, "sections": changed, "fake_responses": responses}
 
 

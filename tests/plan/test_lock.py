@@ -178,6 +178,25 @@ def test_hosts_that_run_different_images_are_not_locked(pyinfra: Pyinfra, tmp_pa
     assert not file.exists()
 
 
+def test_a_bundle_is_made_of_one_host_and_a_lock(pyinfra: Pyinfra, lock_file: Path, tmp_path: Path) -> None:
+    hosts = {name: holding(converged()) for name in ("a", "b")}
+    two = pyinfra(hosts, "--data", f"lock_file={lock_file}", "-y", deploy="runbooks/bundle.py")
+    assert two.status == 1
+    assert "expected one host to take images and packages from, got 2; name it with --limit HOST" in two.output
+    limit = ("--limit", "@fake/a", "-y")
+    none = pyinfra(hosts, "--data", f"lock_file={tmp_path / 'none'}", *limit, deploy="runbooks/bundle.py")
+    assert none.status == 1
+    assert f"none: expected the image {VALKEY}, got none; run runbooks/lock.py" in none.output
+
+
+def test_a_host_that_does_not_run_what_is_locked_makes_no_bundle(pyinfra: Pyinfra, lock_file: Path) -> None:
+    hosts = {"a": holding(converged(), "", f"{RUNS_ALL}\npackage runc 2")}
+    result = pyinfra(hosts, "--data", f"lock_file={lock_file}", "-y", deploy="runbooks/bundle.py")
+    assert result.status == 1
+    assert f"image {VALKEY}: expected the locked {DIGESTS[VALKEY]}, got none" in result.output
+    assert "package runc: expected the locked 1, got 2" in result.output
+
+
 # --- From a bundle ----------------------------------------------------------------------------------
 
 
