@@ -1,5 +1,7 @@
 """pyinfra's own configuration, read from the working directory. Project settings are in inventories/."""
 
+import atexit
+import gc
 import signal
 import sys
 
@@ -14,3 +16,8 @@ def _interrupted(*_: object) -> None:
 
 
 signal.signal(signal.SIGINT, _interrupted)
+
+# A run is one short process that loads 1000 modules and keeps nearly all it makes. Looking for garbage as often as
+# Python does by default, and once more through everything at the exit, is a tenth of the time of a short run.
+gc.set_threshold(50_000, 20, 20)
+atexit.register(gc.freeze)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host, inventory
 from pyinfra.api import deploy
 
-from tasks import preflight
+from tasks import preflight, sources
 from webui_stack import deployment, operations
 from webui_stack.settings import Settings
 
@@ -15,9 +15,14 @@ def begin(settings: Settings) -> None:
     """Ensure nobody else is at work on this host until `end`, or until the host fails."""
     operations.gate(
         name="Check that nobody else is at work",
-        check=lambda: deployment.begin(preflight.observation(), settings),
+        check=lambda: _begin(settings),
         at_execution=True,
     )
+
+
+def _begin(settings: Settings) -> list[str]:
+    observation = preflight.observation()
+    return deployment.begin(observation, settings, sources.wanted(settings, observation.survey().machine))
 
 
 @deploy("Deployment")

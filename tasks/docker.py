@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from pyinfra import host
+from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import apt, dnf, files, systemd, sysvinit
 
-from tasks import preflight
-from webui_stack import engine, operations, templates
+from tasks import preflight, sources
+from webui_stack import bundle, delivery, engine, facts, lock, operations, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import DOCKER_UNIT, Survey
 
@@ -28,7 +28,10 @@ def install(settings: Settings) -> None:
 
     operations.gate(
         name="Check that Docker can come from there",
-        check=lambda: engine.refusals(survey().machine, survey().engine, settings.docker_source, wanted),
+        check=lambda: (
+            engine.refusals(survey().machine, survey().engine, settings.docker_source, wanted)
+            + _locked_refusals(settings, survey())
+        ),
     )
     if settings.docker_registry_ca:
         operations.files(
@@ -45,6 +48,21 @@ def install(settings: Settings) -> None:
         check=lambda: engine.shortcomings(survey().engine),
         at_execution=True,
     )
+
+
+def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
+    """Why packages that are missing can't come as they are locked; warns of installed ones that are not."""
+    locked = sources.followed(settings)
+    if locked is None or settings.docker_source == "present":
+        return []
+    for line in lock.package_drift(host.get_fact(facts.Running).packages, locked, survey.machine):
+        host.log_styled(line, fg="yellow", log_func=logger.warning)
+    names = engine.packages(survey.machine, settings.docker_source)
+    if survey.engine.packages.issuperset(names):
+        return []
+    if source := sources.opened(settings):
+        return bundle.package_refusals(source, lock.platform(survey.machine))
+    return lock.package_refusals(names, survey.engine.packages, locked, survey.machine)
 
 
 def _configure(survey: Callable[[], Survey], wanted: dict[str, Any]) -> None:
@@ -71,8 +89,10 @@ def _configure(survey: Callable[[], Survey], wanted: dict[str, Any]) -> None:
 def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
     machine, observed = survey().machine, survey().engine
     wanted = engine.packages(machine, settings.docker_source)
-    rivals = engine.conflicts(machine, observed, settings.docker_source)
     missing = not observed.packages.issuperset(wanted)
+    if locked := sources.followed(settings):
+        wanted = lock.pinned(wanted, observed.packages, locked, machine)
+    rivals = engine.conflicts(machine, observed, settings.docker_source)
     if machine.package_manager == "dnf":
         if rivals:
             dnf.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
@@ -86,6 +106,15 @@ def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
         return
     if rivals:
         apt.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
+    if source := sources.opened(settings):
+        delivery.packages(
+            name="Install Docker from the bundle",
+            names=wanted,
+            present=observed.packages,
+            platform=lock.platform(machine),
+            source=source,
+        )
+        return
     if settings.docker_source == "docker-ce":
         _apt_repository(settings, survey)
     if missing:

@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
 
-from webui_stack import adoption, compose, facts, machine, operations, rollout, secrets, templates
+from tasks import sources
+from webui_stack import adoption, bundle, compose, facts, machine, operations, rollout, secrets, templates
 from webui_stack.observation import Observation
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, from_data
@@ -25,6 +26,7 @@ def check() -> Settings:
     run before any change; a host that can't carry the stack only drops out itself.
     """
     checked = settings()
+    _locks(inventory)
     _machine(checked=checked)
     return checked
 
@@ -58,6 +60,8 @@ def _machine(checked: Settings) -> None:
         running = survey.services.containers
         found = machine.refusals(survey.machine, checked, observed.made_at_s, has_stack=bool(running))
         found += adoption.refusals(running, checked)
+        if source := sources.opened(checked):
+            found += bundle.refusals(source, sources.wanted(checked, survey.machine))
         if checked.stack_adopt and compose.CONTAINERS["open-webui"] in adoption.foreign(running, checked.stack_dir):
             found += _taken_over(checked)
         return found
@@ -71,6 +75,12 @@ def _taken_over(checked: Settings) -> list[str]:
     for line in adoption.changes(found, checked):
         host.log_styled(line, fg="yellow", log_func=logger.warning)
     return adoption.too_new(found, checked)
+
+
+@cache
+def _locks(inventory: Inventory) -> None:
+    if problems := sources.check({name: one.settings for name, one in _all_settings(inventory).items()}):
+        raise DeployError("nothing was changed\n" + "\n".join(problems))
 
 
 class _Checked(NamedTuple):

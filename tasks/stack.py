@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyinfra.api import deploy
 
-from tasks import preflight
-from webui_stack import compose, operations, templates
+from tasks import preflight, sources
+from webui_stack import compose, delivery, operations, templates
+from webui_stack.compose import Observed
+from webui_stack.lock import Wanted
 from webui_stack.settings import Settings
 
 
@@ -27,11 +31,17 @@ def launch(settings: Settings) -> None:
         script=templates.secrets_script(settings, supplied),
         stale=lambda: survey().secrets,
     )
-    operations.images(
-        name="Pull the images",
-        references=list(dict.fromkeys(settings.images.values())),
-        present=lambda: survey().services.images,
-    )
+    locked = sources.wanted(settings, survey().machine)
+    if locked:
+        source = sources.opened(settings)
+        name = "Load the images" if source else "Pull the locked images"
+        delivery.images(name=name, wanted=locked, source=source)
+    else:
+        operations.images(
+            name="Pull the images",
+            references=sources.references(settings),
+            present=lambda: survey().services.images,
+        )
     operations.files(
         name="Put the compose project",
         contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
@@ -40,8 +50,16 @@ def launch(settings: Settings) -> None:
     )
     operations.services(
         name="Bring the services up",
-        observe=lambda: survey().services,
+        observe=lambda: _as_locked(survey().services, locked),
         directory=directory,
         images=settings.images,
         up_script=lambda work: templates.up_script(settings, work),
     )
+
+
+def _as_locked(observed: Observed, locked: list[Wanted]) -> Observed:
+    """What is there, with the locked images in the place of what their references mean on the host at the moment."""
+    if not locked:
+        return observed
+    ids = delivery.image_ids(locked)
+    return replace(observed, images={reference: compose.Image(id_) for reference, id_ in ids.items()})

@@ -9,7 +9,7 @@ from pyinfra import host, inventory, state
 from pyinfra.api import deploy
 from rich.text import Text
 
-from tasks import preflight
+from tasks import preflight, sources
 from webui_stack import operations, proof, report, status
 from webui_stack.check import Check
 from webui_stack.settings import Settings
@@ -37,7 +37,7 @@ def _look(settings: Settings) -> list[str]:
     if survey.services.containers:
         proved = proof.run(observation, settings.model_copy(update={"verify_timeout_s": 0}))
         checks, told = proved.checks, proved.told
-    _found[host.name] = status.of(settings, survey, checks, told)
+    _found[host.name] = status.of(settings, survey, sources.wanted(settings, survey.machine), checks, told)
     return []
 
 

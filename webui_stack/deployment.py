@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from pyinfra import logger
@@ -10,6 +11,7 @@ from pyinfra.api import BaseStateCallback, Host, State
 
 from webui_stack import drift, history, lease
 from webui_stack.history import Record, Result
+from webui_stack.lock import Wanted
 from webui_stack.observation import Observation
 from webui_stack.settings import Settings
 
@@ -51,7 +53,7 @@ class Deployment:
             self._host.log_styled(f"the log of deploys lacks this one: {error}", fg="yellow", log_func=logger.warning)
 
 
-def begin(observation: Observation, settings: Settings) -> list[str]:
+def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted]) -> list[str]:
     """Ensure nobody else is at work on the host, and that nobody comes between; otherwise a line says who is.
 
     The lease is taken only where something is to be done: a run that has nothing to do only looks. What was
@@ -61,7 +63,7 @@ def begin(observation: Observation, settings: Settings) -> list[str]:
     _watch(host.state)
     deployment = _under_way[host.name] = Deployment(host, settings)
     # Without systemd the survey does not see whether Docker is started at boot.
-    if survey.machine.has_systemd and not drift.of(settings, survey):
+    if survey.machine.has_systemd and not drift.of(settings, survey, locked):
         problems = lease.refusals(survey.lease, survey.machine.epoch_s)
     else:
         problems, deployment.lease = lease.take(host, deployment.record("started"))

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from webui_stack import compose, engine, templates
+from webui_stack import compose, engine, lock, templates
+from webui_stack.lock import Wanted
 from webui_stack.settings import Settings
 from webui_stack.survey import DOCKER_UNIT, TIMER_UNIT, Survey
 
 
-def of(settings: Settings, survey: Survey) -> list[str]:
-    """Every difference, as `what: how`; empty where a deploy has nothing to do."""
+def of(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) -> list[str]:
+    """Every difference, as `what: how`; empty where a deploy has nothing to do. `locked` are the images of its lock."""
     return [
         *_docker(settings, survey),
         *_files(settings, survey),
-        *_stack(settings, survey),
+        *_stack(settings, survey, locked),
         *_watchdog(settings, survey),
     ]
 
@@ -51,7 +52,7 @@ def _files(settings: Settings, survey: Survey) -> Iterator[str]:
             yield f"{path}: differs"
 
 
-def _stack(settings: Settings, survey: Survey) -> Iterator[str]:
+def _stack(settings: Settings, survey: Survey, locked: Iterable[Wanted]) -> Iterator[str]:
     for line in survey.secrets:
         what, _, path = line.partition(" ")
         yield path if what == "refused" else f"{path}: its {what} differs"
@@ -62,6 +63,10 @@ def _stack(settings: Settings, survey: Survey) -> Iterator[str]:
     for reference in settings.images.values():
         if reference not in survey.services.images:
             yield f"image {reference}: missing"
+    for one in locked:
+        found = survey.services.images.get(one.reference)
+        if found and not lock.is_locked(found, one):
+            yield f"image {one.reference}: is not the locked {one.image.digest}"
     for work in compose.pending(survey.services, settings.stack_dir, settings.images):
         yield str(work)
 

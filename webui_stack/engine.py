@@ -24,6 +24,10 @@ _DISTRO = {
     "debian": ["docker.io", "docker-cli", "docker-compose"],
     "ubuntu": ["docker.io", "docker-compose-v2"],
 }
+# What a distribution's engine depends on and decides as much: Docker's own packages have it inside.
+BROUGHT = {"docker.io": ["containerd", "runc"]}
+# All packages that are part of an engine, of either source.
+FAMILY = sorted({*_CE, *(name for names in [*_DISTRO.values(), *BROUGHT.values()] for name in names)})
 # What Docker's own packages conflict with (same page, "Uninstall old versions"), and what they are
 # called in Debian 13, where docker.io was split.
 _APT_CONFLICTS = [

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra.api import FactBase, FactProcessError
 from typing_extensions import override
 
-from webui_stack import adoption, survey, symptoms
+from webui_stack import adoption, lock, survey, symptoms
 
 # A script on stdin; nothing the host exports (REDIS_URL, COMPOSE_FILE) gets into it.
 _CLEAN_SHELL = 'env -i PATH="$PATH" HOME="${HOME:-/root}" sh -s'
@@ -27,6 +27,37 @@ class Survey(FactBase[survey.Survey]):
     @override
     def default() -> survey.Survey:
         return survey.Survey()
+
+
+class Running(FactBase[lock.Running]):
+    """What the stack's containers were made of, and the versions of Docker's packages."""
+
+    command = staticmethod(lambda: lock.OBSERVE)
+
+    @override
+    def process(self, output: list[str]) -> lock.Running:
+        return lock.parse_running(output)
+
+    @staticmethod
+    @override
+    def default() -> lock.Running:
+        return lock.Running()
+
+
+class HeldImages(FactBase[dict[str, lock.Held]]):
+    """Which of the locked images the host has, and what their references mean there."""
+
+    def command(self, images: list[lock.Wanted]) -> str:
+        return lock.look_command(images)
+
+    @override
+    def process(self, output: list[str]) -> dict[str, lock.Held]:
+        return lock.parse_held(output)
+
+    @staticmethod
+    @override
+    def default() -> dict[str, lock.Held]:
+        return {}
 
 
 class HandMade(FactBase[adoption.HandMade]):

@@ -82,8 +82,8 @@ class Lease:
         self._host = host
         self._renewal = gevent.spawn(self._renew)
 
-    def release(self, line: str) -> None:
-        """Give the lease back, with a line for the host's log of deploys."""
+    def release(self, line: str = "") -> None:
+        """Give the lease back; `line` goes into the host's log of deploys."""
         self._renewal.kill(block=False)
         _ask(self._host, "release", line=line)
 
@@ -109,7 +109,7 @@ def refusals(line: str, now_s: int) -> list[str]:
     ]
 
 
-def take(host: Host, line: str) -> tuple[list[str], Lease | None]:
+def take(host: Host, line: str = "") -> tuple[list[str], Lease | None]:
     """Ensure this run holds the host's lease; otherwise a line says who does. `line` goes into the log of deploys.
 
     `host` is pyinfra's own object, since the renewal outlives the operation that takes it. Waits for work that a

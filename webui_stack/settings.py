@@ -246,6 +246,10 @@ AbsolutePath = Annotated[
     ),
 ]
 
+LocalPath = Annotated[
+    str, _must(lambda value: bool(value.strip())), Rule("a path on this machine", "None: named after the inventory")
+]
+
 
 class AddressPool(BaseModel):
     """One entry of Docker's `default-address-pools`: networks of `/size` cut from `base`."""
@@ -311,6 +315,13 @@ class Settings(BaseModel):
 
     stack_dir: AbsolutePath
     stack_adopt: Switch
+
+    lock_file: Annotated[str, Rule("a path on this machine, or an empty string", "'' follows no lock")] | None
+    image_source: Annotated[
+        Literal["registry", "bundle"],
+        Rule("'registry' or 'bundle'", "see docs/operations.md, Air-gapped"),
+    ]
+    bundle_file: LocalPath | None
 
     valkey_image: Image
     valkey_volume: Volume

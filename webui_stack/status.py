@@ -13,6 +13,7 @@ from rich.text import Text
 from webui_stack import compose, drift, history
 from webui_stack.check import Check
 from webui_stack.history import Record
+from webui_stack.lock import Wanted
 from webui_stack.settings import Settings
 from webui_stack.survey import Survey
 
@@ -38,7 +39,9 @@ class Status:
     note: str = ""
 
 
-def of(settings: Settings, survey: Survey, checks: Sequence[Check], told: Mapping[str, str]) -> Status:
+def of(
+    settings: Settings, survey: Survey, locked: Sequence[Wanted], checks: Sequence[Check], told: Mapping[str, str]
+) -> Status:
     """The status from what was observed, and what verify found (`proof.Proof`)."""
     if not survey.services.containers:
         return Status(last_deploy=history.parse(survey.last_deploy), note="no stack here")
@@ -48,7 +51,7 @@ def of(settings: Settings, survey: Survey, checks: Sequence[Check], told: Mappin
         images(survey.services),
         told.get("subscribers", ""),
         [check.name for check in checks if check.is_fault],
-        drift.of(settings, survey),
+        drift.of(settings, survey, locked),
         history.parse(survey.last_deploy),
     )
 

@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, Stric
 from pydantic import SecretStr
 
 from webui_stack import compose, engine, machine, survey, symptoms
+from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
 from webui_stack.settings import Settings
@@ -23,6 +24,7 @@ _environment = Environment(
     bytecode_cache=FileSystemBytecodeCache(),  # compiling them takes longer than all else before a no-change run acts
 )
 _environment.filters["quoted"] = compose.quoted
+_environment.filters["quote"] = shlex.quote
 _environment.filters["published"] = compose.published
 
 # Open WebUI's variables that `templates/env.j2` defines.
@@ -175,6 +177,39 @@ def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:
         # Compose alone fails on their names; so does a run that was not allowed to replace them.
         replace=[compose.CONTAINERS[item.service] for item in work if item.replace and settings.stack_adopt],
     )
+
+
+def pull_script(wanted: Wanted) -> str:
+    """The shell script that pulls a locked image, or says what the registry has instead."""
+    # A reference with a digest means one image already; Docker takes no tag with a digest.
+    plain, _, digest = wanted.reference.partition("@")
+    return _render(
+        "pull.sh.j2",
+        pulled=wanted.name,
+        digest=wanted.image.digest,
+        reference=plain,
+        tag="" if digest else plain,
+    )
+
+
+def save_image_script(folder: str, image_id: str) -> str:
+    """The shell script that puts an image into `folder` as a bundle's part."""
+    return _render("bundle-image.sh.j2", folder=folder, id=image_id)
+
+
+def save_packages_script(folder: str, packages: Iterable[str]) -> str:
+    """The shell script that puts packages into `folder` as a bundle's part."""
+    return _render("bundle-packages.sh.j2", folder=folder, packages=list(packages))
+
+
+def load_script(folder: str, image_id: str, reference: str) -> str:
+    """The shell script that loads an image of a bundle from `folder`."""
+    return _render("bundle-load.sh.j2", folder=folder, id=image_id, reference=shlex.quote(reference))
+
+
+def install_script(folder: str, packages: Iterable[str]) -> str:
+    """The shell script that installs packages of a bundle from `folder`."""
+    return _render("bundle-install.sh.j2", folder=folder, packages=list(packages))
 
 
 def doctor_script(settings: Settings) -> str:

@@ -28,6 +28,12 @@ network_subnet = None  # subnet of openwebui-network; None: Docker chooses
 stack_dir = "/opt/open-webui"  # compose project and secrets on the host (0700, root)
 stack_adopt = False  # True: take over containers made by hand, with their data (docs/operations.md, Adoption)
 
+# --- Where images come from -----------------------------------------------------------------------
+# A lock file has the exact images and Docker packages (runbooks/lock.py writes it); where one is, it is followed.
+lock_file = None  # on this machine; None: INVENTORY.lock.toml beside the inventory file, if there; "": follow none
+image_source = "registry"  # "bundle": images and Docker itself from an archive, with no registry or mirror in reach
+bundle_file = None  # that archive on this machine (runbooks/bundle.py writes it); None: bundles/INVENTORY.tar
+
 # --- Valkey ---------------------------------------------------------------------------------------
 # The release line of the tutorial (8.0.1), patched: its data loads unchanged, eight CVEs are fixed.
 # renovate: datasource=docker depName=docker.io/valkey/valkey versioning=docker

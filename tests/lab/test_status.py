@@ -51,7 +51,6 @@ def test_each_deploy_is_in_the_hosts_log(lab: Lab, deployed: dict[str, Any]) -> 
     host = lab.host(FRESH)
     lab.report("-y", "deploy.py")
     before = log(host)
-    assert before[0]["result"] == "started"
     lab.report("-y", "deploy.py")
     lab.report("-y", "deploy.py", "--data", "open_webui_jwt_expires_in=12h")
     lab.report("-y", "deploy.py")

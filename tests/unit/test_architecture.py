@@ -13,7 +13,7 @@ from tests.defaults import ROOT
 
 PURE = {
     *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
-    *("symptoms", "diagnosis", "survey", "drift", "history", "rollout"),
+    *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -54,16 +54,16 @@ LIBRARY = {
     "machine": {"webui_stack.settings"},
     "engine": {"webui_stack.machine"},
     "compose": set[str](),
+    "lock": {"pydantic", "webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
+    "bundle": {"webui_stack.lock"},
+    "invocation": {"pyinfra_cli"},
     "secrets": {"pydantic", "webui_stack.settings"},
     "templates": {"pydantic", "jinja2", *of_pure()},
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.templates"},
     "survey": {"webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
     "drift": {
-        "webui_stack.compose",
-        "webui_stack.engine",
-        "webui_stack.settings",
-        "webui_stack.survey",
-        "webui_stack.templates",
+        *("webui_stack.compose", "webui_stack.engine", "webui_stack.lock", "webui_stack.settings"),
+        *("webui_stack.survey", "webui_stack.templates"),
     },
     "history": set[str](),
     "rollout": set[str](),
@@ -72,6 +72,10 @@ LIBRARY = {
     "report": {"webui_stack.check", "jinja2", "rich"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
     "observation": {"pyinfra", "webui_stack.facts", "webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"},
+    "delivery": {
+        *("paramiko", "pyinfra", "webui_stack.bundle", "webui_stack.facts", "webui_stack.lock"),
+        *("webui_stack.remote", "webui_stack.templates"),
+    },
     "operations": {"pyinfra", "webui_stack.compose"},
 }
 
@@ -94,7 +98,7 @@ def test_the_library_knows_no_task_and_no_lab(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in modules("webui_stack/*.py") if path.stem in PURE | {"report"}],
+    [path for path in modules("webui_stack/*.py") if path.stem in PURE | {"report", "bundle"}],
     ids=lambda path: path.stem,
 )
 def test_pure_modules_and_reports_reach_no_network_and_no_host(path: Path) -> None:
@@ -126,6 +130,11 @@ def test_the_lab_imports_no_project_code(path: Path) -> None:
     assert {name for name in imports(path) if name.split(".")[0] in PROJECT - {"lab"}} == set()
 
 
+@pytest.mark.parametrize("path", modules("benchmarks/*.py"), ids=lambda path: path.stem)
+def test_benchmarks_drive_processes_and_import_no_project_code(path: Path) -> None:
+    assert {name for name in imports(path) if name.split(".")[0] in (PROJECT - {"benchmarks"}) | {"pyinfra"}} == set()
+
+
 def test_the_library_has_no_import_cycle() -> None:
     graph = {
         path.stem: {
@@ -144,6 +153,7 @@ def test_the_library_has_no_import_cycle() -> None:
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
     drawers = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
     found = modules("*.py", "webui_stack/**/*.py", "tasks/**/*.py", "lab/**/*.py", "runbooks/**/*.py", "tests/**/*.py")
+    found += modules("benchmarks/*.py")
     assert len(found) > 20
     assert [path for path in found if path.name in drawers] == []
 

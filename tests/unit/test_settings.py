@@ -136,6 +136,21 @@ MISTAKES = [
         id="docker_source: None",
     ),
     pytest.param(
+        {"lock_file": 1},
+        "lock_file: expected a path on this machine, or an empty string, got 1; '' follows no lock",
+        id="lock_file: no text",
+    ),
+    pytest.param(
+        {"image_source": "archive"},
+        "image_source: expected 'registry' or 'bundle', got 'archive'; see docs/operations.md, Air-gapped",
+        id="image_source: unknown",
+    ),
+    pytest.param(
+        {"bundle_file": " "},
+        "bundle_file: expected a path on this machine, got ' '; None: named after the inventory",
+        id="bundle_file: blank",
+    ),
+    pytest.param(
         {"docker_repo_url": "https://packages.example.org/linux/"},
         "docker_repo_url: expected an http(s) URL without a trailing slash, got "
         "'https://packages.example.org/linux/'; e.g. 'https://download.docker.com/linux'",
@@ -1047,6 +1062,10 @@ CHOICES = [
     ("network_subnet", "198.18.5.0/24"),
     ("stack_dir", "/srv/stacks/open_webui-1.2"),
     ("stack_adopt", True),
+    ("lock_file", "~/locks/chat.lock.toml"),
+    ("lock_file", ""),
+    ("image_source", "bundle"),
+    ("bundle_file", "/media/usb/chat.tar"),
     ("valkey_volume", "tutorial_redis-data"),
     ("valkey_memory_limit_mb", 512),
     ("valkey_pids_limit", 0),

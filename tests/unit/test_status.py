@@ -37,6 +37,7 @@ def test_a_good_host() -> None:
             images=f"{first} registry.lab.test:5000/valkey/valkey@{DIGEST}\n{rest}",
             history=f"deploy {history.line(RECORD)}",
         ),
+        [],
         [Check("health", True, "fine")],
         {"Open WebUI": "0.12.4", "Valkey": "8.1.1", "subscribers": "1"},
     )
@@ -59,7 +60,7 @@ def test_a_good_host() -> None:
 def test_a_bad_host() -> None:
     down = observed(containers=surveys.DEPLOYED["containers"].replace('"Status":"running"', '"Status":"exited"', 1))
     found = status.of(
-        settings(**LAB), down, [Check("ping through SSH", False, "no"), Check("x", False, "y", advice=True)], {}
+        settings(**LAB), down, [], [Check("ping through SSH", False, "no"), Check("x", False, "y", advice=True)], {}
     )
     assert found.faults == ["ping through SSH"]
     assert found.drift == ["redis: is exited"]
@@ -71,7 +72,7 @@ def test_a_bad_host() -> None:
 
 
 def test_a_host_without_a_stack_and_one_out_of_reach() -> None:
-    fresh = status.of(settings(**LAB), survey.parse(surveys.printed(surveys.FRESH).splitlines()), [], {})
+    fresh = status.of(settings(**LAB), survey.parse(surveys.printed(surveys.FRESH).splitlines()), [], [], {})
     text = shown({"fresh": fresh, "gone": Status(note="could not be looked at")})
     assert "no stack here" in text
     assert "could not be looked at" in text

@@ -1,0 +1,87 @@
+"""The locked images and packages of a host as one archive on this machine."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from pyinfra import host, inventory, state
+from pyinfra.api import DeployError, Inventory, deploy
+
+from tasks import preflight, sources
+from webui_stack import delivery, facts, lease, lock, operations
+from webui_stack.lock import Lock, LockError, Wanted
+from webui_stack.settings import Settings
+
+
+@cache
+def _one_host(_: Inventory) -> None:
+    if len(state.activated_hosts) != 1:
+        raise DeployError(
+            f"bundle: expected one host to take images and packages from, got {len(state.activated_hosts)}; "
+            "name it with --limit HOST"
+        )
+
+
+@deploy("Bundle")
+def pack(settings: Settings) -> None:
+    """Ensure a bundle on this machine has the locked images and, on apt's systems, Docker's packages.
+
+    Taken from the one targeted host, which has to run what is locked and to reach its package sources. It is
+    left as it was. Raises `DeployError` for more hosts, or without a lock.
+    """
+    _one_host(inventory)
+    found = _lock(settings)
+    machine = preflight.observation().survey().machine
+    images = lock.wanted(found, sources.references(settings), machine)
+    operations.gate(name="Check that the host has what is locked", check=lambda: _unlocked(images, found))
+    operations.gate(name="Check that nobody else is at work", check=_claim, at_execution=True)
+    delivery.export(
+        name="Make the bundle",
+        images=images,
+        packages=lock.exact(found, machine, settings.docker_source),
+        platform=lock.platform(machine),
+        path=str(sources.bundle_path(settings)),
+        lock_text=lock.render(found),
+    )
+    operations.gate(name="Let go of the host", check=_let_go, at_execution=True)
+
+
+_leases: dict[str, lease.Lease] = {}
+
+
+def _claim() -> list[str]:
+    problems, taken = lease.take(inventory.get_host(host.name))
+    if taken:
+        _leases[host.name] = taken
+    return problems
+
+
+def _let_go() -> list[str]:
+    _leases.pop(host.name).release()
+    return []
+
+
+def _lock(settings: Settings) -> Lock:
+    file = sources.lock_path(settings)
+    try:
+        found = sources.read_lock(file) or Lock()
+        problems = lock.missing(found, sources.references(settings), file.name)
+    except LockError as error:
+        problems = error.problems
+    if problems:
+        raise DeployError("\n".join(problems))
+    return found
+
+
+def _unlocked(images: list[Wanted], found: Lock) -> list[str]:
+    held = host.get_fact(facts.HeldImages, images=images)
+    problems = []
+    for one in images:
+        id_ = held.get(one.reference, lock.Held()).locked
+        if id_ not in one.ids:
+            problems.append(
+                f"image {one.reference}: expected the locked {one.image.digest}, got {id_ or 'none'}; "
+                "run deploy.py on this host first"
+            )
+    drift = lock.package_drift(host.get_fact(facts.Running).packages, found, preflight.observation().survey().machine)
+    return problems + drift

@@ -1,0 +1,79 @@
+"""The lock file, written from what runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pyinfra import host, inventory, logger, state
+from pyinfra.api import deploy
+
+from tasks import preflight, sources
+from webui_stack import facts, lock, operations
+from webui_stack.lock import Lock, LockError, Seen
+from webui_stack.settings import Settings
+
+
+@deploy("Lock")
+def record(settings: Settings) -> None:
+    """Ensure the lock file says what the targeted hosts run. Changes nothing on them.
+
+    All of them have to run the same, as their settings say. With `--limit`, entries that only other hosts could
+    confirm stay. A dry run says what it would write. One operation after the other, because pyinfra ends the
+    first on all hosts before it starts the second.
+    """
+    operations.gate(name="Look at what runs", check=lambda: _look(settings))
+    operations.gate(name="Write the lock", check=lambda: _write(settings))
+
+
+_seen: dict[str, tuple[Path, Seen]] = {}
+_told: set[Path] = set()
+
+
+def _look(settings: Settings) -> list[str]:
+    machine = preflight.observation().survey().machine
+    running = host.get_fact(facts.Running)
+    if settings.docker_source == "present":
+        running = lock.Running(running.images)
+    _seen[host.name] = (
+        sources.lock_path(settings),
+        Seen(host.name, sources.references(settings), lock.platform(machine), running),
+    )
+    return []
+
+
+def _write(settings: Settings) -> list[str]:
+    file = sources.lock_path(settings)
+    mine = [name for name, (of, _) in _seen.items() if of == file]
+    targeted = state.activated_hosts | state.failed_hosts
+    absent = sorted(target.name for target in targeted if target.name not in _seen)
+    if absent and state.is_executing:
+        return [
+            f"lock: expected to look at every host, got nothing from {', '.join(absent)}; mend that, or use --limit"
+        ]
+    if absent or file in _told:  # a dry run goes through both operations host by host
+        return []
+    try:
+        old = sources.read_lock(file) or Lock()
+        everybody = {target.name for target in inventory} == set(_seen)
+        new = lock.record(
+            [_seen[target.name][1] for target in inventory if target.name in mine], old, keep=not everybody
+        )
+    except LockError as error:
+        return error.problems
+    changes = lock.changes(old, new)
+    if state.is_executing:
+        _told.add(file)
+        if changes:
+            _put(file, lock.render(new))
+    for line in changes:
+        host.log(line)
+    verb = "wrote" if state.is_executing else "would write"
+    said = f"{verb} {file}" if changes else f"{file} says so already"
+    host.log_styled(f"{said}: {len(new.images)} images", fg="green", log_func=logger.info)
+    return []
+
+
+def _put(file: Path, text: str) -> None:
+    new = file.with_name(f".{file.name}.new")
+    new.write_text(text, encoding="ascii")
+    new.replace(file)
