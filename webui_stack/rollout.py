@@ -141,7 +141,8 @@ def told_end(plan: Sequence[Batch], fates: Mapping[str, Fate]) -> list[str]:
     hosts = {fate: [name for batch in plan for name in batch if fates[name] is fate] for fate in Fate}
     lines = [f"{fate.value:<9}  {len(names)}: {', '.join(names)}" for fate, names in hosts.items() if names]
     if len(hosts[Fate.DONE]) < len(fates):
-        lines.append("mend what failed and run the same command again: it goes on with what is left")
+        mend = "mend what failed and " if hosts[Fate.FAILED] else ""
+        lines.append(f"{mend}run the same command again: it goes on with what is left")
     return lines
 
 

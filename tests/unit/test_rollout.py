@@ -183,6 +183,14 @@ def test_the_end_says_what_became_of_whom_and_what_to_do() -> None:
     ]
 
 
+def test_what_was_cut_off_needs_no_mending() -> None:
+    fates = {"web-1": Fate.DONE, "web-2": Fate.CUT_OFF}
+    assert rollout.told_end([("web-1",), ("web-2",)], fates)[1:] == [
+        "cut off    1: web-2",
+        "run the same command again: it goes on with what is left",
+    ]
+
+
 def test_when_all_are_done_there_is_nothing_to_do() -> None:
     assert rollout.told_end([("web-1",), ("web-2",)], dict.fromkeys(["web-1", "web-2"], Fate.DONE)) == [
         "done       2: web-1, web-2"
