@@ -1,12 +1,18 @@
 """pyinfra inventories/X.py deploy.py: from a bare host to a proven Open WebUI + Valkey stack."""
 
-from tasks import deployment, docker, network, preflight, stack, verify, watchdog
+from tasks import deployment, docker, network, preflight, rollout, stack, verify, watchdog
 
 settings = preflight.check()  # every problem of every setting, before any host is touched
-deployment.begin(settings)
-docker.install(settings)
-network.create(settings)
-stack.launch(settings)
-watchdog.keep(settings)
-verify.prove(settings)
-deployment.end()
+
+
+def provision() -> None:
+    deployment.begin(settings)
+    docker.install(settings)
+    network.create(settings)
+    stack.launch(settings)
+    watchdog.keep(settings)
+    verify.prove(settings)
+    deployment.end()
+
+
+rollout.in_batches(provision)

@@ -160,5 +160,5 @@ def _service(settings: Settings, survey: Callable[[], Survey]) -> None:
     ):
         # Debian's packages start and enable their service when they are installed, unless a policy-rc.d
         # forbids it: then, and only then, there is something left to do.
-        only_if["_if"] = lambda: DOCKER_UNIT not in survey().units
+        only_if["_if"] = operations.only_if(lambda: DOCKER_UNIT not in survey().units)
     systemd.service(name="Start Docker and enable it", service=DOCKER_UNIT, running=True, enabled=True, **only_if)

@@ -11,7 +11,7 @@ from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
 
 from tasks import sources
-from webui_stack import adoption, bundle, compose, facts, machine, operations, secrets, templates
+from webui_stack import adoption, bundle, compose, facts, machine, operations, rollout, secrets, templates
 from webui_stack.observation import Observation
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, from_data
@@ -109,6 +109,8 @@ def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
             found[target.name] = _Checked(checked, secrets.supply(checked, read))
         except (SettingsError, SecretError) as error:
             problems.extend(f"{target.name} / {problem}" for problem in error.problems)
+    policies = {name: checked.settings for name, checked in found.items()}
+    problems += rollout.problems(policies, [target.name for target in inventory])
     if problems:
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         raise DeployError(f"nothing was changed: {count} in the settings\n" + "\n".join(problems))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 
 from pyinfra import host, inventory, state
@@ -15,6 +15,7 @@ from webui_stack.report import Report, Row
 # Between two times the files of a growing report are written.
 _PAUSE_S = 2.0
 _DROPPED_OUT = "dropped out earlier in this run; its reason is above"
+_UNTOUCHED = "untouched: too many hosts of the batches before it failed"
 
 
 @cache
@@ -23,6 +24,15 @@ def _of_run(title: str, inventory: Inventory) -> Report:
     report = Report(title, [target.name for target in inventory if target in targeted], pause_s=_PAUSE_S)
     atexit.register(report.write)
     return report
+
+
+def close(title: str, untouched: Collection[str]) -> None:
+    """Ensure every host is in the run's report, also those nothing was done to; prints the table if none was yet."""
+    report = _of_run(title, inventory)
+    notes = {failed.name: _DROPPED_OUT for failed in state.failed_hosts} | dict.fromkeys(untouched, _UNTOUCHED)
+    for name in [missing for missing in report.missing if missing in notes]:
+        if report.add(Row(name, "", note=notes[name])):
+            report.show()
 
 
 def add(title: str, address: str, checks: Sequence[Check]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import posixpath
 import shlex
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from typing import Any
 
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
@@ -34,6 +35,16 @@ def _refuse(problems: list[str]) -> FunctionCommand:
         for problem in problems:
             host.log_styled(f"would stop here: {problem}", fg="yellow", log_func=logger.warning)
     return FunctionCommand(_fail, (problems,), {})
+
+
+def only_if(condition: Callable[[], bool]) -> list[Callable[[], bool]]:
+    """`_if` of an operation that has a condition of its own, with those of the deploy around it.
+
+    Given alone it would take their place (pyinfra/api/arguments.py, 3.10): a host whose batch is not started
+    (`tasks/rollout.py`) would be changed.
+    """
+    around: Any = host.current_deploy_kwargs or {}
+    return [*around.get("_if", []), condition]
 
 
 @operation()

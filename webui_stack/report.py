@@ -304,6 +304,11 @@ class Report:
         """Every host in inventory order, then those nobody expected."""
         return {name: Row(name, "", note=NO_RESULT) for name in self._hosts} | self._rows
 
+    @property
+    def missing(self) -> list[str]:
+        """The hosts that have no row yet."""
+        return [name for name in self._hosts if name not in self._rows]
+
     def add(self, row: Row) -> bool:
         """Put a host's row in, or replace it; True when it was the last one missing, once in a run.
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 
@@ -39,15 +39,23 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-def _must(accept: Callable[[Any], bool]) -> AfterValidator:
-    """Refuse a value that `accept` does not take; the words come from the field's `Rule`."""
-
+def _refuse_unless(accept: Callable[[Any], bool]) -> Callable[[Any], Any]:
     def validate(value: Any) -> Any:
         if not accept(value):
             raise PydanticCustomError("rule", "does not follow its rule")
         return value
 
-    return AfterValidator(validate)
+    return validate
+
+
+def _must(accept: Callable[[Any], bool]) -> AfterValidator:
+    """Refuse a value that `accept` does not take; the words come from the field's `Rule`."""
+    return AfterValidator(_refuse_unless(accept))
+
+
+def _must_alone(accept: Callable[[Any], bool]) -> PlainValidator:
+    """The same where the type is a union: pydantic would report each of its types that does not fit."""
+    return PlainValidator(_refuse_unless(accept))
 
 
 def _matches(pattern: str) -> AfterValidator:
@@ -133,6 +141,24 @@ def _is_json(value: Any) -> bool:
 def _is_save(value: str) -> bool:
     """Pairs of `seconds changes`, or nothing for no snapshots (Valkey's `save`)."""
     return re.fullmatch(r"(?:[1-9]\d* [1-9]\d*(?: [1-9]\d* [1-9]\d*)*)?", value) is not None
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return type(value) is int and value >= least  # True is an int, too
+
+
+def _is_canary(value: Any) -> bool:
+    """Host names, each once, or a number of hosts."""
+    if not isinstance(value, list):
+        return _is_count(value, 0)
+    return all(isinstance(name, str) and name for name in value) and len(set(value)) == len(value)
+
+
+def _is_batch(value: Any) -> bool:
+    """A number of hosts, a percentage of them, or None."""
+    if isinstance(value, str):
+        return re.fullmatch(r"(?:[1-9]\d?|100)%", value) is not None
+    return value is None or _is_count(value, 1)
 
 
 # POSIX's portable variable name; compose refuses others in an env file.
@@ -379,6 +405,23 @@ class Settings(BaseModel):
     verify_event_kb: Annotated[int, _between(1, 16000), Rule("kilobytes from 1 to 16000", "e.g. 1024")]
     verify_timeout_s: Seconds
     verify_url: Origin | None
+
+    rollout_canary: Annotated[
+        int | list[str],
+        _must_alone(_is_canary),
+        Rule("a list of host names, or a number of hosts", "e.g. ['chat-1.example.org'] or 1; 0 goes without"),
+    ]
+    rollout_batch: Annotated[
+        int | str | None,
+        _must_alone(_is_batch),
+        Rule("a number of hosts, or a percentage from '1%' to '100%'", "e.g. 10 or '25%'; None takes all at once"),
+    ]
+    rollout_max_failures: Annotated[
+        int, _must(lambda value: value >= 0), Rule("a number of hosts, 0 or more", "0 stops at the first that fails")
+    ]
+    rollout_pause_s: Annotated[
+        int, _between(0, 86400), Rule("a whole number of seconds from 0 to 86400", "0 goes on at once")
+    ]
 
     @property
     def images(self) -> dict[str, str]:

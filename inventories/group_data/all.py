@@ -82,3 +82,10 @@ verify_level = "wiring"
 verify_event_kb = 1024  # size of the large event that has to arrive, in kilobytes
 verify_timeout_s = 60  # the proof must succeed within so many seconds
 verify_url = None  # where this machine reaches Open WebUI; None: through SSH when bound to loopback, else the host
+
+# --- Rollout: of one run, so all targeted hosts have to have the same ---------------------------------
+# Batches in inventory order; one starts only when those before it are proved (docs/operations.md, Fleets).
+rollout_canary = 0  # the first batch: so many hosts, or ["chat-1.example.org"]; 0: no batch of its own
+rollout_batch = None  # hosts in each batch after it: a number, or "25%" of all targeted hosts; None: all at once
+rollout_max_failures = 0  # more failed hosts than this, and no further batch starts
+rollout_pause_s = 0  # wait between batches, in seconds; only after one that changed something

@@ -1,5 +1,6 @@
 """The test lab's hosts, each set up in another of the ways people have."""
 
+import json
 import os
 import runpy
 from pathlib import Path
@@ -15,5 +16,9 @@ _hosts[f"{os.environ['LAB_NAME']}-2"] |= {
     "open_webui_secret_env": {"OPENAI_API_KEY": 'command:printf %s "$TEST_OPENAI_KEY"'},
     "open_webui_env": {"WEBUI_NAME": 'It\'s a $lab "chat"'},
 }
+
+# What one test wants of one host.
+for _name, _data in json.loads(os.environ.get("TEST_HOST_DATA", "{}")).items():
+    _hosts[_name] |= _data
 
 lab = list(_hosts.items())

@@ -13,7 +13,7 @@ from tests.defaults import ROOT
 
 PURE = {
     *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
-    *("symptoms", "diagnosis", "survey", "drift", "history", "lock"),
+    *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -66,6 +66,7 @@ LIBRARY = {
         *("webui_stack.survey", "webui_stack.templates"),
     },
     "history": set[str](),
+    "rollout": set[str](),
     "symptoms": set[str](),
     "diagnosis": {"webui_stack.check", "webui_stack.settings", "webui_stack.symptoms"},
     "report": {"webui_stack.check", "jinja2", "rich"},

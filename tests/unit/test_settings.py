@@ -829,6 +829,76 @@ MISTAKES = [
         "'https://chat.example.org'",
         id="verify_url: False",
     ),
+    pytest.param(
+        {"rollout_canary": "chat-1"},
+        "rollout_canary: expected a list of host names, or a number of hosts, got 'chat-1'; "
+        "e.g. ['chat-1.example.org'] or 1; 0 goes without",
+        id="rollout_canary: text for a list",
+    ),
+    pytest.param(
+        {"rollout_canary": True},
+        "rollout_canary: expected a list of host names, or a number of hosts, got True; "
+        "e.g. ['chat-1.example.org'] or 1; 0 goes without",
+        id="rollout_canary: bool for a number",
+    ),
+    pytest.param(
+        {"rollout_canary": -1},
+        "rollout_canary: expected a list of host names, or a number of hosts, got -1; "
+        "e.g. ['chat-1.example.org'] or 1; 0 goes without",
+        id="rollout_canary: negative",
+    ),
+    pytest.param(
+        {"rollout_canary": ["a", "a"]},
+        "rollout_canary: expected a list of host names, or a number of hosts, got ['a', 'a']; "
+        "e.g. ['chat-1.example.org'] or 1; 0 goes without",
+        id="rollout_canary: a host twice",
+    ),
+    pytest.param(
+        {"rollout_canary": [1]},
+        "rollout_canary: expected a list of host names, or a number of hosts, got [1]; "
+        "e.g. ['chat-1.example.org'] or 1; 0 goes without",
+        id="rollout_canary: a number in the list",
+    ),
+    pytest.param(
+        {"rollout_batch": 0},
+        "rollout_batch: expected a number of hosts, or a percentage from '1%' to '100%', got 0; "
+        "e.g. 10 or '25%'; None takes all at once",
+        id="rollout_batch: nobody",
+    ),
+    pytest.param(
+        {"rollout_batch": "0%"},
+        "rollout_batch: expected a number of hosts, or a percentage from '1%' to '100%', got '0%'; "
+        "e.g. 10 or '25%'; None takes all at once",
+        id="rollout_batch: no percentage",
+    ),
+    pytest.param(
+        {"rollout_batch": "101%"},
+        "rollout_batch: expected a number of hosts, or a percentage from '1%' to '100%', got '101%'; "
+        "e.g. 10 or '25%'; None takes all at once",
+        id="rollout_batch: more than all",
+    ),
+    pytest.param(
+        {"rollout_batch": "25"},
+        "rollout_batch: expected a number of hosts, or a percentage from '1%' to '100%', got '25'; "
+        "e.g. 10 or '25%'; None takes all at once",
+        id="rollout_batch: text for a number",
+    ),
+    pytest.param(
+        {"rollout_batch": 2.5},
+        "rollout_batch: expected a number of hosts, or a percentage from '1%' to '100%', got 2.5; "
+        "e.g. 10 or '25%'; None takes all at once",
+        id="rollout_batch: fraction",
+    ),
+    pytest.param(
+        {"rollout_max_failures": -1},
+        "rollout_max_failures: expected a number of hosts, 0 or more, got -1; 0 stops at the first that fails",
+        id="rollout_max_failures: negative",
+    ),
+    pytest.param(
+        {"rollout_pause_s": "60"},
+        "rollout_pause_s: expected a whole number of seconds from 0 to 86400, got '60'; 0 goes on at once",
+        id="rollout_pause_s: text for a number",
+    ),
 ]
 
 
@@ -1043,6 +1113,12 @@ CHOICES = [
     ("verify_event_kb", 16000),
     ("verify_timeout_s", 1),
     ("verify_url", "http://127.0.0.1:20001"),
+    ("rollout_canary", 1),
+    ("rollout_canary", ["chat-1.example.org", "chat-9.example.org"]),
+    ("rollout_batch", 10),
+    ("rollout_batch", "100%"),
+    ("rollout_max_failures", 2),
+    ("rollout_pause_s", 86400),
 ]
 
 
