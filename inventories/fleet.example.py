@@ -1,6 +1,12 @@
 """Many servers: each group's settings may also be in group_data/GROUP.py beside this file."""
 
-_shared = {"ssh_user": "deploy", "_sudo": True}
+_shared = {
+    "ssh_user": "deploy",
+    "_sudo": True,
+    # One host first, then a quarter of all at a time; the first that fails stops the rest (docs/operations.md, Fleets).
+    "rollout_canary": ["pc-01.lab.example.org"],
+    "rollout_batch": "25%",
+}
 
 classroom = [(f"pc-{number:02}.lab.example.org", _shared) for number in range(1, 31)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -14,12 +13,10 @@ from pyinfra.api import BaseStateCallback, DeployError, Inventory, State, deploy
 from pyinfra.api.output import format_text
 
 from tasks import preflight
-from webui_stack import rollout
+from webui_stack import invocation, rollout
 from webui_stack.operations import Commands
 from webui_stack.rollout import Batch, Fate, Policy
 
-# Options of pyinfra that take a host through its operations without regard to the others.
-_NOT_IN_STEP = ("--serial", "--no-wait")
 # What pyinfra says of each host at each operation that is another batch's.
 _SKIPPED = format_text("Skipped", "blue")
 
@@ -55,12 +52,11 @@ def _of_run(inventory: Inventory) -> _Run | None:
     plan = rollout.batches(policy, [target.name for target in inventory if target.name in targeted])
     if len(plan) < 2:
         return None
-    for option in _NOT_IN_STEP:
-        if option in sys.argv:
-            raise DeployError(
-                f"nothing was changed: rollout_canary, rollout_batch: expected all hosts to go in step, got {option}; "
-                "leave it out, or set rollout_canary = 0 and rollout_batch = None for this run"
-            )
+    if option := invocation.out_of_step():
+        raise DeployError(
+            f"nothing was changed: rollout_canary, rollout_batch: expected all hosts to go in step, got {option}; "
+            "leave it out, or set rollout_canary = 0 and rollout_batch = '100%' for this run"
+        )
     return _Run(inventory.state, policy, plan)
 
 

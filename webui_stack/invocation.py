@@ -1,21 +1,29 @@
-"""What the operator typed: which inventory this run is about."""
+"""What the operator typed: which inventory this run is about, and how pyinfra goes through it."""
 
 from __future__ import annotations
 
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pyinfra_cli.cli import cli
 
 
 @cache
-def inventory_file() -> Path | None:
-    """The inventory file of this run; None when hosts were named on the command line.
+def _parameters() -> dict[str, Any]:
+    """pyinfra 3.10 forgets them once they are read, and click's context belongs to another greenlet, so the command
+    line is read once more, by the same parser."""
+    return dict(cli.make_context("pyinfra", sys.argv[1:], resilient_parsing=True).params)
 
-    pyinfra 3.10 forgets its name once it is read, and click's context belongs to another greenlet, so the command
-    line is read once more, by the same parser.
-    """
-    context = cli.make_context("pyinfra", sys.argv[1:], resilient_parsing=True)
-    path = Path(str(context.params["inventory"]))
+
+def inventory_file() -> Path | None:
+    """The inventory file of this run; None when hosts were named on the command line."""
+    path = Path(str(_parameters()["inventory"]))
     return path.absolute() if path.is_file() else None
+
+
+def out_of_step() -> str | None:
+    """The option, if there is one, that takes a host through all operations without regard to the others."""
+    options = {"serial": "--serial", "no_wait": "--no-wait"}
+    return next((option for name, option in options.items() if _parameters()[name]), None)
