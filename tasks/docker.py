@@ -10,7 +10,7 @@ from pyinfra.api import deploy
 from pyinfra.operations import apt, dnf, files, systemd, sysvinit
 
 from tasks import preflight, sources
-from webui_stack import bundle, delivery, engine, facts, lock, operations, templates
+from webui_stack import bundle, delivery, engine, lock, operations, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import DOCKER_UNIT, Survey
 
@@ -55,7 +55,7 @@ def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
     locked = sources.followed(settings)
     if locked is None or settings.docker_source == "present":
         return []
-    for line in lock.package_drift(host.get_fact(facts.Running).packages, locked, survey.machine):
+    for line in lock.package_drift(survey.engine.versions, locked, survey.machine):
         host.log_styled(line, fg="yellow", log_func=logger.warning)
     names = engine.packages(survey.machine, settings.docker_source)
     if survey.engine.packages.issuperset(names):

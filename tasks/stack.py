@@ -35,7 +35,7 @@ def launch(settings: Settings) -> None:
     if locked:
         source = sources.opened(settings)
         name = "Load the images" if source else "Pull the locked images"
-        delivery.images(name=name, wanted=locked, source=source)
+        delivery.images(name=name, wanted=locked, source=source, present=lambda: survey().services.images)
     else:
         operations.images(
             name="Pull the images",
@@ -50,16 +50,12 @@ def launch(settings: Settings) -> None:
     )
     operations.services(
         name="Bring the services up",
-        observe=lambda: _as_locked(survey().services, locked),
+        observe=lambda: _with_locked(survey().services, locked),
         directory=directory,
         images=settings.images,
         up_script=lambda work: templates.up_script(settings, work),
     )
 
 
-def _as_locked(observed: Observed, locked: list[Wanted]) -> Observed:
-    """What is there, with the locked images in the place of what their references mean on the host at the moment."""
-    if not locked:
-        return observed
-    ids = delivery.image_ids(locked)
-    return replace(observed, images={reference: compose.Image(id_) for reference, id_ in ids.items()})
+def _with_locked(observed: Observed, locked: list[Wanted]) -> Observed:
+    return replace(observed, images=delivery.as_locked(locked, observed.images))

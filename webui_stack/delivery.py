@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,10 +15,12 @@ from paramiko import SSHException
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import bundle, facts, remote, templates
+from webui_stack import bundle, facts, lock, remote, templates
 from webui_stack.bundle import Bundle, Progress
+from webui_stack.compose import Image
 from webui_stack.lock import Held, Wanted
 
+Images = Mapping[str, Image]
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 
 # Below a folder that is root's: nobody else can put something in its place.
@@ -26,19 +28,21 @@ _FOLDER = "/var/lib/open-webui-stack.bundle"
 
 
 @operation()
-def images(wanted: Sequence[Wanted], source: Bundle | None) -> Commands:
-    """Ensure each reference means its locked image on the host.
+def images(wanted: Sequence[Wanted], source: Bundle | None, present: Callable[[], Images]) -> Commands:
+    """Ensure each reference means its locked image on the host; `present` tells what references mean there.
 
     Pulled by its digest, or loaded from the bundle `source`; only what the host lacks, and tagged, so that compose
     and containers see the reference they know. Fails when the registry serves anything else, before anything
     of the old stack is stopped.
     """
-    held = host.get_fact(facts.HeldImages, images=list(wanted))
-    for one in wanted:
+    lacking = lock.unmet(wanted, present())
+    if not lacking:
+        host.noop("every reference means its locked image")
+        return
+    held = host.get_fact(facts.HeldImages, images=lacking)
+    for one in lacking:
         found = held.get(one.reference, Held())
-        if found.locked and found.locked == found.tagged:
-            host.noop(f"{one.reference} is the locked image")
-        elif found.locked:
+        if found.locked:
             yield StringCommand(shlex.join(["docker", "tag", found.locked, one.reference]))
         elif source is None:
             yield StringCommand(templates.pull_script(one))
@@ -46,10 +50,13 @@ def images(wanted: Sequence[Wanted], source: Bundle | None) -> Commands:
             yield FunctionCommand(_load, (source, one), {})
 
 
-def image_ids(wanted: Sequence[Wanted]) -> dict[str, str]:
-    """The locked images' ids on this host, by reference; "" for one that is still to come."""
-    held = host.get_fact(facts.HeldImages, images=list(wanted))
-    return {one.reference: held.get(one.reference, Held()).locked for one in wanted}
+def as_locked(wanted: Sequence[Wanted], present: Images) -> Images:
+    """What references mean on the host once they mean the locked images; an image that is still to come has no id."""
+    lacking = lock.unmet(wanted, present)
+    if not lacking:
+        return present
+    held = host.get_fact(facts.HeldImages, images=lacking)
+    return {**present, **{one.reference: Image(held.get(one.reference, Held()).locked) for one in lacking}}
 
 
 @operation()

@@ -63,9 +63,8 @@ def _stack(settings: Settings, survey: Survey, locked: Iterable[Wanted]) -> Iter
     for reference in settings.images.values():
         if reference not in survey.services.images:
             yield f"image {reference}: missing"
-    for one in locked:
-        found = survey.services.images.get(one.reference)
-        if found and not lock.is_locked(found, one):
+    for one in lock.unmet(locked, survey.services.images):
+        if one.reference in survey.services.images:
             yield f"image {one.reference}: is not the locked {one.image.digest}"
     for work in compose.pending(survey.services, settings.stack_dir, settings.images):
         yield str(work)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from webui_stack.machine import Machine
@@ -59,9 +59,9 @@ fi
 cat /proc/[0-9]*/comm 2>/dev/null | grep -xE 'dockerd|containerd' | sort -u | sed 's/^/process=/'
 echo "running=$(cat /proc/[0-9]*/comm 2>/dev/null | grep -c '^containerd-shim')"
 if command -v dpkg-query >/dev/null 2>&1; then
-  dpkg-query -W -f 'package=${binary:Package} ${db:Status-Abbrev}\n' 2>/dev/null | sed -n 's/:[a-z0-9]* / /; s/ ii.*//p'
+  dpkg-query -W -f 'package=${Package} ${Version} ${db:Status-Abbrev}\n' 2>/dev/null | sed -n 's/ ii *$//p'
 elif command -v rpm >/dev/null 2>&1; then
-  rpm -qa --qf 'package=%{NAME}\n'
+  rpm -qa --qf 'package=%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\n'
 fi
 docker='download\.docker\.com/linux|apt\.dockerproject\.org'
 grep -lE "$docker" /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
@@ -76,18 +76,23 @@ true
 
 @dataclass(frozen=True)
 class Engine:
-    """Docker as observed on one host. Versions are empty where there is none."""
+    """Docker as observed on one host. `server` and `compose` are their versions, `versions` those of all packages."""
 
     server: str = ""
     compose: str = ""
     has_cli: bool = False
     running_containers: int = 0
     processes: frozenset[str] = frozenset()
-    packages: frozenset[str] = frozenset()
+    versions: Mapping[str, str] = field(default_factory=dict)
     repository_files: tuple[str, ...] = ()
     shared_repository_files: tuple[str, ...] = ()
     repository_key_sha256: str = ""
     daemon_json: str | None = None
+
+    @property
+    def packages(self) -> frozenset[str]:
+        """The names of all installed packages."""
+        return frozenset(self.versions)
 
 
 def parse(lines: Iterable[str]) -> Engine:
@@ -106,7 +111,7 @@ def parse(lines: Iterable[str]) -> Engine:
         has_cli="cli" in values,
         running_containers=int(first("running") or 0),
         processes=frozenset(values.get("process", [])),
-        packages=frozenset(values.get("package", [])),
+        versions=dict(line.partition(" ")[::2] for line in values.get("package", [])),
         repository_files=tuple(values.get("repository", [])),
         shared_repository_files=tuple(values.get("shared", [])),
         repository_key_sha256=first("key"),

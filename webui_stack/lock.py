@@ -319,8 +319,12 @@ class Held:
     locked: str = ""
 
 
-def is_locked(found: compose.Image | None, one: Wanted) -> bool:
-    """Whether what a reference means on a host is its locked image."""
+def unmet(wanted: Iterable[Wanted], present: Mapping[str, compose.Image]) -> list[Wanted]:
+    """The locked images that their references don't mean on a host."""
+    return [one for one in wanted if not _is_locked(one, present.get(one.reference))]
+
+
+def _is_locked(one: Wanted, found: compose.Image | None) -> bool:
     if found is None:
         return False
     names = {one.name, f"{_familiar(repository_of(one.reference))}@{one.image.digest}"}

@@ -311,7 +311,7 @@ def test_a_second_operator_is_told_who_is_at_work_and_the_first_is_not_disturbed
     assert second.returncode == 1
     assert f"expected nobody else at work here, got {me}:" in second.stdout
     assert " since " in second.stdout
-    assert stopped_at(second.stdout) == "Preflight | Check that nobody else is at work"
+    assert stopped_at(second.stdout) == "Deployment | Check that nobody else is at work"
     assert took_s < 10
     assert first_status == 0, first.output
     precious.assert_kept()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, converged, fresh
+from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, converged, fresh
 from tests.unit.test_bundle import pack
 from webui_stack import bundle, lock
 from webui_stack.lock import Image, Lock
@@ -43,6 +43,8 @@ RUNS_ALL = "\n".join(
 
 def holding(host: dict[str, Any], held: str = HAS_ALL, running: str = RUNS_ALL) -> dict[str, Any]:
     """The host, with these images."""
+    tagged = [line.removeprefix("tagged ") for line in held.splitlines() if line.startswith("tagged ")]
+    host = answering(host, images="\n".join(f"image {line}" for line in tagged))
     answers = {"; then echo tagged": held, "kind name reference id": running}
     return {**host, "fake_responses": {**answers, **host["fake_responses"]}}
 
@@ -70,7 +72,7 @@ def test_an_image_that_moved_is_tagged_back_and_its_service_recreated(pyinfra: P
         # Somebody pulled the tag anew; containers are still of the locked one.
         "retagged": holding(converged(), HAS_ALL.replace(f"tagged {VALKEY} {IDS[VALKEY]}", f"tagged {VALKEY} {other}")),
         # The containers run something the lock does not have.
-        "other": holding(converged(), f"tagged {VALKEY} {IDS[VALKEY]}\ntagged {WEBUI} {IDS[WEBUI]}"),
+        "other": holding(converged(), f"tagged {VALKEY} {other}\ntagged {WEBUI} {other}"),
     }
     result = locked(pyinfra, hosts, lock_file, "--json")
     assert result.changes("retagged") == ["Stack | Pull the locked images"]
@@ -113,7 +115,8 @@ def test_a_host_the_lock_has_no_packages_for_is_refused_untouched(installed: Run
 
 
 def test_an_installed_package_of_another_version_is_told_and_kept(pyinfra: Pyinfra, lock_file: Path) -> None:
-    host = holding(converged(), running=f"{RUNS_ALL}\npackage runc 2")
+    host = holding(converged())
+    host = answering(host, engine=host["sections"]["engine"].replace("package=runc\n", "package=runc 2\n"))
     result = locked(pyinfra, {"drifted": host}, lock_file, "--json")
     assert [line for line in result.said("drifted") if line.startswith("package runc: expected the locked 1, got 2")]
     assert result.changes("drifted") == []

@@ -29,7 +29,11 @@ RHEL = replace(
 )
 CE = frozenset(engine.packages(DEBIAN_13, "docker-ce"))
 DOCKER_CE = Engine(
-    server="28.1.1", compose="2.35.1", has_cli=True, processes=frozenset({"containerd", "dockerd"}), packages=CE
+    server="28.1.1",
+    compose="2.35.1",
+    has_cli=True,
+    processes=frozenset({"containerd", "dockerd"}),
+    versions=dict.fromkeys(CE, ""),
 )
 
 
@@ -37,7 +41,7 @@ DOCKER_CE = Engine(
 
 
 def test_a_host_with_the_distributions_docker_is_read_whole() -> None:
-    assert replace(DEPLOYED, packages=frozenset(), daemon_json=None) == Engine(
+    assert replace(DEPLOYED, versions={}, daemon_json=None) == Engine(
         server="26.1.5+dfsg1",
         compose="2.26.1-4",
         has_cli=True,
@@ -50,7 +54,7 @@ def test_a_host_with_the_distributions_docker_is_read_whole() -> None:
 
 
 def test_a_fresh_host_has_no_docker() -> None:
-    assert replace(FRESH, packages=frozenset()) == Engine()
+    assert replace(FRESH, versions={}) == Engine()
     assert {"curl", "ca-certificates"} <= FRESH.packages
     assert not [name for name in FRESH.packages if "docker" in name]
 
@@ -144,7 +148,7 @@ def test_packages_by_source(host: machine.Machine, source: Source, expected: lis
 def test_rivals_that_have_to_go(
     host: machine.Machine, installed: frozenset[str], source: Source, expected: list[str]
 ) -> None:
-    assert engine.conflicts(host, Engine(packages=installed), source) == expected
+    assert engine.conflicts(host, Engine(versions=dict.fromkeys(installed, "")), source) == expected
 
 
 # --- Refusals ---------------------------------------------------------------------------------------
@@ -161,7 +165,7 @@ REFUSALS = [
     pytest.param(RHEL, FRESH, "docker-ce", [], id="RHEL, docker-ce"),
     pytest.param(
         DEBIAN_13,
-        Engine(packages=DEPLOYED.packages),
+        Engine(versions=DEPLOYED.versions),
         "docker-ce",
         [],
         id="rivals that don't run are replaced",
@@ -210,7 +214,7 @@ REFUSALS = [
     ),
     pytest.param(
         DEBIAN_13,
-        Engine(packages=frozenset({"containerd", "runc"}), processes=frozenset({"containerd"})),
+        Engine(versions={"containerd": "1.7", "runc": "1.1"}, processes=frozenset({"containerd"})),
         "docker-ce",
         [
             "docker_source: expected no other engine, got containerd, runc with containerd running and 0 containers "
