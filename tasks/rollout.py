@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache, partial
 from typing import Any
 
@@ -128,7 +128,7 @@ class _Run(BaseStateCallback, logging.Filter):
 
     def _pause(self, number: int) -> None:
         pause_s = self._policy.rollout_pause_s
-        if not pause_s or not self._has_changed(number - 1):
+        if not pause_s or not self._has_changed(self.sharing[number].difference(self.plan[number])):
             return
         logger.info(f"{self.title(number)} starts in {pause_s} s (rollout_pause_s)")
         for slept_s, left_s in rollout.reminders(pause_s):
@@ -136,8 +136,8 @@ class _Run(BaseStateCallback, logging.Filter):
             if left_s:
                 logger.info(f"{left_s} s left")
 
-    def _has_changed(self, number: int) -> bool:
-        operations = (data for name in self.plan[number] for data in self._operations(name).values())
+    def _has_changed(self, names: Collection[str]) -> bool:
+        operations = (data for name in names for data in self._operations(name).values())
         return any(data.operation_meta.is_complete() and data.operation_meta.did_change() for data in operations)
 
     def _operations(self, name: str) -> dict[str, Any]:
