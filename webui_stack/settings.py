@@ -438,8 +438,12 @@ class Settings(BaseModel):
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all settings, shortened: equal where two deploys were told the same. No secret is in it."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        """SHA-256 of all settings but the run's own, shortened: equal where two deploys were told the same of the host.
+
+        No secret is in it, only where secrets come from.
+        """
+        of_the_run = {name for name in type(self).model_fields if name.startswith("rollout_")}
+        return hashlib.sha256(self.model_dump_json(exclude=of_the_run).encode()).hexdigest()[:12]
 
     @property
     def cors_allow_origin(self) -> str:

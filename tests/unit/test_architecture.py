@@ -73,7 +73,7 @@ LIBRARY = {
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
     "observation": {"pyinfra", "webui_stack.facts", "webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"},
     "delivery": {
-        *("paramiko", "pyinfra", "webui_stack.bundle", "webui_stack.facts", "webui_stack.lock"),
+        *("paramiko", "pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
         *("webui_stack.remote", "webui_stack.templates"),
     },
     "operations": {"pyinfra", "webui_stack.compose"},
