@@ -1169,3 +1169,9 @@ def test_settings_are_frozen() -> None:
 )
 def test_cors_lists_each_public_origin_once(public_url: str | None, origins: list[str], expected: str) -> None:
     assert settings(open_webui_public_url=public_url, open_webui_cors_origins=origins).cors_allow_origin == expected
+
+
+def test_the_digest_tells_what_a_host_was_told_and_not_how_the_run_went() -> None:
+    assert settings().digest == settings(rollout_batch=5, rollout_pause_s=60).digest
+    assert settings().digest != settings(open_webui_jwt_expires_in="1h").digest
+    assert len(settings().digest) == 12
