@@ -17,10 +17,12 @@ from benchmarks.measure import ROOT, BenchmarkError
 BIN = ROOT / ".venv" / "bin"
 
 # What Debian's cloud images have (cloud-init depends on it) and the lab's do not: Ansible needs it on a host before its
-# first module. The package lists go again, so that a fresh host is as its image was.
+# first module. The package lists go again, so that a fresh host is as its image was; their folder gets an old date,
+# because Ansible's apt takes one that changed just now for fresh lists (cache_valid_time).
 _CLOUD_IMAGE = (
     "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "
-    "python3 python3-apt python3-requests >/dev/null && apt-get clean && rm -rf /var/lib/apt/lists/*"
+    "python3 python3-apt python3-requests >/dev/null && apt-get clean && "
+    "rm -rf /var/lib/apt/lists/* && touch -d @0 /var/lib/apt/lists"
 )
 
 

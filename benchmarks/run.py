@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterable
 
@@ -33,11 +34,16 @@ def main() -> int:
         write(Results.load())
         return 0
     lab = Lab(os.environ.get("LAB_NAME") or "bench")
+    # A kill ends like Ctrl-C: with the labs taken down and the host's sshd as it was.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _measure(lab, [case for case in CASES if case.name in wanted], arguments.runs, arguments.hosts)
     except BenchmarkError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("interrupted; what was measured before is in results.json", file=sys.stderr)
+        return 130
     finally:
         if not arguments.keep_lab:
             lab.down()
