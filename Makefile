@@ -30,13 +30,13 @@ lab: $(READY) ## Throw-away host on this machine, the stack deployed to it and p
 lab-down: $(READY) ## Remove that lab and everything in it
 	$(BIN)/python -m lab down
 
-check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (under a minute)
+check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (about two minutes)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit tests/plan
 
-test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about half an hour)
+test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about 45 minutes)
 	$(BIN)/pytest -v tests/browser tests/lab
 
 # The distribution's: Playwright's own browsers come from a download server that not every network lets through.
