@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from tests.defaults import FIXTURES
 from tests.lab.precious import VALKEY_CLI, Precious, within
-from tests.lab.session import BY_HAND, Lab, changed, containers, faults, predicted, state
+from tests.lab.session import BY_HAND, Lab, changed, containers, faults, predicted, rest, state
 
 pytestmark = pytest.mark.lab
 
@@ -24,7 +25,7 @@ DOCKER_RUN = """docker run -d --name open-webui --network openwebui-network -v o
 
 
 @pytest.fixture(scope="module")
-def by_hand(lab: Lab) -> Precious:
+def by_hand(lab: Lab) -> Iterator[Precious]:
     """The tutorial, typed in, on a Debian host with Debian's Docker; and a user with a chat."""
     host, images, registry = lab.host(BY_HAND), lab.inventory["images"], lab.inventory["registry"]
     certificates = f"/etc/docker/certs.d/{registry['host']}"
@@ -42,7 +43,8 @@ def by_hand(lab: Lab) -> Precious:
     host.check_output("cd /root/tutorial && docker compose up -d")
     host.check_output(DOCKER_RUN % images["open_webui"])
     within(120, "Open WebUI answers", lambda: host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
-    return Precious(lab, BY_HAND, "docker exec redis-valkey valkey-cli")
+    yield Precious(lab, BY_HAND, "docker exec redis-valkey valkey-cli")
+    rest(host)
 
 
 def _text(path: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.session import CUT_OFF, FRESH, Lab, containers, state
+from tests.lab.session import CUT_OFF, FRESH, Lab, containers, rest, state
 
 pytestmark = pytest.mark.lab
 
@@ -59,6 +59,7 @@ def cut_off(lab: Lab) -> Iterator[Any]:
     assert reaches_out(lab) == []
     yield host
     host.check_output("iptables -F OUTPUT; iptables -t mangle -F FORWARD")
+    rest(host)
 
 
 def test_a_bundle_that_was_damaged_is_refused_before_the_host_is_touched(
