@@ -56,20 +56,19 @@ class Deployment:
 def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted]) -> list[str]:
     """Ensure nobody else is at work on the host, and that nobody comes between; otherwise a line says who is.
 
-    The lease is taken only where something is to be done: a run that has nothing to do only looks. What was
-    observed before the lease was ours is observed anew.
+    The lease is taken only where something is to be done, or where somebody has one or left one behind: a run that has
+    nothing to do only looks. What was observed before the lease was ours is observed anew.
     """
     host, survey = observation.host, observation.survey()
     _watch(host.state)
     deployment = _under_way[host.name] = Deployment(host, settings)
     # Without systemd the survey does not see whether Docker is started at boot.
-    if survey.machine.has_systemd and not drift.of(settings, survey, locked):
-        problems = lease.refusals(survey.lease, survey.machine.epoch_s)
-    else:
-        problems, deployment.lease = lease.take(host, deployment.record("started"))
-        observation.renew()
+    if survey.machine.has_systemd and not survey.lease and not drift.of(settings, survey, locked):
+        return []
+    problems, deployment.lease = lease.take(host, deployment.record("started"))
     if problems:
         del _under_way[host.name]
+    observation.renew()
     return problems
 
 

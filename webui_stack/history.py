@@ -15,8 +15,8 @@ Result = Literal["started", "unchanged", "changed", "failed"]
 class Record:
     """A line of the log.
 
-    A deploy that finds nothing to do writes one line ("unchanged"). Any other writes "started" before its first
-    change and "changed" or "failed" at its end: a last line "started" is a run that is at work, or was cut off.
+    A deploy that finds nothing to do writes one line ("unchanged"). One that takes the lease writes "started" before
+    its first change, and another at its end: a last line "started" is a run that is at work, or was cut off.
     `settings` is their digest (`Settings.digest`), `operations` are those that changed something so far.
     """
 

@@ -27,7 +27,7 @@ EXPIRY_S = 120
 _WORK_S = 7200
 _RENEWAL_S = 30
 
-# Answers "held OWNER SINCE EXPIRES" when somebody else has it, "busy" when it is taken and the services are
+# Answers "held OWNER SINCE LEFT_S" when somebody else has it, "busy" when it is taken and the services are
 # still being brought up by a run that has lost it. A lease of the same user and machine is
 # taken over when its process is gone, which only that machine can tell: hence FORMER.
 # The watchdog holds the work lock for a moment every few seconds.
@@ -44,7 +44,7 @@ read -r owner since expires 2>/dev/null <{file} || expires=0
 case {action} in
 take)
   if [ "$expires" -gt "$now" ] && [ "$owner" != {owner} ] && [ "$owner" != {former} ]; then
-    echo "held $owner $since $expires $now"
+    echo "held $owner $since $((expires - now))"
     exit 0
   fi
   echo {owner} "$now" $((now + {expiry_s})) >{file}
@@ -97,18 +97,6 @@ class Lease:
                 return
 
 
-def refusals(line: str, now_s: int) -> list[str]:
-    """Who holds the lease whose line that is, by the host's clock; nothing when it is nobody, or a run that is gone."""
-    owner, since, expires = line.split() if line else ("", "0", "0")
-    if int(expires) <= now_s or owner == _owner() or _is_dead(owner):
-        return []
-    started = time.strftime("%H:%M:%S UTC", time.gmtime(int(since)))
-    return [
-        f"lease: expected nobody else at work here, got {owner} since {started}; wait for that run to end, "
-        f"or {int(expires) - now_s} s if it was killed (the lease expires unless its run renews it)"
-    ]
-
-
 def take(host: Host, line: str = "") -> tuple[list[str], Lease | None]:
     """Ensure this run holds the host's lease; otherwise a line says who does. `line` goes into the log of deploys.
 
@@ -119,8 +107,12 @@ def take(host: Host, line: str = "") -> tuple[list[str], Lease | None]:
     if answer.startswith("held ") and _is_dead(owner := answer.split()[1]):
         answer = _ask(host, "take", former=owner, line=line)
     if answer.startswith("held "):
-        _, owner, since, expires, now = answer.split()
-        return refusals(f"{owner} {since} {expires}", int(now)), None
+        _, owner, since, left_s = answer.split()
+        started = time.strftime("%H:%M:%S UTC", time.gmtime(int(since)))
+        return [
+            f"lease: expected nobody else at work here, got {owner} since {started}; wait for that run to end, "
+            f"or {left_s} s if it was killed (the lease expires unless its run renews it)"
+        ], None
     deadline = time.monotonic() + _WORK_S
     while answer == "busy":
         if time.monotonic() > deadline:
