@@ -27,18 +27,22 @@ class Deployment:
         self._started = time.monotonic()
         self.lease: lease.Lease | None = None
 
-    def record(self, result: Result, failed: str = "") -> str:
-        """The log's line, of now."""
+    @property
+    def done(self) -> list[str]:
+        """The operations that changed something so far."""
         state = self._host.state
-        done = [
+        return [
             name
             for op_hash in self._host.op_hash_order
             if state.ops[self._host][op_hash].operation_meta.executed
             for name in state.op_meta[op_hash].names
         ]
+
+    def record(self, result: Result, failed: str = "") -> str:
+        """The log's line, of now."""
         took_s = round(time.monotonic() - self._started, 1)
         return history.line(
-            Record(history.now(), lease.operator(), self._settings.digest, result, took_s, done, failed)
+            Record(history.now(), lease.operator(), self._settings.digest, result, took_s, self.done, failed)
         )
 
     def end(self, line: str) -> None:
@@ -68,15 +72,15 @@ def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted]
     problems, deployment.lease = lease.take(host, deployment.record("started"))
     if problems:
         del _under_way[host.name]
-    observation.renew()
+    else:
+        observation.renew()
     return problems
 
 
 def end(host: Host) -> None:
     """Ensure the host's log has this deploy, and its lease is free again."""
     deployment = _under_way[host.name]
-    changed = any(data.operation_meta.executed for data in host.state.ops[host].values())
-    deployment.end(deployment.record("changed" if changed else "unchanged"))
+    deployment.end(deployment.record("changed" if deployment.done else "unchanged"))
 
 
 class _OnError(BaseStateCallback):

@@ -14,8 +14,6 @@ SECTIONS = ("machine", "engine", "images", "containers", "units", "history", "fi
 # The log of deploys on the host, and the lease of the run that is at work there.
 DEPLOY_LOG = "/var/log/open-webui/deploys.jsonl"
 LEASE_FILE = "/run/open-webui-stack.lease"
-
-
 # What lines of the secrets' script begin with.
 _STALE = ("content ", "mode ", "refused ")
 
