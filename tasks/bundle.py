@@ -83,5 +83,5 @@ def _unlocked(images: list[Wanted], found: Lock) -> list[str]:
                 f"image {one.reference}: expected the locked {one.image.digest}, got {id_ or 'none'}; "
                 "run deploy.py on this host first"
             )
-    drift = lock.package_drift(host.get_fact(facts.Running).packages, found, preflight.observation().survey().machine)
-    return problems + drift
+    survey = preflight.observation().survey()
+    return problems + lock.package_drift(survey.engine.versions, found, survey.machine)

@@ -30,13 +30,12 @@ _told: set[Path] = set()
 
 
 def _look(settings: Settings) -> list[str]:
-    machine = preflight.observation().survey().machine
-    running = host.get_fact(facts.Running)
-    if settings.docker_source == "present":
-        running = lock.Running(running.images)
+    survey = preflight.observation().survey()
+    images = host.get_fact(facts.RunningImages)
+    packages = {} if settings.docker_source == "present" else survey.engine.family
     _seen[host.name] = (
         sources.lock_path(settings),
-        Seen(host.name, sources.references(settings), lock.platform(machine), running),
+        Seen(host.name, sources.references(settings), images, lock.platform(survey.machine), packages),
     )
     return []
 

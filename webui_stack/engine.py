@@ -94,6 +94,11 @@ class Engine:
         """The names of all installed packages."""
         return frozenset(self.versions)
 
+    @property
+    def family(self) -> dict[str, str]:
+        """The versions of the packages that are part of an engine."""
+        return {name: self.versions[name] for name in FAMILY if name in self.versions}
+
 
 def parse(lines: Iterable[str]) -> Engine:
     """Read `COMMAND`'s output; what is not in it is empty."""

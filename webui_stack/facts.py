@@ -29,19 +29,19 @@ class Survey(FactBase[survey.Survey]):
         return survey.Survey()
 
 
-class Running(FactBase[lock.Running]):
-    """What the stack's containers were made of, and the versions of Docker's packages."""
+class RunningImages(FactBase[dict[str, lock.LocalImage]]):
+    """What the stack's containers were made of."""
 
     command = staticmethod(lambda: lock.OBSERVE)
 
     @override
-    def process(self, output: list[str]) -> lock.Running:
+    def process(self, output: list[str]) -> dict[str, lock.LocalImage]:
         return lock.parse_running(output)
 
     @staticmethod
     @override
-    def default() -> lock.Running:
-        return lock.Running()
+    def default() -> dict[str, lock.LocalImage]:
+        return {}
 
 
 class HeldImages(FactBase[dict[str, lock.Held]]):

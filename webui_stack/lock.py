@@ -6,7 +6,7 @@ import json
 import shlex
 import tomllib
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
@@ -136,13 +136,6 @@ done 2>/dev/null | while read -r kind name reference id; do
   docker image inspect --format \
     'image {{{{.Id}}}} {{{{.Architecture}}}}{{{{range .RepoDigests}}}} {{{{.}}}}{{{{end}}}}' "$id" 2>/dev/null
 done
-if command -v dpkg-query >/dev/null 2>&1; then
-  dpkg-query -W -f 'package ${{Package}} ${{Version}} ${{db:Status-Abbrev}}\\n' {" ".join(engine.FAMILY)} 2>/dev/null |
-    sed -n 's/ ii *$//p'
-elif command -v rpm >/dev/null 2>&1; then
-  rpm -q --qf 'package %{{NAME}} %{{EPOCHNUM}}:%{{VERSION}}-%{{RELEASE}}\\n' {" ".join(engine.FAMILY)} |
-    grep '^package [^ ]* [0-9]'
-fi
 true
 """
 
@@ -156,28 +149,17 @@ class LocalImage:
     digests: frozenset[str]
 
 
-@dataclass(frozen=True)
-class Running:
-    """What one host runs, by the reference its containers were made with; and Docker's packages."""
-
-    images: Mapping[str, LocalImage] = field(default_factory=dict)
-    packages: Mapping[str, str] = field(default_factory=dict)
-
-
-def parse_running(lines: Iterable[str]) -> Running:
-    """Read `OBSERVE`'s output."""
+def parse_running(lines: Iterable[str]) -> dict[str, LocalImage]:
+    """Read `OBSERVE`'s output: the stack's images, by the reference its containers were made with."""
     references: dict[str, str] = {}
     found: dict[str, tuple[str, list[str]]] = {}
-    packages: dict[str, str] = {}
     for line in lines:
         match line.split():
             case ["container", _, reference, id_]:
                 references[reference] = id_
             case ["image", id_, architecture, *digests]:
                 found[id_] = (architecture, digests)
-            case ["package", name, version]:
-                packages[name] = version
-    images = {
+    return {
         reference: LocalImage(
             id_,
             found[id_][0],
@@ -190,7 +172,6 @@ def parse_running(lines: Iterable[str]) -> Running:
         for reference, id_ in references.items()
         if id_ in found
     }
-    return Running(images, packages)
 
 
 def repository_of(reference: str) -> str:
@@ -213,12 +194,13 @@ def platform(machine: Machine) -> str:
 
 @dataclass(frozen=True)
 class Seen:
-    """One host for `record`: the images its settings name, its platform, what it runs."""
+    """One host for `record`: the images its settings name, those it runs, its platform, Docker's packages there."""
 
     host: str
     references: Sequence[str]
+    images: Mapping[str, LocalImage]
     platform: str
-    running: Running
+    packages: Mapping[str, str]
 
 
 def record(seen: Sequence[Seen], old: Lock, *, keep: bool) -> Lock:
@@ -232,7 +214,7 @@ def record(seen: Sequence[Seen], old: Lock, *, keep: bool) -> Lock:
     images: dict[str, Image] = {}
     packages: dict[str, dict[str, str]] = {}
     for reference in dict.fromkeys(reference for one in seen for reference in one.references):
-        locals_ = {one.host: one.running.images.get(reference) for one in seen if reference in one.references}
+        locals_ = {one.host: one.images.get(reference) for one in seen if reference in one.references}
         if absent := [name for name, image in locals_.items() if image is None]:
             problems.append(
                 f"image {reference}: expected a container made from it, got none on {', '.join(absent)}; "
@@ -253,10 +235,10 @@ def record(seen: Sequence[Seen], old: Lock, *, keep: bool) -> Lock:
         elif present:
             problems.append(_disagreement(f"image {reference}", {n: ", ".join(sorted(d)) for n, d in digests.items()}))
     for one in seen:
-        for name, version in one.running.packages.items():
+        for name, version in one.packages.items():
             versions = packages.setdefault(one.platform, {})
             if versions.setdefault(name, version) != version:
-                found = {o.host: o.running.packages.get(name, "") for o in seen if o.platform == one.platform}
+                found = {o.host: o.packages.get(name, "") for o in seen if o.platform == one.platform}
                 problems.append(
                     _disagreement(f"package {name} on {one.platform}", {h: v for h, v in found.items() if v})
                 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import surveys
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, converged, fresh
 from tests.unit.test_bundle import pack
-from webui_stack import bundle, lock
+from webui_stack import bundle, engine, lock
 from webui_stack.lock import Image, Lock
 
 VALKEY, WEBUI = (str(LAB_SETTINGS[name]) for name in ("valkey_image", "open_webui_image"))
@@ -19,13 +21,7 @@ IDS = {
     WEBUI: "sha256:257b8c7ec06895229a6fd749d7b5b95f71eae5be4c663d2f8e8ae49e76b9b896",
 }
 DIGESTS = {VALKEY: "sha256:" + "a" * 64, WEBUI: "sha256:" + "b" * 64}
-DISTRO = {
-    "docker.io": "26.1.5+x",
-    "docker-cli": "26.1.5+x",
-    "docker-compose": "2.26.1-4",
-    "containerd": "1.7",
-    "runc": "1",
-}
+DISTRO = engine.parse(surveys.DEPLOYED["engine"].splitlines()).family
 CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin"]
 LOCK = Lock(
     images={name: Image(digest=DIGESTS[name], ids={"amd64": [IDS[name]]}) for name in IDS},
@@ -47,6 +43,15 @@ def holding(host: dict[str, Any], held: str = HAS_ALL, running: str = RUNS_ALL) 
     host = answering(host, images="\n".join(f"image {line}" for line in tagged))
     answers = {"; then echo tagged": held, "kind name reference id": running}
     return {**host, "fake_responses": {**answers, **host["fake_responses"]}}
+
+
+def with_runc(version: str) -> dict[str, Any]:
+    """A deployed host with this version of runc."""
+    package = f"package=runc {DISTRO['runc']}"
+    return answering(converged(), engine=surveys.DEPLOYED["engine"].replace(package, f"package=runc {version}"))
+
+
+RUNC_2 = f"package runc: expected the locked {DISTRO['runc']}, got 2"
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +106,8 @@ def images() -> dict[str, str]:
 
 def test_a_fresh_host_installs_the_locked_versions(installed: Run) -> None:
     (apt,) = [command for command in installed.executed("fresh") if " install " in command]
-    assert apt.endswith("docker.io=26.1.5+x containerd=1.7 runc=1 docker-cli=26.1.5+x docker-compose=2.26.1-4")
+    names = ["docker.io", "containerd", "runc", "docker-cli", "docker-compose"]
+    assert shlex.split(apt)[-5:] == [f"{name}={DISTRO[name]}" for name in names]
     (dnf,) = [command for command in installed.executed("rhel") if command.startswith("dnf install")]
     assert "docker-ce-3:27.0-1.el9 docker-ce-cli-3:27.0-1.el9" in dnf
 
@@ -115,10 +121,8 @@ def test_a_host_the_lock_has_no_packages_for_is_refused_untouched(installed: Run
 
 
 def test_an_installed_package_of_another_version_is_told_and_kept(pyinfra: Pyinfra, lock_file: Path) -> None:
-    host = holding(converged())
-    host = answering(host, engine=host["sections"]["engine"].replace("package=runc\n", "package=runc 2\n"))
-    result = locked(pyinfra, {"drifted": host}, lock_file, "--json")
-    assert [line for line in result.said("drifted") if line.startswith("package runc: expected the locked 1, got 2")]
+    result = locked(pyinfra, {"drifted": holding(with_runc("2"))}, lock_file, "--json")
+    assert [line for line in result.said("drifted") if line.startswith(RUNC_2)]
     assert result.changes("drifted") == []
 
 
@@ -165,7 +169,8 @@ def test_locking_writes_what_runs_and_then_has_nothing_to_say(pyinfra: Pyinfra, 
     wrote = pyinfra(hosts, *arguments, "-y", deploy="runbooks/lock.py")
     assert wrote.status == 0
     assert wrote.output.count(f"wrote {file}") == 1
-    assert lock.parse(file.read_text(), "").images == LOCK.images
+    written = lock.parse(file.read_text(), "")
+    assert written == Lock(images=LOCK.images, packages={"debian-13-amd64": DISTRO})
 
     again = pyinfra(hosts, *arguments, "-y", deploy="runbooks/lock.py")
     assert f"{file} says so already" in again.output
@@ -193,11 +198,11 @@ def test_a_bundle_is_made_of_one_host_and_a_lock(pyinfra: Pyinfra, lock_file: Pa
 
 
 def test_a_host_that_does_not_run_what_is_locked_makes_no_bundle(pyinfra: Pyinfra, lock_file: Path) -> None:
-    hosts = {"a": holding(converged(), "", f"{RUNS_ALL}\npackage runc 2")}
+    hosts = {"a": holding(with_runc("2"), "")}
     result = pyinfra(hosts, "--data", f"lock_file={lock_file}", "-y", deploy="runbooks/bundle.py")
     assert result.status == 1
     assert f"image {VALKEY}: expected the locked {DIGESTS[VALKEY]}, got none" in result.output
-    assert "package runc: expected the locked 1, got 2" in result.output
+    assert RUNC_2 in result.output
 
 
 # --- From a bundle ----------------------------------------------------------------------------------

@@ -59,6 +59,10 @@ def test_a_fresh_host_has_no_docker() -> None:
     assert not [name for name in FRESH.packages if "docker" in name]
 
 
+def test_an_engine_s_own_packages_are_told_from_the_others() -> None:
+    assert engine.parse(["package=bash 5.2-1", "package=runc 1.1.15+ds1-2+b4"]).family == {"runc": "1.1.15+ds1-2+b4"}
+
+
 def test_no_output_is_no_docker() -> None:
     assert engine.parse([]) == Engine()
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.defaults import FIXTURES
 from webui_stack import lock, machine
-from webui_stack.lock import Held, Image, LocalImage, Lock, LockError, Running, Seen, Wanted
+from webui_stack.lock import Held, Image, LocalImage, Lock, LockError, Seen, Wanted
 
 DEBIAN = machine.parse((FIXTURES / "machine" / "debian-13.txt").read_text().splitlines())
 VALKEY = "docker.io/valkey/valkey:8.0.11-alpine"
@@ -22,7 +22,7 @@ def sha(digit: str) -> str:
 
 def seen(host: str, digests: str = "a", id_: str = "1", architecture: str = "amd64", **packages: str) -> Seen:
     image = LocalImage(sha(id_), architecture, frozenset(sha(digit) for digit in digests))
-    return Seen(host, [VALKEY], f"debian-13-{architecture}", Running({VALKEY: image}, packages))
+    return Seen(host, [VALKEY], {VALKEY: image}, f"debian-13-{architecture}", packages)
 
 
 LOCK = Lock(
@@ -117,12 +117,10 @@ def test_what_runs_is_read_with_the_digests_of_its_own_repository() -> None:
             f"image {sha('1')} amd64 valkey/valkey@{sha('a')} mirror:5000/valkey/valkey@{sha('b')}",
             f"container /open-webui built-here:1 {sha('2')}",
             f"image {sha('2')} amd64",
-            "package runc 1.1.15+ds1-2+b4",
         ]
     )
-    assert found.images[VALKEY] == LocalImage(sha("1"), "amd64", frozenset({sha("a")}))
-    assert found.images["built-here:1"].digests == frozenset()
-    assert found.packages == {"runc": "1.1.15+ds1-2+b4"}
+    assert found[VALKEY] == LocalImage(sha("1"), "amd64", frozenset({sha("a")}))
+    assert found["built-here:1"].digests == frozenset()
 
 
 # --- Recording --------------------------------------------------------------------------------------
@@ -153,7 +151,7 @@ def test_a_host_that_does_not_run_its_image_is_named() -> None:
     with pytest.raises(
         LockError, match=r"expected a container made from it, got none on b; run deploy\.py there first"
     ):
-        lock.record([seen("a"), Seen("b", [VALKEY], "debian-13-amd64", Running())], Lock(), keep=False)
+        lock.record([seen("a"), Seen("b", [VALKEY], {}, "debian-13-amd64", {})], Lock(), keep=False)
 
 
 def test_an_image_built_on_the_host_has_nothing_to_lock() -> None:
