@@ -13,6 +13,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# What would make Python other than it is for whoever sets nothing: with the first of them, which containers often have,
+# it compiles anew in each run what pip did not install.
+_PYTHON = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONOPTIMIZE", "PYTHONPYCACHEPREFIX")
+
+
 class BenchmarkError(Exception):
     """A run that was to be measured did not do its job; the text says which and how it ended."""
 
@@ -35,12 +40,13 @@ def run(command: list[str], environment: Mapping[str, str] | None = None) -> tup
 
     Output goes to a file, as in CI: no terminal is painted. Raises `BenchmarkError` when it fails.
     """
+    inherited = {name: value for name, value in os.environ.items() if name not in _PYTHON}
     with tempfile.TemporaryFile() as output:
         start = time.perf_counter()
         process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env={**os.environ, **(environment or {})},
+            env={**inherited, **(environment or {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -53,7 +53,7 @@ def _measure(lab: Lab, cases: Iterable[Case], runs: int, hosts: int) -> int:
     """One case that fails does not cost the others; what was measured is written after each."""
     lab.up(1)
     failed = 0
-    for case in cases:
+    for case in sorted(cases, key=lambda case: case.many_hosts):
         try:
             found = case.run(Bench(lab, runs, hosts))
         except BenchmarkError as error:
