@@ -6,7 +6,6 @@ import base64
 import json
 import shlex
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ def recorded(lab: Lab, host: str) -> Iterator[Simulated]:
     for name, (stand_in, _) in _STAND_INS.items():
         for answer in answers:
             answer["stdout"] = answer["stdout"].replace(addresses[name], stand_in)
-    _RECORDING.write_text(json.dumps({"epoch_s": int(time.time()), "answers": answers}))
+    _RECORDING.write_text(json.dumps(answers))
     _RECORDING.chmod(0o600)  # the lab host's Valkey passwords are among the answers
     forwards = [
         part

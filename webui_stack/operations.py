@@ -134,13 +134,14 @@ def secrets(script: list[str], stale: Callable[[], Sequence[str]]) -> Commands:
 
 @operation()
 def images(references: Sequence[str], present: Callable[[], Container[str]]) -> Commands:
-    """Ensure the images are on the host. Pulls those that `present` lacks; fails as `docker pull` does."""
+    """Ensure the images are on the host. Pulls those that `present` lacks side by side; fails as `docker pull` does."""
     there = present()
     missing = [reference for reference in references if reference not in there]
     if not missing:
         host.noop("all images are on the host")
-    for reference in missing:
-        yield StringCommand(shlex.join(["docker", "pull", "--quiet", reference]))
+        return
+    pulls = [f'{shlex.join(["docker", "pull", "--quiet", reference])} & pids="$pids $!"' for reference in missing]
+    yield StringCommand("; ".join(["pids=", *pulls, "for pid in $pids; do wait $pid || exit 1; done"]))
 
 
 @operation()
