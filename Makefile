@@ -58,7 +58,7 @@ $(BENCH_READY): benchmarks/requirements.txt
 	@benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	@touch $(BENCH_READY)
 
-bench: $(READY) $(BENCH_READY) ## Ours beside Ansible on eight lab hosts, to benchmarks/RESULTS.md (an hour and a quarter)
+bench: $(READY) $(BENCH_READY) ## Ours beside Ansible on eight lab hosts, to benchmarks/RESULTS.md (about an hour)
 	benchmarks/.venv/bin/python -m benchmarks.run $(BENCH)
 
 lock: $(READY) ## Pin the newest dependencies with hashes

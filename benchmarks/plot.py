@@ -54,8 +54,10 @@ def draw(simulated: Sequence[Series], real: Sequence[Series]) -> None:
             axes.grid(axis="y", color="#e3e5e1", linewidth=0.8)
             axes.set_axisbelow(True)
         left.set_ylim(bottom=0)
-        right.set_ylim(0.5, 200)
-        right.set_yticks([0.5, 1, 2, 5, 10, 20, 50, 100, 200], ["0.5", "1", "2", "5", "10", "20", "50", "100", "200"])
+        right.set_ylim(0.2, 200)
+        right.set_yticks(
+            [0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200], ["0.2", "0.5", "1", "2", "5", "10", "20", "50", "100", "200"]
+        )
         right.minorticks_off()
         figure.savefig(FILE, metadata={"Date": None, "Creator": None}, facecolor="white")
         pyplot.close(figure)

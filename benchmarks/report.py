@@ -47,7 +47,7 @@ _AGAIN = """\
 ## Again
 
 ```console
-make bench                                                        # all cases: about an hour and a quarter
+make bench                                                        # all cases: about an hour
 make bench BENCH="--cases no-change,latency --runs 3 --hosts 2"   # some of them; the others keep their figures
 ```
 """
@@ -80,6 +80,8 @@ def _verdicts(sections: Sequence[Section]) -> str:
     lines = [f"{reached} of {len(rows)} targets are reached.\n"]
     lines += ["| case | ours | beside | figure | must reach | reached |", "|---|---|---|---|---|---|"]
     lines += [_row(row) for row in rows]
+    if reached < len(rows):
+        lines += ["", "[profile.md](profile.md) says what the time of the others is made of."]
     return "\n".join(lines) + "\n\n"
 
 
