@@ -11,18 +11,22 @@ from webui_stack.settings import Settings
 
 
 @deploy("Deployment")
-def begin(settings: Settings) -> None:
-    """Ensure nobody else is at work on this host until `end`, or until the host fails."""
+def begin(settings: Settings, *, restores: bool = False) -> None:
+    """Ensure nobody else is at work on this host until `end`, or until the host fails.
+
+    A run that `restores` changes something even where all is as the settings say.
+    """
     operations.gate(
         name="Check that nobody else is at work",
-        check=lambda: _begin(settings),
+        check=lambda: _begin(settings, restores),
         at_execution=True,
     )
 
 
-def _begin(settings: Settings) -> list[str]:
+def _begin(settings: Settings, restores: bool) -> list[str]:
     observation = preflight.observation()
-    return deployment.begin(observation, settings, sources.wanted(settings, observation.survey().machine))
+    locked = sources.wanted(settings, observation.survey().machine)
+    return deployment.begin(observation, settings, locked, restores=restores)
 
 
 @deploy("Deployment")

@@ -31,17 +31,7 @@ def launch(settings: Settings) -> None:
         script=templates.secrets_script(settings, supplied),
         stale=lambda: survey().secrets,
     )
-    locked = sources.wanted(settings, survey().machine)
-    if locked:
-        source = sources.opened(settings)
-        name = "Load the images" if source else "Pull the locked images"
-        delivery.images(name=name, wanted=locked, source=source, present=lambda: survey().services.images)
-    else:
-        operations.images(
-            name="Pull the images",
-            references=sources.references(settings),
-            present=lambda: survey().services.images,
-        )
+    locked = _bring_images(settings)
     operations.files(
         name="Put the compose project",
         contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
@@ -55,6 +45,28 @@ def launch(settings: Settings) -> None:
         images=settings.images,
         up_script=lambda work: templates.up_script(settings, work),
     )
+
+
+@deploy("Stack")
+def bring_images(settings: Settings) -> None:
+    """Ensure the images are on the host, as they are locked if there is a lock."""
+    _bring_images(settings)
+
+
+def _bring_images(settings: Settings) -> list[Wanted]:
+    survey = preflight.observation().survey
+    locked = sources.wanted(settings, survey().machine)
+    if locked:
+        source = sources.opened(settings)
+        name = "Load the images" if source else "Pull the locked images"
+        delivery.images(name=name, wanted=locked, source=source, present=lambda: survey().services.images)
+    else:
+        operations.images(
+            name="Pull the images",
+            references=sources.references(settings),
+            present=lambda: survey().services.images,
+        )
+    return locked
 
 
 def _with_locked(observed: Observed, locked: list[Wanted]) -> Observed:

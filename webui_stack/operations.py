@@ -16,7 +16,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
-from webui_stack import compose
+from webui_stack import compose, remote
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 
@@ -173,3 +173,24 @@ def services(
     for item in work:
         host.log(str(item))
     yield StringCommand("sh -s", _stdin=up_script(work))
+
+
+@operation(is_idempotent=False)
+def script(lines: Sequence[str]) -> Commands:
+    """Ensure a shell script has run, as root, to its good end; what it says is shown, line by line.
+
+    It travels on stdin and is not shown. Fails with what it wrote to its error output.
+    """
+    yield FunctionCommand(_run, (lines,), {})
+
+
+def _run(state: State, host: Host, lines: Sequence[str]) -> bool:  # noqa: ARG001 as in `_fail`
+    try:
+        said = remote.run(host, "sh -s", lines)
+    except remote.RemoteError as error:
+        for line in str(error).splitlines():
+            host.log_styled(line, fg="red", log_func=logger.error)
+        return False
+    for line in said:
+        host.log(line)
+    return True

@@ -6,6 +6,7 @@ password or holding a lease must do neither.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from pyinfra.api import Host
@@ -16,8 +17,8 @@ class RemoteError(Exception):
     """The command failed; the text is what it wrote to its error output."""
 
 
-def run(host: Host, command: str) -> list[str]:
-    """The lines `command` prints, run by a shell as the host's data say (`_sudo`, ...).
+def run(host: Host, command: str, stdin: Sequence[str] = ()) -> list[str]:
+    """The lines `command` prints, run by a shell as the host's data say (`_sudo`, ...), with these lines to read.
 
     Raises `RemoteError`, or what the connection raises when it is lost.
     """
@@ -27,7 +28,10 @@ def run(host: Host, command: str) -> list[str]:
         command,
         print_output=False,
         print_input=False,
-        **{key: value for key, value in privileges.items() if key in CONNECTOR_ARGUMENT_KEYS},
+        **{
+            **{key: value for key, value in privileges.items() if key in CONNECTOR_ARGUMENT_KEYS},
+            **({"_stdin": list(stdin)} if stdin else {}),
+        },
     )
     if not status:
         raise RemoteError(output.stderr)

@@ -251,6 +251,14 @@ LocalPath = Annotated[
 ]
 
 
+# An X25519 recipient of age: Bech32 (https://age-encryption.org/v1).
+AgeRecipient = Annotated[
+    str,
+    _matches(r"age1[02-9ac-hj-np-z]{58}"),
+    Rule("a recipient of age, 'age1' and 58 more characters", "`age-keygen` prints one; the identity stays with you"),
+]
+
+
 class AddressPool(BaseModel):
     """One entry of Docker's `default-address-pools`: networks of `/size` cut from `base`."""
 
@@ -406,6 +414,26 @@ class Settings(BaseModel):
     verify_timeout_s: Seconds
     verify_url: Origin | None
 
+    backup_dir: AbsolutePath
+    backup_keep: Annotated[
+        int, _between(0, 10_000), Rule("a number of backup sets from 0 to 10000", "e.g. 7; 0 keeps all")
+    ]
+    backup_schedule: Annotated[
+        str,
+        _matches(r"[A-Za-z0-9*:,./~ -]*"),
+        Rule("a calendar expression of systemd, or an empty string", "e.g. '*-*-* 03:30'; systemd.time(7) explains it"),
+    ]
+    backup_age_recipient: AgeRecipient | None
+    restore_set: Annotated[
+        str,
+        _matches(r"newest|\d{8}T\d{6}Z"),
+        Rule("'newest' or the name of a backup set", "e.g. '20261126T033000Z'; runbooks/backup.py lists them"),
+    ]
+    restore_over: Annotated[
+        list[str], Rule("a list of host names", "only the live stacks of these hosts are replaced by a backup")
+    ]
+    restore_age_identity: SecretSource | None
+
     rollout_canary: Annotated[
         int | list[str],
         _must_alone(_is_canary),
@@ -442,7 +470,7 @@ class Settings(BaseModel):
 
         No secret is in it, only where secrets come from.
         """
-        of_the_run = {name for name in type(self).model_fields if name.startswith("rollout_")}
+        of_the_run = {name for name in type(self).model_fields if name.startswith(("rollout_", "restore_"))}
         return hashlib.sha256(self.model_dump_json(exclude=of_the_run).encode()).hexdigest()[:12]
 
     @property
@@ -579,7 +607,8 @@ def _is_secret(path: list[Any]) -> bool:
     """Whether a wrong value may be a secret somebody typed where its source belongs."""
     if path[0] == "open_webui_env":
         return len(path) == 1 or bool(_SECRET_NAME.search(str(path[1])))
-    return path[0] in ("valkey_password", "open_webui_secret_key", "open_webui_secret_env")
+    sources = ("valkey_password", "open_webui_secret_key", "open_webui_secret_env", "restore_age_identity")
+    return path[0] in (*sources, "backup_age_recipient")  # age-keygen prints both halves
 
 
 def _rule(path: list[Any]) -> Rule:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from webui_stack import compose, engine, machine
 
-# The systemd units a deploy cares for.
-DOCKER_UNIT, TIMER_UNIT = "docker.service", "open-webui-watchdog.timer"
+# The systemd units a run cares for.
+DOCKER_UNIT, TIMER_UNIT, BACKUP_UNIT = "docker.service", "open-webui-watchdog.timer", "open-webui-backup.timer"
 # In the order they are printed.
 SECTIONS = ("machine", "engine", "images", "containers", "units", "history", "files", "project")
 # The log of deploys on the host, and the lease of the run that is at work there.
@@ -29,7 +29,8 @@ class Survey:
     `files` are the contents of regular files that are root's and 0644, by path: any other file counts as absent,
     and thereby as one to be written again. `secrets` says what the secrets script would do: `content PATH`,
     `mode PATH`, or `refused WHY`. `units` are the systemd units that are active and enabled. `lease` is the lease's
-    line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`).
+    line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`). `restoring` is the file
+    that a restore leaves which was cut off (`templates/restore.sh.j2`).
     """
 
     machine: machine.Machine = field(default_factory=lambda: machine.parse([]))
@@ -40,6 +41,7 @@ class Survey:
     units: frozenset[str] = frozenset()
     lease: str = ""
     last_deploy: str = ""
+    restoring: str = ""
 
 
 def parse(lines: Iterable[str]) -> Survey:
@@ -54,7 +56,7 @@ def parse(lines: Iterable[str]) -> Survey:
         _files(found["files"]),
         tuple(stale),
         _units(found["units"]),
-        *(_line(found["history"], kind) for kind in ("lease ", "deploy ")),
+        *(_line(found["history"], kind) for kind in ("lease ", "deploy ", "restoring ")),
     )
 
 

@@ -114,7 +114,7 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             inspect=shlex.quote(compose.INSPECT),
             lease_file=survey.LEASE_FILE,
             deploy_log=survey.DEPLOY_LOG,
-            units=[survey.DOCKER_UNIT, survey.TIMER_UNIT],
+            units=[survey.DOCKER_UNIT, survey.TIMER_UNIT, survey.BACKUP_UNIT],
             paths=map(shlex.quote, _managed_paths(settings)),
             compose_file=files["compose.yaml"],
             valkey_files={path: _sha256(text) for path, text in files.items() if path.startswith("valkey/")},
@@ -127,7 +127,7 @@ def _managed_paths(settings: Settings) -> list[str]:
     """Every file a deploy may write, whatever the host is."""
     project_paths = (f"{settings.stack_dir}/{path}" for path in project(settings))
     elsewhere = (engine.DAEMON_JSON, engine.APT_SOURCES, engine.DNF_REPOSITORY)
-    return [*project_paths, *watchdog(settings), *authorities(settings), *elsewhere]
+    return [*project_paths, *watchdog(settings), *backup(settings), *authorities(settings), *elsewhere]
 
 
 def managed_files(settings: Settings, machine: Machine) -> dict[str, str]:
@@ -230,6 +230,59 @@ def watchdog(settings: Settings) -> dict[str, str]:
         f"{settings.stack_dir}/watchdog.sh": _render("watchdog.sh.j2", settings=settings, work_lock=compose.WORK_LOCK),
         **{f"/etc/systemd/system/{unit}": _render(f"{unit}.j2", settings=settings) for unit in units},
     }
+
+
+# What Open WebUI downloads again, below its data folder (open_webui/config.py, 0.12): a set goes without, unless the
+# host could not.
+_DOWNLOADED = ["cache/embedding/models", "cache/tiktoken", "cache/whisper/models"]
+
+
+def _left_out(settings: Settings) -> str:
+    return "" if settings.open_webui_offline else "".join(f" {folder}" for folder in _DOWNLOADED)
+
+
+def _dataset() -> str:
+    return _environment.loader.get_source(_environment, "dataset.py")[0]  # type: ignore[union-attr]
+
+
+def backup(settings: Settings) -> dict[str, str]:
+    """The backup's files by absolute path: its script, what that runs in a container, and its timer's units."""
+    files = {
+        f"{settings.stack_dir}/backup.sh": _render(
+            "backup.sh.j2",
+            settings=settings,
+            work_lock=compose.WORK_LOCK,
+            containers=list(compose.CONTAINERS.values()),
+            left_out=_left_out(settings),
+        ),
+        f"{settings.stack_dir}/dataset.py": _dataset(),
+    }
+    if settings.backup_schedule:
+        for unit in ("open-webui-backup.service", survey.BACKUP_UNIT):
+            files[f"/etc/systemd/system/{unit}"] = _render(f"{unit}.j2", settings=settings)
+    return files
+
+
+def restore_script(settings: Settings, mode: str, identity: str = "", *, may_replace: bool) -> HiddenLines:
+    """The shell script that puts a backup set in place; `mode` is what it says of its modes.
+
+    `identity` is the age identity that decrypts the set's secrets, "" to leave secrets alone. `may_replace` lets the
+    set take the place of data.
+    """
+    return HiddenLines(
+        _render(
+            "restore.sh.j2",
+            settings=settings,
+            mode=mode,
+            identity=identity,
+            may_replace=may_replace,
+            work_lock=compose.WORK_LOCK,
+            containers=list(compose.CONTAINERS.values()),
+            image=shlex.quote(settings.valkey_image),
+            left_out=_left_out(settings),
+            dataset=_dataset(),
+        )
+    )
 
 
 def docker_sources(settings: Settings, machine: Machine) -> str:

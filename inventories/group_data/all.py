@@ -83,6 +83,15 @@ verify_event_kb = 1024  # size of the large event that has to arrive, in kilobyt
 verify_timeout_s = 60  # the proof must succeed within so many seconds
 verify_url = None  # where this machine reaches Open WebUI; None: through SSH when bound to loopback, else the host
 
+# --- Backup and restore (runbooks/backup.py, runbooks/restore.py) --------------------------------------
+backup_dir = "/var/backups/open-webui"  # where sets are kept on the host (0700, root)
+backup_keep = 7  # the newest sets; older ones go once a new one is complete; 0: all
+backup_schedule = ""  # when a timer makes one, "*-*-* 03:30" (systemd.time); "": only the runbook does
+backup_age_recipient = None  # "age1...": secrets go into the set, encrypted to it; None: they stay out
+restore_set = "newest"  # or a set's name, "20261126T033000Z"
+restore_over = []  # hosts whose live stack may be replaced by the set, ["chat-1.example.org"]
+restore_age_identity = None  # what decrypts the secrets of a set, "file:~/backup.key"; None: they are left alone
+
 # --- Rollout: of one run, so all targeted hosts have to have the same ---------------------------------
 # Batches in inventory order; one starts only when those before it are proved (docs/operations.md, Fleets).
 rollout_canary = 0  # the first batch: so many hosts, or ["chat-1.example.org"]; 0: no batch of its own

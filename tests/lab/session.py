@@ -17,7 +17,7 @@ import testinfra
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("TEST_LAB_NAME", "pytest")  # two clones on one machine need two names
-FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND, CUT_OFF = (f"{NAME}-{number}" for number in range(1, 7))
+FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND, CUT_OFF, SPARE = (f"{NAME}-{number}" for number in range(1, 8))
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Six hosts nothing was ever installed on: four Debian 13, a Debian 12 and one without systemd."""
+    """Seven hosts nothing was ever installed on: five Debian 13, a Debian 12 and one without systemd."""
     keep = request.config.getoption("--keep-lab")
     if not keep:
         _lab("down")
@@ -76,7 +76,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         _lab("up", "--hosts", "2", "--debian", "13")
         _lab("up", "--hosts", "3", "--debian", "12")
         _lab("up", "--hosts", "4", "--debian", "13", "--init", "none")
-        _lab("up", "--hosts", "6", "--debian", "13")
+        _lab("up", "--hosts", "7", "--debian", "13")
         yield Lab(json.loads((ROOT / ".lab" / NAME / "inventory.json").read_text()))
     finally:
         if not keep:

@@ -76,7 +76,7 @@ LIBRARY = {
         *("paramiko", "pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
         *("webui_stack.remote", "webui_stack.templates"),
     },
-    "operations": {"pyinfra", "webui_stack.compose"},
+    "operations": {"pyinfra", "webui_stack.compose", "webui_stack.remote"},
 }
 
 

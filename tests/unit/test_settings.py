@@ -830,6 +830,47 @@ MISTAKES = [
         id="verify_url: False",
     ),
     pytest.param(
+        {"backup_dir": "/etc"},
+        "backup_dir: expected an absolute path of a folder of its own, of letters, digits and . _ -, got '/etc'; "
+        "e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
+        id="backup_dir: the system's",
+    ),
+    pytest.param(
+        {"backup_keep": -1},
+        "backup_keep: expected a number of backup sets from 0 to 10000, got -1; e.g. 7; 0 keeps all",
+        id="backup_keep: negative",
+    ),
+    pytest.param(
+        {"backup_schedule": "daily\nExecStart=/bin/sh"},
+        "backup_schedule: expected a calendar expression of systemd, or an empty string, got "
+        "'daily\\nExecStart=/bin/sh'; e.g. '*-*-* 03:30'; systemd.time(7) explains it",
+        id="backup_schedule: two lines",
+    ),
+    pytest.param(
+        {"backup_age_recipient": "AGE-SECRET-KEY-1QQQ"},
+        "backup_age_recipient: expected a recipient of age, 'age1' and 58 more characters, got a value (hidden); "
+        "`age-keygen` prints one; the identity stays with you",
+        id="backup_age_recipient: the secret half",
+    ),
+    pytest.param(
+        {"restore_set": "20261126"},
+        "restore_set: expected 'newest' or the name of a backup set, got '20261126'; "
+        "e.g. '20261126T033000Z'; runbooks/backup.py lists them",
+        id="restore_set: a day",
+    ),
+    pytest.param(
+        {"restore_over": "chat-1"},
+        "restore_over: expected a list of host names, got 'chat-1'; "
+        "only the live stacks of these hosts are replaced by a backup",
+        id="restore_over: text for a list",
+    ),
+    pytest.param(
+        {"restore_age_identity": "AGE-SECRET-KEY-1marker"},
+        "restore_age_identity: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
+        id="restore_age_identity: typed in",
+    ),
+    pytest.param(
         {"rollout_canary": "chat-1"},
         "rollout_canary: expected a list of host names, or a number of hosts, got 'chat-1'; "
         "e.g. ['chat-1.example.org'] or 1; 0 goes without",
@@ -1113,6 +1154,13 @@ CHOICES = [
     ("verify_event_kb", 16000),
     ("verify_timeout_s", 1),
     ("verify_url", "http://127.0.0.1:20001"),
+    ("backup_dir", "/srv/backups"),
+    ("backup_keep", 0),
+    ("backup_schedule", "Mon..Fri *-*-* 03:30:00"),
+    ("backup_age_recipient", "age1" + "q" * 58),
+    ("restore_set", "20261126T033000Z"),
+    ("restore_over", ["chat-1.example.org"]),
+    ("restore_age_identity", "file:~/backup.key"),
     ("rollout_canary", 1),
     ("rollout_canary", ["chat-1.example.org", "chat-9.example.org"]),
     ("rollout_batch", 10),
@@ -1172,6 +1220,6 @@ def test_cors_lists_each_public_origin_once(public_url: str | None, origins: lis
 
 
 def test_the_digest_tells_what_a_host_was_told_and_not_how_the_run_went() -> None:
-    assert settings().digest == settings(rollout_batch=5, rollout_pause_s=60).digest
+    assert settings().digest == settings(rollout_batch=5, rollout_pause_s=60, restore_over=["a"]).digest
     assert settings().digest != settings(open_webui_jwt_expires_in="1h").digest
     assert len(settings().digest) == 12

@@ -345,6 +345,24 @@ def test_scripts_are_good_shell(name: str) -> None:
     assert ("--force-recreate --pull never open-webui" in script) == (name == "up with work")
 
 
+@pytest.mark.parametrize("changes", [{}, {"valkey_appendonly": False, "open_webui_offline": True}], ids=str)
+@pytest.mark.parametrize("mode", ["backup", "prepare", "data", "settle"])
+def test_scripts_of_backup_and_restore_are_good_shell(mode: str, changes: dict[str, Any]) -> None:
+    some = settings(backup_age_recipient="age1" + "q" * 58, **changes)
+    if mode == "backup":
+        script = templates.backup(some)["/opt/open-webui/backup.sh"]
+    else:
+        script = "\n".join(templates.restore_script(some, mode, "AGE-SECRET-KEY-1X", may_replace=False))
+    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_a_schedule_brings_a_timer() -> None:
+    path = "/etc/systemd/system/open-webui-backup.timer"
+    assert path not in templates.backup(settings())
+    assert "\nOnCalendar=*-*-* 03:30\n" in templates.backup(settings(backup_schedule="*-*-* 03:30"))[path]
+
+
 def test_what_was_made_by_hand_steps_aside_only_with_the_operators_word() -> None:
     work = [compose.Work(service, "made by hand", replace=True) for service in compose.CONTAINERS]
     assert "step_aside open-webui" not in templates.up_script(settings(), work)

@@ -1,0 +1,5 @@
+"""pyinfra -y inventories/X.py runbooks/backup.py: one more backup set on each host, made while its stack serves."""
+
+from tasks import backup, preflight
+
+backup.make(preflight.settings())

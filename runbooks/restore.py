@@ -1,0 +1,16 @@
+"""pyinfra -y inventories/X.py runbooks/restore.py --limit HOST: a stack from a backup set, proved like any other."""
+
+from tasks import deployment, docker, network, preflight, restore, stack, verify, watchdog
+
+settings = preflight.check()
+restore.check(settings)
+deployment.begin(settings, restores=True)
+docker.install(settings)
+network.create(settings)
+stack.bring_images(settings)
+restore.load(settings)
+stack.launch(settings)
+watchdog.keep(settings)
+verify.prove(settings)
+restore.settle(settings)
+deployment.end()

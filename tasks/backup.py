@@ -1,0 +1,62 @@
+"""A backup set of the stack, made on the host by a script that a timer may run as well."""
+
+from __future__ import annotations
+
+from pyinfra import host, logger
+from pyinfra.api import deploy
+from pyinfra.operations import apt, systemd
+
+from tasks import preflight
+from webui_stack import compose, operations, templates
+from webui_stack.settings import Settings
+from webui_stack.survey import BACKUP_UNIT
+
+
+@deploy("Backup")
+def make(settings: Settings) -> None:
+    """Ensure there is one more complete backup set in `backup_dir`, made while the stack serves.
+
+    Also that `backup_keep` sets are kept, and that a timer makes them where `backup_schedule` says when. Fails, with
+    the sets before as they were, when a set could not be completed and read back.
+    """
+    survey = preflight.observation().survey
+    operations.gate(name="Check that there is a stack", check=_without_stack)
+    if settings.backup_age_recipient:
+        bring_age(settings.backup_age_recipient)
+    has_systemd = survey().machine.has_systemd
+    operations.files(
+        name="Put the backup's script",
+        contents=templates.backup(settings),
+        present=lambda: survey().files,
+        apply="systemctl daemon-reload" if has_systemd else None,
+    )
+    wanted = bool(settings.backup_schedule)
+    if wanted and not has_systemd:
+        host.log_styled("no systemd, so no timer for backup_schedule", fg="yellow", log_func=logger.warning)
+    elif wanted != (BACKUP_UNIT in survey().units):
+        systemd.service(
+            name="Run the backup's timer" if wanted else "Stop the backup's timer",
+            service=BACKUP_UNIT,
+            running=wanted,
+            enabled=wanted,
+        )
+    operations.script(name="Make a backup set", lines=[f"exec sh {settings.stack_dir}/backup.sh"])
+
+
+def _without_stack() -> list[str]:
+    missing = compose.CONTAINERS.values() - preflight.observation().survey().services.containers.keys()
+    if not missing:
+        return []
+    return [f"backup: expected a stack, got no {' and no '.join(sorted(missing))}; run deploy.py first"]
+
+
+def bring_age(why: str) -> None:
+    """Ensure `age` is on the host, which `why` needs."""
+    machine, packages = preflight.observation().survey().machine, preflight.observation().survey().engine.packages
+    if "age" in packages:
+        return
+    if machine.package_manager == "apt":
+        apt.packages(name="Install age", packages=["age"], update=True)
+    else:
+        missing = f"age: expected it on the host for {why}, got none; install it from https://age-encryption.org"
+        operations.gate(name="Check that age is there", check=lambda: [missing])

@@ -1,0 +1,59 @@
+"""A backup set in the place of the data that a host has, or on a host that has none."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api import DeployError, deploy
+
+from tasks import backup, preflight
+from webui_stack import compose, operations, secrets, templates
+from webui_stack.secrets import HiddenLines
+from webui_stack.settings import Settings
+
+
+@deploy("Restore")
+def check(settings: Settings) -> None:
+    """Ensure a stack that lives is not replaced unless `restore_over` names its host."""
+    operations.gate(name="Check that the data may be replaced", check=lambda: _refusals(settings))
+
+
+def _refusals(settings: Settings) -> list[str]:
+    there = [
+        name for name in compose.CONTAINERS.values() if name in preflight.observation().survey().services.containers
+    ]
+    if not there or host.name in settings.restore_over:
+        return []
+    return [
+        f"restore: expected a host without a stack, got {' and '.join(there)}; to put a set in the place of the data "
+        f"they have, set restore_over = [{host.name!r}]"
+    ]
+
+
+@deploy("Restore")
+def load(settings: Settings) -> None:
+    """Ensure the data of the set `restore_set` are in the stack's volumes, and its secrets in place if they are wanted.
+
+    A set is unpacked beside the data that is there, while the stack serves; then the stack is stopped, the data
+    swapped, and it is started again. What was there comes back by itself when that does not get healthy, and stays
+    in the volumes until `settle`. Fails, with nothing changed, for a set that is not whole or newer than the images.
+    """
+    if settings.restore_age_identity:
+        backup.bring_age("restore_age_identity")
+    operations.script(name="Check the set", lines=_script(settings, "prepare"))
+    operations.script(name="Put the set's data in place", lines=_script(settings, "data"))
+
+
+@deploy("Restore")
+def settle(settings: Settings) -> None:
+    """Ensure nothing is left of the data that was replaced."""
+    operations.script(name="Remove the data that was replaced", lines=_script(settings, "settle"))
+
+
+def _script(settings: Settings, mode: str) -> HiddenLines:
+    identity = ""
+    if settings.restore_age_identity and mode == "prepare":
+        try:
+            identity = secrets.read_source(settings.restore_age_identity)
+        except OSError as error:
+            raise DeployError(f"restore_age_identity: expected to read it, got {error}; check the source") from None
+    return templates.restore_script(settings, mode, identity, may_replace=host.name in settings.restore_over)

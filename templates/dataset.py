@@ -1,0 +1,197 @@
+"""Open WebUI's data as a tar, taken while Open WebUI runs, and what is in a backup set.
+
+Runs inside Open WebUI's own image and needs nothing but its Python:
+
+    python3 - save [FOLDER ...]      the data folder to stdout, less these folders in it
+    python3 - describe KEY=VALUE ... the manifest of the set in /set to stdout
+    python3 - check                  a line for each reason not to trust the set in /set, or not to run it here
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import sqlite3
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+DATA = Path("/app/backend/data")
+SET = Path("/set")
+ARCHIVE = "open-webui.tar"
+DATABASE = "webui.db"
+MANIFEST = "manifest.json"
+# What people ask of a backup first (open_webui/models, 0.12).
+COUNTED = {
+    "users": 'SELECT count(*) FROM "user"',
+    "chats": "SELECT count(*) FROM chat",
+    "files": "SELECT count(*) FROM file",
+}
+
+
+def save(left_out):
+    """Write the data folder to stdout. Databases go first: a row's file is written before the row is."""
+    with (
+        tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+        tempfile.TemporaryDirectory() as work,
+    ):
+        paths = [path for path in walk(DATA) if not any(path.is_relative_to(DATA / name) for name in left_out)]
+        databases = [path for path in paths if is_database(path)]
+        for number, path in enumerate(sorted(databases, key=lambda path: path.name != DATABASE)):
+            copy = Path(work, str(number))
+            copy_database(path, copy)
+            add(tar, path, copy)
+            copy.unlink()
+        # They belong to the state of a database that is in the copy already.
+        beside = {Path(f"{path}{suffix}") for path in databases for suffix in ("-wal", "-shm", "-journal")}
+        for path in paths:
+            if path not in databases and path not in beside:
+                add(tar, path, path)
+
+
+def walk(folder):
+    """Everything below a folder, in order; what is taken back or put aside by a restore begins with .restore."""
+    for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
+        if folder == DATA and entry.name.startswith(".restore"):
+            continue
+        yield Path(entry.path)
+        if entry.is_dir(follow_symlinks=False):
+            yield from walk(entry.path)
+
+
+def is_database(path):
+    """Whether it is a database of SQLite (https://www.sqlite.org/fileformat.html, 1.3)."""
+    try:
+        with path.open("rb") as file:
+            return path.is_file() and not path.is_symlink() and file.read(16) == b"SQLite format 3\0"
+    except OSError:
+        return False
+
+
+def copy_database(path, copy):
+    """A consistent copy of a database that others write to (https://www.sqlite.org/backup.html), and a sound one."""
+    # All pages in one step: with several, each write of another process would start it anew.
+    with_timeout = {"timeout": 60, "uri": True}
+    source, target = sqlite3.connect(f"file:{path}?mode=rw", **with_timeout), sqlite3.connect(copy)
+    try:
+        source.backup(target, pages=-1)
+        # One file that needs no companions where it is put back.
+        target.execute("PRAGMA journal_mode = DELETE")
+        (answer,) = target.execute("PRAGMA quick_check(1)").fetchone()
+    finally:
+        source.close()
+        target.close()
+    if answer != "ok":
+        sys.exit(f"{path.relative_to(DATA)}: expected a sound database, got {answer}; restore an earlier set")
+
+
+def add(tar, path, content):
+    """Add `path` with what `content` holds. One that is gone by now is left out, one that shrinks fails the save."""
+    try:
+        member = tar.gettarinfo(path, arcname=path.relative_to(DATA))
+        if member is None:  # a socket
+            return
+        if not member.isreg():
+            tar.addfile(member)
+            return
+        with content.open("rb") as file:
+            member.type, member.linkname = tarfile.REGTYPE, ""
+            member.size = os.fstat(file.fileno()).st_size
+            tar.addfile(member, file)
+    except FileNotFoundError:
+        pass
+
+
+def describe(facts):
+    """Write the manifest: what the caller knows, what is in the database, size and SHA-256 of each part."""
+    parts = {path.name: part(path) for path in sorted(SET.iterdir()) if path.name != MANIFEST}
+    images = [line.split() for line in (SET / "images").read_text().splitlines()]
+    manifest = {
+        **facts,
+        "images": {container: {"reference": reference, "id": id_} for container, reference, id_ in images},
+        "open_webui": contents(),
+        "parts": parts,
+    }
+    json.dump(manifest, sys.stdout, indent=1)
+    print()
+
+
+def part(path):
+    """Size and SHA-256 of a file."""
+    with path.open("rb") as file:
+        return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+
+
+def contents():
+    """What the archive has: read from the archive itself, all of it, so that a damaged one is no set."""
+    uploads = 0
+    with tempfile.TemporaryDirectory() as work, tarfile.open(SET / ARCHIVE) as tar:
+        copy = Path(work, DATABASE)
+        for member in tar:
+            uploads += member.isreg() and member.name.startswith("uploads/")
+            if member.name == DATABASE:
+                with copy.open("wb") as file:
+                    shutil.copyfileobj(tar.extractfile(member), file)
+        if not copy.exists():
+            sys.exit(f"{ARCHIVE}: expected {DATABASE} in it, got none; does Open WebUI use another database?")
+        database = sqlite3.connect(copy)
+        try:
+            counts = {what: one(database, query) for what, query in COUNTED.items()}
+            schema = one(database, "SELECT group_concat(version_num) FROM alembic_version")
+        finally:
+            database.close()
+    return {"schema": schema, **counts, "uploads": uploads}
+
+
+def one(database, query):
+    """The one value a query gives."""
+    return database.execute(query).fetchone()[0]
+
+
+def check():
+    """Print why the set is not to be trusted, or not to be run by this image; nothing when it is."""
+    try:
+        manifest = json.loads((SET / MANIFEST).read_text())
+        parts, schema = manifest["parts"], manifest["open_webui"]["schema"]
+        wanted = {name: (one["size"], one["sha256"]) for name, one in parts.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        print(f"{MANIFEST}: expected it to describe a backup set, got {type(error).__name__}: {error}")
+        return
+    for path in sorted(SET.iterdir()):
+        if path.name not in {*wanted, MANIFEST}:
+            print(f"{path.name}: expected only what {MANIFEST} lists, got another file")
+    for name, (size, sha256) in sorted(wanted.items()):
+        path = SET / Path(name).name
+        if not path.is_file():
+            print(f"{name}: expected {size} bytes, got no file")
+        elif path.stat().st_size != size:
+            print(f"{name}: expected {size} bytes, got {path.stat().st_size}")
+        elif (found := part(path)["sha256"]) != sha256:
+            print(f"{name}: expected SHA-256 {sha256}, got {found}")
+    for head in schema.split(","):
+        if not knows(head):
+            print(f"schema: expected one this Open WebUI knows, got {head}, a newer one; set a newer open_webui_image")
+
+
+def knows(head):
+    """Whether this image's Open WebUI has the migration (alembic's revision) a database is at."""
+    package = importlib.util.find_spec("open_webui")
+    folder = Path(package.submodule_search_locations[0], "migrations", "versions")
+    declared = re.compile(rf"""^revision\b.*=\s*["']{re.escape(head)}["']""", re.MULTILINE)
+    return any(declared.search(path.read_text()) for path in folder.glob("*.py"))
+
+
+ACTIONS = {
+    "save": lambda arguments: save(arguments),
+    "describe": lambda arguments: describe(dict(argument.split("=", 1) for argument in arguments)),
+    "check": lambda _: check(),
+}
+
+if __name__ == "__main__":
+    try:
+        ACTIONS[sys.argv[1]](sys.argv[2:])
+    except (OSError, sqlite3.Error, tarfile.TarError) as error:
+        sys.exit(f"{sys.argv[1]}: {type(error).__name__}: {error}")

@@ -1,0 +1,324 @@
+"""A backup set has all that people put in, made while they work; it brings them back, here and on a fresh host."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.precious import Precious, within
+from tests.lab.session import FRESH, NAME, ROOT, SPARE, Lab, containers, rest, state
+
+pytestmark = pytest.mark.lab
+
+SETS = "/var/backups/open-webui"
+CONTENT = os.urandom(3_000_000)
+COUNT = """
+import sqlite3
+database = sqlite3.connect("/app/backend/data/webui.db")
+print(*(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("user", "chat", "file")))
+"""
+# A whole set, but for a database that is none.
+BROKEN = r"""
+mkdir x && tar -x -C x -f open-webui.tar && printf 'no database' >x/webui.db && tar -C x -cf open-webui.tar . && rm -r x
+size=$(stat -c %s open-webui.tar) sha=$(sha256sum open-webui.tar | cut -d ' ' -f 1)
+sed -i '/"open-webui.tar": {/,/}/ {
+  s/"size": [0-9]*/"size": '$size'/
+  s/"sha256": "[0-9a-f]*"/"sha256": "'$sha'"/
+}' manifest.json
+"""
+HASH_UPLOAD = "docker exec open-webui sh -c 'sha256sum /app/backend/data/uploads/*notes.bin'"
+
+
+def upload(precious: Precious, name: str, content: bytes) -> str:
+    """Upload a file as the front end does; its id."""
+    boundary = "lab-boundary"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+    request = urllib.request.Request(
+        f"{precious.base}/api/v1/files/?process=false",
+        head + content + f"\r\n--{boundary}--\r\n".encode(),
+        {"Authorization": f"Bearer {precious.token}", "Content-Type": f"multipart/form-data; boundary={boundary}"},
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return str(json.load(response)["id"])
+
+
+def download(precious: Precious, file: str) -> bytes:
+    request = urllib.request.Request(
+        f"{precious.base}/api/v1/files/{file}/content", headers={"Authorization": f"Bearer {precious.token}"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return bytes(response.read())
+
+
+def sets(host: Any) -> list[str]:
+    """The sets a host lists as good; nothing else may be in their folder."""
+    return sorted(host.check_output(f"ls -A {SETS}").split())
+
+
+def manifest(host: Any, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(host.check_output(f"cat {SETS}/{name}/manifest.json"))
+    return found
+
+
+class Watched:
+    """Asks for somebody's chat again and again: how often in vain, and how long the longest answer took."""
+
+    def __init__(self, precious: Precious) -> None:
+        self.precious, self.asked, self.failed, self.longest_s = precious, 0, 0, 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def _ask(self) -> None:
+        while not self._over.is_set():
+            start = time.monotonic()
+            try:
+                self.precious.ask(f"/api/v1/chats/{self.precious.chat}")
+            except OSError:
+                self.failed += 1
+            self.asked += 1
+            self.longest_s = max(self.longest_s, time.monotonic() - start)
+            time.sleep(0.02)
+
+    def __enter__(self) -> Watched:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+
+class Story:
+    """A stack with something in it, and the set that was made of it."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab, self.host = lab, lab.host(FRESH)
+        self.precious = Precious(lab)
+        self.file = upload(self.precious, "notes.bin", CONTENT)
+        spare = lab.host(SPARE)
+        spare.check_output("apt-get -qq update && apt-get -qq install -y --no-install-recommends age >/dev/null 2>&1")
+        self.identity, self.other_identity = folder / "key", folder / "other-key"
+        for path in (self.identity, self.other_identity):
+            path.write_text(spare.check_output("age-keygen 2>/dev/null"))
+        recipient = next(line for line in self.identity.read_text().splitlines() if "public key: " in line)
+        self.encrypted = ("--data", f"backup_age_recipient={recipient.split()[-1]}")
+        with Watched(self.precious) as self.watched:
+            self.output = self.back_up(*self.encrypted)
+        (self.name,) = sets(self.host)
+
+    def back_up(self, *arguments: str, limit: str = FRESH) -> str:
+        result = self.lab.run("-y", "runbooks/backup.py", *arguments, limit=limit)
+        print(result.stdout)
+        assert result.returncode == 0
+        return result.stdout
+
+    def restore(self, *arguments: str, limit: str = FRESH, over: bool = True) -> tuple[int, str]:
+        allowed = ("--data", f'restore_over=["{limit}"]') if over else ()
+        result = self.lab.run("-y", "runbooks/restore.py", *allowed, *arguments, limit=limit)
+        print(result.stdout)
+        return result.returncode, result.stdout
+
+    def damaged(self, name: str, command: str) -> tuple[str, ...]:
+        """Make a set of another name out of the good one, change it by a command in its folder, and choose it."""
+        self.host.check_output(f"rm -rf {SETS}/{name} && cp -a {SETS}/{self.name} {SETS}/{name}")
+        self.host.check_output(f"cd {SETS}/{name} && {command}")
+        return ("--data", f"restore_set={name}")
+
+    def assert_kept(self) -> None:
+        self.precious.assert_kept()
+        assert hashlib.sha256(CONTENT).hexdigest() in self.host.check_output(HASH_UPLOAD)
+
+
+@pytest.fixture(scope="module")
+def story(lab: Lab, deployed: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    host = lab.host(FRESH)
+    try:
+        yield Story(lab, tmp_path_factory.mktemp("backup"))
+    finally:
+        host.check_output(f"rm -rf {SETS}")
+
+
+def test_the_stack_serves_while_its_backup_is_made(story: Story) -> None:
+    assert story.watched.asked > 20
+    assert story.watched.failed == 0
+    assert story.watched.longest_s < 2
+    print(f"{story.watched.asked} requests, the longest took {story.watched.longest_s * 1000:.0f} ms")
+
+
+def test_the_set_holds_what_the_manifest_says(story: Story) -> None:
+    found = manifest(story.host, story.name)
+    listed = {name: part["sha256"] for name, part in found["parts"].items()}
+    counted = story.host.check_output(f"cd {SETS}/{story.name} && sha256sum $(ls | grep -v manifest.json)")
+    assert {line.split()[1]: line.split()[0] for line in counted.splitlines()} == listed
+    assert listed.keys() == {"images", "open-webui.tar", "secrets.tar.age", "stack.tar", "valkey.rdb"}
+    users, chats, files = story.host.check_output("docker exec open-webui python3 -c %s", COUNT).split()
+    assert {key: found["open_webui"][key] for key in ("users", "chats", "files")} == {
+        "users": int(users),
+        "chats": int(chats),
+        "files": int(files),
+    }
+    assert int(found["valkey_keys"]) > 0
+    assert f"made {story.name}" in story.output
+
+
+def test_no_secret_is_in_the_set_in_clear_and_nobody_else_can_read_it(story: Story) -> None:
+    for name in story.host.check_output("ls /opt/open-webui/secrets").split():
+        pattern = f"/opt/open-webui/secrets/{name}"
+        assert story.host.run(f"grep -rFq -f {pattern} {SETS}/{story.name}").rc == 1
+        assert story.host.run(f"grep -rFq -f {pattern} /opt/open-webui/secrets").rc == 0  # it would be found
+    assert story.host.check_output(f"stat -c '%U %a' {SETS} {SETS}/{story.name}") == "root 700\nroot 700"
+
+
+def test_a_live_stack_is_not_replaced_without_the_operators_word(story: Story) -> None:
+    before = containers(story.host)
+    status, output = story.restore(over=False)
+    assert status == 1
+    assert f"set restore_over = ['{FRESH}']" in output
+    assert containers(story.host) == before
+    story.assert_kept()
+
+
+DAMAGES = {
+    "a flipped byte": ("printf X | dd of=open-webui.tar bs=1 seek=700000 conv=notrunc status=none", "SHA-256"),
+    "a truncated dump": ("truncate --size=-1 valkey.rdb", "valkey.rdb: expected"),
+    "one wrong hash": ('sed -i \'0,/"sha256": "./s//"sha256": "z/\' manifest.json', "expected SHA-256 z"),
+    "a newer schema": ('sed -i \'s/"schema": "/&c0ffee,/\' manifest.json', "c0ffee, a newer one"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_set_that_is_not_whole_touches_nothing(story: Story, damage: str) -> None:
+    before = containers(story.host)
+    command, line = DAMAGES[damage]
+    status, output = story.restore(*story.damaged("20200101T000000Z", command))
+    assert status == 1
+    assert "20200101T000000Z can't be used; nothing was changed" in output
+    assert line in output
+    assert containers(story.host) == before
+    story.assert_kept()
+    story.host.check_output(f"rm -r {SETS}/20200101T000000Z")
+
+
+def test_a_wrong_key_touches_nothing(story: Story) -> None:
+    before = containers(story.host)
+    secrets = "sha256sum /opt/open-webui/secrets/*"
+    here = story.host.check_output(secrets)
+    status, output = story.restore("--data", f"restore_age_identity=file:{story.other_identity}")
+    assert status == 1
+    assert "expected restore_age_identity to decrypt the secrets" in output
+    assert "AGE-SECRET-KEY" not in output
+    assert containers(story.host) == before
+    assert story.host.check_output(secrets) == here
+    story.assert_kept()
+
+
+def test_data_that_does_not_work_gives_way_to_what_was_there(story: Story) -> None:
+    choice = story.damaged("20200102T000000Z", BROKEN)
+    story.precious.valkey("SET", "open-webui:after-the-set", "here")
+    status, output = story.restore(*choice, "--data", "open_webui_start_timeout_s=40")
+    assert status == 1
+    assert "it does not get healthy with 20200102T000000Z" in output
+    assert "file is not a database" in output
+    assert "what was there before is in place again" in output
+    story.host.check_output(f"rm -r {SETS}/20200102T000000Z")
+    within(60, "Open WebUI answers", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
+    story.assert_kept()
+    assert story.precious.valkey("GET", "open-webui:after-the-set") == "here"
+
+
+def test_a_restore_that_is_killed_midway_is_ended_by_the_next_one(story: Story) -> None:
+    thread = threading.Thread(target=story.restore)
+    thread.start()
+    within(120, "it swaps the data", lambda: story.host.file("/opt/open-webui/.restoring").exists)
+    story.host.check_output("pkill -9 -x -f 'sh -s'")
+    thread.join()
+    result = story.lab.run("-y", "deploy.py")
+    assert result.returncode == 1
+    assert "restore: expected none that was cut off, got one's /opt/open-webui/.restoring" in result.stdout
+    status, _ = story.restore()
+    assert status == 0
+    assert not story.host.file("/opt/open-webui/.restoring").exists
+    story.assert_kept()
+
+
+def test_a_restore_brings_back_what_was_changed_since(story: Story) -> None:
+    story.precious.ask(f"/api/v1/chats/{story.precious.chat}", {"chat": {"title": "spoiled", "messages": []}})
+    story.precious.valkey("SET", "open-webui:marker", "spoiled")
+    story.host.check_output("docker exec open-webui sh -c 'rm /app/backend/data/uploads/*notes.bin'")
+    status, output = story.restore()
+    assert status == 0
+    assert f"the data of {story.name} is in place" in output
+    story.assert_kept()
+    assert download(story.precious, story.file) == CONTENT
+    assert story.host.check_output("find /var/lib/docker/volumes -name '.restore*'") == ""
+
+
+def test_a_fresh_host_gets_everything_logins_included(story: Story) -> None:
+    spare = story.lab.host(SPARE)
+    ssh = f"ssh -F {ROOT}/.lab/{NAME}/ssh_config"
+    spare.check_output(f"mkdir -p {SETS}")
+    copy = f"{ssh} {FRESH} sudo tar -C {SETS} -c {story.name} | {ssh} {SPARE} sudo tar -C {SETS} -x"
+    subprocess.run(["bash", "-o", "pipefail", "-c", copy], check=True)
+    status, output = story.restore("--data", f"restore_age_identity=file:{story.identity}", limit=SPARE, over=False)
+    assert status == 0
+    assert "AGE-SECRET-KEY" not in output
+    there = Precious.__new__(Precious)
+    there.__dict__ |= {**story.precious.__dict__, "host": spare, "base": f"http://127.0.0.1:{story.lab.port(SPARE)}"}
+    there.assert_kept()  # with the login made on the other host
+    assert download(there, story.file) == CONTENT
+    rest(spare)
+
+
+def test_a_killed_backup_leaves_no_set_and_the_next_one_clears_it_away(story: Story) -> None:
+    before = sets(story.host)
+    story.host.check_output("systemd-run --quiet --unit killed-backup sh /opt/open-webui/backup.sh")
+    within(60, "it is at work", lambda: story.host.run(f"ls -d {SETS}/.*.new").rc == 0)
+    story.host.check_output("systemctl kill --signal KILL killed-backup; systemctl reset-failed killed-backup || true")
+    assert [name for name in sets(story.host) if not name.startswith(".")] == before
+    story.back_up(*story.encrypted)
+    assert [name for name in sets(story.host) if name not in before] == [sets(story.host)[-1]]
+    assert not [name for name in sets(story.host) if name.startswith(".")]
+
+
+def test_a_full_disk_makes_no_set_and_costs_none(story: Story) -> None:
+    before, running = sets(story.host), containers(story.host)
+    story.host.check_output("mkdir -p /srv/full && mount -t tmpfs -o size=1m tmpfs /srv/full")
+    try:
+        result = story.lab.run("-y", "runbooks/backup.py", "--data", "backup_dir=/srv/full")
+        assert result.returncode == 1
+        assert "room: expected" in result.stdout
+        assert story.host.check_output("ls -A /srv/full") == ""
+    finally:
+        story.host.check_output("umount /srv/full && rmdir /srv/full")
+    assert sets(story.host) == before
+    assert containers(story.host) == running
+
+
+def test_a_timer_makes_sets_and_only_the_newest_are_kept(story: Story) -> None:
+    story.back_up(*story.encrypted, "--data", "backup_schedule=*-*-* 03:30", "--data", "backup_keep=2")
+    assert story.host.service("open-webui-backup.timer").is_running
+    assert story.host.service("open-webui-backup.timer").is_enabled
+    story.host.check_output("systemctl start open-webui-backup.service")
+    kept = sets(story.host)
+    assert len(kept) == 2
+    assert manifest(story.host, kept[-1])["secrets"] == "encrypted"
+    story.back_up()
+    assert not story.host.service("open-webui-backup.timer").is_enabled
+    assert manifest(story.host, sets(story.host)[-1])["secrets"] == "left out"
+
+
+def test_a_backup_is_no_drift(story: Story) -> None:
+    before = state(story.host)
+    report = story.lab.report("-y", "deploy.py")
+    assert not [operation for operation in report["results"]["operations"] if operation["success"]]
+    assert state(story.host) == before

@@ -1,0 +1,67 @@
+"""Backups are made where there is a stack; a set replaces data only where the operator names the host."""
+
+from __future__ import annotations
+
+from tests.plan.conftest import LAB_SETTINGS, Pyinfra, answering, converged, fresh, machine
+
+RECIPIENT = "age1" + "q" * 58
+CHANGING = ("umask", "mv ", "mkdir", "DEBIAN_FRONTEND", "apt-get", "systemctl", "pids=", "sh -s write")
+
+
+def test_a_host_without_a_stack_has_nothing_to_back_up(pyinfra: Pyinfra) -> None:
+    result = pyinfra({"bare": fresh(**LAB_SETTINGS)}, "-y", "-vvv", deploy="runbooks/backup.py")
+    assert result.status == 1
+    assert "backup: expected a stack, got no open-webui and no redis-valkey; run deploy.py first" in result.said("bare")
+    assert not [command for command in result.executed("bare") if any(word in command for word in CHANGING)]
+
+
+def test_a_dry_run_says_that_a_set_would_be_made(pyinfra: Pyinfra) -> None:
+    hosts = {"plain": converged(), "encrypting": converged(backup_age_recipient=RECIPIENT)}
+    result = pyinfra(hosts, "--json", deploy="runbooks/backup.py")
+    assert result.changes("plain") == ["Backup | Put the backup's script", "Backup | Make a backup set"]
+    assert result.changes("encrypting") == ["Backup | Install age", *result.changes("plain")]
+
+
+def test_age_is_installed_by_hand_where_no_package_is_known(pyinfra: Pyinfra) -> None:
+    host = answering(converged(backup_age_recipient=RECIPIENT), machine=machine("rhel-9"))
+    result = pyinfra({"rhel": host}, "-y", "-vvv", deploy="runbooks/backup.py")
+    assert result.status == 1
+    assert [line for line in result.said("rhel") if line.startswith("age: expected it on the host")]
+    assert not [command for command in result.executed("rhel") if any(word in command for word in CHANGING)]
+
+
+def test_a_live_stack_is_replaced_only_on_the_hosts_that_are_named(pyinfra: Pyinfra) -> None:
+    # Nobody answers the proof at the end.
+    allowed = {"restore_over": ["@fake/named"], "verify_timeout_s": 1}
+    hosts = {"named": converged(**allowed), "other": converged(**allowed), "bare": fresh(**LAB_SETTINGS, **allowed)}
+    result = pyinfra(hosts, "-y", "-vvv", deploy="runbooks/restore.py")
+    assert [
+        line
+        for line in result.said("other")
+        if line.startswith("restore: expected a host without a stack, got redis-valkey and open-webui")
+    ]
+    assert not [command for command in result.executed("other") if any(word in command for word in CHANGING)]
+    for name in ("named", "bare"):
+        assert not [line for line in result.said(name) if "expected a host without a stack" in line]
+    assert "Success" in result.said("named")  # its scripts travel on stdin and are not shown
+    assert "Success" not in result.said("other")
+
+
+def test_a_restore_that_was_cut_off_is_ended_before_anything_is_deployed(pyinfra: Pyinfra) -> None:
+    host = answering(converged(), history="restoring /opt/open-webui/.restoring")
+    result = pyinfra({"half": host}, "-y", "-vvv")
+    assert result.status == 1
+    assert [
+        line
+        for line in result.said("half")
+        if line.startswith("restore: expected none that was cut off, got one's /opt/open-webui/.restoring")
+    ]
+    assert not [command for command in result.executed("half") if any(word in command for word in CHANGING)]
+
+
+def test_no_identity_is_shown(pyinfra: Pyinfra) -> None:
+    host = converged(restore_over=["@fake/a"], restore_age_identity="env:IDENTITY", verify_timeout_s=1)
+    environment = {"IDENTITY": "AGE-SECRET-KEY-1MARKER"}
+    for arguments in (("-y", "-vvv"), ("--dry", "--diff"), ("-y", "--debug-operations")):
+        result = pyinfra({"a": host}, *arguments, deploy="runbooks/restore.py", **environment)
+        assert "MARKER" not in result.output
