@@ -66,13 +66,13 @@ def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted]
     """
     host, survey = observation.host, observation.survey()
     _watch(host.state)
-    deployment = _under_way[host.name] = Deployment(host, settings)
-    # Without systemd the survey does not see whether Docker is started at boot.
     if survey.restoring and not restores:
         return [
             f"restore: expected none that was cut off, got one's {survey.restoring}; run runbooks/restore.py again: "
             "it begins by putting back what was there before"
         ]
+    deployment = _under_way[host.name] = Deployment(host, settings)
+    # Without systemd the survey does not see whether Docker is started at boot.
     if not restores and survey.machine.has_systemd and not survey.lease and not drift.of(settings, survey, locked):
         return []
     problems, deployment.lease = lease.take(host, deployment.record("started"))
