@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pyinfra import host, logger
 from pyinfra.api import deploy
-from pyinfra.operations import apt, systemd
+from pyinfra.operations import apt
 
-from tasks import preflight
+from tasks import preflight, timer
 from webui_stack import compose, operations, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import BACKUP_UNIT
@@ -33,13 +33,8 @@ def make(settings: Settings) -> None:
     wanted = bool(settings.backup_schedule)
     if wanted and not has_systemd:
         host.log_styled("no systemd, so no timer for backup_schedule", fg="yellow", log_func=logger.warning)
-    elif wanted != (BACKUP_UNIT in survey().units):
-        systemd.service(
-            name="Run the backup's timer" if wanted else "Stop the backup's timer",
-            service=BACKUP_UNIT,
-            running=wanted,
-            enabled=wanted,
-        )
+    else:
+        timer.keep(BACKUP_UNIT, "backup", running=wanted)
     operations.script(name="Make a backup set", lines=[f"exec sh {settings.stack_dir}/backup.sh"])
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pyinfra import host, logger
 from pyinfra.api import deploy
-from pyinfra.operations import systemd
 
-from tasks import preflight
+from tasks import preflight, timer
 from webui_stack import operations, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import TIMER_UNIT
@@ -31,10 +30,4 @@ def keep(settings: Settings) -> None:
             present=lambda: survey().files,
             apply="systemctl daemon-reload",
         )
-    if wanted != (TIMER_UNIT in survey().units):
-        systemd.service(
-            name="Run the watchdog's timer" if wanted else "Stop the watchdog's timer",
-            service=TIMER_UNIT,
-            running=wanted,
-            enabled=wanted,
-        )
+    timer.keep(TIMER_UNIT, "watchdog", running=wanted)

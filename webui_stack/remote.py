@@ -22,16 +22,13 @@ def run(host: Host, command: str, stdin: Sequence[str] = ()) -> list[str]:
 
     Raises `RemoteError`, or what the connection raises when it is lost.
     """
-    privileges: Any
-    privileges, _ = pop_global_arguments(host.state, host, {})
+    arguments: Any
+    arguments, _ = pop_global_arguments(host.state, host, {"_stdin": list(stdin)} if stdin else {})
     status, output = host.run_shell_command(
         command,
         print_output=False,
         print_input=False,
-        **{
-            **{key: value for key, value in privileges.items() if key in CONNECTOR_ARGUMENT_KEYS},
-            **({"_stdin": list(stdin)} if stdin else {}),
-        },
+        **{key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS},
     )
     if not status:
         raise RemoteError(output.stderr)

@@ -127,7 +127,7 @@ def _managed_paths(settings: Settings) -> list[str]:
     """Every file a deploy may write, whatever the host is."""
     project_paths = (f"{settings.stack_dir}/{path}" for path in project(settings))
     elsewhere = (engine.DAEMON_JSON, engine.APT_SOURCES, engine.DNF_REPOSITORY)
-    return [*project_paths, *watchdog(settings), *backup(settings), *authorities(settings), *elsewhere]
+    return [*project_paths, *watchdog(settings), *_backup_templates(settings), *authorities(settings), *elsewhere]
 
 
 def managed_files(settings: Settings, machine: Machine) -> dict[str, str]:
@@ -241,26 +241,28 @@ def _left_out(settings: Settings) -> str:
     return "" if settings.open_webui_offline else "".join(f" {folder}" for folder in _DOWNLOADED)
 
 
-def _dataset() -> str:
-    return _environment.loader.get_source(_environment, "dataset.py")[0]  # type: ignore[union-attr]
-
-
 def backup(settings: Settings) -> dict[str, str]:
     """The backup's files by absolute path: its script, what that runs in a container, and its timer's units."""
-    files = {
-        f"{settings.stack_dir}/backup.sh": _render(
-            "backup.sh.j2",
+    return {
+        path: _render(
+            template,
             settings=settings,
             work_lock=compose.WORK_LOCK,
             containers=list(compose.CONTAINERS.values()),
             left_out=_left_out(settings),
-        ),
-        f"{settings.stack_dir}/dataset.py": _dataset(),
+        )
+        for path, template in _backup_templates(settings).items()
     }
-    if settings.backup_schedule:
-        for unit in ("open-webui-backup.service", survey.BACKUP_UNIT):
-            files[f"/etc/systemd/system/{unit}"] = _render(f"{unit}.j2", settings=settings)
-    return files
+
+
+def _backup_templates(settings: Settings) -> dict[str, str]:
+    # Every survey needs the paths, and only backups the texts.
+    units = ["open-webui-backup.service", survey.BACKUP_UNIT] if settings.backup_schedule else []
+    return {
+        f"{settings.stack_dir}/backup.sh": "backup.sh.j2",
+        f"{settings.stack_dir}/dataset.py": "dataset.py",
+        **{f"/etc/systemd/system/{unit}": f"{unit}.j2" for unit in units},
+    }
 
 
 def restore_script(settings: Settings, mode: str, identity: str = "", *, may_replace: bool) -> HiddenLines:
@@ -280,7 +282,7 @@ def restore_script(settings: Settings, mode: str, identity: str = "", *, may_rep
             containers=list(compose.CONTAINERS.values()),
             image=shlex.quote(settings.valkey_image),
             left_out=_left_out(settings),
-            dataset=_dataset(),
+            dataset=_render("dataset.py"),
         )
     )
 
