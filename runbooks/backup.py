@@ -1,5 +1,7 @@
 """pyinfra -y inventories/X.py runbooks/backup.py: one more backup set on each host, made while its stack serves."""
 
-from tasks import backup, preflight
+from tasks import backup, offsite, preflight
 
-backup.make(preflight.settings())
+settings = preflight.settings()
+backup.make(settings)
+offsite.copy(settings)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pyinfra import host, logger
 from pyinfra.api import deploy
-from pyinfra.operations import apt
 
-from tasks import preflight, timer
+from tasks import offsite, preflight, timer, tool
 from webui_stack import compose, operations, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import BACKUP_UNIT
@@ -22,7 +21,8 @@ def make(settings: Settings) -> None:
     survey = preflight.observation().survey
     operations.gate(name="Check that there is a stack", check=_without_stack)
     if settings.backup_age_recipient:
-        bring_age(settings.backup_age_recipient)
+        tool.bring_age(settings.backup_age_recipient)
+    offsite.open_repository(settings)
     has_systemd = survey().machine.has_systemd
     operations.files(
         name="Put the backup's script",
@@ -43,15 +43,3 @@ def _without_stack() -> list[str]:
     if not missing:
         return []
     return [f"backup: expected a stack, got no {' and no '.join(sorted(missing))}; run deploy.py first"]
-
-
-def bring_age(why: str) -> None:
-    """Ensure `age` is on the host, which `why` needs."""
-    machine, packages = preflight.observation().survey().machine, preflight.observation().survey().engine.packages
-    if "age" in packages:
-        return
-    if machine.package_manager == "apt":
-        apt.packages(name="Install age", packages=["age"], update=True)
-    else:
-        missing = f"age: expected it on the host for {why}, got none; install it from https://age-encryption.org"
-        operations.gate(name="Check that age is there", check=lambda: [missing])

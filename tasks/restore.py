@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
-from tasks import backup, preflight
+from tasks import offsite, preflight, tool
 from webui_stack import compose, operations, secrets, templates
 from webui_stack.secrets import HiddenLines
 from webui_stack.settings import Settings
@@ -38,7 +38,8 @@ def load(settings: Settings) -> None:
     in the volumes until `settle`. Fails, with nothing changed, for a set that is not whole or newer than the images.
     """
     if settings.restore_age_identity:
-        backup.bring_age("restore_age_identity")
+        tool.bring_age("restore_age_identity")
+    settings = offsite.bring(settings)
     operations.script(name="Check the set", lines=_script(settings, "prepare"))
     operations.script(name="Put the set's data in place", lines=_script(settings, "data"))
 

@@ -11,22 +11,20 @@ import hashlib
 import io
 import re
 import tarfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from webui_stack import lock
 from webui_stack.lock import Lock, LockError, Wanted
+from webui_stack.progress import Counted, Progress
 
 _SUMS = "SHA256SUMS"
 _LOCK = "lock.toml"
 _PART = re.compile(r"lock\.toml|images/[0-9a-f]{64}\.tar\.gz|packages/[a-z0-9.-]+\.tar")
 _AGAIN = "make it again with runbooks/bundle.py, or copy it again"
 _CHUNK = 1 << 20
-_PROGRESS_S = 5.0
 
 
 class BundleError(Exception):
@@ -59,7 +57,7 @@ class Bundle:
         with tarfile.open(self.path) as archive:
             content = archive.extractfile(part)
             assert content is not None  # `read` has seen it as a file
-            yield _Counted(content, progress)
+            yield Counted(content, progress)
 
 
 def image_part(id_: str) -> str:
@@ -104,41 +102,6 @@ def package_refusals(bundle: Bundle, platform: str) -> list[str]:
         f"bundle {bundle.path.name}: expected Docker's packages for {platform}, got {', '.join(got) or 'none'}; make a "
         "bundle on such a host with runbooks/bundle.py, or install Docker there yourself"
     ]
-
-
-class Progress:
-    """Says every few seconds how far something long is; nothing about what is short."""
-
-    def __init__(self, what: str, total: int, say: Callable[[str], None]) -> None:
-        self._what, self._total, self._say = what, total, say
-        self._done = 0
-        self._said_at = time.monotonic()
-
-    def add(self, size: int) -> None:
-        """Count `size` more bytes."""
-        self._done += size
-        if time.monotonic() - self._said_at >= _PROGRESS_S:
-            self._said_at = time.monotonic()
-            self._say(f"{self._what}: {self._done / 1e6:.0f} of {self._total / 1e6:.0f} MB")
-
-
-class _Counted(io.RawIOBase):
-    """A file that tells a `Progress` what is read from it or written to it."""
-
-    def __init__(self, file: IO[bytes], progress: Progress) -> None:
-        self._file, self._progress = file, progress
-
-    def read(self, size: int = -1) -> bytes:
-        data = self._file.read(size)
-        self._progress.add(len(data))
-        return data
-
-    def write(self, data: bytes) -> int:  # type: ignore[override]
-        self._progress.add(len(data))
-        return self._file.write(data)
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
 
 
 def read(path: Path, say: Callable[[str], None]) -> Bundle:
@@ -210,7 +173,7 @@ class Writer:
         file = self._folder / name
         file.parent.mkdir(exist_ok=True)
         with file.open("wb") as target:
-            yield _Counted(target, progress)
+            yield Counted(target, progress)
         self._sums[name] = sha256
 
     def close(self, say: Callable[[str], None]) -> Bundle:

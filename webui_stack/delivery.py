@@ -1,30 +1,23 @@
-"""Operations that bring locked images and packages to a host, from its registry or from a bundle; and out of one.
-
-What is copied passes through a folder on the host that is the SSH user's alone and removed in any case.
-"""
+"""Operations that bring locked images and packages to a host, from its registry or from a bundle; and out of one."""
 
 from __future__ import annotations
 
 import shlex
 import tempfile
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
-from paramiko import SSHException
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import bundle, facts, lock, remote, templates
-from webui_stack.bundle import Bundle, Progress
+from webui_stack import bundle, facts, lock, templates, transfer
+from webui_stack.bundle import Bundle, BundleError
 from webui_stack.compose import Image
 from webui_stack.lock import Held, Wanted
+from webui_stack.progress import Progress
 
 Images = Mapping[str, Image]
 Commands = Generator[StringCommand | FunctionCommand, None, None]
-
-# Below a folder that is root's: nobody else can put something in its place.
-_FOLDER = "/var/lib/open-webui-stack.bundle"
 
 
 @operation()
@@ -86,60 +79,20 @@ def _load(state: State, host: Host, source: Bundle, one: Wanted) -> bool:  # noq
     part_and_id = source.image(one)
     assert part_and_id is not None  # preflight has refused this host otherwise
     part, id_ = part_and_id
-    return _told(
-        host,
-        lambda: _bring(host, source, part, templates.load_script(_FOLDER, id_, one.reference)),
-    )
+    script = templates.load_script(transfer.FOLDER, id_, one.reference)
+    return transfer.told(host, lambda: _bring(host, source, part, script), BundleError)
 
 
 def _install(state: State, host: Host, source: Bundle, part: str, names: list[str]) -> bool:  # noqa: ARG001
-    return _told(host, lambda: _bring(host, source, part, templates.install_script(_FOLDER, names)))
-
-
-def _told(host: Host, work: Callable[[], None]) -> bool:
-    """Do the work; False, with the reason printed, when it failed: raising would stop the run for every host."""
-    try:
-        work()
-    except (remote.RemoteError, bundle.BundleError, SSHException, OSError, EOFError) as error:
-        for line in str(error).splitlines() or [f"the connection was lost ({type(error).__name__}); run it again"]:
-            host.log_styled(line, fg="red", log_func=logger.error)
-        return False
-    return True
+    script = templates.install_script(transfer.FOLDER, names)
+    return transfer.told(host, lambda: _bring(host, source, part, script), BundleError)
 
 
 def _bring(host: Host, source: Bundle, part: str, script: str) -> None:
     """Upload one part and run a script on it, as the file `part` in its working directory."""
     expected = source.parts[part]
-    progress = Progress(f"uploading {part}", expected.size, host.log)
-    with _folder(host) as folder, source.open(part, progress) as content:
-        if not host.put_file(content, f"{folder}/part"):
-            raise remote.RemoteError(f"{part}: expected to upload it, got a refusal; is there room in /var/lib?")
-        remote.run(host, _verified(expected.sha256, part, script))
-
-
-def _verified(sha256: str, part: str, script: str) -> str:
-    return f"""\
-cd {_FOLDER} || exit 1
-got=$(sha256sum <part) || exit 1
-if [ "${{got%% *}}" != {sha256} ]; then
-  echo {shlex.quote(part)}": expected SHA-256 {sha256} on the host, got ${{got%% *}}; run it again" >&2
-  exit 1
-fi
-{script}"""
-
-
-@contextmanager
-def _folder(host: Host) -> Iterator[str]:
-    """A folder on the host for the SSH user alone, who carries the files; gone afterwards."""
-    status, output = host.run_shell_command("id -u", print_output=False, print_input=False)
-    if not status:
-        raise remote.RemoteError(output.stderr)
-    user = int(output.stdout)
-    remote.run(host, f"rm -rf {_FOLDER} && mkdir -m 700 {_FOLDER} && chown {user} {_FOLDER}")
-    try:
-        yield _FOLDER
-    finally:
-        remote.run(host, f"rm -rf {_FOLDER}")
+    with source.open(part, Progress(f"uploading {part}", expected.size, host.log)) as content:
+        transfer.upload(host, part, content, expected.sha256, script)
 
 
 def _export(
@@ -160,22 +113,21 @@ def _export(
             for one in images:
                 host.log(f"saving {one.reference}")
                 id_ = held[one.reference].locked
-                _fetch(host, writer, bundle.image_part(id_), templates.save_image_script(_FOLDER, id_))
+                _fetch(host, writer, bundle.image_part(id_), templates.save_image_script(transfer.FOLDER, id_))
             if packages:
                 host.log(f"collecting {', '.join(packages)} and what they need")
                 part = bundle.packages_part(platform)
-                _fetch(host, writer, part, templates.save_packages_script(_FOLDER, packages))
+                _fetch(host, writer, part, templates.save_packages_script(transfer.FOLDER, packages))
             made = writer.close(host.log)
         size_mb = sum(part.size for part in made.parts.values()) / 1e6
         said = f"wrote {target}: {len(made.parts)} parts, {size_mb:.0f} MB"
         host.log_styled(said, fg="green", log_func=logger.info)
 
-    return _told(host, work)
+    return transfer.told(host, work, BundleError)
 
 
 def _fetch(host: Host, writer: bundle.Writer, part: str, script: str) -> None:
     """Run a script that makes a part and prints its SHA-256 and size, and fetch it."""
-    with _folder(host) as folder:
-        sha256, size = remote.run(host, script)[-1].split()
-        with writer.part(part, sha256, Progress(f"fetching {part}", int(size), host.log)) as content:
-            host.get_file(f"{folder}/part", content)
+    transfer.download(
+        host, script, lambda sha256, size: writer.part(part, sha256, Progress(f"fetching {part}", size, host.log))
+    )

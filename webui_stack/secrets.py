@@ -58,6 +58,8 @@ _SECRET_KEY = re.compile(r"[A-Za-z0-9]{32,256}")
 # What compose's env files can carry inside single quotes; a last backslash would escape the quote.
 _VALUE = re.compile(r"[^'\r\n\0]*[^'\r\n\0\\]")
 
+_LINE = re.compile(r"[^\r\n\0]+")
+
 
 def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
     """Ensure every secret that has a source can be read and used.
@@ -66,21 +68,7 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
     problems at once.
     """
     problems: list[str] = []
-
-    def one(setting: str, source: str | None, allowed: re.Pattern[str], expected: str) -> SecretStr | None:
-        if source is None:
-            return None
-        try:
-            value = read(source)
-        except OSError as error:
-            problems.append(f"{setting}: expected to read {_shown(source)}, got {error}; check the source")
-            return None
-        if not allowed.fullmatch(value):
-            problems.append(
-                f"{setting}: expected {expected}, got a value (hidden) that is not; change it at its source"
-            )
-        return SecretStr(value)
-
+    one = _reader(read, problems)
     supplied = Supplied(
         valkey_password=one("valkey_password", settings.valkey_password, _PASSWORD, "16 to 256 of [A-Za-z0-9]"),
         open_webui_secret_key=one(
@@ -102,6 +90,49 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
     if problems:
         raise SecretError(problems)
     return supplied
+
+
+def restic_environment(settings: Settings, read: Callable[[str], str]) -> dict[str, SecretStr]:
+    """What restic needs to open its repository, by variable, as `supply` has the stack's own secrets.
+
+    Apart from these, because only backups ask for it: a deploy needs no access to the repository.
+    """
+    problems: list[str] = []
+    one = _reader(read, problems)
+    sources = {"backup_restic_password": ("RESTIC_PASSWORD", settings.backup_restic_password)} | {
+        f"backup_restic_env/{name}": (name, source) for name, source in settings.backup_restic_env.items()
+    }
+    environment = {
+        name: value
+        for setting, (name, source) in sources.items()
+        if (value := one(setting, source, _LINE, "one line of text"))
+    }
+    if problems:
+        raise SecretError(problems)
+    return environment
+
+
+_Read = Callable[[str, str | None, re.Pattern[str], str], SecretStr | None]
+
+
+def _reader(read: Callable[[str], str], problems: list[str]) -> _Read:
+    """Reads the secret of a setting; what is wrong with it goes to `problems`."""
+
+    def one(setting: str, source: str | None, allowed: re.Pattern[str], expected: str) -> SecretStr | None:
+        if source is None:
+            return None
+        try:
+            value = read(source)
+        except OSError as error:
+            problems.append(f"{setting}: expected to read {_shown(source)}, got {error}; check the source")
+            return None
+        if not allowed.fullmatch(value):
+            problems.append(
+                f"{setting}: expected {expected}, got a value (hidden) that is not; change it at its source"
+            )
+        return SecretStr(value)
+
+    return one
 
 
 def read_source(source: str) -> str:

@@ -161,6 +161,13 @@ def _is_batch(value: Any) -> bool:
     return value is None or _is_count(value, 1)
 
 
+def _is_repository(value: str) -> bool:
+    """One line that needs no escapes; a URL with a password in it would be shown."""
+    return re.fullmatch(r"[^\x00-\x20\x7f'\"](?:[^\x00-\x1f\x7f'\"]*)", value) is not None and not re.search(
+        r"//[^/]*:[^/]*@", value
+    )
+
+
 # POSIX's portable variable name; compose refuses others in an env file.
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Names compose and docker read from the same .env or environment for themselves.
@@ -248,6 +255,9 @@ AbsolutePath = Annotated[
 
 LocalPath = Annotated[
     str, _must(lambda value: bool(value.strip())), Rule("a path on this machine", "None: named after the inventory")
+]
+LocalFolder = Annotated[
+    str, _must(lambda value: bool(value.strip())), Rule("a folder on this machine", "None goes without")
 ]
 
 
@@ -424,6 +434,30 @@ class Settings(BaseModel):
         Rule("a calendar expression of systemd, or an empty string", "e.g. '*-*-* 03:30'; systemd.time(7) explains it"),
     ]
     backup_age_recipient: AgeRecipient | None
+    backup_fetch: LocalFolder | None
+    backup_restic_repository: (
+        Annotated[
+            str,
+            _must(_is_repository),
+            Rule(
+                "a repository of restic in one line, without quotes and without a password",
+                "e.g. 'sftp:backup@nas:/srv/restic'; secrets go into backup_restic_env",
+            ),
+        ]
+        | None
+    )
+    backup_restic_password: SecretSource | None
+    backup_restic_env: Annotated[
+        dict[
+            Annotated[
+                str,
+                _must(lambda name: bool(_ENV_NAME.fullmatch(name)) and name != "RESTIC_PASSWORD"),
+                Rule("names of variables, without RESTIC_PASSWORD", "the password is backup_restic_password"),
+            ],
+            SecretSource,
+        ],
+        Rule("a dict of variable to secret source", "e.g. {'AWS_SECRET_ACCESS_KEY': 'env:KEY'}"),
+    ]
     restore_set: Annotated[
         str,
         _matches(r"newest|\d{8}T\d{6}Z"),
@@ -433,6 +467,15 @@ class Settings(BaseModel):
         list[str], Rule("a list of host names", "only the live stacks of these hosts are replaced by a backup")
     ]
     restore_age_identity: SecretSource | None
+    restore_from: LocalFolder | None
+    restore_restic_host: (
+        Annotated[
+            str,
+            _matches(r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+            Rule("the name a host calls itself", "`hostname` prints it; `restic snapshots` lists them"),
+        ]
+        | None
+    )
 
     rollout_canary: Annotated[
         int | list[str],
@@ -493,6 +536,7 @@ def _disagreements(data: Mapping[str, Any]) -> list[str]:
     return [
         *_overlaps(sound("docker_address_pools", []), sound("network_subnet", None)),
         *_environment(sound("open_webui_env", {}), sound("open_webui_secret_env", {})),
+        *_repository(sound("backup_restic_repository", None), data.get("backup_restic_password")),
     ]
 
 
@@ -543,6 +587,15 @@ def _environment(plain: dict[str, str], secret: dict[str, str]) -> list[str]:
                 "move it to open_webui_secret_env, which keeps it out of compose.yaml and logs"
             )
     return problems
+
+
+def _repository(repository: str | None, password: object) -> list[str]:
+    if repository and password is None:
+        return [
+            "backup_restic_password: expected a secret source for backup_restic_repository, got None; supply one, and "
+            "keep it elsewhere: a password that only a lost host knew opens nothing"
+        ]
+    return []
 
 
 # Keys with our prefixes that belong to pyinfra's own connectors.
@@ -608,7 +661,8 @@ def _is_secret(path: list[Any]) -> bool:
     if path[0] == "open_webui_env":
         return len(path) == 1 or bool(_SECRET_NAME.search(str(path[1])))
     sources = ("valkey_password", "open_webui_secret_key", "open_webui_secret_env", "restore_age_identity")
-    return path[0] in (*sources, "backup_age_recipient")  # age-keygen prints both halves
+    # age-keygen prints both halves
+    return path[0] in (*sources, "backup_age_recipient") or path[0].startswith("backup_restic_")
 
 
 def _rule(path: list[Any]) -> Rule:

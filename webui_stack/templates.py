@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -258,11 +258,32 @@ def backup(settings: Settings) -> dict[str, str]:
 def _backup_templates(settings: Settings) -> dict[str, str]:
     # Every survey needs the paths, and only backups the texts.
     units = ["open-webui-backup.service", survey.BACKUP_UNIT] if settings.backup_schedule else []
+    scripts = {"backup.sh": "backup.sh.j2", "dataset.py": "dataset.py"}
+    if settings.backup_restic_repository:
+        scripts["restic.sh"] = "restic.sh.j2"
     return {
-        f"{settings.stack_dir}/backup.sh": "backup.sh.j2",
-        f"{settings.stack_dir}/dataset.py": "dataset.py",
+        **{f"{settings.stack_dir}/{name}": template for name, template in scripts.items()},
         **{f"/etc/systemd/system/{unit}": f"{unit}.j2" for unit in units},
     }
+
+
+def take_script(folder: str, path: str) -> str:
+    """The shell script that copies a part of a backup set to where the SSH user may fetch it."""
+    return _render("backup-part.sh.j2", folder=folder, path=shlex.quote(path))
+
+
+def restic_environment_script(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenLines:
+    """The shell script that keeps what restic needs to open its repository for the scripts of the host's own."""
+    return HiddenLines(_render("restic-env.sh.j2", settings=settings, environment=_exports(environment)))
+
+
+def restic_restore_script(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenLines:
+    """The shell script that brings the set `restore_set` from the restic repository, unless it is there."""
+    return HiddenLines(_render("restic-restore.sh.j2", settings=settings, environment=_exports(environment)))
+
+
+def _exports(environment: Mapping[str, SecretStr]) -> list[str]:
+    return [f"export {name}={shlex.quote(value.get_secret_value())}" for name, value in sorted(environment.items())]
 
 
 def restore_script(settings: Settings, mode: str, identity: str = "", *, may_replace: bool) -> HiddenLines:

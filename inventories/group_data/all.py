@@ -88,9 +88,16 @@ backup_dir = "/var/backups/open-webui"  # where sets are kept on the host (0700,
 backup_keep = 7  # the newest sets; older ones go once a new one is complete; 0: all
 backup_schedule = ""  # when a timer makes one, "*-*-* 03:30" (systemd.time); "": only the runbook does
 backup_age_recipient = None  # "age1...": secrets go into the set, encrypted to it; None: they stay out
+backup_fetch = None  # a folder on this machine; each new set is fetched to FOLDER/HOST/, backup_keep of them stay
+# Each new set, the timer's as well, is copied by restic to "sftp:backup@nas:/srv/restic", "s3:https://...", "/mnt/nas".
+backup_restic_repository = None  # made if missing; None: sets stay on the host
+backup_restic_password = None  # of the repository; keep it elsewhere, too; sources as for valkey_password
+backup_restic_env = {}  # what its storage asks for, {"AWS_ACCESS_KEY_ID": "env:ID", "AWS_SECRET_ACCESS_KEY": "env:KEY"}
 restore_set = "newest"  # or a set's name, "20261126T033000Z"
 restore_over = []  # hosts whose live stack may be replaced by the set, ["chat-1.example.org"]
 restore_age_identity = None  # what decrypts the secrets of a set, "file:~/backup.key"; None: they are left alone
+restore_from = None  # a set, or a folder of sets, on this machine, "backups/chat-1"; None: backup_dir, or restic has it
+restore_restic_host = None  # whose sets in the repository, by what `hostname` printed there; None: the host's own
 
 # --- Rollout: of one run, so all targeted hosts have to have the same ---------------------------------
 # Batches in inventory order; one starts only when those before it are proved (docs/operations.md, Fleets).

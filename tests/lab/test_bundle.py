@@ -33,7 +33,7 @@ def packed(lab: Lab, deployed: dict[str, Any], tmp_path_factory: pytest.TempPath
         result = lab.run("-y", runbook, *files)
         assert result.returncode == 0, result.stdout
     assert (containers(lab.host(FRESH)), state(lab.host(FRESH))) == before
-    assert not lab.host(FRESH).file("/var/lib/open-webui-stack.bundle").exists
+    assert not lab.host(FRESH).file("/var/lib/open-webui-stack.transfer").exists
     return [*files, "--data", "image_source=bundle"]
 
 
@@ -98,7 +98,7 @@ def test_docker_is_the_locked_one(lab: Lab, cut_off: Any, from_bundle: dict[str,
 
 
 def test_nothing_of_the_delivery_stays(cut_off: Any, from_bundle: dict[str, Any]) -> None:
-    assert not cut_off.file("/var/lib/open-webui-stack.bundle").exists
+    assert not cut_off.file("/var/lib/open-webui-stack.transfer").exists
     assert "file:" not in cut_off.check_output("cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null; true")
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from webui_stack import bundle, lock
-from webui_stack.bundle import Bundle, BundleError, Progress
+from webui_stack.bundle import Bundle, BundleError
 from webui_stack.lock import Image, Lock, Wanted
+from webui_stack.progress import Progress
 
 ID = "sha256:" + "1" * 64
 IMAGE = bundle.image_part(ID)

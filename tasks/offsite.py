@@ -1,0 +1,77 @@
+"""Backup sets off the host: fetched to this machine, copied to a restic repository; and the ways back."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+from pydantic import SecretStr
+from pyinfra import host
+from pyinfra.api import DeployError, deploy
+
+from tasks import tool
+from webui_stack import backup_set, offsite, operations, secrets, templates
+from webui_stack.backup_set import SetError
+from webui_stack.secrets import SecretError
+from webui_stack.settings import Settings
+
+
+@deploy("Off the host")
+def copy(settings: Settings) -> None:
+    """Ensure the host's newest set is where `backup_fetch` and `backup_restic_repository` say; nothing without them.
+
+    Fails with the reason; the set on the host stays good.
+    """
+    if settings.backup_fetch:
+        folder = Path(settings.backup_fetch).expanduser() / host.name.replace("/", "_")  # a connector's: @docker/NAME
+        offsite.fetch(
+            name="Fetch the set to this machine",
+            sets=settings.backup_dir,
+            folder=str(folder),
+            keep=settings.backup_keep,
+        )
+    if settings.backup_restic_repository:
+        operations.script(
+            name="Copy the set to the restic repository", lines=[f"exec sh {settings.stack_dir}/restic.sh"]
+        )
+
+
+def open_repository(settings: Settings) -> None:
+    """Ensure the host has what it needs to copy sets to the restic repository by itself; nothing without one."""
+    if settings.backup_restic_repository:
+        tool.bring_restic()
+        operations.script(
+            name="Put what opens the restic repository",
+            lines=templates.restic_environment_script(settings, _environment(settings)),
+        )
+
+
+def bring(settings: Settings) -> Settings:
+    """Ensure the set to be restored is in `backup_dir`, from this machine (`restore_from`) or the restic repository.
+
+    Returns the settings with that set as `restore_set`. Raises `DeployError` when it is not on this machine.
+    """
+    if settings.restore_from:
+        try:
+            chosen = backup_set.choose(Path(settings.restore_from).expanduser(), settings.restore_set)
+        except SetError as error:
+            raise DeployError(f"restore_from: {error}") from None
+        offsite.send(name="Bring the set from this machine", chosen=chosen, sets=settings.backup_dir)
+        return settings.model_copy(update={"restore_set": chosen.name})
+    if settings.backup_restic_repository:
+        tool.bring_restic()
+        operations.script(
+            name="Bring the set from the restic repository",
+            lines=templates.restic_restore_script(settings, _environment(settings)),
+        )
+    return settings
+
+
+_read = cache(secrets.read_source)
+
+
+def _environment(settings: Settings) -> dict[str, SecretStr]:
+    try:
+        return secrets.restic_environment(settings, _read)
+    except SecretError as error:
+        raise DeployError(f"nothing was changed\n{error}") from None
