@@ -109,6 +109,8 @@ class Writer:
     """A set that arrives in `folder`: as NAME.part until `close` has verified all of it, for its owner alone."""
 
     def __init__(self, folder: Path, name: str) -> None:
+        if not re.fullmatch(NAME, name):
+            raise SetError(f"backup: expected a set on the host, got {name or 'none'}; run it again")
         self._path = folder / name
         self._part = folder / f"{name}.part"
         for path in (folder.parent, folder):

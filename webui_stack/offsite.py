@@ -39,7 +39,8 @@ def send(chosen: BackupSet, sets: str) -> Commands:
 
 def _fetch(state: State, host: Host, sets: str, folder: Path, keep: int) -> bool:  # noqa: ARG001
     def work() -> None:
-        (name,) = remote.run(host, f"ls {sets} | grep -xE '{backup_set.NAME}' | sort | tail -n 1")
+        newest = f"ls {sets} | grep -xE '{backup_set.NAME}' | sort | tail -n 1"
+        name = "".join(remote.run(host, newest))
         writer = backup_set.Writer(folder, name)
         for part in remote.run(host, f"ls -A {sets}/{name}"):
             _fetch_part(host, writer, f"{sets}/{name}", part)

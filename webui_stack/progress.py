@@ -33,11 +33,13 @@ class Counted(io.RawIOBase):
         self._file, self._progress = file, progress
 
     def read(self, size: int = -1) -> bytes:
+        """As the file's own, counted."""
         data = self._file.read(size)
         self._progress.add(len(data))
         return data
 
     def write(self, data: bytes) -> int:  # type: ignore[override]
+        """As the file's own, counted."""
         self._progress.add(len(data))
         return self._file.write(data)
 

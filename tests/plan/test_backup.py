@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, answering, converged, fresh, machine
 
 RECIPIENT = "age1" + "q" * 58
@@ -28,6 +30,70 @@ def test_age_is_installed_by_hand_where_no_package_is_known(pyinfra: Pyinfra) ->
     assert result.status == 1
     assert [line for line in result.said("rhel") if line.startswith("age: expected it on the host")]
     assert not [command for command in result.executed("rhel") if any(word in command for word in CHANGING)]
+
+
+RESTIC = {
+    "backup_restic_repository": "/srv/restic",
+    "backup_restic_password": "env:PASSWORD",
+    "backup_restic_env": {"AWS_ACCESS_KEY_ID": "env:ID"},
+}
+MARKERS = {"PASSWORD": "marker of the password", "ID": "marker of the id"}
+
+
+def test_a_dry_run_says_where_a_set_would_go(pyinfra: Pyinfra) -> None:
+    hosts = {"here": converged(backup_fetch="backups"), "restic": converged(**RESTIC)}
+    result = pyinfra(hosts, "--json", deploy="runbooks/backup.py", **MARKERS)
+    made = ["Backup | Put the backup's script", "Backup | Make a backup set"]
+    assert result.changes("here") == [*made, "Off the host | Fetch the set to this machine"]
+    assert result.changes("restic") == [
+        "Backup | Install restic",
+        "Backup | Put what opens the restic repository",
+        *made,
+        "Off the host | Copy the set to the restic repository",
+    ]
+
+
+def test_a_password_that_can_not_be_read_stops_the_run(pyinfra: Pyinfra) -> None:
+    result = pyinfra({"one": converged(**RESTIC)}, "-y", "-vvv", deploy="runbooks/backup.py", ID="marker")
+    assert result.status == 1
+    assert "backup_restic_password: expected to read env:PASSWORD, got no environment variable" in result.output
+    assert "Starting operation" not in result.output
+
+
+def test_what_opens_the_repository_is_not_shown(pyinfra: Pyinfra) -> None:
+    host = converged(**RESTIC, restore_over=["@fake/a"], verify_timeout_s=1)
+    for deploy in ("runbooks/backup.py", "runbooks/restore.py"):
+        for arguments in (("-y", "-vvv", "--debug"), ("--dry", "--diff"), ("-y", "--debug-operations")):
+            result = pyinfra({"a": host}, *arguments, deploy=deploy, **MARKERS)
+            assert "restic repository" in result.output
+            assert "marker" not in result.output
+
+
+def test_a_set_comes_from_where_the_settings_say(pyinfra: Pyinfra, tmp_path: Path) -> None:
+    folder = tmp_path / "20261126T033000Z"
+    folder.mkdir()
+    (folder / "manifest.json").write_text('{"name": "20261126T033000Z", "parts": {}}')
+    hosts = {
+        "sent": fresh(**LAB_SETTINGS, restore_from=str(tmp_path), **RESTIC),
+        "restic": fresh(**LAB_SETTINGS, **RESTIC),
+        "there": fresh(**LAB_SETTINGS),
+    }
+    result = pyinfra(hosts, "--json", deploy="runbooks/restore.py", **MARKERS)
+    ways = {
+        name: [line for line in result.changes(name) if "the set from" in line or "restic" in line] for name in hosts
+    }
+    assert ways == {
+        "sent": ["Restore | Bring the set from this machine"],
+        "restic": ["Restore | Install restic", "Restore | Bring the set from the restic repository"],
+        "there": [],
+    }
+
+
+def test_a_set_that_is_not_on_this_machine_stops_the_run(pyinfra: Pyinfra, tmp_path: Path) -> None:
+    result = pyinfra({"one": fresh(**LAB_SETTINGS, restore_from=str(tmp_path))}, "-y", deploy="runbooks/restore.py")
+    assert result.status == 1
+    assert f"restore_from: {tmp_path}: expected the set newest in it, got none; look at the path" in result.output
+    assert "Starting operation" not in result.output
 
 
 def test_a_live_stack_is_replaced_only_on_the_hosts_that_are_named(pyinfra: Pyinfra) -> None:

@@ -13,7 +13,7 @@ from tests.defaults import ROOT
 
 PURE = {
     *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
-    *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout"),
+    *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -55,7 +55,9 @@ LIBRARY = {
     "engine": {"webui_stack.machine"},
     "compose": set[str](),
     "lock": {"pydantic", "webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
-    "bundle": {"webui_stack.lock"},
+    "progress": set[str](),
+    "bundle": {"webui_stack.lock", "webui_stack.progress"},
+    "backup_set": {"pydantic", "webui_stack.progress"},
     "invocation": {"pyinfra_cli"},
     "secrets": {"pydantic", "webui_stack.settings"},
     "templates": {"pydantic", "jinja2", *of_pure()},
@@ -72,9 +74,14 @@ LIBRARY = {
     "report": {"webui_stack.check", "jinja2", "rich"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
     "observation": {"pyinfra", "webui_stack.facts", "webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"},
+    "transfer": {"paramiko", "pyinfra", "webui_stack.remote"},
     "delivery": {
-        *("paramiko", "pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
-        *("webui_stack.remote", "webui_stack.templates"),
+        *("pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
+        *("webui_stack.progress", "webui_stack.templates", "webui_stack.transfer"),
+    },
+    "offsite": {
+        *("pyinfra", "webui_stack.backup_set", "webui_stack.progress", "webui_stack.remote", "webui_stack.templates"),
+        "webui_stack.transfer",
     },
     "operations": {"pyinfra", "webui_stack.compose", "webui_stack.remote"},
 }
@@ -98,7 +105,7 @@ def test_the_library_knows_no_task_and_no_lab(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [path for path in modules("webui_stack/*.py") if path.stem in PURE | {"report", "bundle"}],
+    [path for path in modules("webui_stack/*.py") if path.stem in PURE | {"report", "bundle", "backup_set"}],
     ids=lambda path: path.stem,
 )
 def test_pure_modules_and_reports_reach_no_network_and_no_host(path: Path) -> None:
@@ -108,7 +115,7 @@ def test_pure_modules_and_reports_reach_no_network_and_no_host(path: Path) -> No
 
 @pytest.mark.parametrize("path", modules("tasks/*.py"), ids=lambda path: path.stem)
 def test_tasks_import_the_library_and_pyinfra(path: Path) -> None:
-    assert beyond(path, {"webui_stack", "pyinfra", "tasks", "gevent", "rich"}) == set()
+    assert beyond(path, {"webui_stack", "pyinfra", "tasks", "gevent", "pydantic", "rich"}) == set()
 
 
 @pytest.mark.parametrize("path", modules("deploy.py", "runbooks/*.py"), ids=lambda path: path.stem)

@@ -152,7 +152,7 @@ def test_packages_for_another_release_are_named(good: Bundle) -> None:
 def test_progress_is_told_of_what_is_long_and_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     clock = iter([0.0, 1.0, 6.0, 6.0, 7.0])
-    monkeypatch.setattr("webui_stack.bundle.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("webui_stack.progress.time.monotonic", lambda: next(clock))
     progress = Progress("uploading x", 4_000_000, said.append)
     progress.add(1_000_000)
     assert said == []

@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.defaults import settings
-from webui_stack.secrets import SecretError, Supplied, read_source, supply
+from webui_stack.secrets import SecretError, Supplied, read_source, restic_environment, supply
 
 PASSWORD = "marker0123456789ABCDEF"
 SECRET_KEY = "markerKEY0123456789abcdef0123456789"
@@ -207,3 +207,37 @@ def test_a_supplied_secret_hides_itself() -> None:
     )
     assert "marker" not in f"{supplied!r} {supplied}"
     assert supplied.environment["OPENAI_API_KEY"].get_secret_value() == SECRET_KEY
+
+
+# --- What only backups ask for ----------------------------------------------------------------------
+
+RESTIC: dict[str, Any] = {
+    "backup_restic_repository": "/srv/restic",
+    "backup_restic_password": "env:A",
+    "backup_restic_env": {"AWS_ACCESS_KEY_ID": "env:B"},
+}
+
+
+def test_a_deploy_does_not_read_what_opens_the_repository() -> None:
+    def read(source: str) -> str:
+        raise AssertionError(source)
+
+    assert supply(settings(**RESTIC), read) == Supplied(None, None, {})
+
+
+def test_what_opens_the_repository_is_an_environment() -> None:
+    found = restic_environment(settings(**RESTIC), {"env:A": "it's a $marker", "env:B": "marker"}.__getitem__)
+    assert {name: value.get_secret_value() for name, value in found.items()} == {
+        "RESTIC_PASSWORD": "it's a $marker",
+        "AWS_ACCESS_KEY_ID": "marker",
+    }
+    assert "marker" not in f"{found}"
+
+
+def test_what_can_not_open_the_repository_is_refused_and_not_shown() -> None:
+    with pytest.raises(SecretError) as caught:
+        restic_environment(settings(**RESTIC), {"env:A": "", "env:B": "marker\nmarker"}.__getitem__)
+    assert caught.value.problems == [
+        f"backup_restic_password: expected one line of text, {ALPHABET}",
+        f"backup_restic_env/AWS_ACCESS_KEY_ID: expected one line of text, {ALPHABET}",
+    ]

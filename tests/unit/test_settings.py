@@ -853,6 +853,63 @@ MISTAKES = [
         id="backup_age_recipient: the secret half",
     ),
     pytest.param(
+        {"backup_fetch": " "},
+        "backup_fetch: expected a folder on this machine, got ' '; None goes without",
+        id="backup_fetch: blank",
+    ),
+    *[
+        pytest.param(
+            {"backup_restic_repository": repository, "backup_restic_password": "env:X"},
+            "backup_restic_repository: expected a repository of restic in one line, without quotes and without a "
+            "password, got a value (hidden); e.g. 'sftp:backup@nas:/srv/restic'; secrets go into backup_restic_env",
+            id=f"backup_restic_repository: {why}",
+        )
+        for why, repository in {
+            "empty": "",
+            "two lines": "/srv/restic\n/srv/other",
+            "a quote": "/srv/it's",
+            "a password": "rest:https://user:marker@nas/",
+        }.items()
+    ],
+    pytest.param(
+        {"backup_restic_password": "marker"},
+        "backup_restic_password: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
+        id="backup_restic_password: typed in",
+    ),
+    pytest.param(
+        {"backup_restic_repository": "/srv/restic"},
+        "backup_restic_password: expected a secret source for backup_restic_repository, got None; supply one, and "
+        "keep it elsewhere: a password that only a lost host knew opens nothing",
+        id="backup_restic_password: missing",
+    ),
+    pytest.param(
+        {"backup_restic_env": {"AWS_ACCESS_KEY_ID": "marker"}},
+        "backup_restic_env/AWS_ACCESS_KEY_ID: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value "
+        "(hidden); secrets are never written into an inventory: name where this machine reads it",
+        id="backup_restic_env: typed in",
+    ),
+    *[
+        pytest.param(
+            {"backup_restic_env": {name: "env:X"}},
+            f"backup_restic_env/{name}: expected names of variables, without RESTIC_PASSWORD, got a value (hidden); "
+            "the password is backup_restic_password",
+            id=f"backup_restic_env: {name}",
+        )
+        for name in ("RESTIC_PASSWORD", "A B")
+    ],
+    pytest.param(
+        {"restore_from": ""},
+        "restore_from: expected a folder on this machine, got ''; None goes without",
+        id="restore_from: empty",
+    ),
+    pytest.param(
+        {"restore_restic_host": "$(reboot)"},
+        "restore_restic_host: expected the name a host calls itself, got '$(reboot)'; `hostname` prints it; "
+        "`restic snapshots` lists them",
+        id="restore_restic_host: no name",
+    ),
+    pytest.param(
         {"restore_set": "20261126"},
         "restore_set: expected 'newest' or the name of a backup set, got '20261126'; "
         "e.g. '20261126T033000Z'; runbooks/backup.py lists them",
@@ -1158,9 +1215,16 @@ CHOICES = [
     ("backup_keep", 0),
     ("backup_schedule", "Mon..Fri *-*-* 03:30:00"),
     ("backup_age_recipient", "age1" + "q" * 58),
+    ("backup_fetch", "~/backups"),
+    ("backup_restic_repository", "s3:https://s3.example.org/bucket name"),
+    ("backup_restic_repository", "sftp://backup@nas:2222//srv/restic"),
+    ("backup_restic_password", "file:~/restic.key"),
+    ("backup_restic_env", {"AWS_ACCESS_KEY_ID": "env:ID"}),
     ("restore_set", "20261126T033000Z"),
     ("restore_over", ["chat-1.example.org"]),
     ("restore_age_identity", "file:~/backup.key"),
+    ("restore_from", "backups/chat-1"),
+    ("restore_restic_host", "chat-1.example.org"),
     ("rollout_canary", 1),
     ("rollout_canary", ["chat-1.example.org", "chat-9.example.org"]),
     ("rollout_batch", 10),
@@ -1172,7 +1236,8 @@ CHOICES = [
 
 @pytest.mark.parametrize(("name", "value"), CHOICES, ids=[f"{name}={value!r:.40}" for name, value in CHOICES])
 def test_default_can_be_set_otherwise(name: str, value: Any) -> None:
-    assert settings(**{name: value}).model_dump()[name] == value != DEFAULTS[name]
+    needed = {"backup_restic_password": "env:X"} if name == "backup_restic_repository" else {}
+    assert settings(**needed, **{name: value}).model_dump()[name] == value != DEFAULTS[name]
 
 
 def test_every_setting_has_another_good_value() -> None:

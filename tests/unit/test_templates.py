@@ -357,6 +357,72 @@ def test_scripts_of_backup_and_restore_are_good_shell(mode: str, changes: dict[s
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+RESTIC: dict[str, Any] = {
+    "backup_restic_repository": "s3:https://s3.example.org/it is $HOME",
+    "backup_restic_password": "env:X",
+}
+
+
+@pytest.mark.parametrize("changes", [{}, {"restore_set": "20261126T033000Z", "restore_restic_host": "chat-1"}], ids=str)
+@pytest.mark.parametrize("name", ["copy", "restore"])
+def test_scripts_for_restic_are_good_shell(name: str, changes: dict[str, Any]) -> None:
+    some = settings(**RESTIC, **changes)
+    script = {
+        "copy": templates.backup(some)["/opt/open-webui/restic.sh"],
+        "restore": "\n".join(templates.restic_restore_script(some, {"A": SecretStr("it's"), "B": SecretStr("$b")})),
+    }[name]
+    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert " RESTIC_REPOSITORY='s3:https://s3.example.org/it is $HOME'\n" in script
+
+
+def test_no_script_for_restic_without_a_repository() -> None:
+    assert "/opt/open-webui/restic.sh" not in templates.backup(settings())
+    service = "/etc/systemd/system/open-webui-backup.service"
+    assert "restic" not in templates.backup(settings(backup_schedule="daily"))[service]
+    assert (
+        "\nExecStart=/bin/sh /opt/open-webui/restic.sh\n"
+        in templates.backup(settings(backup_schedule="daily", **RESTIC))[service]
+    )
+
+
+def test_what_opens_the_repository_is_kept_for_root_alone_and_read_back_as_it_was(tmp_path: Path) -> None:
+    wanted = {"RESTIC_PASSWORD": 'it\'s a "$marker" `x` \\', "AWS_ACCESS_KEY_ID": "END OF ENVIRONMENT"}
+    script = templates.restic_environment_script(
+        settings(stack_dir=str(tmp_path), **RESTIC), {name: SecretStr(value) for name, value in wanted.items()}
+    )
+    assert "marker" not in f"{script}"
+    (tmp_path / "restic.env").write_text("an older one")
+    (tmp_path / "restic.env").chmod(0o644)
+    subprocess.run(["sh", "-s"], input="\n".join(script), text=True, check=True)
+    assert (tmp_path / "restic.env").stat().st_mode & 0o777 == 0o600
+    read = ["sh", "-c", ". ./restic.env; env -0"]
+    out = subprocess.run(read, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    found = dict(line.split("=", 1) for line in out.split("\0") if line)
+    assert {name: found[name] for name in wanted} == wanted
+
+
+SNAPSHOT = (
+    '{"time":"2026-11-26T03:30:00Z","tree":"aa","paths":["/srv/20250101T000000Z"],"hostname":"%s","username":"root",'
+    '"tags":["open-webui-stack","%s"],"program_version":"restic 0.18.0","summary":{"files_new":6},"id":"%s",'
+    '"short_id":"a"}'
+)
+
+
+def test_the_repositorys_snapshots_are_read_from_restics_json() -> None:
+    """As 0.14 and 0.18 print it, all in one line."""
+    script = "\n".join(templates.restic_restore_script(settings(**RESTIC), {}))
+    listed = script[script.index("listed() {") : script.rindex("main")] + "\nlisted"
+    snapshots = [("b.example.org", "20261126T033000Z", "b" * 64), ("a", "20261125T033000Z", "a" * 64)]
+    text = "[" + ",".join(SNAPSHOT % one for one in snapshots) + "]\n"
+    found = subprocess.run(["sh", "-c", listed], input=text, capture_output=True, text=True, check=True).stdout
+    assert found.splitlines() == [
+        f"20261125T033000Z a {'a' * 64}",
+        f"20261126T033000Z b.example.org {'b' * 64}",
+    ]
+    assert subprocess.run(["sh", "-c", listed], input="[]\n", capture_output=True, text=True).stdout == ""
+
+
 def test_a_schedule_brings_a_timer() -> None:
     path = "/etc/systemd/system/open-webui-backup.timer"
     assert path not in templates.backup(settings())

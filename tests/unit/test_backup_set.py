@@ -1,0 +1,122 @@
+"""A fetched set has its name only when each file is what its manifest says; what a host says of it is not believed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from webui_stack import backup_set
+from webui_stack.backup_set import SetError, Writer
+from webui_stack.progress import Progress
+
+NAME = "20261126T033000Z"
+FILES = {"open-webui.tar": b"data" * 1000, "valkey.rdb": b"keys", "images": b"x\n"}
+
+
+def silent(_: str) -> None:
+    return
+
+
+def manifest(name: str = NAME, **changed: Any) -> bytes:
+    parts = {file: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for file, data in FILES.items()}
+    return json.dumps({"name": name, "host": "chat-1", "parts": {**parts, **changed}}).encode()
+
+
+def arrive(folder: Path, files: dict[str, bytes], name: str = NAME) -> None:
+    writer = Writer(folder, name)
+    for file, data in files.items():
+        with writer.file(file, Progress("", 0, silent)) as target:
+            target.write(data)
+    writer.close(silent)
+
+
+def test_a_whole_set_gets_its_name_and_is_its_owners_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "backups" / "chat-1"
+    arrive(folder, {**FILES, "manifest.json": manifest()})
+    assert [path.name for path in folder.iterdir()] == [NAME]
+    assert {path.name: path.read_bytes() for path in (folder / NAME).iterdir()} == {
+        **FILES,
+        "manifest.json": manifest(),
+    }
+    assert {path.stat().st_mode & 0o777 for path in (folder / NAME).iterdir()} == {0o600}
+    assert {path.stat().st_mode & 0o777 for path in (folder.parent, folder, folder / NAME)} == {0o700}
+
+
+DAMAGES: dict[str, tuple[dict[str, bytes], str]] = {
+    "truncated": ({"open-webui.tar": b"data" * 999}, "open-webui.tar: expected 4000 bytes, got 3996"),
+    "one byte": ({"valkey.rdb": b"keyz"}, f"{NAME}/valkey.rdb: expected SHA-256 "),
+    "one more file": ({"extra": b""}, f"{NAME}/extra: expected only what manifest.json lists, got another file"),
+    "no manifest of a set": ({"manifest.json": b"{}"}, "expected it to describe a backup set"),
+    "another set's manifest": ({"manifest.json": manifest("20200101T000000Z")}, "got 20200101T000000Z's"),
+    "a path in the manifest": (
+        {"manifest.json": manifest(**{"../x": {"size": 0, "sha256": "0" * 64}})},
+        "expected it to describe a backup set",
+    ),
+    "a path for a name": ({"../x": b""}, "expected files of a backup set, got '../x'"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_changed_on_its_way_is_no_set(tmp_path: Path, damage: str) -> None:
+    changed, line = DAMAGES[damage]
+    with pytest.raises(SetError) as caught:
+        arrive(tmp_path, {**FILES, "manifest.json": manifest(), **changed})
+    assert line in str(caught.value)
+    assert backup_set.names(tmp_path) == []
+    arrive(tmp_path, {**FILES, "manifest.json": manifest()})
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_a_part_that_is_missing_is_no_set(tmp_path: Path) -> None:
+    with pytest.raises(SetError, match=r"images: expected 2 bytes, got no file"):
+        arrive(
+            tmp_path, {"manifest.json": manifest(), "open-webui.tar": FILES["open-webui.tar"], "valkey.rdb": b"keys"}
+        )
+
+
+@pytest.mark.parametrize("name", ["", "../../etc", "20261126T033000Z/.."])
+def test_a_host_does_not_choose_where_on_this_machine(tmp_path: Path, name: str) -> None:
+    with pytest.raises(SetError, match="expected a set on the host"):
+        Writer(tmp_path, name)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def three(tmp_path: Path) -> Path:
+    for name in ("20261124T033000Z", "20261125T033000Z", NAME):
+        arrive(tmp_path, {**FILES, "manifest.json": manifest(name)}, name)
+    (tmp_path / "20261127T033000Z.part").mkdir()
+    return tmp_path
+
+
+def test_the_newest_are_kept_and_nothing_else_is_touched(three: Path) -> None:
+    (three / "notes.txt").write_text("mine")
+    assert backup_set.keep(three, 0) == []
+    assert backup_set.keep(three, 2) == ["20261124T033000Z"]
+    assert {path.name for path in three.iterdir()} == {
+        *("20261125T033000Z", NAME, "20261127T033000Z.part", "notes.txt"),
+    }
+
+
+def test_a_set_is_chosen_by_its_name_or_its_age_or_its_own_folder(three: Path) -> None:
+    assert backup_set.choose(three, "newest").name == NAME
+    assert backup_set.choose(three, "20261124T033000Z").path == three / "20261124T033000Z"
+    assert backup_set.choose(three / "20261124T033000Z", "newest").name == "20261124T033000Z"
+
+
+def test_what_is_not_there_is_not_chosen(three: Path) -> None:
+    for folder, wanted, line in [
+        (three, "20200101T000000Z", "expected the set 20200101T000000Z in it, got 20261124T033000Z 20261125T033000Z"),
+        (three / NAME, "20261124T033000Z", f"expected the set 20261124T033000Z, got {NAME}"),
+        (three / "nowhere", "newest", "expected the set newest in it, got none"),
+    ]:
+        with pytest.raises(SetError) as caught:
+            backup_set.choose(folder, wanted)
+        assert line in str(caught.value)
+    (three / NAME / "images").unlink()
+    with pytest.raises(SetError, match="images: expected 2 bytes, got no file"):
+        backup_set.choose(three, "newest")
