@@ -11,22 +11,22 @@ from webui_stack.settings import Settings
 
 
 @deploy("Deployment")
-def begin(settings: Settings, *, restores: bool = False) -> None:
+def begin(settings: Settings, *, acts: bool = False) -> None:
     """Ensure nobody else is at work on this host until `end`, or until the host fails.
 
-    A run that `restores` changes something even where all is as the settings say.
+    A run that `acts` changes something even where all is as the settings say.
     """
     operations.gate(
         name="Check that nobody else is at work",
-        check=lambda: _begin(settings, restores),
+        check=lambda: _begin(settings, acts),
         at_execution=True,
     )
 
 
-def _begin(settings: Settings, restores: bool) -> list[str]:
+def _begin(settings: Settings, acts: bool) -> list[str]:
     observation = preflight.observation()
     locked = sources.wanted(settings, observation.survey().machine)
-    return deployment.begin(observation, settings, locked, restores=restores)
+    return deployment.begin(observation, settings, locked, acts=acts)
 
 
 @deploy("Deployment")

@@ -434,6 +434,13 @@ class Settings(BaseModel):
     ]
     restore_age_identity: SecretSource | None
 
+    upgrade_rehearse: Switch
+    rollback_to: Annotated[
+        str,
+        _matches(r"previous|\d{8}T\d{6}Z"),
+        Rule("'previous' or the name of a deploy", "e.g. '20261126T033000Z'; runbooks/rollback.py --dry lists them"),
+    ]
+
     rollout_canary: Annotated[
         int | list[str],
         _must_alone(_is_canary),
@@ -470,7 +477,8 @@ class Settings(BaseModel):
 
         No secret is in it, only where secrets come from.
         """
-        of_the_run = {name for name in type(self).model_fields if name.startswith(("rollout_", "restore_"))}
+        run = ("rollout_", "restore_", "upgrade_", "rollback_")
+        of_the_run = {name for name in type(self).model_fields if name.startswith(run)}
         return hashlib.sha256(self.model_dump_json(exclude=of_the_run).encode()).hexdigest()[:12]
 
     @property

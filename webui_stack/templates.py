@@ -162,16 +162,16 @@ def _quoted(supplied: Supplied) -> dict[str, Any]:
     }
 
 
-def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:
-    """The shell script that brings the services up, or the last good deploy back."""
+def up_script(settings: Settings, work: Iterable[compose.Work], *, upgrades: bool = False) -> str:
+    """The shell script that brings the services up, or the last good deploy back.
+
+    It refuses an Open WebUI that would change the schema of the data there are, unless it `upgrades`.
+    """
     work = list(work)
     return _render(
         "up.sh.j2",
-        settings=settings,
-        compose=compose.command(settings.stack_dir),
-        image=shlex.quote(settings.valkey_image),
-        work_lock=compose.WORK_LOCK,
-        containers=list(compose.CONTAINERS.values()),
+        **_deploys(settings),
+        upgrades=upgrades,
         unpause=[compose.CONTAINERS[item.service] for item in work if item.unpause],
         recreate=[item.service for item in work if item.recreate],
         # Compose alone fails on their names; so does a run that was not allowed to replace them.
@@ -272,19 +272,48 @@ def restore_script(settings: Settings, mode: str, identity: str = "", *, may_rep
     set take the place of data.
     """
     return HiddenLines(
-        _render(
-            "restore.sh.j2",
-            settings=settings,
-            mode=mode,
-            identity=identity,
-            may_replace=may_replace,
-            work_lock=compose.WORK_LOCK,
-            containers=list(compose.CONTAINERS.values()),
-            image=shlex.quote(settings.valkey_image),
-            left_out=_left_out(settings),
-            dataset=_render("dataset.py"),
-        )
+        _render("restore.sh.j2", **_data(settings), mode=mode, identity=identity, may_replace=may_replace)
     )
+
+
+def rollback_script(settings: Settings, mode: str, *, to: str = "", may_replace: bool = False) -> HiddenLines:
+    """The shell script that goes back to an earlier deploy; `mode` is what it says of its modes.
+
+    `to` is the deploy's name, or "previous". `may_replace` lets it take back the data as well.
+    """
+    return HiddenLines(_render("rollback.sh.j2", **_deploys(settings), mode=mode, to=to, may_replace=may_replace))
+
+
+def drill_script(settings: Settings) -> HiddenLines:
+    """The shell script that restores a backup set into a throw-away stack, and counts what is in it."""
+    environment = open_webui_environment(settings) | {
+        "REDIS_URL": "redis://redis:6379/0",
+        "WEBSOCKET_REDIS_URL": "redis://redis:6379/1",
+        "OFFLINE_MODE": "true",  # its network leads nowhere
+        "HF_HUB_OFFLINE": "1",
+    }
+    return HiddenLines(_render("drill.sh.j2", **_data(settings), environment=environment))
+
+
+def _data(settings: Settings) -> dict[str, Any]:
+    """What scripts need that change, or look into, the data."""
+    return {
+        "settings": settings,
+        "work_lock": compose.WORK_LOCK,
+        "containers": list(compose.CONTAINERS.values()),
+        "image": shlex.quote(settings.valkey_image),
+        "left_out": _left_out(settings),
+        "dataset": _render("dataset.py"),
+    }
+
+
+# Earlier good deploys that a host remembers; each takes some kilobytes.
+_DEPLOYS_KEPT = 10
+
+
+def _deploys(settings: Settings) -> dict[str, Any]:
+    """What scripts need that go to a deploy, or back to one (`templates/deploys.sh.j2`)."""
+    return {**_data(settings), "compose": compose.command(settings.stack_dir), "deploys_kept": _DEPLOYS_KEPT}
 
 
 def docker_sources(settings: Settings, machine: Machine) -> str:

@@ -89,8 +89,12 @@ backup_keep = 7  # the newest sets; older ones go once a new one is complete; 0:
 backup_schedule = ""  # when a timer makes one, "*-*-* 03:30" (systemd.time); "": only the runbook does
 backup_age_recipient = None  # "age1...": secrets go into the set, encrypted to it; None: they stay out
 restore_set = "newest"  # or a set's name, "20261126T033000Z"
-restore_over = []  # hosts whose live stack may be replaced by the set, ["chat-1.example.org"]
+restore_over = []  # hosts whose live data a restore or rollback may replace by a set's, ["chat-1.example.org"]
 restore_age_identity = None  # what decrypts the secrets of a set, "file:~/backup.key"; None: they are left alone
+
+# --- Upgrade and rollback (runbooks/upgrade.py, runbooks/rollback.py) ----------------------------------
+upgrade_rehearse = True  # try an upgrade that changes data on a copy first; takes the memory of a second Open WebUI
+rollback_to = "previous"  # or a deploy's name, "20261126T033000Z"
 
 # --- Rollout: of one run, so all targeted hosts have to have the same ---------------------------------
 # Batches in inventory order; one starts only when those before it are proved (docs/operations.md, Fleets).

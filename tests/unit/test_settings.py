@@ -871,6 +871,17 @@ MISTAKES = [
         id="restore_age_identity: typed in",
     ),
     pytest.param(
+        {"upgrade_rehearse": "no"},
+        "upgrade_rehearse: expected True or False, got 'no'; write it without quotes",
+        id="upgrade_rehearse: text",
+    ),
+    pytest.param(
+        {"rollback_to": "yesterday"},
+        "rollback_to: expected 'previous' or the name of a deploy, got 'yesterday'; "
+        "e.g. '20261126T033000Z'; runbooks/rollback.py --dry lists them",
+        id="rollback_to: a word",
+    ),
+    pytest.param(
         {"rollout_canary": "chat-1"},
         "rollout_canary: expected a list of host names, or a number of hosts, got 'chat-1'; "
         "e.g. ['chat-1.example.org'] or 1; 0 goes without",
@@ -1161,6 +1172,8 @@ CHOICES = [
     ("restore_set", "20261126T033000Z"),
     ("restore_over", ["chat-1.example.org"]),
     ("restore_age_identity", "file:~/backup.key"),
+    ("upgrade_rehearse", False),
+    ("rollback_to", "20261126T033000Z"),
     ("rollout_canary", 1),
     ("rollout_canary", ["chat-1.example.org", "chat-9.example.org"]),
     ("rollout_batch", 10),

@@ -346,13 +346,19 @@ def test_scripts_are_good_shell(name: str) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"valkey_appendonly": False, "open_webui_offline": True}], ids=str)
-@pytest.mark.parametrize("mode", ["backup", "prepare", "data", "settle"])
-def test_scripts_of_backup_and_restore_are_good_shell(mode: str, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["backup", "prepare", "data", "settle", "mend", "back", "upgrade", "drill"])
+def test_scripts_of_day_two_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     some = settings(backup_age_recipient="age1" + "q" * 58, **changes)
-    if mode == "backup":
+    if name == "backup":
         script = templates.backup(some)["/opt/open-webui/backup.sh"]
+    elif name == "upgrade":
+        script = templates.up_script(some, [], upgrades=True)
+    elif name == "drill":
+        script = "\n".join(templates.drill_script(some))
+    elif name in ("mend", "back"):
+        script = "\n".join(templates.rollback_script(some, name, to="previous"))
     else:
-        script = "\n".join(templates.restore_script(some, mode, "AGE-SECRET-KEY-1X", may_replace=False))
+        script = "\n".join(templates.restore_script(some, name, "AGE-SECRET-KEY-1X", may_replace=False))
     checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
 
