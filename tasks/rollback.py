@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from pyinfra import host, state
+from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import backup, preflight
 from webui_stack import operations, remote, templates
 from webui_stack.settings import Settings
+
+# Hosts whose deploys were listed already, while the run was planned.
+_listed: set[str] = set()
 
 
 @deploy("Rollback")
@@ -29,8 +32,9 @@ def back(settings: Settings) -> None:
 
 
 def _list(settings: Settings) -> list[str]:
-    if state.is_executing:
+    if host.name in _listed:
         return []
+    _listed.add(host.name)
     try:
         lines = remote.run(preflight.observation().host, "sh -s", templates.rollback_script(settings, "list"))
     except remote.RemoteError as error:
