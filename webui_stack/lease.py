@@ -58,6 +58,9 @@ release)
   if [ "$owner" = {owner} ]; then rm -f {file}; fi
   log
   ;;
+leave)
+  if [ "$owner" = {owner} ]; then rm -f {file} {file}.lock {work_lock}; fi
+  ;;
 log)
   log
   ;;
@@ -86,6 +89,11 @@ class Lease:
         """Give the lease back; `line` goes into the host's log of deploys."""
         self._renewal.kill(block=False)
         _ask(self._host, "release", line=line)
+
+    def leave(self) -> None:
+        """Give the lease back where nothing is to be left of it, nor of the locks."""
+        self._renewal.kill(block=False)
+        _ask(self._host, "leave")
 
     def _renew(self) -> None:
         while True:

@@ -434,6 +434,12 @@ class Settings(BaseModel):
     ]
     restore_age_identity: SecretSource | None
 
+    teardown_data: Annotated[
+        list[str], Rule("a list of host names", "only these hosts lose their data: volumes and secrets")
+    ]
+    teardown_backups: Annotated[list[str], Rule("a list of host names", "only these hosts lose their backup sets")]
+    teardown_docker: Switch
+
     rollout_canary: Annotated[
         int | list[str],
         _must_alone(_is_canary),
@@ -470,7 +476,9 @@ class Settings(BaseModel):
 
         No secret is in it, only where secrets come from.
         """
-        of_the_run = {name for name in type(self).model_fields if name.startswith(("rollout_", "restore_"))}
+        of_the_run = {
+            name for name in type(self).model_fields if name.startswith(("rollout_", "restore_", "teardown_"))
+        }
         return hashlib.sha256(self.model_dump_json(exclude=of_the_run).encode()).hexdigest()[:12]
 
     @property
