@@ -19,6 +19,8 @@ def remove(settings: Settings) -> None:
     done. Changes nothing where nothing of this project is left. Fails where something of it could not be removed.
     """
     _check()
+    if _silent():
+        return
     told = host.get_fact(facts.Teardown, _stdin=_script(settings, "look"))
     for line in told:
         host.log_styled(line, fg="yellow" if line.startswith("goes ") else "green", log_func=logger.info)
