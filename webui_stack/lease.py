@@ -31,6 +31,8 @@ _RENEWAL_S = 30
 # still being brought up by a run that has lost it. A lease of the same user and machine is
 # taken over when its process is gone, which only that machine can tell: hence FORMER.
 # The watchdog holds the work lock for a moment every few seconds.
+# `leave` removes the locks as well: two runs that begin in that very moment could both get the lease, of a host where
+# nothing is left.
 _SCRIPT = """
 log() {{
   [ {line} ] || return 0
