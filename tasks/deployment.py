@@ -12,9 +12,9 @@ from webui_stack.settings import Settings
 
 @deploy("Deployment")
 def begin(settings: Settings, *, acts: bool = False) -> None:
-    """Ensure nobody else is at work on this host until `end`, or until the host fails.
+    """Ensure nobody else is at work on this host until `end` or `leave`, or until the host fails.
 
-    A run that `acts` changes something even where all is as the settings say.
+    A run that `acts` changes something even where all is as the settings say, or a restore or an upgrade was cut off.
     """
     operations.gate(
         name="Check that nobody else is at work",
@@ -25,7 +25,7 @@ def begin(settings: Settings, *, acts: bool = False) -> None:
 
 def _begin(settings: Settings, acts: bool) -> list[str]:
     observation = preflight.observation()
-    locked = sources.wanted(settings, observation.survey().machine)
+    locked = [] if acts else sources.wanted(settings, observation.survey().machine)
     return deployment.begin(observation, settings, locked, acts=acts)
 
 
@@ -38,3 +38,13 @@ def end() -> None:
 def _end() -> list[str]:
     deployment.end(inventory.get_host(host.name))
     return []
+
+
+@deploy("Deployment")
+def leave() -> None:
+    """Ensure nothing is left of the lease, and nothing is written any more: the end where all else is gone."""
+    operations.gate(
+        name="Leave the host",
+        check=lambda: deployment.leave(inventory.get_host(host.name)),
+        at_execution=True,
+    )

@@ -91,6 +91,17 @@ def end(host: Host) -> None:
     deployment.end(deployment.record("changed" if deployment.done else "unchanged"))
 
 
+def leave(host: Host) -> list[str]:
+    """Ensure the host's lease is free again, with nothing left of it; otherwise a line says why."""
+    deployment = _under_way.pop(host.name)
+    assert deployment.lease is not None  # a run that acts has one
+    try:
+        deployment.lease.leave()
+    except Exception as error:  # whatever it is, the others are not concerned
+        return [f"lease: expected to give it back, got {error}; it expires by itself"]
+    return []
+
+
 class _OnError(BaseStateCallback):
     """pyinfra goes on without a host that failed, and tells nobody but handlers like this one (3.10)."""
 

@@ -441,6 +441,12 @@ class Settings(BaseModel):
         Rule("'previous' or the name of a deploy", "e.g. '20261126T033000Z'; runbooks/rollback.py --dry lists them"),
     ]
 
+    teardown_data: Annotated[
+        list[str], Rule("a list of host names", "only these hosts lose their data: volumes and secrets")
+    ]
+    teardown_backups: Annotated[list[str], Rule("a list of host names", "only these hosts lose their backup sets")]
+    teardown_docker: Switch
+
     rollout_canary: Annotated[
         int | list[str],
         _must_alone(_is_canary),
@@ -477,7 +483,7 @@ class Settings(BaseModel):
 
         No secret is in it, only where secrets come from.
         """
-        run = ("rollout_", "restore_", "upgrade_", "rollback_")
+        run = ("rollout_", "restore_", "upgrade_", "rollback_", "teardown_")
         of_the_run = {name for name in type(self).model_fields if name.startswith(run)}
         return hashlib.sha256(self.model_dump_json(exclude=of_the_run).encode()).hexdigest()[:12]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
@@ -314,6 +315,42 @@ _DEPLOYS_KEPT = 10
 def _deploys(settings: Settings) -> dict[str, Any]:
     """What scripts need that go to a deploy, or back to one (`templates/deploys.sh.j2`)."""
     return {**_data(settings), "compose": compose.command(settings.stack_dir), "deploys_kept": _DEPLOYS_KEPT}
+
+
+def teardown_script(settings: Settings, mode: str, host: str, machine: Machine, observed: engine.Engine) -> HiddenLines:
+    """The shell script that removes what this project made on the host; `mode` is what it says of its modes."""
+    return HiddenLines(
+        _render(
+            "teardown.sh.j2",
+            settings=settings,
+            mode=mode,
+            host=host,
+            data=host in settings.teardown_data,
+            backups=host in settings.teardown_backups,
+            containers=list(compose.CONTAINERS.values()),
+            network=compose.NETWORK,
+            label=compose.NETWORK_LABEL,
+            images=settings.images.values(),
+            work_lock=compose.WORK_LOCK,
+            lease_file=survey.LEASE_FILE,
+            deploy_log=survey.DEPLOY_LOG,
+            log_folder=posixpath.dirname(survey.DEPLOY_LOG),
+            package_manager=machine.package_manager,
+            packages=[name for name in engine.packages(machine, settings.docker_source) if name in observed.packages],
+            docker_files=_docker_files(settings, observed),
+            daemon_json=engine.DAEMON_JSON,
+        )
+    )
+
+
+def _docker_files(settings: Settings, observed: engine.Engine) -> list[str]:
+    """The files that belong to Docker as it was installed, whether they are there or not."""
+    found = [engine.ca_path(registry) for registry in settings.docker_registry_ca]
+    if settings.docker_source == "docker-ce":
+        found += [engine.APT_SOURCES, engine.APT_KEY, engine.DNF_REPOSITORY]
+    if engine.is_ours(observed.daemon_json, settings.docker_daemon_json):
+        found.append(engine.DAEMON_JSON)
+    return found
 
 
 def docker_sources(settings: Settings, machine: Machine) -> str:

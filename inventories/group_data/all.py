@@ -96,6 +96,11 @@ restore_age_identity = None  # what decrypts the secrets of a set, "file:~/backu
 upgrade_rehearse = True  # try an upgrade that changes data on a copy first; takes the memory of a second Open WebUI
 rollback_to = "previous"  # or a deploy's name, "20261126T033000Z"
 
+# --- Teardown (runbooks/teardown.py) -----------------------------------------------------------------
+teardown_data = []  # hosts that lose their data, too: volumes and secrets, ["chat-1.example.org"]
+teardown_backups = []  # hosts that lose their backup sets, too
+teardown_docker = False  # True: Docker goes, too, where nobody's container or volume is left
+
 # --- Rollout: of one run, so all targeted hosts have to have the same ---------------------------------
 # Batches in inventory order; one starts only when those before it are proved (docs/operations.md, Fleets).
 rollout_canary = 0  # the first batch: so many hosts, or ["chat-1.example.org"]; 0: no batch of its own

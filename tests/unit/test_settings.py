@@ -882,6 +882,21 @@ MISTAKES = [
         id="rollback_to: a word",
     ),
     pytest.param(
+        {"teardown_data": True},
+        "teardown_data: expected a list of host names, got True; only these hosts lose their data: volumes and secrets",
+        id="teardown_data: of all hosts",
+    ),
+    pytest.param(
+        {"teardown_backups": "chat-1"},
+        "teardown_backups: expected a list of host names, got 'chat-1'; only these hosts lose their backup sets",
+        id="teardown_backups: text for a list",
+    ),
+    pytest.param(
+        {"teardown_docker": "yes"},
+        "teardown_docker: expected True or False, got 'yes'; write it without quotes",
+        id="teardown_docker: text",
+    ),
+    pytest.param(
         {"rollout_canary": "chat-1"},
         "rollout_canary: expected a list of host names, or a number of hosts, got 'chat-1'; "
         "e.g. ['chat-1.example.org'] or 1; 0 goes without",
@@ -1174,6 +1189,9 @@ CHOICES = [
     ("restore_age_identity", "file:~/backup.key"),
     ("upgrade_rehearse", False),
     ("rollback_to", "20261126T033000Z"),
+    ("teardown_data", ["chat-1.example.org"]),
+    ("teardown_backups", ["chat-1.example.org"]),
+    ("teardown_docker", True),
     ("rollout_canary", 1),
     ("rollout_canary", ["chat-1.example.org", "chat-9.example.org"]),
     ("rollout_batch", 10),
@@ -1233,6 +1251,9 @@ def test_cors_lists_each_public_origin_once(public_url: str | None, origins: lis
 
 
 def test_the_digest_tells_what_a_host_was_told_and_not_how_the_run_went() -> None:
-    assert settings().digest == settings(rollout_batch=5, rollout_pause_s=60, restore_over=["a"]).digest
+    assert (
+        settings().digest
+        == settings(rollout_batch=5, rollout_pause_s=60, restore_over=["a"], teardown_data=["a"]).digest
+    )
     assert settings().digest != settings(open_webui_jwt_expires_in="1h").digest
     assert len(settings().digest) == 12

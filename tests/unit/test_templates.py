@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from tests.defaults import FIXTURES, settings
 from webui_stack import compose, machine, templates
+from webui_stack.engine import Engine
 from webui_stack.secrets import Supplied
 from webui_stack.settings import Settings
 
@@ -361,6 +362,57 @@ def test_scripts_of_day_two_are_good_shell(name: str, changes: dict[str, Any]) -
         script = "\n".join(templates.restore_script(some, name, "AGE-SECRET-KEY-1X", may_replace=False))
     checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def teardown(mode: str, observed: Engine | None = None, **changes: Any) -> str:
+    return "\n".join(templates.teardown_script(settings(**changes), mode, "a", DEBIAN_13, observed or Engine()))
+
+
+@pytest.mark.parametrize("mode", ["look", "remove"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"teardown_data": ["a"], "teardown_backups": ["a"], "teardown_docker": True}], ids=["some", "all"]
+)
+def test_the_script_of_a_teardown_is_good_shell(mode: str, changes: dict[str, Any]) -> None:
+    checked = subprocess.run(["sh", "-n"], input=teardown(mode, **changes), capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_a_teardown_knows_every_file_that_is_put_on_a_host() -> None:
+    some = settings(stack_dir="/srv/s", backup_schedule="*-*-* 03:30")
+    paths = [*templates.project(some), *templates.watchdog(some), *templates.backup(some)]
+    assert len(paths) == 10
+    words = set(re.split(r"[\s;|)]+", teardown("remove", stack_dir="/srv/s")))
+    for path in paths:
+        assert path.removeprefix("/srv/s/").removeprefix("/etc/systemd/system/") in words
+
+
+def test_docker_goes_with_what_is_installed_of_it_and_its_own_files() -> None:
+    wanted = settings().docker_daemon_json
+    observed = Engine(versions={"docker-ce": "1", "docker.io": "1"}, daemon_json=json.dumps(wanted))
+    script = teardown("remove", observed, teardown_docker=True)
+    assert "dpkg --remove docker-ce\n" in script
+    assert "/etc/apt/sources.list.d/docker.sources" in script
+    assert "daemon.json; do" in script
+    with_more = Engine(daemon_json=json.dumps({**wanted, "mtu": 1400}))
+    assert "daemon.json; do" not in teardown("remove", with_more, teardown_docker=True)
+    for changes in ({}, {"teardown_docker": True, "docker_source": "present"}):
+        assert "dpkg" not in teardown("remove", observed, **changes)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_a_restore_left_that_was_cut_off_belongs_with_the_data(tmp_path: Path, named: bool) -> None:
+    for name in (".restoring", "secrets.new", "compose.yaml.new", "notes.txt"):
+        (tmp_path / name).touch()
+    script = teardown("look", stack_dir=str(tmp_path), teardown_data=["a"] if named else [])
+    script = script.replace("docker ", "false ")  # what this machine has is of no concern
+    said = subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True).stdout
+    found = re.findall(rf"(?m)^(\w+) +{re.escape(str(tmp_path))}/([^:\n]+)", said)
+    assert {name: verb for verb, name in found} == {
+        ".restoring": "goes" if named else "stays",
+        "secrets.new": "goes",
+        "compose.yaml.new": "goes",
+        "notes.txt": "stays",
+    }
 
 
 def test_a_schedule_brings_a_timer() -> None:
