@@ -434,6 +434,19 @@ class Settings(BaseModel):
     ]
     restore_age_identity: SecretSource | None
 
+    rotate_secrets: Annotated[
+        list[
+            Annotated[
+                Literal["valkey_password", "open_webui_secret_key", "probe_password"],
+                Rule(
+                    "'valkey_password', 'open_webui_secret_key' or 'probe_password'",
+                    "only these can be renewed; change others at their source and deploy",
+                ),
+            ]
+        ],
+        Rule("a list of secrets", "e.g. ['valkey_password']; 'open_webui_secret_key' signs everybody out"),
+    ]
+
     rollout_canary: Annotated[
         int | list[str],
         _must_alone(_is_canary),
@@ -470,7 +483,7 @@ class Settings(BaseModel):
 
         No secret is in it, only where secrets come from.
         """
-        of_the_run = {name for name in type(self).model_fields if name.startswith(("rollout_", "restore_"))}
+        of_the_run = {name for name in type(self).model_fields if name.startswith(("rollout_", "restore_", "rotate_"))}
         return hashlib.sha256(self.model_dump_json(exclude=of_the_run).encode()).hexdigest()[:12]
 
     @property

@@ -92,6 +92,10 @@ restore_set = "newest"  # or a set's name, "20261126T033000Z"
 restore_over = []  # hosts whose live stack may be replaced by the set, ["chat-1.example.org"]
 restore_age_identity = None  # what decrypts the secrets of a set, "file:~/backup.key"; None: they are left alone
 
+# --- Rotation (runbooks/rotate.py) ------------------------------------------------------------------------
+# Which secrets are renewed: "valkey_password", "probe_password", and "open_webui_secret_key", which signs people out.
+rotate_secrets = ["valkey_password", "probe_password"]
+
 # --- Rollout: of one run, so all targeted hosts have to have the same ---------------------------------
 # Batches in inventory order; one starts only when those before it are proved (docs/operations.md, Fleets).
 rollout_canary = 0  # the first batch: so many hosts, or ["chat-1.example.org"]; 0: no batch of its own

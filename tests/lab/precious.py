@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import Any
 
 import websocket
@@ -91,3 +93,36 @@ class Precious:
         with socketio(self.base, self.token) as socket:
             assert socket.connected
         assert not self.host.file(LEASE).exists
+
+
+class Watched:
+    """Asks for somebody's chat again and again: how often in vain, for how long, and the time of the longest answer."""
+
+    def __init__(self, precious: Precious) -> None:
+        self.precious, self.asked, self.failed, self.longest_s = precious, 0, 0, 0.0
+        self.failing_s = 0.0
+        """From the first request that failed to the end of the last one."""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def _ask(self) -> None:
+        failing_since = 0.0
+        while not self._over.is_set():
+            start = time.monotonic()
+            try:
+                self.precious.ask(f"/api/v1/chats/{self.precious.chat}")
+            except (OSError, HTTPException):
+                failing_since = failing_since or start
+                self.failed += 1
+                self.failing_s = time.monotonic() - failing_since
+            self.asked += 1
+            self.longest_s = max(self.longest_s, time.monotonic() - start)
+            time.sleep(0.02)
+
+    def __enter__(self) -> Watched:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()

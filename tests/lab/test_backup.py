@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import threading
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import Precious, within
+from tests.lab.precious import Precious, Watched, within
 from tests.lab.session import FRESH, NAME, ROOT, SPARE, Lab, containers, rest, state
 
 pytestmark = pytest.mark.lab
@@ -68,34 +67,6 @@ def sets(host: Any) -> list[str]:
 def manifest(host: Any, name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(host.check_output(f"cat {SETS}/{name}/manifest.json"))
     return found
-
-
-class Watched:
-    """Asks for somebody's chat again and again: how often in vain, and how long the longest answer took."""
-
-    def __init__(self, precious: Precious) -> None:
-        self.precious, self.asked, self.failed, self.longest_s = precious, 0, 0, 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-
-    def _ask(self) -> None:
-        while not self._over.is_set():
-            start = time.monotonic()
-            try:
-                self.precious.ask(f"/api/v1/chats/{self.precious.chat}")
-            except OSError:
-                self.failed += 1
-            self.asked += 1
-            self.longest_s = max(self.longest_s, time.monotonic() - start)
-            time.sleep(0.02)
-
-    def __enter__(self) -> Watched:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
 
 
 class Story:
