@@ -86,6 +86,12 @@ class Rotation:
 
 
 class Story:
+    """A stack with something in it, whose secrets are renewed."""
+
+    listener: list[str]
+    watched: Watched
+    starts: str
+
     def __init__(self, lab: Lab) -> None:
         self.lab, self.host = lab, lab.host(FRESH)
         self.precious = Precious(lab)
