@@ -14,6 +14,7 @@ from webui_stack.history import Record, Result
 from webui_stack.lock import Wanted
 from webui_stack.observation import Observation
 from webui_stack.settings import Settings
+from webui_stack.survey import Survey
 
 _under_way: dict[str, Deployment] = {}
 
@@ -57,6 +58,15 @@ class Deployment:
             self._host.log_styled(f"the log of deploys lacks this one: {error}", fg="yellow", log_func=logger.warning)
 
 
+def unended(survey: Survey) -> list[str]:
+    """Whose work has to be ended first, where a restore or an upgrade was cut off."""
+    runbook = "upgrade" if survey.cut_off.endswith(".upgrading") else "restore"
+    return [
+        f"{runbook}: expected none that was cut off, got one's {survey.cut_off}; run runbooks/{runbook}.py again: "
+        "it begins by putting back what was there before"
+    ]
+
+
 def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted], *, acts: bool) -> list[str]:
     """Ensure nobody else is at work on the host, and that nobody comes between; otherwise a line says who is.
 
@@ -68,11 +78,7 @@ def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted]
     host, survey = observation.host, observation.survey()
     _watch(host.state)
     if survey.cut_off and not acts:
-        runbook = "upgrade" if survey.cut_off.endswith(".upgrading") else "restore"
-        return [
-            f"{runbook}: expected none that was cut off, got one's {survey.cut_off}; run runbooks/{runbook}.py again: "
-            "it begins by putting back what was there before"
-        ]
+        return unended(survey)
     deployment = _under_way[host.name] = Deployment(host, settings)
     # Without systemd the survey does not see whether Docker is started at boot.
     if not acts and survey.machine.has_systemd and not survey.lease and not drift.of(settings, survey, locked):

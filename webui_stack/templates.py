@@ -30,6 +30,12 @@ _environment.filters["published"] = compose.published
 
 # Open WebUI's variables that `templates/env.j2` defines.
 SECRET_NAMES = ["WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL"]
+# What `rotate_secrets` names -> its files below `stack_dir`, that of what an operator may supply first.
+SECRET_FILES = {
+    "valkey_password": ["secrets/valkey-password", "secrets/valkey-monitor-password"],
+    "open_webui_secret_key": ["secrets/webui-secret-key"],
+    "probe_password": ["secrets/probe-password"],
+}
 
 
 def project(settings: Settings) -> dict[str, str]:
@@ -351,6 +357,23 @@ def _docker_files(settings: Settings, observed: engine.Engine) -> list[str]:
     if engine.is_ours(observed.daemon_json, settings.docker_daemon_json):
         found.append(engine.DAEMON_JSON)
     return found
+
+
+def rotate_script(settings: Settings, supplied: Supplied, rotated: Iterable[str]) -> HiddenLines:
+    """The shell script that renews the secrets that `rotated` names, or puts the old ones back.
+
+    Holds the operator's own: only ever sent on stdin.
+    """
+    rotated = list(rotated)
+    return HiddenLines(
+        _render(
+            "rotate.sh.j2",
+            **_deploys(settings),
+            supplied=_quoted(supplied),
+            rotated=rotated,
+            files=[file for name in rotated for file in SECRET_FILES[name]],
+        )
+    )
 
 
 def docker_sources(settings: Settings, machine: Machine) -> str:

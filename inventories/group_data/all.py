@@ -101,6 +101,10 @@ teardown_data = []  # hosts that lose their data, too: volumes and secrets, ["ch
 teardown_backups = []  # hosts that lose their backup sets, too
 teardown_docker = False  # True: Docker goes, too, where nobody's container or volume is left
 
+# --- Rotation (runbooks/rotate.py) ------------------------------------------------------------------------
+# Which secrets are renewed: "valkey_password", "probe_password", and "open_webui_secret_key", which signs people out.
+rotate_secrets = ["valkey_password", "probe_password"]
+
 # --- Rollout: of one run, so all targeted hosts have to have the same ---------------------------------
 # Batches in inventory order; one starts only when those before it are proved (docs/operations.md, Fleets).
 rollout_canary = 0  # the first batch: so many hosts, or ["chat-1.example.org"]; 0: no batch of its own

@@ -897,6 +897,18 @@ MISTAKES = [
         id="teardown_docker: text",
     ),
     pytest.param(
+        {"rotate_secrets": ["valkey_password", "WEBUI_SECRET_KEY"]},
+        "rotate_secrets/1: expected 'valkey_password', 'open_webui_secret_key' or 'probe_password', got "
+        "'WEBUI_SECRET_KEY'; only these can be renewed; change others at their source and deploy",
+        id="rotate_secrets: another name",
+    ),
+    pytest.param(
+        {"rotate_secrets": "valkey_password"},
+        "rotate_secrets: expected a list of secrets, got 'valkey_password'; "
+        "e.g. ['valkey_password']; 'open_webui_secret_key' signs everybody out",
+        id="rotate_secrets: text for a list",
+    ),
+    pytest.param(
         {"rollout_canary": "chat-1"},
         "rollout_canary: expected a list of host names, or a number of hosts, got 'chat-1'; "
         "e.g. ['chat-1.example.org'] or 1; 0 goes without",
@@ -1192,6 +1204,7 @@ CHOICES = [
     ("teardown_data", ["chat-1.example.org"]),
     ("teardown_backups", ["chat-1.example.org"]),
     ("teardown_docker", True),
+    ("rotate_secrets", ["open_webui_secret_key"]),
     ("rollout_canary", 1),
     ("rollout_canary", ["chat-1.example.org", "chat-9.example.org"]),
     ("rollout_batch", 10),
@@ -1251,9 +1264,13 @@ def test_cors_lists_each_public_origin_once(public_url: str | None, origins: lis
 
 
 def test_the_digest_tells_what_a_host_was_told_and_not_how_the_run_went() -> None:
-    assert (
-        settings().digest
-        == settings(rollout_batch=5, rollout_pause_s=60, restore_over=["a"], teardown_data=["a"]).digest
-    )
+    run = {
+        "rollout_batch": 5,
+        "restore_over": ["a"],
+        "rotate_secrets": [],
+        "rollback_to": "previous",
+        "teardown_data": ["a"],
+    }
+    assert settings().digest == settings(**run).digest
     assert settings().digest != settings(open_webui_jwt_expires_in="1h").digest
     assert len(settings().digest) == 12

@@ -415,6 +415,19 @@ def test_what_a_restore_left_that_was_cut_off_belongs_with_the_data(tmp_path: Pa
     }
 
 
+@pytest.mark.parametrize("rotated", [*([name] for name in templates.SECRET_FILES), [*templates.SECRET_FILES]], ids=str)
+def test_the_script_of_a_rotation_is_good_shell_and_restarts_only_for_what_is_read_at_a_start(
+    rotated: list[str],
+) -> None:
+    supplied = Supplied(SecretStr(PASSWORD), None, {})
+    script = "\n".join(templates.rotate_script(settings(verify_level="user"), supplied, rotated))
+    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert script.count(PASSWORD) == 1
+    assert ("compose up " in script) == (rotated != ["probe_password"])
+    assert ("acl load" in script) == ("valkey_password" in rotated)
+
+
 def test_a_schedule_brings_a_timer() -> None:
     path = "/etc/systemd/system/open-webui-backup.timer"
     assert path not in templates.backup(settings())
@@ -640,6 +653,20 @@ def test_settings_of_users_reach_the_acl_and_its_hash(stack: Stack) -> None:
     assert " ~two:* &socketio &socketio#* &two:* +@all -@admin -@dangerous +info\n" in acl
     assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] != before
     assert stack.check(**changes) == []
+
+
+@as_root
+def test_users_that_a_running_valkey_has_loaded_go_by_its_containers_label(stack: Stack) -> None:
+    stack.write()
+    first = read_env(stack.text(".env"))["VALKEY_ACL_SHA256"]
+    supplied = Supplied(SecretStr(PASSWORD), None, {})
+    stack.write(supplied)
+    loaded = read_env(stack.text(".env"))["VALKEY_ACL_SHA256"]
+    (stack.folder / "valkey/acl-label").write_text(f"{loaded} {first}\n")
+    assert stack.write(supplied) == [".env"]
+    assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] == first
+    assert stack.write(supplied, valkey_default_user="all") == DERIVED
+    assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] not in (first, loaded)
 
 
 @as_root
