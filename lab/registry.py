@@ -23,7 +23,6 @@ _VALKEY_VERSION = "8.0.11-alpine"
 _FILL_LABEL = f"{docker.LABEL}.fill"
 _READY_TIMEOUT_S = 30
 _COMPLETE = ".complete"
-_REQUIREMENTS = images.RECIPES / "open-webui" / "requirements.txt"
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,16 @@ def offered(lab: str) -> dict[str, Offered]:
     else:
         valkey = images.on_debian("valkey", "valkey", "13", lab)
         valkey_tag = _debian_valkey_version(valkey)
-    open_webui_tag = f"v{_open_webui_version()}-slim"
+    newest, earlier = (f"v{_open_webui_version(recipe)}-slim" for recipe in ("open-webui", "open-webui-earlier"))
     if images.pulls_from("ghcr.io"):
-        open_webui = images.pull(f"ghcr.io/open-webui/open-webui:{open_webui_tag}")
+        built = [images.pull(f"ghcr.io/open-webui/open-webui:{tag}") for tag in (newest, earlier)]
     else:
-        open_webui = _build_open_webui(lab)
+        base = _build_open_webui("open-webui", images.debian("12", lab), lab)
+        built = [base, _build_open_webui("open-webui-earlier", base, lab)]
     return {
         "valkey": Offered(valkey, "valkey/valkey", valkey_tag),
-        "open_webui": Offered(open_webui, "open-webui/open-webui", open_webui_tag),
+        "open_webui": Offered(built[0], "open-webui/open-webui", newest),
+        "open_webui_earlier": Offered(built[1], "open-webui/open-webui", earlier),
     }
 
 
@@ -169,11 +170,12 @@ def _wait(port: int, container: str) -> None:
             time.sleep(0.2)
 
 
-def _open_webui_version() -> str:
-    """The version that requirements.txt locks: the one place that has it."""
-    found = re.search(r"^open-webui==(\S+)", _REQUIREMENTS.read_text(), re.MULTILINE)
+def _open_webui_version(recipe: str) -> str:
+    """The version that the recipe's requirements.txt locks: the one place that has it."""
+    requirements = images.RECIPES / recipe / "requirements.txt"
+    found = re.search(r"^open-webui==(\S+)", requirements.read_text(), re.MULTILINE)
     if not found:
-        raise LabError(f"{_REQUIREMENTS}: expected a line open-webui==VERSION, got none, lock it again")
+        raise LabError(f"{requirements}: expected a line open-webui==VERSION, got none, lock it again")
     return found.group(1)
 
 
@@ -185,13 +187,12 @@ def _debian_valkey_version(image: str) -> str:
     raise LabError(f"valkey image: expected a version like v=8.1.1 from valkey-server, got {out!r}")
 
 
-def _build_open_webui(lab: str) -> str:
-    base = images.debian("12", lab)
+def _build_open_webui(recipe: str, base: str, lab: str) -> str:
     architecture = docker.run("version", "--format", "{{.Server.Arch}}")
 
     def generate(context: Path) -> dict[str, str]:
-        folder = wheels.download(_REQUIREMENTS, architecture, lab)
+        folder = wheels.download(images.RECIPES / recipe / "requirements.txt", architecture, lab)
         images.link_tree(folder, context / "generated" / "wheels")
         return {"BASE": base}
 
-    return images.build("open-webui", "open-webui", lab, f"{base}\n{architecture}", generate)
+    return images.build(recipe, recipe, lab, f"{base}\n{architecture}", generate)

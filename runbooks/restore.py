@@ -4,7 +4,7 @@ from tasks import deployment, docker, network, preflight, restore, stack, verify
 
 settings = preflight.check()
 restore.check(settings)
-deployment.begin(settings, restores=True)
+deployment.begin(settings, acts=True)
 docker.install(settings)
 network.create(settings)
 stack.bring_images(settings)

@@ -18,24 +18,34 @@ def make(settings: Settings) -> None:
     Also that `backup_keep` sets are kept, and that a timer makes them where `backup_schedule` says when. Fails, with
     the sets before as they were, when a set could not be completed and read back.
     """
-    survey = preflight.observation().survey
-    operations.gate(name="Check that there is a stack", check=_without_stack)
-    if settings.backup_age_recipient:
-        tool.bring_age(settings.backup_age_recipient)
+    put(settings)
     offsite.open_repository(settings)
-    has_systemd = survey().machine.has_systemd
-    operations.files(
-        name="Put the backup's script",
-        contents=templates.backup(settings),
-        present=lambda: survey().files,
-        apply="systemctl daemon-reload" if has_systemd else None,
-    )
+    has_systemd = preflight.observation().survey().machine.has_systemd
     wanted = bool(settings.backup_schedule)
     if wanted and not has_systemd:
         host.log_styled("no systemd, so no timer for backup_schedule", fg="yellow", log_func=logger.warning)
     else:
         timer.keep(BACKUP_UNIT, "backup", running=wanted)
-    operations.script(name="Make a backup set", lines=[f"exec sh {settings.stack_dir}/backup.sh"])
+    operations.script(name="Make a backup set", lines=[command(settings)])
+
+
+def command(settings: Settings) -> str:
+    """The shell command that makes a set, once `put` has put what it runs."""
+    return f"exec sh {settings.stack_dir}/backup.sh"
+
+
+def put(settings: Settings) -> None:
+    """Ensure the host has a stack, and what it takes to make a set of it."""
+    survey = preflight.observation().survey
+    operations.gate(name="Check that there is a stack", check=_without_stack)
+    if settings.backup_age_recipient:
+        tool.bring_age(settings.backup_age_recipient)
+    operations.files(
+        name="Put the backup's script",
+        contents=templates.backup(settings),
+        present=lambda: survey().files,
+        apply="systemctl daemon-reload" if survey().machine.has_systemd else None,
+    )
 
 
 def _without_stack() -> list[str]:

@@ -11,22 +11,22 @@ from webui_stack.settings import Settings
 
 
 @deploy("Deployment")
-def begin(settings: Settings, *, restores: bool = False) -> None:
-    """Ensure nobody else is at work on this host until `end`, or until the host fails.
+def begin(settings: Settings, *, acts: bool = False) -> None:
+    """Ensure nobody else is at work on this host until `end` or `leave`, or until the host fails.
 
-    A run that `restores` changes something even where all is as the settings say.
+    A run that `acts` changes something even where all is as the settings say, or a restore or an upgrade was cut off.
     """
     operations.gate(
         name="Check that nobody else is at work",
-        check=lambda: _begin(settings, restores),
+        check=lambda: _begin(settings, acts),
         at_execution=True,
     )
 
 
-def _begin(settings: Settings, restores: bool) -> list[str]:
+def _begin(settings: Settings, acts: bool) -> list[str]:
     observation = preflight.observation()
-    locked = sources.wanted(settings, observation.survey().machine)
-    return deployment.begin(observation, settings, locked, restores=restores)
+    locked = [] if acts else sources.wanted(settings, observation.survey().machine)
+    return deployment.begin(observation, settings, locked, acts=acts)
 
 
 @deploy("Deployment")
@@ -38,3 +38,13 @@ def end() -> None:
 def _end() -> list[str]:
     deployment.end(inventory.get_host(host.name))
     return []
+
+
+@deploy("Deployment")
+def leave() -> None:
+    """Ensure nothing is left of the lease, and nothing is written any more: the end where all else is gone."""
+    operations.gate(
+        name="Leave the host",
+        check=lambda: deployment.leave(inventory.get_host(host.name)),
+        at_execution=True,
+    )

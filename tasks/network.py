@@ -27,4 +27,5 @@ def create(settings: Settings) -> None:
             network=compose.NETWORK,
             driver="bridge",
             subnet=settings.network_subnet or "",
+            labels=[f"{compose.NETWORK_LABEL}=made"],
         )

@@ -14,13 +14,14 @@ from webui_stack.settings import Settings
 
 
 @deploy("Stack")
-def launch(settings: Settings) -> None:
+def launch(settings: Settings, *, upgrades: bool = False) -> None:
     """Ensure Valkey and Open WebUI run as the settings say, healthy.
 
     Secrets are made on the host and kept. Images are pulled and the new compose file is validated before
     anything of the old one is replaced or stopped. Only services whose definition, image, secrets or
     state differ are touched. When a container does not get healthy, the last good deploy comes back, or
-    the containers made by hand that it was to replace.
+    the containers made by hand that it was to replace. An image that would change the schema of the data is
+    refused, unless the deploy `upgrades`: then a backup set is made first, which comes back as well.
     """
     supplied = preflight.supplied()
     survey = preflight.observation().survey
@@ -43,7 +44,7 @@ def launch(settings: Settings) -> None:
         observe=lambda: _with_locked(survey().services, locked),
         directory=directory,
         images=settings.images,
-        up_script=lambda work: templates.up_script(settings, work),
+        up_script=lambda work: templates.up_script(settings, work, upgrades=upgrades),
     )
 
 

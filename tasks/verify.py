@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import ModuleType
 
 import gevent
@@ -26,20 +27,20 @@ _loaded = gevent.spawn(_load)
 
 
 @deploy("Verify")
-def prove(settings: Settings) -> None:
+def prove(settings: Settings, *, otherwise: Callable[[], list[str]] = list) -> None:
     """Ensure the stack works, as far as `verify_level` goes: Valkey, websockets, a user's events.
 
-    Changes nothing. A host that fails drops out with the failing checks and what to do next. Every host is
-    in the run's report.
+    Changes nothing. A host that fails drops out with the failing checks and what to do next; what `otherwise` does
+    then, it tells in lines. Every host is in the run's report.
     """
     operations.gate(
         name="Prove that websockets work",
-        check=lambda: _problems(settings),
+        check=lambda: _problems(settings, otherwise),
         at_execution=True,
     )
 
 
-def _problems(settings: Settings) -> list[str]:
+def _problems(settings: Settings, otherwise: Callable[[], list[str]]) -> list[str]:
     proof, reports = _loaded.get()
     proved = proof.run(preflight.observation(), settings)
     reports.add("verify", proved.address, proved.checks)
@@ -50,4 +51,4 @@ def _problems(settings: Settings) -> list[str]:
     for check in proved.checks:
         if check.ok:
             host.log(f"ok      {check}")
-    return [f"failed  {check}" for check in failed]
+    return [*(f"failed  {check}" for check in failed), *otherwise()]

@@ -5,13 +5,15 @@ Runs inside Open WebUI's own image and needs nothing but its Python:
     python3 - save [FOLDER ...]      the data folder to stdout, less these folders in it
     python3 - describe KEY=VALUE ... the manifest of the set in /set to stdout
     python3 - check                  a line for each reason not to trust the set in /set, or not to run it here
+    python3 - schema                 whether this Open WebUI's migrations are those of the data folder's database
+    python3 - count                  what is in the data folder, a line each
 """
 
+import ast
 import hashlib
 import importlib.util
 import json
 import os
-import re
 import shutil
 import sqlite3
 import sys
@@ -30,6 +32,7 @@ COUNTED = {
     "chats": "SELECT count(*) FROM chat",
     "files": "SELECT count(*) FROM file",
 }
+HEADS = "SELECT group_concat(version_num) FROM alembic_version"
 
 
 def save(left_out):
@@ -140,7 +143,7 @@ def contents():
         database = sqlite3.connect(copy)
         try:
             counts = {what: one(database, query) for what, query in COUNTED.items()}
-            schema = one(database, "SELECT group_concat(version_num) FROM alembic_version")
+            schema = one(database, HEADS)
         finally:
             database.close()
     return {"schema": schema, **counts, "uploads": uploads}
@@ -171,23 +174,67 @@ def check():
             print(f"{name}: expected {size} bytes, got {path.stat().st_size}")
         elif (found := part(path)["sha256"]) != sha256:
             print(f"{name}: expected SHA-256 {sha256}, got {found}")
+    known = migrations()
     for head in schema.split(","):
-        if not knows(head):
+        if head not in known:
             print(f"schema: expected one this Open WebUI knows, got {head}, a newer one; set a newer open_webui_image")
 
 
-def knows(head):
-    """Whether this image's Open WebUI has the migration (alembic's revision) a database is at."""
+def migrations():
+    """Alembic's revisions that this image's Open WebUI has, each with those it follows on."""
     package = importlib.util.find_spec("open_webui")
     folder = Path(package.submodule_search_locations[0], "migrations", "versions")
-    declared = re.compile(rf"""^revision\b.*=\s*["']{re.escape(head)}["']""", re.MULTILINE)
-    return any(declared.search(path.read_text()) for path in folder.glob("*.py"))
+    found = {}
+    for path in folder.glob("*.py"):
+        assigned = {}
+        for line in ast.parse(path.read_text()).body:
+            targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
+            if isinstance(targets[0], ast.Name) and targets[0].id in ("revision", "down_revision"):
+                assigned[targets[0].id] = ast.literal_eval(line.value)
+        if "revision" in assigned:
+            before = assigned.get("down_revision") or ()
+            found[assigned["revision"]] = {before} if isinstance(before, str) else set(before)
+    return found
+
+
+def schema():
+    """Print none, same, older or newer, then the revision the database is at and the one this Open WebUI wants."""
+    if not (DATA / DATABASE).exists():
+        print("none")
+        return
+    known = migrations()
+    wanted = known.keys() - {before for others in known.values() for before in others}
+    there = set(heads(DATA / DATABASE).split(","))
+    word = "same" if there == wanted else "older" if there <= known.keys() else "newer"
+    print(word, *(",".join(sorted(revisions)) for revisions in (there, wanted)))
+
+
+def heads(path):
+    """The revisions a database is at, joined by commas."""
+    database = sqlite3.connect(f"file:{path}?mode=rw", timeout=60, uri=True)
+    try:
+        return one(database, HEADS)
+    finally:
+        database.close()
+
+
+def count():
+    """Print what people ask of a backup first, as it is in the data folder."""
+    database = sqlite3.connect(f"file:{DATA / DATABASE}?mode=rw", timeout=60, uri=True)
+    try:
+        for what, query in COUNTED.items():
+            print(what, one(database, query))
+    finally:
+        database.close()
+    print("uploads", sum(path.is_file() and not path.is_symlink() for path in (DATA / "uploads").rglob("*")))
 
 
 ACTIONS = {
     "save": lambda arguments: save(arguments),
     "describe": lambda arguments: describe(dict(argument.split("=", 1) for argument in arguments)),
     "check": lambda _: check(),
+    "schema": lambda _: schema(),
+    "count": lambda _: count(),
 }
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 """The lab's hosts for every folder of tests that wants them; started when the first test asks."""
 
-from tests.lab.session import deployed, lab, planned, pytest_addoption
+from tests.lab.session import age_key, deployed, lab, planned, pytest_addoption
 
-__all__ = ["deployed", "lab", "planned", "pytest_addoption"]
+__all__ = ["age_key", "deployed", "lab", "planned", "pytest_addoption"]

@@ -12,6 +12,8 @@ from datetime import datetime
 from typing import Any
 
 NETWORK = "openwebui-network"
+# On a network that this project made: only such a one is removed.
+NETWORK_LABEL = "open-webui-stack"
 # Held on the host while services are brought up, also by a run whose operator is gone.
 WORK_LOCK = "/run/open-webui-stack.work"
 # Compose service -> container name, both as in the tutorial.

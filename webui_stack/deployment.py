@@ -14,6 +14,7 @@ from webui_stack.history import Record, Result
 from webui_stack.lock import Wanted
 from webui_stack.observation import Observation
 from webui_stack.settings import Settings
+from webui_stack.survey import Survey
 
 _under_way: dict[str, Deployment] = {}
 
@@ -57,23 +58,30 @@ class Deployment:
             self._host.log_styled(f"the log of deploys lacks this one: {error}", fg="yellow", log_func=logger.warning)
 
 
-def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted], *, restores: bool) -> list[str]:
+def unended(survey: Survey) -> list[str]:
+    """Whose work has to be ended first, where a restore or an upgrade was cut off."""
+    runbook = "upgrade" if survey.cut_off.endswith(".upgrading") else "restore"
+    return [
+        f"{runbook}: expected none that was cut off, got one's {survey.cut_off}; run runbooks/{runbook}.py again: "
+        "it begins by putting back what was there before"
+    ]
+
+
+def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted], *, acts: bool) -> list[str]:
     """Ensure nobody else is at work on the host, and that nobody comes between; otherwise a line says who is.
 
-    The lease is taken only where something is to be done (a restore, or drift), or where somebody has one or left one
-    behind: a run that has nothing to do only looks. What was observed before the lease was ours is observed anew.
-    Where a restore was cut off, only a restore may begin: until it ends, data may be in two places.
+    The lease is taken only where something is to be done (the run `acts` anyway, or there is drift), or where somebody
+    has one or left one behind: a run that has nothing to do only looks. What was observed before the lease was ours is
+    observed anew. Where a restore or an upgrade was cut off, only a run that `acts` may begin: until then, data may be
+    in two places.
     """
     host, survey = observation.host, observation.survey()
     _watch(host.state)
-    if survey.restoring and not restores:
-        return [
-            f"restore: expected none that was cut off, got one's {survey.restoring}; run runbooks/restore.py again: "
-            "it begins by putting back what was there before"
-        ]
+    if survey.cut_off and not acts:
+        return unended(survey)
     deployment = _under_way[host.name] = Deployment(host, settings)
     # Without systemd the survey does not see whether Docker is started at boot.
-    if not restores and survey.machine.has_systemd and not survey.lease and not drift.of(settings, survey, locked):
+    if not acts and survey.machine.has_systemd and not survey.lease and not drift.of(settings, survey, locked):
         return []
     problems, deployment.lease = lease.take(host, deployment.record("started"))
     if problems:
@@ -87,6 +95,17 @@ def end(host: Host) -> None:
     """Ensure the host's log has this deploy, and its lease is free again."""
     deployment = _under_way[host.name]
     deployment.end(deployment.record("changed" if deployment.done else "unchanged"))
+
+
+def leave(host: Host) -> list[str]:
+    """Ensure the host's lease is free again, with nothing left of it; otherwise a line says why."""
+    deployment = _under_way.pop(host.name)
+    assert deployment.lease is not None  # a run that acts has one
+    try:
+        deployment.lease.leave()
+    except Exception as error:  # whatever it is, the others are not concerned
+        return [f"lease: expected to give it back, got {error}; it expires by itself"]
+    return []
 
 
 class _OnError(BaseStateCallback):

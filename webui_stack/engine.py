@@ -267,6 +267,15 @@ def merge_daemon_json(current: str | None, wanted: Mapping[str, Any]) -> str | N
     return json.dumps(merged, indent=2) + "\n"
 
 
+def is_ours(current: str | None, wanted: Mapping[str, Any]) -> bool:
+    """Whether daemon.json is there and says nothing but `wanted`, or a part of it."""
+    try:
+        present = json.loads(current or "")
+        return isinstance(present, dict) and merge_daemon_json(json.dumps(wanted), present) is None
+    except ValueError:
+        return False
+
+
 def _merge(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(present)
     for key, value in wanted.items():

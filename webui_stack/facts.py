@@ -75,6 +75,21 @@ class HandMade(FactBase[adoption.HandMade]):
         return adoption.parse([])
 
 
+class Teardown(FactBase[list[str]]):
+    """What goes and what stays, a line each, from `templates.teardown_script` on stdin (`_stdin=`)."""
+
+    command = staticmethod(lambda: f"{_CLEAN_SHELL} teardown")
+
+    @override
+    def process(self, output: list[str]) -> list[str]:
+        return list(output)
+
+    @staticmethod
+    @override
+    def default() -> list[str]:
+        return []
+
+
 class Symptoms(FactBase[symptoms.Observed]):
     """What doctor looks at, from `templates.doctor_script` on stdin (`_stdin=`)."""
 

@@ -31,6 +31,8 @@ _RENEWAL_S = 30
 # still being brought up by a run that has lost it. A lease of the same user and machine is
 # taken over when its process is gone, which only that machine can tell: hence FORMER.
 # The watchdog holds the work lock for a moment every few seconds.
+# `leave` removes the locks as well: two runs that begin in that very moment could both get the lease, of a host where
+# nothing is left.
 _SCRIPT = """
 log() {{
   [ {line} ] || return 0
@@ -57,6 +59,9 @@ renew)
 release)
   if [ "$owner" = {owner} ]; then rm -f {file}; fi
   log
+  ;;
+leave)
+  if [ "$owner" = {owner} ]; then rm -f {file} {file}.lock {work_lock}; fi
   ;;
 log)
   log
@@ -86,6 +91,11 @@ class Lease:
         """Give the lease back; `line` goes into the host's log of deploys."""
         self._renewal.kill(block=False)
         _ask(self._host, "release", line=line)
+
+    def leave(self) -> None:
+        """Give the lease back where nothing is to be left of it, nor of the locks."""
+        self._renewal.kill(block=False)
+        _ask(self._host, "leave")
 
     def _renew(self) -> None:
         while True:

@@ -477,6 +477,32 @@ class Settings(BaseModel):
         | None
     )
 
+    upgrade_rehearse: Switch
+    rollback_to: Annotated[
+        str,
+        _matches(r"previous|\d{8}T\d{6}Z"),
+        Rule("'previous' or the name of a deploy", "e.g. '20261126T033000Z'; runbooks/rollback.py --dry lists them"),
+    ]
+
+    teardown_data: Annotated[
+        list[str], Rule("a list of host names", "only these hosts lose their data: volumes and secrets")
+    ]
+    teardown_backups: Annotated[list[str], Rule("a list of host names", "only these hosts lose their backup sets")]
+    teardown_docker: Switch
+
+    rotate_secrets: Annotated[
+        list[
+            Annotated[
+                Literal["valkey_password", "open_webui_secret_key", "probe_password"],
+                Rule(
+                    "'valkey_password', 'open_webui_secret_key' or 'probe_password'",
+                    "only these can be renewed; change others at their source and deploy",
+                ),
+            ]
+        ],
+        Rule("a list of secrets", "e.g. ['valkey_password']; 'open_webui_secret_key' signs everybody out"),
+    ]
+
     rollout_canary: Annotated[
         int | list[str],
         _must_alone(_is_canary),
@@ -513,7 +539,8 @@ class Settings(BaseModel):
 
         No secret is in it, only where secrets come from.
         """
-        of_the_run = {name for name in type(self).model_fields if name.startswith(("rollout_", "restore_"))}
+        run = ("rollout_", "restore_", "upgrade_", "rollback_", "rotate_", "teardown_")
+        of_the_run = {name for name in type(self).model_fields if name.startswith(run)}
         return hashlib.sha256(self.model_dump_json(exclude=of_the_run).encode()).hexdigest()[:12]
 
     @property

@@ -29,8 +29,8 @@ class Survey:
     `files` are the contents of regular files that are root's and 0644, by path: any other file counts as absent,
     and thereby as one to be written again. `secrets` says what the secrets script would do: `content PATH`,
     `mode PATH`, or `refused WHY`. `units` are the systemd units that are active and enabled. `lease` is the lease's
-    line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`). `restoring` is the file
-    that a restore leaves which was cut off (`templates/restore.sh.j2`).
+    line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`). `cut_off` is the file
+    that a restore or an upgrade leaves which was killed (`templates/restore.sh.j2`, `up.sh.j2`).
     """
 
     machine: machine.Machine = field(default_factory=lambda: machine.parse([]))
@@ -41,7 +41,7 @@ class Survey:
     units: frozenset[str] = frozenset()
     lease: str = ""
     last_deploy: str = ""
-    restoring: str = ""
+    cut_off: str = ""
 
 
 def parse(lines: Iterable[str]) -> Survey:
@@ -56,7 +56,7 @@ def parse(lines: Iterable[str]) -> Survey:
         _files(found["files"]),
         tuple(stale),
         _units(found["units"]),
-        *(_line(found["history"], kind) for kind in ("lease ", "deploy ", "restoring ")),
+        *(_line(found["history"], kind) for kind in ("lease ", "deploy ", "cut_off ")),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -29,6 +30,12 @@ _environment.filters["published"] = compose.published
 
 # Open WebUI's variables that `templates/env.j2` defines.
 SECRET_NAMES = ["WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL"]
+# What `rotate_secrets` names -> its files below `stack_dir`, that of what an operator may supply first.
+SECRET_FILES = {
+    "valkey_password": ["secrets/valkey-password", "secrets/valkey-monitor-password"],
+    "open_webui_secret_key": ["secrets/webui-secret-key"],
+    "probe_password": ["secrets/probe-password"],
+}
 
 
 def project(settings: Settings) -> dict[str, str]:
@@ -162,16 +169,16 @@ def _quoted(supplied: Supplied) -> dict[str, Any]:
     }
 
 
-def up_script(settings: Settings, work: Iterable[compose.Work]) -> str:
-    """The shell script that brings the services up, or the last good deploy back."""
+def up_script(settings: Settings, work: Iterable[compose.Work], *, upgrades: bool = False) -> str:
+    """The shell script that brings the services up, or the last good deploy back.
+
+    It refuses an Open WebUI that would change the schema of the data there are, unless it `upgrades`.
+    """
     work = list(work)
     return _render(
         "up.sh.j2",
-        settings=settings,
-        compose=compose.command(settings.stack_dir),
-        image=shlex.quote(settings.valkey_image),
-        work_lock=compose.WORK_LOCK,
-        containers=list(compose.CONTAINERS.values()),
+        **_deploys(settings),
+        upgrades=upgrades,
         unpause=[compose.CONTAINERS[item.service] for item in work if item.unpause],
         recreate=[item.service for item in work if item.recreate],
         # Compose alone fails on their names; so does a run that was not allowed to replace them.
@@ -293,17 +300,99 @@ def restore_script(settings: Settings, mode: str, identity: str = "", *, may_rep
     set take the place of data.
     """
     return HiddenLines(
+        _render("restore.sh.j2", **_data(settings), mode=mode, identity=identity, may_replace=may_replace)
+    )
+
+
+def rollback_script(settings: Settings, mode: str, *, to: str = "", may_replace: bool = False) -> HiddenLines:
+    """The shell script that goes back to an earlier deploy; `mode` is what it says of its modes.
+
+    `to` is the deploy's name, or "previous". `may_replace` lets it take back the data as well.
+    """
+    return HiddenLines(_render("rollback.sh.j2", **_deploys(settings), mode=mode, to=to, may_replace=may_replace))
+
+
+def drill_script(settings: Settings) -> HiddenLines:
+    """The shell script that restores a backup set into a throw-away stack, and counts what is in it."""
+    environment = open_webui_environment(settings) | {
+        "REDIS_URL": "redis://redis:6379/0",
+        "WEBSOCKET_REDIS_URL": "redis://redis:6379/1",
+        "OFFLINE_MODE": "true",  # its network leads nowhere
+        "HF_HUB_OFFLINE": "1",
+    }
+    return HiddenLines(_render("drill.sh.j2", **_data(settings), environment=environment))
+
+
+def _data(settings: Settings) -> dict[str, Any]:
+    """What scripts need that change, or look into, the data."""
+    return {
+        "settings": settings,
+        "work_lock": compose.WORK_LOCK,
+        "containers": list(compose.CONTAINERS.values()),
+        "image": shlex.quote(settings.valkey_image),
+        "left_out": _left_out(settings),
+        "dataset": _render("dataset.py"),
+    }
+
+
+# Earlier good deploys that a host remembers; each takes some kilobytes.
+_DEPLOYS_KEPT = 10
+
+
+def _deploys(settings: Settings) -> dict[str, Any]:
+    """What scripts need that go to a deploy, or back to one (`templates/deploys.sh.j2`)."""
+    return {**_data(settings), "compose": compose.command(settings.stack_dir), "deploys_kept": _DEPLOYS_KEPT}
+
+
+def teardown_script(settings: Settings, mode: str, host: str, machine: Machine, observed: engine.Engine) -> HiddenLines:
+    """The shell script that removes what this project made on the host; `mode` is what it says of its modes."""
+    return HiddenLines(
         _render(
-            "restore.sh.j2",
+            "teardown.sh.j2",
             settings=settings,
             mode=mode,
-            identity=identity,
-            may_replace=may_replace,
-            work_lock=compose.WORK_LOCK,
+            host=host,
+            data=host in settings.teardown_data,
+            backups=host in settings.teardown_backups,
             containers=list(compose.CONTAINERS.values()),
-            image=shlex.quote(settings.valkey_image),
-            left_out=_left_out(settings),
-            dataset=_render("dataset.py"),
+            network=compose.NETWORK,
+            label=compose.NETWORK_LABEL,
+            images=settings.images.values(),
+            work_lock=compose.WORK_LOCK,
+            lease_file=survey.LEASE_FILE,
+            deploy_log=survey.DEPLOY_LOG,
+            log_folder=posixpath.dirname(survey.DEPLOY_LOG),
+            package_manager=machine.package_manager,
+            packages=[name for name in engine.packages(machine, settings.docker_source) if name in observed.packages],
+            docker_files=_docker_files(settings, observed),
+            daemon_json=engine.DAEMON_JSON,
+        )
+    )
+
+
+def _docker_files(settings: Settings, observed: engine.Engine) -> list[str]:
+    """The files that belong to Docker as it was installed, whether they are there or not."""
+    found = [engine.ca_path(registry) for registry in settings.docker_registry_ca]
+    if settings.docker_source == "docker-ce":
+        found += [engine.APT_SOURCES, engine.APT_KEY, engine.DNF_REPOSITORY]
+    if engine.is_ours(observed.daemon_json, settings.docker_daemon_json):
+        found.append(engine.DAEMON_JSON)
+    return found
+
+
+def rotate_script(settings: Settings, supplied: Supplied, rotated: Iterable[str]) -> HiddenLines:
+    """The shell script that renews the secrets that `rotated` names, or puts the old ones back.
+
+    Holds the operator's own: only ever sent on stdin.
+    """
+    rotated = list(rotated)
+    return HiddenLines(
+        _render(
+            "rotate.sh.j2",
+            **_deploys(settings),
+            supplied=_quoted(supplied),
+            rotated=rotated,
+            files=[file for name in rotated for file in SECRET_FILES[name]],
         )
     )
 

@@ -94,10 +94,23 @@ backup_restic_repository = None  # made if missing; None: sets stay on the host
 backup_restic_password = None  # of the repository; keep it elsewhere, too; sources as for valkey_password
 backup_restic_env = {}  # what its storage asks for, {"AWS_ACCESS_KEY_ID": "env:ID", "AWS_SECRET_ACCESS_KEY": "env:KEY"}
 restore_set = "newest"  # or a set's name, "20261126T033000Z"
-restore_over = []  # hosts whose live stack may be replaced by the set, ["chat-1.example.org"]
+restore_over = []  # hosts whose live data a restore or rollback may replace by a set's, ["chat-1.example.org"]
 restore_age_identity = None  # what decrypts the secrets of a set, "file:~/backup.key"; None: they are left alone
 restore_from = None  # a set, or a folder of sets, on this machine, "backups/chat-1"; None: backup_dir, or restic has it
 restore_restic_host = None  # whose sets in the repository, by what `hostname` printed there; None: the host's own
+
+# --- Upgrade and rollback (runbooks/upgrade.py, runbooks/rollback.py) ----------------------------------
+upgrade_rehearse = True  # try an upgrade that changes data on a copy first; takes the memory of a second Open WebUI
+rollback_to = "previous"  # or a deploy's name, "20261126T033000Z"
+
+# --- Teardown (runbooks/teardown.py) -----------------------------------------------------------------
+teardown_data = []  # hosts that lose their data, too: volumes and secrets, ["chat-1.example.org"]
+teardown_backups = []  # hosts that lose their backup sets, too
+teardown_docker = False  # True: Docker goes, too, where nobody's container or volume is left
+
+# --- Rotation (runbooks/rotate.py) ------------------------------------------------------------------------
+# Which secrets are renewed: "valkey_password", "probe_password", and "open_webui_secret_key", which signs people out.
+rotate_secrets = ["valkey_password", "probe_password"]
 
 # --- Rollout: of one run, so all targeted hosts have to have the same ---------------------------------
 # Batches in inventory order; one starts only when those before it are proved (docs/operations.md, Fleets).

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.client import HTTPException
 from typing import Any
 
 import websocket
@@ -82,12 +84,70 @@ class Precious:
         """What Valkey answers; the password is read and used on the host only."""
         return str(self.host.check_output(f"{self.valkey_cli} {' '.join(command)}"))
 
+    def upload(self, name: str, content: bytes) -> str:
+        """Upload a file as the front end does; its id."""
+        boundary = "lab-boundary"
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
+        request = urllib.request.Request(
+            f"{self.base}/api/v1/files/?process=false",
+            head + content + f"\r\n--{boundary}--\r\n".encode(),
+            {"Authorization": f"Bearer {self.token}", "Content-Type": f"multipart/form-data; boundary={boundary}"},
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return str(json.load(response)["id"])
+
+    def download(self, file: str) -> bytes:
+        request = urllib.request.Request(
+            f"{self.base}/api/v1/files/{file}/content", headers={"Authorization": f"Bearer {self.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return bytes(response.read())
+
+    def on(self, lab: Lab, name: str) -> Precious:
+        """The same, looked for on another host, with the login made here."""
+        there = Precious.__new__(Precious)
+        there.__dict__ |= {**self.__dict__, "host": lab.host(name), "base": f"http://127.0.0.1:{lab.port(name)}"}
+        return there
+
     def assert_kept(self) -> None:
         """Open WebUI answers, listens on Valkey, knows its user and chat; Valkey has its key; nothing is locked."""
         assert self.ask("/health") == {"status": True}
         assert self.ask(f"/api/v1/chats/{self.chat}")["title"] == self.marker
         assert self.valkey("GET", "open-webui:marker") == self.marker
-        assert int(self.valkey("PUBSUB", "NUMSUB", "socketio").split()[1]) >= 1
-        with socketio(self.base, self.token) as socket:
+        with socketio(self.base, self.token) as socket:  # first: 0.11 listens from its first client on
             assert socket.connected
+            within(20, "it listens", lambda: int(self.valkey("PUBSUB", "NUMSUB", "socketio").split()[1]) >= 1)
         assert not self.host.file(LEASE).exists
+
+
+class Watched:
+    """Asks for somebody's chat again and again: how often in vain, how long that lasted, the longest answer."""
+
+    def __init__(self, precious: Precious) -> None:
+        self.precious, self.asked, self.failed, self.longest_s, self.away_s = precious, 0, 0, 0.0, 0.0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def _ask(self) -> None:
+        answered = time.monotonic()
+        while not self._over.is_set():
+            start = time.monotonic()
+            try:
+                self.precious.ask(f"/api/v1/chats/{self.precious.chat}")
+            except (OSError, HTTPException):
+                self.failed += 1
+            else:
+                if self.failed:
+                    self.away_s = max(self.away_s, time.monotonic() - answered)
+                answered = time.monotonic()
+            self.asked += 1
+            self.longest_s = max(self.longest_s, time.monotonic() - start)
+            time.sleep(0.02)
+
+    def __enter__(self) -> Watched:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()

@@ -17,7 +17,7 @@ import testinfra
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("TEST_LAB_NAME", "pytest")  # two clones on one machine need two names
-FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND, CUT_OFF, SPARE = (f"{NAME}-{number}" for number in range(1, 8))
+FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND, CUT_OFF, SPARE, EARLIER = (f"{NAME}-{n}" for n in range(1, 9))
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Seven hosts nothing was ever installed on: five Debian 13, a Debian 12 and one without systemd."""
+    """Eight hosts nothing was ever installed on: six Debian 13, a Debian 12 and one without systemd."""
     keep = request.config.getoption("--keep-lab")
     if not keep:
         _lab("down")
@@ -76,7 +76,7 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
         _lab("up", "--hosts", "2", "--debian", "13")
         _lab("up", "--hosts", "3", "--debian", "12")
         _lab("up", "--hosts", "4", "--debian", "13", "--init", "none")
-        _lab("up", "--hosts", "7", "--debian", "13")
+        _lab("up", "--hosts", "8", "--debian", "13")
         yield Lab(json.loads((ROOT / ".lab" / NAME / "inventory.json").read_text()))
     finally:
         if not keep:
@@ -96,6 +96,17 @@ def planned(lab: Lab) -> dict[str, Any]:
 def deployed(lab: Lab, planned: dict[str, Any]) -> dict[str, Any]:
     """The first real deploy of that host."""
     return lab.report("-y", "deploy.py")
+
+
+@pytest.fixture(scope="session")
+def age_key(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The file of an age identity, and its recipient; made on a host, so that this machine needs no age."""
+    host = lab.host(SPARE)
+    host.check_output("apt-get -qq update && apt-get -qq install -y --no-install-recommends age >/dev/null 2>&1")
+    identity = tmp_path_factory.mktemp("age") / "key"
+    identity.write_text(host.check_output("age-keygen 2>/dev/null"))
+    recipient = next(line for line in identity.read_text().splitlines() if "public key: " in line)
+    return identity, recipient.split()[-1]
 
 
 def state(host: Any) -> str:

@@ -5,18 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import subprocess
 import threading
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.precious import Precious, within
-from tests.lab.session import FRESH, NAME, ROOT, SPARE, Lab, containers, rest, state
+from tests.lab.precious import Precious, Watched, within
+from tests.lab.session import FRESH, SPARE, Lab, containers, state
 
 pytestmark = pytest.mark.lab
 
@@ -39,27 +36,6 @@ sed -i '/"open-webui.tar": {/,/}/ {
 HASH_UPLOAD = "docker exec open-webui sh -c 'sha256sum /app/backend/data/uploads/*notes.bin'"
 
 
-def upload(precious: Precious, name: str, content: bytes) -> str:
-    """Upload a file as the front end does; its id."""
-    boundary = "lab-boundary"
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n'.encode()
-    request = urllib.request.Request(
-        f"{precious.base}/api/v1/files/?process=false",
-        head + content + f"\r\n--{boundary}--\r\n".encode(),
-        {"Authorization": f"Bearer {precious.token}", "Content-Type": f"multipart/form-data; boundary={boundary}"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return str(json.load(response)["id"])
-
-
-def download(precious: Precious, file: str) -> bytes:
-    request = urllib.request.Request(
-        f"{precious.base}/api/v1/files/{file}/content", headers={"Authorization": f"Bearer {precious.token}"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as response:
-        return bytes(response.read())
-
-
 def sets(host: Any) -> list[str]:
     """The sets a host lists as good; nothing else may be in their folder."""
     return sorted(host.check_output(f"ls -A {SETS}").split())
@@ -70,48 +46,15 @@ def manifest(host: Any, name: str) -> dict[str, Any]:
     return found
 
 
-class Watched:
-    """Asks for somebody's chat again and again: how often in vain, and how long the longest answer took."""
-
-    def __init__(self, precious: Precious) -> None:
-        self.precious, self.asked, self.failed, self.longest_s = precious, 0, 0, 0.0
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._ask)
-
-    def _ask(self) -> None:
-        while not self._over.is_set():
-            start = time.monotonic()
-            try:
-                self.precious.ask(f"/api/v1/chats/{self.precious.chat}")
-            except OSError:
-                self.failed += 1
-            self.asked += 1
-            self.longest_s = max(self.longest_s, time.monotonic() - start)
-            time.sleep(0.02)
-
-    def __enter__(self) -> Watched:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        self._thread.join()
-
-
 class Story:
     """A stack with something in it, and the set that was made of it."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: Lab, age_key: tuple[Path, str]) -> None:
         self.lab, self.host = lab, lab.host(FRESH)
         self.precious = Precious(lab)
-        self.file = upload(self.precious, "notes.bin", CONTENT)
-        spare = lab.host(SPARE)
-        spare.check_output("apt-get -qq update && apt-get -qq install -y --no-install-recommends age >/dev/null 2>&1")
-        self.identity, self.other_identity = folder / "key", folder / "other-key"
-        for path in (self.identity, self.other_identity):
-            path.write_text(spare.check_output("age-keygen 2>/dev/null"))
-        recipient = next(line for line in self.identity.read_text().splitlines() if "public key: " in line)
-        self.encrypted = ("--data", f"backup_age_recipient={recipient.split()[-1]}")
+        self.file = self.precious.upload("notes.bin", CONTENT)
+        self.identity, recipient = age_key
+        self.encrypted = ("--data", f"backup_age_recipient={recipient}")
         with Watched(self.precious) as self.watched:
             self.output = self.back_up(*self.encrypted)
         (self.name,) = sets(self.host)
@@ -140,10 +83,10 @@ class Story:
 
 
 @pytest.fixture(scope="module")
-def story(lab: Lab, deployed: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+def story(lab: Lab, deployed: dict[str, Any], age_key: tuple[Path, str]) -> Iterator[Story]:
     host = lab.host(FRESH)
     try:
-        yield Story(lab, tmp_path_factory.mktemp("backup"))
+        yield Story(lab, age_key)
     finally:
         host.check_output(f"rm -rf {SETS}")
 
@@ -209,11 +152,13 @@ def test_a_set_that_is_not_whole_touches_nothing(story: Story, damage: str) -> N
     story.host.check_output(f"rm -r {SETS}/20200101T000000Z")
 
 
-def test_a_wrong_key_touches_nothing(story: Story) -> None:
+def test_a_wrong_key_touches_nothing(story: Story, tmp_path: Path) -> None:
+    other = tmp_path / "other-key"
+    other.write_text(story.lab.host(SPARE).check_output("age-keygen 2>/dev/null"))
     before = containers(story.host)
     secrets = "sha256sum /opt/open-webui/secrets/*"
     here = story.host.check_output(secrets)
-    status, output = story.restore("--data", f"restore_age_identity=file:{story.other_identity}")
+    status, output = story.restore("--data", f"restore_age_identity=file:{other}")
     assert status == 1
     assert "expected restore_age_identity to decrypt the secrets" in output
     assert "AGE-SECRET-KEY" not in output
@@ -259,24 +204,8 @@ def test_a_restore_brings_back_what_was_changed_since(story: Story) -> None:
     assert status == 0
     assert f"the data of {story.name} is in place" in output
     story.assert_kept()
-    assert download(story.precious, story.file) == CONTENT
+    assert story.precious.download(story.file) == CONTENT
     assert story.host.check_output("find /var/lib/docker/volumes -name '.restore*'") == ""
-
-
-def test_a_fresh_host_gets_everything_logins_included(story: Story) -> None:
-    spare = story.lab.host(SPARE)
-    ssh = f"ssh -F {ROOT}/.lab/{NAME}/ssh_config"
-    spare.check_output(f"mkdir -p {SETS}")
-    copy = f"{ssh} {FRESH} sudo tar -C {SETS} -c {story.name} | {ssh} {SPARE} sudo tar -C {SETS} -x"
-    subprocess.run(["bash", "-o", "pipefail", "-c", copy], check=True)
-    status, output = story.restore("--data", f"restore_age_identity=file:{story.identity}", limit=SPARE, over=False)
-    assert status == 0
-    assert "AGE-SECRET-KEY" not in output
-    there = Precious.__new__(Precious)
-    there.__dict__ |= {**story.precious.__dict__, "host": spare, "base": f"http://127.0.0.1:{story.lab.port(SPARE)}"}
-    there.assert_kept()  # with the login made on the other host
-    assert download(there, story.file) == CONTENT
-    rest(spare)
 
 
 def test_a_killed_backup_leaves_no_set_and_the_next_one_clears_it_away(story: Story) -> None:

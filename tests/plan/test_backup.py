@@ -114,7 +114,7 @@ def test_a_live_stack_is_replaced_only_on_the_hosts_that_are_named(pyinfra: Pyin
 
 
 def test_a_restore_that_was_cut_off_is_ended_before_anything_is_deployed(pyinfra: Pyinfra) -> None:
-    host = answering(converged(), history="restoring /opt/open-webui/.restoring")
+    host = answering(converged(), history="cut_off /opt/open-webui/.restoring")
     result = pyinfra({"half": host}, "-y", "-vvv")
     assert result.status == 1
     assert [

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.defaults import DEFAULTS, FIXTURES
 from webui_stack import engine, machine
-from webui_stack.engine import Engine, Source, merge_daemon_json
+from webui_stack.engine import Engine, Source, is_ours, merge_daemon_json
 
 # COMMAND's output on lab hosts: Debian 13 with docker.io after a deploy, and before anything was installed.
 DEPLOYED = engine.parse((FIXTURES / "engine" / "debian-13-docker.io-26.1.5.txt").read_text().splitlines())
@@ -445,3 +445,20 @@ def test_merging_twice_changes_nothing_more(current: dict[str, Any], wanted: dic
 
 def test_the_check_of_a_new_daemon_json_quotes_its_path() -> None:
     assert "--config-file '/etc/docker/daemon json.new'" in engine.validate_command("/etc/docker/daemon json.new")
+
+
+@pytest.mark.parametrize(
+    ("current", "expected"),
+    [
+        pytest.param(json.dumps(WANTED), True, id="as we write it"),
+        pytest.param(json.dumps(dict(list(WANTED.items())[:1])), True, id="a part of that"),
+        pytest.param(json.dumps({**WANTED, "mtu": 1400}), False, id="a key of somebody's"),
+        pytest.param(json.dumps({**WANTED, "log-opts": {"tag": "x"}}), False, id="a nested key of somebody's"),
+        pytest.param(json.dumps({**WANTED, "log-driver": "journald"}), False, id="another value"),
+        pytest.param("[]", False, id="no object"),
+        pytest.param("{", False, id="not JSON"),
+        pytest.param(None, False, id="no file"),
+    ],
+)
+def test_daemon_json_is_ours_when_it_says_nothing_else(current: str | None, expected: bool) -> None:
+    assert is_ours(current, WANTED) is expected

@@ -928,6 +928,44 @@ MISTAKES = [
         id="restore_age_identity: typed in",
     ),
     pytest.param(
+        {"upgrade_rehearse": "no"},
+        "upgrade_rehearse: expected True or False, got 'no'; write it without quotes",
+        id="upgrade_rehearse: text",
+    ),
+    pytest.param(
+        {"rollback_to": "yesterday"},
+        "rollback_to: expected 'previous' or the name of a deploy, got 'yesterday'; "
+        "e.g. '20261126T033000Z'; runbooks/rollback.py --dry lists them",
+        id="rollback_to: a word",
+    ),
+    pytest.param(
+        {"teardown_data": True},
+        "teardown_data: expected a list of host names, got True; only these hosts lose their data: volumes and secrets",
+        id="teardown_data: of all hosts",
+    ),
+    pytest.param(
+        {"teardown_backups": "chat-1"},
+        "teardown_backups: expected a list of host names, got 'chat-1'; only these hosts lose their backup sets",
+        id="teardown_backups: text for a list",
+    ),
+    pytest.param(
+        {"teardown_docker": "yes"},
+        "teardown_docker: expected True or False, got 'yes'; write it without quotes",
+        id="teardown_docker: text",
+    ),
+    pytest.param(
+        {"rotate_secrets": ["valkey_password", "WEBUI_SECRET_KEY"]},
+        "rotate_secrets/1: expected 'valkey_password', 'open_webui_secret_key' or 'probe_password', got "
+        "'WEBUI_SECRET_KEY'; only these can be renewed; change others at their source and deploy",
+        id="rotate_secrets: another name",
+    ),
+    pytest.param(
+        {"rotate_secrets": "valkey_password"},
+        "rotate_secrets: expected a list of secrets, got 'valkey_password'; "
+        "e.g. ['valkey_password']; 'open_webui_secret_key' signs everybody out",
+        id="rotate_secrets: text for a list",
+    ),
+    pytest.param(
         {"rollout_canary": "chat-1"},
         "rollout_canary: expected a list of host names, or a number of hosts, got 'chat-1'; "
         "e.g. ['chat-1.example.org'] or 1; 0 goes without",
@@ -1225,6 +1263,12 @@ CHOICES = [
     ("restore_age_identity", "file:~/backup.key"),
     ("restore_from", "backups/chat-1"),
     ("restore_restic_host", "chat-1.example.org"),
+    ("upgrade_rehearse", False),
+    ("rollback_to", "20261126T033000Z"),
+    ("teardown_data", ["chat-1.example.org"]),
+    ("teardown_backups", ["chat-1.example.org"]),
+    ("teardown_docker", True),
+    ("rotate_secrets", ["open_webui_secret_key"]),
     ("rollout_canary", 1),
     ("rollout_canary", ["chat-1.example.org", "chat-9.example.org"]),
     ("rollout_batch", 10),
@@ -1285,6 +1329,13 @@ def test_cors_lists_each_public_origin_once(public_url: str | None, origins: lis
 
 
 def test_the_digest_tells_what_a_host_was_told_and_not_how_the_run_went() -> None:
-    assert settings().digest == settings(rollout_batch=5, rollout_pause_s=60, restore_over=["a"]).digest
+    run = {
+        "rollout_batch": 5,
+        "restore_over": ["a"],
+        "rotate_secrets": [],
+        "rollback_to": "previous",
+        "teardown_data": ["a"],
+    }
+    assert settings().digest == settings(**run).digest
     assert settings().digest != settings(open_webui_jwt_expires_in="1h").digest
     assert len(settings().digest) == 12

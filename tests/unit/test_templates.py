@@ -19,7 +19,8 @@ import yaml
 from pydantic import SecretStr
 
 from tests.defaults import FIXTURES, settings
-from webui_stack import compose, machine, templates
+from webui_stack import compose, machine, templates, transfer
+from webui_stack.engine import Engine
 from webui_stack.secrets import Supplied
 from webui_stack.settings import Settings
 
@@ -346,13 +347,19 @@ def test_scripts_are_good_shell(name: str) -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, {"valkey_appendonly": False, "open_webui_offline": True}], ids=str)
-@pytest.mark.parametrize("mode", ["backup", "prepare", "data", "settle"])
-def test_scripts_of_backup_and_restore_are_good_shell(mode: str, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("name", ["backup", "prepare", "data", "settle", "mend", "back", "upgrade", "drill"])
+def test_scripts_of_day_two_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     some = settings(backup_age_recipient="age1" + "q" * 58, **changes)
-    if mode == "backup":
+    if name == "backup":
         script = templates.backup(some)["/opt/open-webui/backup.sh"]
+    elif name == "upgrade":
+        script = templates.up_script(some, [], upgrades=True)
+    elif name == "drill":
+        script = "\n".join(templates.drill_script(some))
+    elif name in ("mend", "back"):
+        script = "\n".join(templates.rollback_script(some, name, to="previous"))
     else:
-        script = "\n".join(templates.restore_script(some, mode, "AGE-SECRET-KEY-1X", may_replace=False))
+        script = "\n".join(templates.restore_script(some, name, "AGE-SECRET-KEY-1X", may_replace=False))
     checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
 
@@ -421,6 +428,71 @@ def test_the_repositorys_snapshots_are_read_from_restics_json() -> None:
         f"20261126T033000Z b.example.org {'b' * 64}",
     ]
     assert subprocess.run(["sh", "-c", listed], input="[]\n", capture_output=True, text=True).stdout == ""
+
+
+def teardown(mode: str, observed: Engine | None = None, **changes: Any) -> str:
+    return "\n".join(templates.teardown_script(settings(**changes), mode, "a", DEBIAN_13, observed or Engine()))
+
+
+@pytest.mark.parametrize("mode", ["look", "remove"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"teardown_data": ["a"], "teardown_backups": ["a"], "teardown_docker": True}], ids=["some", "all"]
+)
+def test_the_script_of_a_teardown_is_good_shell(mode: str, changes: dict[str, Any]) -> None:
+    checked = subprocess.run(["sh", "-n"], input=teardown(mode, **changes), capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_a_teardown_knows_every_file_that_is_put_on_a_host() -> None:
+    some = settings(stack_dir="/srv/s", backup_schedule="*-*-* 03:30", **RESTIC)
+    paths = [*templates.project(some), *templates.watchdog(some), *templates.backup(some)]
+    assert len(paths) == 11
+    words = set(re.split(r"[\s;|)]+", teardown("remove", stack_dir="/srv/s")))
+    for path in paths:
+        assert path.removeprefix("/srv/s/").removeprefix("/etc/systemd/system/") in words
+    assert f"{transfer.FOLDER};" in teardown("remove")
+
+
+def test_docker_goes_with_what_is_installed_of_it_and_its_own_files() -> None:
+    wanted = settings().docker_daemon_json
+    observed = Engine(versions={"docker-ce": "1", "docker.io": "1"}, daemon_json=json.dumps(wanted))
+    script = teardown("remove", observed, teardown_docker=True)
+    assert "dpkg --remove docker-ce\n" in script
+    assert "/etc/apt/sources.list.d/docker.sources" in script
+    assert "daemon.json; do" in script
+    with_more = Engine(daemon_json=json.dumps({**wanted, "mtu": 1400}))
+    assert "daemon.json; do" not in teardown("remove", with_more, teardown_docker=True)
+    for changes in ({}, {"teardown_docker": True, "docker_source": "present"}):
+        assert "dpkg" not in teardown("remove", observed, **changes)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_what_a_restore_left_that_was_cut_off_belongs_with_the_data(tmp_path: Path, named: bool) -> None:
+    for name in (".restoring", "secrets.new", "compose.yaml.new", "notes.txt"):
+        (tmp_path / name).touch()
+    script = teardown("look", stack_dir=str(tmp_path), teardown_data=["a"] if named else [])
+    script = script.replace("docker ", "false ")  # what this machine has is of no concern
+    said = subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True).stdout
+    found = re.findall(rf"(?m)^(\w+) +{re.escape(str(tmp_path))}/([^:\n]+)", said)
+    assert {name: verb for verb, name in found} == {
+        ".restoring": "goes" if named else "stays",
+        "secrets.new": "goes",
+        "compose.yaml.new": "goes",
+        "notes.txt": "stays",
+    }
+
+
+@pytest.mark.parametrize("rotated", [*([name] for name in templates.SECRET_FILES), [*templates.SECRET_FILES]], ids=str)
+def test_the_script_of_a_rotation_is_good_shell_and_restarts_only_for_what_is_read_at_a_start(
+    rotated: list[str],
+) -> None:
+    supplied = Supplied(SecretStr(PASSWORD), None, {})
+    script = "\n".join(templates.rotate_script(settings(verify_level="user"), supplied, rotated))
+    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert script.count(PASSWORD) == 1
+    assert ("compose up " in script) == (rotated != ["probe_password"])
+    assert ("acl load" in script) == ("valkey_password" in rotated)
 
 
 def test_a_schedule_brings_a_timer() -> None:
@@ -648,6 +720,20 @@ def test_settings_of_users_reach_the_acl_and_its_hash(stack: Stack) -> None:
     assert " ~two:* &socketio &socketio#* &two:* +@all -@admin -@dangerous +info\n" in acl
     assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] != before
     assert stack.check(**changes) == []
+
+
+@as_root
+def test_users_that_a_running_valkey_has_loaded_go_by_its_containers_label(stack: Stack) -> None:
+    stack.write()
+    first = read_env(stack.text(".env"))["VALKEY_ACL_SHA256"]
+    supplied = Supplied(SecretStr(PASSWORD), None, {})
+    stack.write(supplied)
+    loaded = read_env(stack.text(".env"))["VALKEY_ACL_SHA256"]
+    (stack.folder / "valkey/acl-label").write_text(f"{loaded} {first}\n")
+    assert stack.write(supplied) == [".env"]
+    assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] == first
+    assert stack.write(supplied, valkey_default_user="all") == DERIVED
+    assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] not in (first, loaded)
 
 
 @as_root

@@ -1,0 +1,5 @@
+"""pyinfra -y inventories/X.py runbooks/drill.py: a backup set restored into a throw-away stack, counted, taken down."""
+
+from tasks import drill, preflight
+
+drill.hold(preflight.settings())

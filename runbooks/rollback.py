@@ -1,0 +1,9 @@
+"""pyinfra -y inventories/X.py runbooks/rollback.py --limit HOST: back to an earlier good deploy; --dry lists them."""
+
+from tasks import deployment, preflight, rollback, verify
+
+settings = preflight.settings()
+deployment.begin(settings, acts=True)
+rollback.back(settings)
+verify.prove(settings)
+deployment.end()

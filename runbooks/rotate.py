@@ -1,0 +1,10 @@
+"""pyinfra -y inventories/X.py runbooks/rotate.py: new secrets for a stack that runs; Valkey is not restarted."""
+
+from tasks import deployment, preflight, rotate, verify
+
+settings = preflight.check()
+rotate.check(settings)
+deployment.begin(settings, acts=True)
+rotate.renew(settings)
+verify.prove(settings)
+deployment.end()

@@ -1,0 +1,21 @@
+"""pyinfra -y inventories/X.py runbooks/upgrade.py: from the versions that run to the settings', or back by itself."""
+
+from tasks import deployment, docker, network, preflight, rollout, stack, upgrade, verify, watchdog
+
+settings = preflight.check()
+
+
+def provision() -> None:
+    deployment.begin(settings, acts=True)
+    upgrade.prepare(settings)
+    docker.install(settings)
+    network.create(settings)
+    stack.bring_images(settings)
+    upgrade.rehearse(settings)
+    stack.launch(settings, upgrades=True)
+    watchdog.keep(settings)
+    verify.prove(settings, otherwise=lambda: upgrade.undo(settings))
+    deployment.end()
+
+
+rollout.in_batches(provision)

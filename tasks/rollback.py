@@ -1,0 +1,44 @@
+"""An earlier good deploy in the place of the one that runs."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api import deploy
+
+from tasks import backup, preflight
+from webui_stack import operations, remote, templates
+from webui_stack.settings import Settings
+
+# Hosts whose deploys were listed already, while the run was planned.
+_listed: set[str] = set()
+
+
+@deploy("Rollback")
+def back(settings: Settings) -> None:
+    """Ensure the deploy `rollback_to` is in force: its files and images, and its data where their schema is another.
+
+    Lists the deploys there are, in a dry run as well. A backup set of what there is comes first. Data are only taken
+    back on hosts in `restore_over`. Secrets stay those of now. Fails, with what ran before running again, when the
+    earlier deploy does not get healthy.
+    """
+    operations.gate(name="List the deploys there are", check=lambda: _list(settings))
+    backup.put(settings)
+    operations.script(
+        name="Go back to an earlier deploy",
+        lines=templates.rollback_script(
+            settings, "back", to=settings.rollback_to, may_replace=host.name in settings.restore_over
+        ),
+    )
+
+
+def _list(settings: Settings) -> list[str]:
+    if host.name in _listed:
+        return []
+    _listed.add(host.name)
+    try:
+        lines = remote.run(preflight.observation().host, "sh -s", templates.rollback_script(settings, "list"))
+    except remote.RemoteError as error:
+        return str(error).splitlines()
+    for line in lines:
+        host.log(line)
+    return []

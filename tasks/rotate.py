@@ -1,0 +1,72 @@
+"""New secrets for a stack that runs, with as little of it restarted as they need."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+from pyinfra import host, inventory, logger
+from pyinfra.api import Inventory, deploy
+
+from tasks import preflight, sources
+from webui_stack import deployment, drift, operations, templates
+from webui_stack.observation import Observation
+from webui_stack.settings import Settings
+
+
+@deploy("Rotate")
+def check(settings: Settings) -> None:
+    """Ensure the host is as its settings say, but for the secrets that are to be renewed: nothing else is changed then.
+
+    One that the operator supplies has to be another by now.
+    """
+    operations.gate(name="Check that the secrets can be renewed", check=lambda: _refusals(settings))
+
+
+def _refusals(settings: Settings) -> list[str]:
+    survey = _apart_from_supplied(host.name, inventory).survey()
+    if survey.cut_off:
+        return deployment.unended(survey)
+    found = drift.of(settings, survey, sources.wanted(settings, survey.machine))
+    if found:
+        more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+        return [f"rotate: expected a stack as its settings say, got {found[0]}{more}; run deploy.py first"]
+    anew = preflight.observation().survey().secrets
+    return [
+        f"{name}: expected another value from its source, got the one in force; change it at its source first"
+        for name in _rotated(settings)
+        if getattr(settings, name, None)
+        and f"content {settings.stack_dir}/{templates.SECRET_FILES[name][0]}" not in anew
+    ]
+
+
+@cache
+def _apart_from_supplied(name: str, inventory: Inventory) -> Observation:
+    """What is known of this host, were the secrets that are to be renewed not supplied but kept."""
+    settings, supplied = preflight.settings(), preflight.supplied()
+    kept: dict[str, Any] = {name: None for name in _rotated(settings) if hasattr(supplied, name)}
+    return Observation(inventory.get_host(name), templates.survey_script(settings, replace(supplied, **kept)))
+
+
+@deploy("Rotate")
+def renew(settings: Settings) -> None:
+    """Ensure the secrets in `rotate_secrets` are others than before, in force, and the old ones good for nothing.
+
+    Valkey is not restarted: while Open WebUI is recreated with its new password, the old one is good, too. The secret
+    key signs everybody out. The probe's account gets its password by the next verify. What was before comes back by
+    itself when Open WebUI does not get healthy.
+    """
+    rotated = _rotated(settings)
+    if "probe_password" in settings.rotate_secrets and "probe_password" not in rotated:
+        host.log("probe_password: there is none, verify_level is not 'user'", log_func=logger.info)
+    if rotated:
+        operations.script(
+            name="Put new secrets in place",
+            lines=templates.rotate_script(settings, preflight.supplied(), rotated),
+        )
+
+
+def _rotated(settings: Settings) -> list[str]:
+    has_probe = settings.verify_level == "user"
+    return [name for name in dict.fromkeys(settings.rotate_secrets) if has_probe or name != "probe_password"]

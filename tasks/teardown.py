@@ -1,0 +1,57 @@
+"""What this project made on a host, removed again; data only where the operator names the host."""
+
+from __future__ import annotations
+
+from pyinfra import host, logger
+from pyinfra.api import deploy
+
+from tasks import deployment, preflight
+from webui_stack import facts, operations, templates
+from webui_stack.secrets import HiddenLines
+from webui_stack.settings import Settings
+
+
+def remove(settings: Settings) -> None:
+    """Ensure nothing is left on this host of what this project made there, and all else is as it was.
+
+    Volumes and secrets stay unless `teardown_data` names the host, backup sets unless `teardown_backups` does, and
+    Docker unless `teardown_docker` is set and nobody else needs it. What goes and what stays is told before anything is
+    done. Changes nothing where nothing of this project is left. Fails where something of it could not be removed.
+    """
+    _check()
+    if _silent():
+        return
+    told = host.get_fact(facts.Teardown, _stdin=_script(settings, "look"))
+    for line in told:
+        host.log_styled(line, fg="yellow" if line.startswith("goes ") else "green", log_func=logger.info)
+    if not any(line.startswith("goes ") for line in told):
+        host.log("nothing of this project is left to remove")
+        return
+    deployment.begin(settings=settings, acts=True)
+    _remove(settings=settings)
+    deployment.leave()
+
+
+@deploy("Teardown")
+def _check() -> None:
+    operations.gate(name="Check that Docker answers", check=_silent)
+
+
+def _silent() -> list[str]:
+    engine = preflight.observation().survey().engine
+    if engine.server or not engine.has_cli:
+        return []
+    return [
+        "docker: expected it to tell what is there, got no answer; start it (`journalctl -u docker` says why it does "
+        "not run), or remove its packages, and run again"
+    ]
+
+
+@deploy("Teardown")
+def _remove(settings: Settings) -> None:
+    operations.script(name="Remove what this project made", lines=_script(settings, "remove"))
+
+
+def _script(settings: Settings, mode: str) -> HiddenLines:
+    survey = preflight.observation().survey()
+    return templates.teardown_script(settings, mode, host.name, survey.machine, survey.engine)

@@ -1,0 +1,65 @@
+"""Other versions of Valkey and Open WebUI on the data there are: rehearsed, with a way back, undone when it fails."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api import deploy
+
+from tasks import backup, drill, preflight
+from webui_stack import compose, operations, remote, templates
+from webui_stack.settings import Settings
+
+# Hosts whose images this run changes.
+_upgraded: set[str] = set()
+
+
+@deploy("Upgrade")
+def prepare(settings: Settings) -> None:
+    """Ensure what a killed upgrade has left half-way is back as it was before, and that a backup set can be made."""
+    backup.put(settings)
+    if preflight.observation().survey().cut_off:
+        operations.script(name="Put back what was there before", lines=templates.rollback_script(settings, "mend"))
+
+
+@deploy("Upgrade")
+def rehearse(settings: Settings) -> None:
+    """Ensure an upgrade that changes the data's schema, or Valkey, works on a copy of them, before anything is stopped.
+
+    Changes nothing that lasts but makes a backup set: that is the copy. Fails with what the new version said.
+    """
+    operations.gate(name="Rehearse the upgrade", check=lambda: _rehearse(settings), at_execution=True)
+
+
+def _rehearse(settings: Settings) -> list[str]:
+    observation = preflight.observation()
+    services = observation.survey().services
+    if all(
+        services.containers[name].image_id == services.images[settings.images[service]].id
+        for service, name in compose.CONTAINERS.items()
+    ):
+        host.log("every image is the one that runs")
+        return []
+    _upgraded.add(host.name)
+    said = remote.run(observation.host, "sh -s", templates.rollback_script(settings, "compare"))
+    _, word, *revisions = said[0].split()
+    host.log(f"schema: {word}{' from ' if revisions else ''}{' to '.join(revisions)}")
+    if word != "older" and said[1:] != ["valkey"]:
+        return []
+    if not settings.upgrade_rehearse:
+        host.log("not rehearsed: upgrade_rehearse is False")
+        return []
+    for line in remote.run(observation.host, backup.command(settings)):
+        host.log(line)
+    newest = settings.model_copy(update={"restore_set": "newest"})
+    return [f"rehearsal failed, nothing was changed: {check}" for check in drill.run(newest) if check.is_fault]
+
+
+def undo(settings: Settings) -> list[str]:
+    """Ensure the deploy before this run's upgrade is in force again, with its data; lines that tell how that went."""
+    if host.name not in _upgraded:
+        return []
+    script = templates.rollback_script(settings, "back", to="previous", may_replace=True)
+    try:
+        return remote.run(preflight.observation().host, "sh -s", script)
+    except remote.RemoteError as error:
+        return str(error).splitlines()
