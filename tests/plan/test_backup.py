@@ -46,9 +46,10 @@ def test_a_dry_run_says_where_a_set_would_go(pyinfra: Pyinfra) -> None:
     made = ["Backup | Put the backup's script", "Backup | Make a backup set"]
     assert result.changes("here") == [*made, "Off the host | Fetch the set to this machine"]
     assert result.changes("restic") == [
+        made[0],
         "Backup | Install restic",
         "Backup | Put what opens the restic repository",
-        *made,
+        made[1],
         "Off the host | Copy the set to the restic repository",
     ]
 
