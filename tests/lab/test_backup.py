@@ -233,6 +233,63 @@ def test_a_full_disk_makes_no_set_and_costs_none(story: Story) -> None:
     assert containers(story.host) == running
 
 
+def test_a_disk_that_fills_up_on_the_way_makes_no_set_and_costs_none(story: Story) -> None:
+    before, running = sets(story.host), containers(story.host)
+    story.host.check_output("mkdir -p /srv/small && mount -t tmpfs -o size=64m tmpfs /srv/small")
+    fill = "until ls -d /srv/small/.*.new; do sleep 0.05; done; cat /dev/zero >/srv/small/filler"
+    try:
+        story.host.check_output(f"systemd-run --quiet --unit filler sh -c '{fill}'")
+        result = story.lab.run("-y", "runbooks/backup.py", "--data", "backup_dir=/srv/small")
+        assert result.returncode == 1
+        assert "No space left on device" in result.stdout
+        assert story.host.check_output("ls -A /srv/small") == "filler"
+    finally:
+        story.host.check_output("systemctl reset-failed filler; umount /srv/small && rmdir /srv/small")
+    assert sets(story.host) == before
+    assert containers(story.host) == running
+
+
+def test_a_valkey_that_is_full_gives_no_set_and_people_go_on_reading(story: Story) -> None:
+    """Its volume is on a disk of its own for once, which fills up."""
+    before = sets(story.host)
+    volume = "/var/lib/docker/volumes/redis-data/_data"
+    stop, start = "docker stop open-webui redis-valkey", "docker start redis-valkey open-webui"
+    story.host.check_output(
+        f"{stop} && mkdir -p /run/kept && mount --bind {volume} /run/kept && mount -t tmpfs -o size=4m tmpfs {volume} && "
+        f"cp -a /run/kept/. {volume} && chown --reference /run/kept {volume} && {start}"
+    )
+    try:
+        within(90, "it serves", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
+        story.host.run(f"cat /dev/zero >{volume}/filler")
+        result = story.lab.run("-y", "runbooks/backup.py")
+        assert result.returncode == 1
+        assert "Valkey: expected a snapshot, got none" in result.stdout
+        assert story.precious.ask(f"/api/v1/chats/{story.precious.chat}")["title"] == story.precious.marker
+        assert sets(story.host) == before
+        story.host.check_output(f"rm {volume}/filler")
+        story.back_up(*story.encrypted)
+        assert len(sets(story.host)) == len(before) + 1
+    finally:
+        story.host.check_output(f"{stop}; umount {volume} /run/kept && {start}")
+        within(90, "it serves", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
+    story.assert_kept()
+
+
+def test_a_database_of_another_kind_is_left_to_its_own_tools(story: Story) -> None:
+    before = sets(story.host)
+    story.host.check_output(
+        "docker rename open-webui aside && docker create --name open-webui --env DATABASE_URL=postgresql://db/webui "
+        "$(docker inspect --format '{{.Image}}' aside)"
+    )
+    try:
+        result = story.lab.run("-y", "runbooks/backup.py")
+    finally:
+        story.host.check_output("docker rm open-webui && docker rename aside open-webui")
+    assert result.returncode == 1
+    assert "expected its own database, got one of Postgres; back that up with pg_dump" in result.stdout
+    assert sets(story.host) == before
+
+
 def test_a_timer_makes_sets_and_only_the_newest_are_kept(story: Story) -> None:
     story.back_up(*story.encrypted, "--data", "backup_schedule=*-*-* 03:30", "--data", "backup_keep=2")
     assert story.host.service("open-webui-backup.timer").is_running
