@@ -122,6 +122,20 @@ def state(host: Any) -> str:
     return found
 
 
+# Whatever bears our names, wherever it is; what Docker has is asked of Docker.
+NAMED = (
+    "find / -xdev -not -path '/var/lib/docker/*' "
+    r"\( -iname '*open-webui*' -o -iname '*openwebui*' -o -iname '*valkey*' -o -iname '*redis-data*' \); "
+    "find /run /tmp -xdev -iname '*open-webui*'; "
+    "grep -rIl open-webui-stack /etc /opt /root /srv /usr/local /var/backups 2>/dev/null"
+)
+
+
+def named(host: Any) -> list[str]:
+    """Every file that bears our names, or says that it is ours."""
+    return sorted(set(host.run(NAMED).stdout.splitlines()))
+
+
 def containers(host: Any) -> dict[str, str]:
     """Id and start time by container."""
     output = host.check_output("docker inspect --format '{{.Name}} {{.Id}} {{.State.StartedAt}}' $(docker ps -aq)")

@@ -255,7 +255,8 @@ def test_a_valkey_that_is_full_gives_no_set_and_people_go_on_reading(story: Stor
     volume = "/var/lib/docker/volumes/redis-data/_data"
     stop, start = "docker stop open-webui redis-valkey", "docker start redis-valkey open-webui"
     story.host.check_output(
-        f"{stop} && mkdir -p /run/kept && mount --bind {volume} /run/kept && mount -t tmpfs -o size=4m tmpfs {volume} && "
+        f"{stop} && mkdir -p /run/kept && mount --bind {volume} /run/kept && "
+        f"mount -t tmpfs -o size=4m tmpfs {volume} && "
         f"cp -a /run/kept/. {volume} && chown --reference /run/kept {volume} && {start}"
     )
     try:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import Precious, Watched, within
-from tests.lab.session import EARLIER, NAME, ROOT, SPARE, Lab, containers, rest, state
+from tests.lab.session import EARLIER, NAME, ROOT, SPARE, Lab, containers, named, rest
 
 pytestmark = pytest.mark.lab
 
@@ -54,7 +54,6 @@ class Circle:
 
     def __init__(self, lab: Lab) -> None:
         self.lab, self.host = lab, lab.host(EARLIER)
-        self.bare = state(self.host)
         self.earlier, self.newest = (lab.inventory["images"][key] for key in ("open_webui_earlier", "open_webui"))
         assert self.run("deploy.py", open_webui_image=self.earlier)[0] == 0
         self.precious = Precious(lab, EARLIER)
@@ -273,3 +272,14 @@ def test_a_fresh_host_gets_all_of_it_logins_included_with_the_newest_version(
     hashes = "docker exec open-webui sh -c 'cd /app/backend/data/uploads && sha256sum *'"
     assert circle.lab.host(SPARE).check_output(hashes) == circle.host.check_output(hashes)
     rest(circle.lab.host(SPARE))
+
+
+def test_a_teardown_leaves_nothing(circle: Circle) -> None:
+    assert named(circle.host), "there is something to find"
+    here = f'["{EARLIER}"]'
+    assert circle.run("runbooks/teardown.py", teardown_data=here, teardown_backups=here)[0] == 0
+    # The images that these tests have made themselves are not this project's.
+    left = "docker ps --all --quiet; docker volume ls --quiet; docker network ls --format '{{.Name}}'"
+    assert circle.host.check_output(left).split() == ["bridge", "host", "none"]
+    assert named(circle.host) == []
+    assert circle.host.check_output("systemctl list-unit-files 'open-webui*' --no-legend") == ""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import Precious
-from tests.lab.session import FRESH, SPARE, Lab, containers, state
+from tests.lab.session import FRESH, SPARE, Lab, containers, named, state
 
 pytestmark = pytest.mark.lab
 
@@ -30,13 +30,6 @@ CLEAN = """
 docker rm --force foreign open-webui && docker network rm foreign openwebui-network &&
   docker volume rm $(docker volume ls -q)
 """
-# Whatever bears our names, wherever it is; what Docker has is asked of Docker.
-NAMED = (
-    "find / -xdev -not -path '/var/lib/docker/*' "
-    r"\( -iname '*open-webui*' -o -iname '*openwebui*' -o -iname '*valkey*' -o -iname '*redis-data*' \); "
-    "find /run /tmp -xdev -iname '*open-webui*'; "
-    "grep -rIl open-webui-stack /etc /opt /root /srv /usr/local /var/backups 2>/dev/null"
-)
 
 
 def foreign(host: Any) -> str:
@@ -50,10 +43,6 @@ def foreign(host: Any) -> str:
             f"stat -c '%n %Y %s' {' '.join(FOREIGN_FILES)}"
         )
     )
-
-
-def named(host: Any) -> list[str]:
-    return sorted(set(host.run(NAMED).stdout.splitlines()))
 
 
 class Story:
