@@ -12,7 +12,7 @@ def provision() -> None:
     network.create(settings)
     stack.bring_images(settings)
     upgrade.rehearse(settings)
-    stack.launch(settings, upgrades=True)
+    stack.launch(settings, with_images=False, upgrades=True)
     watchdog.keep(settings)
     verify.prove(settings, otherwise=lambda: upgrade.undo(settings))
     deployment.end()

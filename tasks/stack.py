@@ -14,14 +14,14 @@ from webui_stack.settings import Settings
 
 
 @deploy("Stack")
-def launch(settings: Settings, *, upgrades: bool = False) -> None:
+def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = False) -> None:
     """Ensure Valkey and Open WebUI run as the settings say, healthy.
 
-    Secrets are made on the host and kept. Images are pulled and the new compose file is validated before
-    anything of the old one is replaced or stopped. Only services whose definition, image, secrets or
-    state differ are touched. When a container does not get healthy, the last good deploy comes back, or
-    the containers made by hand that it was to replace. An image that would change the schema of the data is
-    refused, unless the deploy `upgrades`: then a backup set is made first, which comes back as well.
+    Secrets are made on the host and kept. Images are pulled (`with_images` is False after `bring_images`) and the new
+    compose file is validated before anything of the old one is replaced or stopped. Only services whose definition,
+    image, secrets or state differ are touched. When a container does not get healthy, the last good deploy comes back,
+    or the containers made by hand that it was to replace. An image that would change the schema of the data is refused,
+    unless the deploy `upgrades`: then a backup set is made first, and comes back as well.
     """
     supplied = preflight.supplied()
     survey = preflight.observation().survey
@@ -32,7 +32,9 @@ def launch(settings: Settings, *, upgrades: bool = False) -> None:
         script=templates.secrets_script(settings, supplied),
         stale=lambda: survey().secrets,
     )
-    locked = _bring_images(settings)
+    if with_images:
+        _bring_images(settings)
+    locked = sources.wanted(settings, survey().machine)
     operations.files(
         name="Put the compose project",
         contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
@@ -54,7 +56,7 @@ def bring_images(settings: Settings) -> None:
     _bring_images(settings)
 
 
-def _bring_images(settings: Settings) -> list[Wanted]:
+def _bring_images(settings: Settings) -> None:
     survey = preflight.observation().survey
     locked = sources.wanted(settings, survey().machine)
     if locked:
@@ -67,7 +69,6 @@ def _bring_images(settings: Settings) -> list[Wanted]:
             references=sources.references(settings),
             present=lambda: survey().services.images,
         )
-    return locked
 
 
 def _with_locked(observed: Observed, locked: list[Wanted]) -> Observed:

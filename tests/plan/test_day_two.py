@@ -41,3 +41,10 @@ def test_where_there_is_no_stack_there_is_nothing_to_do(pyinfra: Pyinfra, runboo
 
 def test_a_drill_changes_nothing(pyinfra: Pyinfra) -> None:
     assert pyinfra({"one": converged()}, "--json", deploy="runbooks/drill.py").changes("one") == []
+
+
+def test_an_upgrade_goes_in_batches(pyinfra: Pyinfra) -> None:
+    hosts = {name: converged(open_webui_image=NEWER, rollout_canary=1) for name in ("a", "b", "c")}
+    result = pyinfra(hosts, "--json", deploy="runbooks/upgrade.py")
+    assert "Batch 1 of 2 | Stack | Bring the services up" in result.changes("a")
+    assert result.changes("b") == [change.replace("1 of 2", "2 of 2") for change in result.changes("a")]
