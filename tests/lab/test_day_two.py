@@ -285,4 +285,4 @@ def test_a_teardown_leaves_nothing(circle: Circle) -> None:
     left = "docker ps --all --quiet; docker volume ls --quiet; docker network ls --format '{{.Name}}'"
     assert circle.host.check_output(left).split() == ["bridge", "host", "none"]
     assert named(circle.host) == []
-    assert circle.host.check_output("systemctl list-unit-files 'open-webui*' --no-legend") == ""
+    assert circle.host.run("systemctl list-unit-files 'open-webui*' --no-legend").stdout == ""
