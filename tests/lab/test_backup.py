@@ -261,17 +261,19 @@ def test_a_valkey_that_is_full_gives_no_set_and_people_go_on_reading(story: Stor
     )
     try:
         within(90, "it serves", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
-        story.host.run(f"cat /dev/zero >{volume}/filler")
+        # Again and again, for a snapshot that Valkey has just made frees the one before.
+        fill = f"while :; do cat /dev/zero >>{volume}/filler 2>/dev/null; sleep 0.1; done"
+        story.host.check_output(f"systemd-run --quiet --unit valkey-filler sh -c '{fill}'")
         result = story.lab.run("-y", "runbooks/backup.py")
         assert result.returncode == 1
         assert "Valkey: expected a snapshot, got none" in result.stdout
         assert story.precious.ask(f"/api/v1/chats/{story.precious.chat}")["title"] == story.precious.marker
         assert sets(story.host) == before
-        story.host.check_output(f"rm {volume}/filler")
+        story.host.check_output(f"systemctl stop valkey-filler && rm {volume}/filler")
         story.back_up(*story.encrypted)
         assert len(sets(story.host)) == len(before) + 1
     finally:
-        story.host.check_output(f"{stop}; umount {volume} /run/small && {start}")
+        story.host.check_output(f"systemctl stop valkey-filler; {stop}; umount {volume} /run/small && {start}")
         within(90, "it serves", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
     story.assert_kept()
 
