@@ -59,10 +59,10 @@ class Deployment:
 
 
 def unended(survey: Survey) -> list[str]:
-    """Whose work has to be ended first, where a restore or an upgrade was cut off."""
-    runbook = "upgrade" if survey.cut_off.endswith(".upgrading") else "restore"
+    """Why nothing else may begin, where a restore, an upgrade or a rollback was cut off."""
+    runbook = survey.cut_off
     return [
-        f"{runbook}: expected none that was cut off, got one's {survey.cut_off}; run runbooks/{runbook}.py again: "
+        f"{runbook}: expected none that was cut off, got one; run runbooks/{runbook}.py again: "
         "it begins by putting back what was there before"
     ]
 
@@ -72,7 +72,7 @@ def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted]
 
     The lease is taken only where something is to be done (the run `acts` anyway, or there is drift), or where somebody
     has one or left one behind: a run that has nothing to do only looks. What was observed before the lease was ours is
-    observed anew. Where a restore or an upgrade was cut off, only a run that `acts` may begin: until then, data may be
+    observed anew. Where a restore, an upgrade or a rollback was cut off, only a run that `acts` may begin: until then, data may be
     in two places.
     """
     host, survey = observation.host, observation.survey()

@@ -29,8 +29,8 @@ class Survey:
     `files` are the contents of regular files that are root's and 0644, by path: any other file counts as absent,
     and thereby as one to be written again. `secrets` says what the secrets script would do: `content PATH`,
     `mode PATH`, or `refused WHY`. `units` are the systemd units that are active and enabled. `lease` is the lease's
-    line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`). `cut_off` is the file
-    that a restore or an upgrade leaves which was killed (`templates/restore.sh.j2`, `up.sh.j2`).
+    line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`). `cut_off` is the runbook
+    that was killed while data were in two places (`templates/restore.sh.j2`, `up.sh.j2`, `rollback.sh.j2`).
     """
 
     machine: machine.Machine = field(default_factory=lambda: machine.parse([]))

@@ -189,7 +189,7 @@ def test_a_restore_that_is_killed_midway_is_ended_by_the_next_one(story: Story) 
     thread.join()
     result = story.lab.run("-y", "deploy.py")
     assert result.returncode == 1
-    assert "restore: expected none that was cut off, got one's /opt/open-webui/.restoring" in result.stdout
+    assert "restore: expected none that was cut off, got one" in result.stdout
     status, _ = story.restore()
     assert status == 0
     assert not story.host.file("/opt/open-webui/.restoring").exists

@@ -18,8 +18,8 @@ REFUSED = {
         "expected a stack as its settings say, got /opt/open-webui/compose.yaml: differs; run deploy.py first",
     ),
     "half restored": (
-        answering(converged(), history="cut_off /opt/open-webui/.restoring"),
-        "restore: expected none that was cut off, got one's /opt/open-webui/.restoring; run runbooks/restore.py again",
+        answering(converged(), history="cut_off restore"),
+        "restore: expected none that was cut off, got one; run runbooks/restore.py again",
     ),
     "supplied, the same as before": (
         converged(valkey_password="env:VALKEY"),
