@@ -72,8 +72,8 @@ def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted]
 
     The lease is taken only where something is to be done (the run `acts` anyway, or there is drift), or where somebody
     has one or left one behind: a run that has nothing to do only looks. What was observed before the lease was ours is
-    observed anew. Where a restore, an upgrade or a rollback was cut off, only a run that `acts` may begin: until then, data may be
-    in two places.
+    observed anew. Where a restore, an upgrade or a rollback was cut off, only a run that `acts` may begin: until then,
+    data may be in two places.
     """
     host, survey = observation.host, observation.survey()
     _watch(host.state)
