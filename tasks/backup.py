@@ -49,6 +49,8 @@ def put(settings: Settings) -> None:
 
 
 def _without_stack() -> list[str]:
+    if preflight.observation().survey().cut_off:
+        return []  # what was cut off may have left a container out; it is put right first
     missing = compose.CONTAINERS.values() - preflight.observation().survey().services.containers.keys()
     if not missing:
         return []

@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
 from tasks import offsite, preflight, tool
-from webui_stack import compose, operations, secrets, templates
+from webui_stack import compose, deployment, operations, secrets, templates
 from webui_stack.secrets import HiddenLines
 from webui_stack.settings import Settings
 
@@ -18,6 +18,8 @@ def check(settings: Settings) -> None:
 
 
 def _refusals(settings: Settings) -> list[str]:
+    if preflight.observation().survey().cut_off == "upgrade":
+        return deployment.unended(preflight.observation().survey())
     there = [
         name for name in compose.CONTAINERS.values() if name in preflight.observation().survey().services.containers
     ]

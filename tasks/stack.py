@@ -14,14 +14,15 @@ from webui_stack.settings import Settings
 
 
 @deploy("Stack")
-def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = False) -> None:
+def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = False, migrates: bool = False) -> None:
     """Ensure Valkey and Open WebUI run as the settings say, healthy.
 
     Secrets are made on the host and kept. Images are pulled (`with_images` is False after `bring_images`) and the new
     compose file is validated before anything of the old one is replaced or stopped. Only services whose definition,
     image, secrets or state differ are touched. When a container does not get healthy, the last good deploy comes back,
     or the containers made by hand that it was to replace. An image that would change the schema of the data is refused,
-    unless the deploy `upgrades`: then a backup set is made first, and comes back as well.
+    unless the deploy `upgrades`: then a backup set is made first, and comes back as well; or `migrates`: the data have
+    just come out of a set.
     """
     supplied = preflight.supplied()
     survey = preflight.observation().survey
@@ -46,7 +47,7 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
         observe=lambda: _with_locked(survey().services, locked),
         directory=directory,
         images=settings.images,
-        up_script=lambda work: templates.up_script(settings, work, upgrades=upgrades),
+        up_script=lambda work: templates.up_script(settings, work, upgrades=upgrades, migrates=migrates),
     )
 
 

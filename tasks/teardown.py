@@ -6,6 +6,7 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 
 from tasks import deployment, preflight
+from webui_stack import deployment as deployments
 from webui_stack import facts, operations, templates
 from webui_stack.secrets import HiddenLines
 from webui_stack.settings import Settings
@@ -18,8 +19,8 @@ def remove(settings: Settings) -> None:
     Docker unless `teardown_docker` is set and nobody else needs it. What goes and what stays is told before anything is
     done. Changes nothing where nothing of this project is left. Fails where something of it could not be removed.
     """
-    _check()
-    if _silent():
+    _check(settings=settings)
+    if _silent() or _unended(settings):
         return
     told = host.get_fact(facts.Teardown, _stdin=_script(settings, "look"))
     for line in told:
@@ -33,8 +34,16 @@ def remove(settings: Settings) -> None:
 
 
 @deploy("Teardown")
-def _check() -> None:
+def _check(settings: Settings) -> None:
     operations.gate(name="Check that Docker answers", check=_silent)
+    operations.gate(name="Check that data which stay are in one place", check=lambda: _unended(settings))
+
+
+def _unended(settings: Settings) -> list[str]:
+    survey = preflight.observation().survey()
+    if not survey.cut_off or host.name in settings.teardown_data:
+        return []
+    return [f"{line}; or name the host in teardown_data" for line in deployments.unended(survey)]
 
 
 def _silent() -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyinfra import host
-from pyinfra.api import deploy
+from pyinfra.api import Host, deploy
 
 from tasks import backup, drill, preflight
 from webui_stack import compose, operations, remote, templates
@@ -40,7 +40,14 @@ def _rehearse(settings: Settings) -> list[str]:
         host.log("every image is the one that runs")
         return []
     _upgraded.add(host.name)
-    said = remote.run(observation.host, "sh -s", templates.rollback_script(settings, "compare"))
+    try:
+        return _tried(settings, observation.host)
+    except remote.RemoteError as error:
+        return str(error).splitlines()
+
+
+def _tried(settings: Settings, target: Host) -> list[str]:
+    said = remote.run(target, "sh -s", templates.rollback_script(settings, "compare"))
     _, word, *revisions = said[0].split()
     host.log(f"schema: {word}{' from ' if revisions else ''}{' to '.join(revisions)}")
     if word != "older" and said[1:] != ["valkey"]:
@@ -48,7 +55,7 @@ def _rehearse(settings: Settings) -> list[str]:
     if not settings.upgrade_rehearse:
         host.log("not rehearsed: upgrade_rehearse is False")
         return []
-    for line in remote.run(observation.host, backup.command(settings)):
+    for line in remote.run(target, backup.command(settings)):
         host.log(line)
     newest = settings.model_copy(update={"restore_set": "newest"})
     return [f"rehearsal failed, nothing was changed: {check}" for check in drill.run(newest) if check.is_fault]

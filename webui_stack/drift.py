@@ -13,6 +13,7 @@ from webui_stack.survey import DOCKER_UNIT, TIMER_UNIT, Survey
 def of(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) -> list[str]:
     """Every difference, as `what: how`; empty where a deploy has nothing to do. `locked` are the images of its lock."""
     return [
+        *([f"{survey.cut_off}: was cut off, run runbooks/{survey.cut_off}.py again"] if survey.cut_off else []),
         *_docker(settings, survey),
         *_files(settings, survey),
         *_stack(settings, survey, locked),

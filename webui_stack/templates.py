@@ -169,16 +169,20 @@ def _quoted(supplied: Supplied) -> dict[str, Any]:
     }
 
 
-def up_script(settings: Settings, work: Iterable[compose.Work], *, upgrades: bool = False) -> str:
+def up_script(
+    settings: Settings, work: Iterable[compose.Work], *, upgrades: bool = False, migrates: bool = False
+) -> str:
     """The shell script that brings the services up, or the last good deploy back.
 
-    It refuses an Open WebUI that would change the schema of the data there are, unless it `upgrades`.
+    It refuses an Open WebUI that would change the schema of the data there are, unless it `upgrades`, which makes a
+    set of them first, or `migrates` data that have just come out of one.
     """
     work = list(work)
     return _render(
         "up.sh.j2",
         **_deploys(settings),
         upgrades=upgrades,
+        migrates=migrates,
         unpause=[compose.CONTAINERS[item.service] for item in work if item.unpause],
         recreate=[item.service for item in work if item.recreate],
         # Compose alone fails on their names; so does a run that was not allowed to replace them.

@@ -103,6 +103,11 @@ class Precious:
         with urllib.request.urlopen(request, timeout=30) as response:
             return bytes(response.read())
 
+    def delete(self, chat: str) -> None:
+        bearer = {"Authorization": f"Bearer {self.token}"}
+        request = urllib.request.Request(f"{self.base}/api/v1/chats/{chat}", headers=bearer, method="DELETE")
+        urllib.request.urlopen(request, timeout=10).close()
+
     def on(self, lab: Lab, name: str) -> Precious:
         """The same, looked for on another host, with the login made here."""
         there = Precious.__new__(Precious)

@@ -110,6 +110,16 @@ def test_a_deploy_does_not_change_the_schema_of_peoples_data(circle: Circle) -> 
     assert circle.earlier in circle.host.check_output("cat /opt/open-webui/compose.yaml"), "files are put back as well"
 
 
+def test_nor_does_one_that_finds_the_data_without_a_container(circle: Circle) -> None:
+    circle.host.check_output("docker rm --force open-webui")
+    status, output = circle.run("deploy.py")
+    assert status == 1
+    assert "set the version they are from, deploy, and change it with runbooks/upgrade.py" in output
+    assert circle.run("deploy.py", open_webui_image=circle.earlier)[0] == 0
+    assert circle.count() == (circle.counts, circle.old_schema)
+    circle.assert_as_before()
+
+
 def test_a_rehearsal_finds_a_migration_that_fails_before_anything_is_stopped(circle: Circle) -> None:
     before = containers(circle.host)
     image = circle.image(circle.newest, "failing", ADD_MIGRATION % 'raise RuntimeError("half-way there")')
@@ -167,6 +177,7 @@ def test_an_upgrade_that_is_killed_in_its_migration_is_ended_by_the_next_one(cir
 def test_an_upgrade_takes_everything_along(circle: Circle) -> None:
     """The one before was killed: its data are put back first. Valkey gets another image at the same time."""
     valkey = circle.image(circle.lab.inventory["images"]["valkey"], "other")
+    circle.host.check_output("cp -a /opt/open-webui/.good /root/good-before")
     with Watched(circle.precious) as watched:
         status, output = circle.run("runbooks/upgrade.py", valkey_image=valkey)
     assert status == 0
@@ -189,6 +200,27 @@ def test_a_second_upgrade_changes_nothing(circle: Circle) -> None:
     assert status == 0
     assert "every image is the one that runs" in output
     assert (containers(circle.host), circle.sets()) == (before, sets)
+
+
+def test_an_upgrade_that_is_killed_after_its_migration_stays(circle: Circle) -> None:
+    """People may have worked with the new version since. The state is that of a kill before it was remembered."""
+    circle.host.check_output(
+        "cd /opt/open-webui && rm -rf .good && cp -a /root/good-before .good && "
+        f"ls {SETS} | tail -n 1 | tee .good/data >.upgrading"
+    )
+    chat = circle.precious.ask("/api/v1/chats/new", {"chat": {"title": "meanwhile", "messages": []}})["id"]
+    before = containers(circle.host)
+    status, output = circle.run("runbooks/backup.py")
+    assert status == 1
+    assert "expected data in one place" in output
+    valkey = f"{circle.lab.inventory['images']['valkey']}-other"
+    status, output = circle.run("runbooks/upgrade.py", valkey_image=valkey)
+    assert status == 0
+    assert "cut off after it had migrated the data; the new version runs" in output
+    assert containers(circle.host) == before
+    assert circle.precious.ask(f"/api/v1/chats/{chat}")["title"] == "meanwhile"
+    circle.precious.delete(chat)
+    assert not circle.host.file("/opt/open-webui/.upgrading").exists
 
 
 def test_a_drill_counts_what_can_be_restored_and_leaves_nothing(circle: Circle) -> None:
