@@ -205,7 +205,7 @@ def test_a_second_upgrade_changes_nothing(circle: Circle) -> None:
 def test_an_upgrade_that_is_killed_after_its_migration_stays(circle: Circle) -> None:
     """People may have worked with the new version since. The state is that of a kill before it was remembered."""
     circle.host.check_output(
-        "cd /opt/open-webui && rm -rf .good && cp -a /root/good-before .good && "
+        "cd /opt/open-webui && rm -rf .good && mv /root/good-before .good && "
         f"ls {SETS} | tail -n 1 | tee .good/data >.upgrading"
     )
     chat = circle.precious.ask("/api/v1/chats/new", {"chat": {"title": "meanwhile", "messages": []}})["id"]
