@@ -23,6 +23,20 @@ AS_OPEN_WEBUI = 'docker exec -i -e REDISCLI_AUTH="$(cat /opt/open-webui/secrets/
 VALKEY_CLI = f"{AS_OPEN_WEBUI} valkey-cli --user open-webui"
 
 
+COUNT = """
+import sqlite3
+database = sqlite3.connect("/app/backend/data/webui.db")
+print(*(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("user", "chat", "file")))
+print(database.execute("SELECT version_num FROM alembic_version").fetchone()[0])
+"""
+
+
+def count_rows(host: Any) -> tuple[str, str]:
+    """Users, chats and files in Open WebUI's database, and the schema it has."""
+    rows, schema = host.check_output("docker exec open-webui python3 -c %s", COUNT).splitlines()
+    return rows, schema
+
+
 def within(seconds: float, what: str, check: Any) -> float:
     """Seconds until `check()` was true; the test fails when it is not in time."""
     start = time.monotonic()

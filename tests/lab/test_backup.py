@@ -12,18 +12,13 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import Precious, Watched, within
+from tests.lab.precious import Precious, Watched, count_rows, within
 from tests.lab.session import FRESH, SPARE, Lab, containers, state
 
 pytestmark = pytest.mark.lab
 
 SETS = "/var/backups/open-webui"
 CONTENT = os.urandom(3_000_000)
-COUNT = """
-import sqlite3
-database = sqlite3.connect("/app/backend/data/webui.db")
-print(*(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("user", "chat", "file")))
-"""
 # A whole set, but for a database that is none.
 BROKEN = r"""
 mkdir x && tar -x -C x -f open-webui.tar && printf 'no database' >x/webui.db && tar -C x -cf open-webui.tar . && rm -r x
@@ -104,7 +99,7 @@ def test_the_set_holds_what_the_manifest_says(story: Story) -> None:
     counted = story.host.check_output(f"cd {SETS}/{story.name} && sha256sum $(ls | grep -v manifest.json)")
     assert {line.split()[1]: line.split()[0] for line in counted.splitlines()} == listed
     assert listed.keys() == {"images", "open-webui.tar", "secrets.tar.age", "stack.tar", "valkey.rdb"}
-    users, chats, files = story.host.check_output("docker exec open-webui python3 -c %s", COUNT).split()
+    users, chats, files = count_rows(story.host)[0].split()
     assert {key: found["open_webui"][key] for key in ("users", "chats", "files")} == {
         "users": int(users),
         "chats": int(chats),

@@ -14,19 +14,13 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import Precious, Watched, within
+from tests.lab.precious import Precious, Watched, count_rows, within
 from tests.lab.session import EARLIER, NAME, ROOT, SPARE, Lab, containers, named, rest
 
 pytestmark = pytest.mark.lab
 
 SETS = "/var/backups/open-webui"
 CONTENT = os.urandom(3_000_000)
-COUNT = """
-import sqlite3
-database = sqlite3.connect("/app/backend/data/webui.db")
-print(*(database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("user", "chat", "file")))
-print(database.execute("SELECT version_num FROM alembic_version").fetchone()[0])
-"""
 HALF_WAY = """
 import sqlite3
 sqlite3.connect("/app/backend/data/webui.db").execute("SELECT * FROM half_way")
@@ -68,8 +62,7 @@ class Circle:
 
     def count(self, name: str = EARLIER) -> tuple[str, str]:
         """Users, chats and files in the database, and the schema it has."""
-        rows, schema = self.lab.host(name).check_output("docker exec open-webui python3 -c %s", COUNT).splitlines()
-        return rows, schema
+        return count_rows(self.lab.host(name))
 
     def image(self, of: str, tag: str, script: str = "") -> str:
         """Make an image on the host, of which only the host knows; what the script changed is in it."""
