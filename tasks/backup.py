@@ -6,7 +6,7 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 
 from tasks import offsite, preflight, timer, tool
-from webui_stack import compose, operations, templates
+from webui_stack import operations, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import BACKUP_UNIT
 
@@ -51,7 +51,9 @@ def put(settings: Settings) -> None:
 def _without_stack() -> list[str]:
     if preflight.observation().survey().cut_off:
         return []  # what was cut off may have left a container out; it is put right first
-    missing = compose.CONTAINERS.values() - preflight.observation().survey().services.containers.keys()
+    missing = (
+        set(templates.containers(preflight.settings())) - preflight.observation().survey().services.containers.keys()
+    )
     if not missing:
         return []
     return [f"backup: expected a stack, got no {' and no '.join(sorted(missing))}; run deploy.py first"]

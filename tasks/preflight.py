@@ -11,7 +11,7 @@ from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
 
 from tasks import sources
-from webui_stack import adoption, bundle, compose, facts, machine, operations, rollout, secrets, templates
+from webui_stack import adoption, bundle, compose, database, facts, machine, operations, rollout, secrets, templates
 from webui_stack.observation import Observation
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, from_data
@@ -60,9 +60,10 @@ def _machine(checked: Settings) -> None:
         running = survey.services.containers
         found = machine.refusals(survey.machine, checked, observed.made_at_s, has_stack=bool(running))
         found += adoption.refusals(running, checked)
+        found += database.refusals(checked, host.name, survey.database)
         if source := sources.opened(checked):
             found += bundle.refusals(source, sources.wanted(checked, survey.machine))
-        if checked.stack_adopt and compose.CONTAINERS["open-webui"] in adoption.foreign(running, checked.stack_dir):
+        if checked.stack_adopt and compose.container_of("open-webui") in adoption.foreign(running, checked.stack_dir):
             found += _taken_over(checked)
         return found
 

@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
 from tasks import offsite, preflight, tool
-from webui_stack import compose, deployment, operations, secrets, templates
+from webui_stack import deployment, operations, secrets, templates
 from webui_stack.secrets import HiddenLines
 from webui_stack.settings import Settings
 
@@ -21,7 +21,7 @@ def _refusals(settings: Settings) -> list[str]:
     if preflight.observation().survey().cut_off == "upgrade":
         return deployment.unended(preflight.observation().survey())
     there = [
-        name for name in compose.CONTAINERS.values() if name in preflight.observation().survey().services.containers
+        name for name in templates.containers(settings) if name in preflight.observation().survey().services.containers
     ]
     if not there or host.name in settings.restore_over:
         return []

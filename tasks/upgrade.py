@@ -35,7 +35,7 @@ def _rehearse(settings: Settings) -> list[str]:
     services = observation.survey().services
     if all(
         services.containers[name].image_id == services.images[settings.images[service]].id
-        for service, name in compose.CONTAINERS.items()
+        for service, name in compose.containers_of(settings.images).items()
     ):
         host.log("every image is the one that runs")
         return []

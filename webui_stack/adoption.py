@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from webui_stack import compose
 from webui_stack.compose import Container
 from webui_stack.settings import Settings
-from webui_stack.templates import SECRET_NAMES, open_webui_environment
+from webui_stack.templates import open_webui_environment, secret_names
 
 # Names only: a value may be a secret. The image's own variables come with `image`.
 COMMAND = """
@@ -23,7 +23,14 @@ version=$(docker exec open-webui curl --silent --max-time 4 http://127.0.0.1:808
 true
 """
 
-_VOLUME_SETTING = {"redis": "valkey_volume", "open-webui": "open_webui_volume"}
+_VOLUME_SETTING = {
+    "redis": "valkey_volume",
+    "postgres": "postgres_volume",
+    "open-webui": "open_webui_volume",
+    "proxy": "proxy_volume",
+}
+# What the tutorial has, and what can be taken over.
+_OF_THE_TUTORIAL = {"redis", "open-webui"}
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
@@ -65,16 +72,23 @@ def refusals(containers: Mapping[str, Container], settings: Settings) -> list[st
     """
     found = []
     strangers = foreign(containers, settings.stack_dir)
-    for service, name in compose.CONTAINERS.items():
+    for service, name in compose.containers_of(settings.images).items():
         container = containers.get(name)
         if container is None:
+            continue
+        if name in strangers and service not in _OF_THE_TUTORIAL:
+            found.append(
+                f"container {name}: expected one made by this project, or none, got one made by {container.maker}; "
+                "rename it or remove it"
+            )
             continue
         if name in strangers and not settings.stack_adopt:
             found.append(
                 f"container {name}: expected one made by this project, got one made by {container.maker}; "
                 "set stack_adopt = True to take it over with its data (docs/operations.md, Adoption)"
             )
-        setting, data = _VOLUME_SETTING[service], container.mounts.get(compose.DATA[service])
+        setting = _VOLUME_SETTING["open-webui" if compose.is_process(service) else service]
+        data = container.mounts.get(compose.data_of(service))
         if data != getattr(settings, setting):
             found.append(f"container {name}: {_other_data(setting, getattr(settings, setting), data)}")
     return found
@@ -107,7 +121,7 @@ def _numbers(version: re.Match[str]) -> tuple[int, ...]:
 
 def changes(found: HandMade, settings: Settings) -> list[str]:
     """What people will notice once the container is ours: variables, address, logins."""
-    kept = {*open_webui_environment(settings), *settings.open_webui_secret_env, *SECRET_NAMES}
+    kept = {*open_webui_environment(settings), *settings.open_webui_secret_env, *secret_names(settings)}
     lost = sorted(found.variables - kept)
     lines = []
     if lost:

@@ -16,10 +16,49 @@ NETWORK = "openwebui-network"
 NETWORK_LABEL = "open-webui-stack"
 # Held on the host while services are brought up, also by a run whose operator is gone.
 WORK_LOCK = "/run/open-webui-stack.work"
-# Compose service -> container name, both as in the tutorial.
-CONTAINERS = {"redis": "redis-valkey", "open-webui": "open-webui"}
-# Compose service -> the folder in its container that holds all its data.
-DATA = {"redis": "/data", "open-webui": "/app/backend/data"}
+# Compose service -> container name, as in the tutorial; those it has not are named after the stack. A process of Open
+# WebUI is named as its service.
+_NAMES = {"redis": "redis-valkey", "postgres": "open-webui-postgres", "proxy": "open-webui-proxy"}
+# Compose service -> the folder in its container that holds all its data. Every process of Open WebUI has the same.
+DATA = {
+    "redis": "/data",
+    "postgres": "/var/lib/postgresql/data",
+    "open-webui": "/app/backend/data",
+    "proxy": "/data",
+}
+_PROCESS = re.compile(r"open-webui(?:-\d+)?")
+# What matches the names of the stack's containers, however many there are (POSIX extended).
+OURS = "|".join([*_NAMES.values(), "open-webui(-[0-9]+)?"])
+
+
+def container_of(service: str) -> str:
+    """The name of a service's container."""
+    return _NAMES.get(service, service)
+
+
+def service_of(container: str) -> str:
+    """The service a container of that name is of."""
+    return next((service for service, name in _NAMES.items() if name == container), container)
+
+
+def containers_of(services: Iterable[str]) -> dict[str, str]:
+    """Service -> name of its container."""
+    return {service: container_of(service) for service in services}
+
+
+def is_process(service: str) -> bool:
+    """Whether the service is a process of Open WebUI."""
+    return _PROCESS.fullmatch(service) is not None
+
+
+def data_of(service: str) -> str:
+    """The folder in a service's container that holds all its data."""
+    return DATA["open-webui" if is_process(service) else service]
+
+
+def _is_ours(name: str) -> bool:
+    return re.fullmatch(OURS, name) is not None
+
 
 # What `parse` reads of a container: all but its environment, which has secrets.
 INSPECT = (
@@ -139,9 +178,9 @@ def parse(lines: Iterable[str]) -> Observed:
                 images[reference] = Image(image_id, tuple(digests))
             elif kind == "container":
                 container = _container(json.loads(rest))
-                if container.name in CONTAINERS.values():
+                if _is_ours(container.name):
                     containers[container.name] = container
-                if container.service == "open-webui" and container.status == "running":
+                if is_process(container.service) and container.status == "running":
                     addresses[container.name] = container.addresses.get(NETWORK, "")
             elif kind == "network":
                 network = _network(json.loads(rest))
@@ -152,7 +191,7 @@ def parse(lines: Iterable[str]) -> Observed:
                 unread.append(line)
         except (ValueError, KeyError, TypeError, AttributeError):
             unread.append(line)
-    stale = {service for service, newest in mounted.items() if _is_stale(containers.get(CONTAINERS[service]), newest)}
+    stale = {service for service, newest in mounted.items() if _is_stale(containers.get(container_of(service)), newest)}
     processes = {name: address for name, address in addresses.items() if address}
     return Observed(hashes, images, network, containers, processes, frozenset(stale), tuple(unread))
 
@@ -210,6 +249,7 @@ class Work:
     unpause: bool = False
     recreate: bool = False
     replace: bool = False
+    remove: bool = False
 
     def __str__(self) -> str:
         return f"{self.service}: {self.reason}"
@@ -224,12 +264,12 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
     fail, and one that was taken off its network stays off.
     """
     work = []
-    for service, name in CONTAINERS.items():
+    for service, name in containers_of(images).items():
         container = observed.containers.get(name)
         if container is None:
             work.append(Work(service, "has no container"))
         elif container.directory != directory:
-            kept = container.mounts.get(DATA[service], "nothing")
+            kept = container.mounts.get(data_of(service), "nothing")
             reason = f"its container was made by {container.maker}; a new one takes its place, with its data in {kept}"
             work.append(Work(service, reason, replace=True))
         elif container.config_hash != observed.hashes.get(service):
@@ -246,6 +286,9 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
             work.append(Work(service, "is unhealthy", recreate=True))
         elif service in observed.stale:
             work.append(Work(service, "its configuration files changed under it", recreate=True))
+    for container in observed.containers.values():
+        if container.directory == directory and container.service not in images:
+            work.append(Work(container.service, "is not wanted any more", remove=True))
     return work
 
 

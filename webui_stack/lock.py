@@ -129,7 +129,7 @@ def missing(lock: Lock, references: Iterable[str], where: str) -> list[str]:
 
 # One round trip. Containers, not tags: what was proved is what runs.
 OBSERVE = f"""
-for container in {" ".join(compose.CONTAINERS.values())}; do
+for container in $(docker ps --all --format '{{{{.Names}}}}' | grep -xE '{compose.OURS}' | sort); do
   docker inspect --type container --format 'container {{{{.Name}}}} {{{{.Config.Image}}}} {{{{.Image}}}}' $container
 done 2>/dev/null | while read -r kind name reference id; do
   echo "$kind $name $reference $id"

@@ -59,7 +59,7 @@ class _Probe:
         return found
 
     def _containers(self) -> Iterator[Check]:
-        for service, name in compose.CONTAINERS.items():
+        for service, name in compose.containers_of(self.settings.images).items():
             container = self.observed.containers.get(name)
             status = container.status if container else "missing"
             health = container.health if container else "none"
@@ -79,7 +79,7 @@ class _Probe:
     def _ping(self) -> Iterator[Check]:
         """The tutorial's own check. Docker makes it every second as the container's health check, so its last
         result is as good as one of ours, and costs nothing; without a good one, Valkey is asked."""
-        container = self.observed.containers.get(compose.CONTAINERS["redis"])
+        container = self.observed.containers.get(compose.container_of("redis"))
         age_s = compose.health_age_s(container, self.survey.machine.epoch_s) if container else math.inf
         answer = "PONG" if age_s <= _HEALTH_AGE_S else self._ping_by_exec()
         yield Check(
@@ -237,7 +237,7 @@ class _Probe:
         return Way(f"http://{address}:{_PORT}", dial, self._way_in.origin)
 
     def _client(self, user: str) -> AbstractContextManager[redis.Redis]:
-        container = self.observed.containers.get(compose.CONTAINERS["redis"])
+        container = self.observed.containers.get(compose.container_of("redis"))
         address = container.addresses.get(compose.NETWORK, "") if container else ""
         if not address:
             raise redis.ConnectionError(f"redis-valkey has no address in {compose.NETWORK}; start it first")
@@ -256,7 +256,7 @@ class _Probe:
     @property
     def _processes(self) -> list[str]:
         """Open WebUI's running containers, or the one there should be."""
-        return list(self.observed.processes) or [compose.CONTAINERS["open-webui"]]
+        return list(self.observed.processes) or [compose.container_of("open-webui")]
 
     def _why_silent(self) -> str:
         try:

@@ -42,6 +42,9 @@ class Supplied:
     valkey_password: SecretStr | None
     open_webui_secret_key: SecretStr | None
     environment: dict[str, SecretStr]
+    postgres_password: SecretStr | None = None
+    database_url: SecretStr | None = None
+    proxy_certificate_key: SecretStr | None = None
 
 
 class SecretError(Exception):
@@ -59,6 +62,9 @@ _SECRET_KEY = re.compile(r"[A-Za-z0-9]{32,256}")
 _VALUE = re.compile(r"[^'\r\n\0]*[^'\r\n\0\\]")
 
 _LINE = re.compile(r"[^\r\n\0]+")
+
+_POSTGRES_URL = re.compile(r"postgres(?:ql)?://[^\s'\\\0]+")
+_PEM_KEY = re.compile(r"(?s)-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\n[^\0]*-----END (?:[A-Z]+ )?PRIVATE KEY-----")
 
 
 def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
@@ -86,6 +92,11 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
                 )
             )
         },
+        postgres_password=one("postgres_password", settings.postgres_password, _PASSWORD, "16 to 256 of [A-Za-z0-9]"),
+        database_url=one("database_url", settings.database_url, _POSTGRES_URL, "postgresql://USER:PASSWORD@HOST/NAME"),
+        proxy_certificate_key=one(
+            "proxy_certificate_key", settings.proxy_certificate_key, _PEM_KEY, "a private key in PEM, not encrypted"
+        ),
     )
     if problems:
         raise SecretError(problems)

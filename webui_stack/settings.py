@@ -109,6 +109,11 @@ def _is_origin(value: str) -> bool:
     return parts.scheme in ("http", "https") and bool(host) and "@" not in bare and value in (bare, f"{bare}/")
 
 
+def _is_https_origin(value: str) -> bool:
+    host = urlsplit(value).hostname if _is_origin(value) else None
+    return value.startswith("https://") and bool(host) and ":" not in str(host)
+
+
 def _is_pem(path: str) -> bool:
     try:
         return "-----BEGIN CERTIFICATE-----" in Path(path).expanduser().read_text(encoding="ascii")
@@ -171,7 +176,9 @@ def _is_repository(value: str) -> bool:
 # POSIX's portable variable name; compose refuses others in an env file.
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 # Names compose and docker read from the same .env or environment for themselves.
-_FOR_COMPOSE = re.compile(r"COMPOSE_|DOCKER_|BUILDKIT_|VALKEY_ACL_SHA256$|PATH$|HOME$")
+_FOR_COMPOSE = re.compile(
+    r"COMPOSE_|DOCKER_|BUILDKIT_|VALKEY_ACL_SHA256$|POSTGRES_PASSWORD$|PROXY_KEY_SHA256$|PATH$|HOME$"
+)
 _SECRET_NAME = re.compile(r"(?:^|_)(?:SECRET|PASSWORD|TOKEN|KEY|KEYS)$|^DATABASE_URL$|^PGVECTOR_DB_URL$")
 
 # Variables the project sets itself, and what to do instead.
@@ -200,6 +207,9 @@ BROKEN_VARIABLES = {
     "REDIS_CLUSTER": "Cluster mode is broken upstream (open-webui#15074, #16157)",
     "WEBSOCKET_REDIS_CLUSTER": "Cluster mode is broken upstream (open-webui#15074, #16157)",
 }
+
+# Connections of each process to the vectors.
+VECTOR_POOL = 5
 
 Port = Annotated[int, _between(1, 65535), Rule("a TCP port from 1 to 65535, as a number", "e.g. 3000")]
 Seconds = Annotated[
@@ -331,6 +341,10 @@ class Settings(BaseModel):
 
     network_subnet: Subnet | None
 
+    topology: Annotated[
+        Literal["compose", "swarm"], Rule("'compose' or 'swarm'", "'swarm' makes all hosts of the inventory one stack")
+    ]
+
     stack_dir: AbsolutePath
     stack_adopt: Switch
 
@@ -377,6 +391,7 @@ class Settings(BaseModel):
     valkey_pids_limit: Pids
 
     open_webui_image: Image
+    open_webui_replicas: Annotated[int, _between(1, 64), Rule("a number of processes from 1 to 64", "e.g. 2")]
     open_webui_volume: Volume
     open_webui_bind: Address
     open_webui_port: Port
@@ -409,6 +424,78 @@ class Settings(BaseModel):
         Rule("a list of capabilities", "[] gives it none"),
     ]
     open_webui_read_only: Switch
+
+    public_url: (
+        Annotated[
+            str,
+            _must(_is_https_origin),
+            Rule(
+                "a URL of https, a host name and maybe a port, with no path",
+                "e.g. 'https://chat.example.org'; for a proxy of your own set open_webui_public_url",
+            ),
+        ]
+        | None
+    )
+    proxy_tls: Annotated[
+        Literal["acme", "internal", "files"],
+        Rule("'acme', 'internal' or 'files'", "where the proxy's certificate comes from"),
+    ]
+    proxy_acme_email: (
+        Annotated[str, _matches(r"[^@\s\"{}]+@[^@\s\"{}]+"), Rule("an e-mail address", "None goes without")] | None
+    )
+    proxy_certificate: (
+        Annotated[str, _must(_is_pem), Rule("a readable PEM certificate on this machine", "check the path")] | None
+    )
+    proxy_certificate_key: SecretSource | None
+    proxy_bind: Address
+    proxy_http_port: Annotated[
+        int, _between(0, 65535), Rule("a TCP port from 1 to 65535, or 0", "0 does not publish it")
+    ]
+    proxy_image: Image
+    proxy_volume: Volume
+
+    database: Annotated[
+        Literal["auto", "sqlite", "postgres"],
+        Rule("'auto', 'sqlite' or 'postgres'", "database_url names one that you run"),
+    ]
+    database_url: SecretSource | None
+    database_switch: Annotated[
+        list[str], Rule("a list of host names", "only these hosts may begin with another database than they have")
+    ]
+    database_pool_size: Annotated[int, _between(1, 1000), Rule("a number of connections from 1 to 1000", "e.g. 15")]
+    database_pool_overflow: Annotated[int, _between(0, 1000), Rule("a number of connections from 0 to 1000", "e.g. 20")]
+    postgres_image: Image
+    postgres_volume: Volume
+    postgres_password: SecretSource | None
+    postgres_max_connections: Annotated[
+        int, _between(20, 10_000), Rule("a number of connections from 20 to 10000", "e.g. 500")
+    ]
+    postgres_memory_limit_mb: Megabytes
+
+    swarm_manager: Switch
+    swarm_runs: Annotated[
+        list[
+            Annotated[
+                Literal["open-webui", "proxy", "data"],
+                Rule("'open-webui', 'proxy' or 'data'", "'data' is Valkey and Postgres with their volumes"),
+            ]
+        ],
+        Rule("a list of 'open-webui', 'proxy' and 'data'", "[] runs nothing there, as on a manager that only steers"),
+    ]
+    swarm_availability: Annotated[
+        Literal["active", "drain"], Rule("'active' or 'drain'", "'drain' moves its work to the other hosts")
+    ]
+    swarm_address: (
+        Annotated[
+            str,
+            _must(_is_address),
+            Rule("an IP address of the host that the other hosts reach", "None takes Docker's guess"),
+        ]
+        | None
+    )
+    swarm_address_pool: Subnet | None
+    swarm_encrypted: Switch
+    open_webui_shared_dir: AbsolutePath | None
 
     watchdog_pause_s: Annotated[
         int,
@@ -522,13 +609,65 @@ class Settings(BaseModel):
 
     @property
     def images(self) -> dict[str, str]:
-        """Compose service -> image reference."""
-        return {"redis": self.valkey_image, "open-webui": self.open_webui_image}
+        """Service -> image reference, of every service of the stack in the order they start."""
+        found = {"redis": self.valkey_image}
+        if self.database_kind == "postgres":
+            found["postgres"] = self.postgres_image
+        found |= dict.fromkeys(self.open_webui_services, self.open_webui_image)
+        if self.public_url:
+            found["proxy"] = self.proxy_image
+        return found
+
+    @property
+    def open_webui_services(self) -> list[str]:
+        """The services that are Open WebUI: one for each process, the first migrates the database. In a swarm, one."""
+        count = 1 if self.topology == "swarm" else self.open_webui_replicas
+        return ["open-webui", *(f"open-webui-{number}" for number in range(2, count + 1))]
+
+    @property
+    def database_kind(self) -> Literal["sqlite", "postgres", "external"]:
+        """Where people's data are: a file in a volume, a service of the stack, or a database the operator runs."""
+        if self.database_url:
+            return "external"
+        if self.database == "auto":
+            return "postgres" if self.open_webui_replicas > 1 or self.topology == "swarm" else "sqlite"
+        return self.database
+
+    @property
+    def proxy_port(self) -> int:
+        """The port of `public_url`."""
+        return urlsplit(self.public_url or "").port or 443
+
+    @property
+    def proxy_name(self) -> str:
+        """The host name of `public_url`, "" without a proxy."""
+        return urlsplit(self.public_url or "").hostname or ""
+
+    @property
+    def external_url(self) -> str:
+        """What people type, "" where nobody has said: the URL of our proxy, or of the operator's own."""
+        return (self.public_url or self.open_webui_public_url or "").rstrip("/")
+
+    @property
+    def connections_per_process(self) -> int:
+        """Connections to Postgres that an Open WebUI process opens at most.
+
+        It has two pools of the same size, one for each way it talks to the database (open_webui/internal/db.py,
+        0.12.4), and a third for vectors, which we keep small (retrieval/vector/dbs/pgvector.py).
+        """
+        return 2 * (self.database_pool_size + self.database_pool_overflow) + VECTOR_POOL
+
+    @property
+    def postgres_connections(self) -> int:
+        """Connections the stack may need at once: of all processes, one more that takes another's place, and tools."""
+        return (self.open_webui_replicas + 1) * self.connections_per_process + 10
 
     @property
     def docker_daemon_json(self) -> dict[str, Any]:
         """The keys that daemon.json has to have."""
         wanted = dict(self.docker_daemon)
+        if self.topology == "swarm":
+            wanted.pop("live-restore", None)  # Docker refuses it in a swarm
         if self.docker_address_pools:
             wanted["default-address-pools"] = [pool.model_dump() for pool in self.docker_address_pools]
         return wanted
@@ -539,19 +678,22 @@ class Settings(BaseModel):
 
         No secret is in it, only where secrets come from.
         """
-        run = ("rollout_", "restore_", "upgrade_", "rollback_", "rotate_", "teardown_")
+        run = ("rollout_", "restore_", "upgrade_", "rollback_", "rotate_", "teardown_", "database_switch")
         of_the_run = {name for name in type(self).model_fields if name.startswith(run)}
         return hashlib.sha256(self.model_dump_json(exclude=of_the_run).encode()).hexdigest()[:12]
 
     @property
     def cors_allow_origin(self) -> str:
         """`CORS_ALLOW_ORIGIN`: the public origins joined by `;`, or upstream's `*` when none is known."""
-        origins = [self.open_webui_public_url, *self.open_webui_cors_origins]
+        origins = [self.external_url, *self.open_webui_cors_origins]
         return ";".join(dict.fromkeys(o.rstrip("/") for o in origins if o)) or "*"
 
 
-def _disagreements(data: Mapping[str, Any]) -> list[str]:
-    """Settings that are fine alone and wrong together. A field that is not fine alone is left out."""
+def _disagreements(data: Mapping[str, Any], settings: Settings | None) -> list[str]:
+    """Settings that are fine alone and wrong together. A field that is not fine alone is left out.
+
+    `settings` is None when there is such a field: what many settings decide together is looked at once all are fine.
+    """
 
     def sound(name: str, otherwise: Any) -> Any:
         adapter: TypeAdapter[Any] = TypeAdapter(Settings.model_fields[name].rebuild_annotation())
@@ -560,11 +702,12 @@ def _disagreements(data: Mapping[str, Any]) -> list[str]:
         except ValidationError:
             return otherwise
 
-    return [
+    found = [
         *_overlaps(sound("docker_address_pools", []), sound("network_subnet", None)),
         *_environment(sound("open_webui_env", {}), sound("open_webui_secret_env", {})),
         *_repository(sound("backup_restic_repository", None), data.get("backup_restic_password")),
     ]
+    return [*found, *_topology(settings)] if settings else found
 
 
 def _overlaps(pools: list[AddressPool], subnet: str | None) -> list[str]:
@@ -625,9 +768,92 @@ def _repository(repository: str | None, password: object) -> list[str]:
     return []
 
 
+def _topology(settings: Settings) -> list[str]:
+    return [*_processes(settings), *_proxy(settings), *_shared(settings)]
+
+
+def _processes(settings: Settings) -> list[str]:
+    """What several processes need (https://docs.openwebui.com/troubleshooting/multi-replica, 0.12)."""
+    problems = []
+    many = settings.open_webui_replicas > 1 or settings.topology == "swarm"
+    why = f"open_webui_replicas = {settings.open_webui_replicas}" if settings.topology == "compose" else "a swarm"
+    if many and settings.database_kind == "sqlite":
+        problems.append(
+            f"database: expected 'postgres' or 'auto' for {why}, got 'sqlite'; processes that share a file of SQLite "
+            "corrupt it"
+        )
+    given = settings.open_webui_env.keys() | settings.open_webui_secret_env.keys()
+    if settings.database_kind != "sqlite":
+        for name in sorted(given & _DATABASE_VARIABLES.keys()):
+            problems.append(
+                f"open_webui_env/{name}: expected {_DATABASE_VARIABLES[name]} instead, got the variable; remove it"
+            )
+    if settings.database_url and settings.database != "auto":
+        problems.append(
+            f"database: expected 'auto' beside database_url, got {settings.database!r}; remove one of the two"
+        )
+    if many and not settings.public_url and settings.topology == "compose":
+        problems.append(
+            f"public_url: expected the proxy's URL for {why}, got None; only the proxy spreads people over them"
+        )
+    needed = settings.postgres_connections
+    if settings.database_kind == "postgres" and needed > settings.postgres_max_connections:
+        problems.append(
+            f"postgres_max_connections: expected {needed} or more for {settings.open_webui_replicas} processes of "
+            f"up to {settings.connections_per_process} and one more while they are replaced, got "
+            f"{settings.postgres_max_connections}; raise it, or lower database_pool_size and database_pool_overflow"
+        )
+    return problems
+
+
+def _proxy(settings: Settings) -> list[str]:
+    problems = []
+    if settings.public_url and settings.open_webui_public_url:
+        problems.append(
+            "open_webui_public_url: expected None beside public_url, got a URL; that one is for a proxy of your own, "
+            "remove one of them"
+        )
+    if settings.public_url and settings.proxy_tls == "files":
+        for name in ("proxy_certificate", "proxy_certificate_key"):
+            if getattr(settings, name) is None:
+                problems.append(f"{name}: expected it for proxy_tls = 'files', got None; name the file")
+    if settings.public_url and settings.proxy_http_port == settings.proxy_port:
+        problems.append(
+            f"proxy_http_port: expected another port than public_url's, got {settings.proxy_port} for both; 0 does "
+            "without it"
+        )
+    return problems
+
+
+def _shared(settings: Settings) -> list[str]:
+    """In a swarm a volume is its node's own: what one process writes, another does not find."""
+    if settings.topology != "swarm" or settings.open_webui_shared_dir:
+        return []
+    if settings.open_webui_env.get("STORAGE_PROVIDER", "local") != "local":
+        return []
+    return [
+        "open_webui_shared_dir: expected a folder that all hosts share, or open_webui_env with STORAGE_PROVIDER = 's3' "
+        "and its bucket, got neither; a file uploaded to one host would be missing on the others"
+    ]
+
+
+# Variables the project sets itself where it knows of the database.
+_DATABASE_VARIABLES = {
+    "DATABASE_URL": "database_url",
+    "PGVECTOR_DB_URL": "database_url",
+    "DATABASE_POOL_SIZE": "database_pool_size",
+    "DATABASE_POOL_MAX_OVERFLOW": "database_pool_overflow",
+    "PGVECTOR_POOL_SIZE": "database_pool_size",
+    "ENABLE_DB_MIGRATIONS": "the first process to migrate and no other, which is so",
+}
+
 # Keys with our prefixes that belong to pyinfra's own connectors.
 _CONNECTOR_KEYS = {"docker_identifier", "docker_platform", "docker_architecture"}
-_PREFIXES = tuple(sorted({f"{name.split('_')[0]}_" for name in Settings.model_fields} | {"open_webui_"}))
+# Words that an inventory may well use for things of its own.
+_COMMON_WORDS = {"public_", "database_", "proxy_", "topology_"}
+_PREFIXES = tuple(
+    sorted({f"{name.split('_')[0]}_" for name in Settings.model_fields} - _COMMON_WORDS | {"open_webui_"})
+)
 # Settings that once had another name: old name -> new one. A rename adds its line here.
 _RENAMED: dict[str, str] = {}
 
@@ -645,7 +871,7 @@ def from_data(data: Mapping[str, Any]) -> Settings:
         settings = Settings(**ours)
     except ValidationError as error:
         problems += [_explain(detail) for detail in error.errors()]
-    problems += _disagreements(ours)
+    problems += _disagreements(ours, settings)
     if problems or settings is None:
         raise SettingsError(problems)
     return settings
@@ -687,7 +913,10 @@ def _is_secret(path: list[Any]) -> bool:
     """Whether a wrong value may be a secret somebody typed where its source belongs."""
     if path[0] == "open_webui_env":
         return len(path) == 1 or bool(_SECRET_NAME.search(str(path[1])))
-    sources = ("valkey_password", "open_webui_secret_key", "open_webui_secret_env", "restore_age_identity")
+    sources = (
+        *("valkey_password", "open_webui_secret_key", "open_webui_secret_env", "restore_age_identity"),
+        *("database_url", "postgres_password", "proxy_certificate_key"),
+    )
     # age-keygen prints both halves
     return path[0] in (*sources, "backup_age_recipient") or path[0].startswith("backup_restic_")
 

@@ -30,7 +30,8 @@ class Survey:
     and thereby as one to be written again. `secrets` says what the secrets script would do: `content PATH`,
     `mode PATH`, or `refused WHY`. `units` are the systemd units that are active and enabled. `lease` is the lease's
     line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`). `cut_off` is the runbook
-    that was killed while data were in two places (`templates/restore.sh.j2`, `up.sh.j2`, `rollback.sh.j2`).
+    that was killed while data were in two places (`templates/restore.sh.j2`, `up.sh.j2`, `rollback.sh.j2`). `database`
+    is where people's data are, "sqlite", "postgres" or "external"; "" where there are none.
     """
 
     machine: machine.Machine = field(default_factory=lambda: machine.parse([]))
@@ -42,6 +43,7 @@ class Survey:
     lease: str = ""
     last_deploy: str = ""
     cut_off: str = ""
+    database: str = ""
 
 
 def parse(lines: Iterable[str]) -> Survey:
@@ -56,7 +58,7 @@ def parse(lines: Iterable[str]) -> Survey:
         _files(found["files"]),
         tuple(stale),
         _units(found["units"]),
-        *(_line(found["history"], kind) for kind in ("lease ", "deploy ", "cut_off ")),
+        *(_line(found["history"], kind) for kind in ("lease ", "deploy ", "cut_off ", "database ")),
     )
 
 

@@ -16,7 +16,7 @@ from webui_stack import compose, engine, machine, survey, symptoms
 from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
-from webui_stack.settings import Settings
+from webui_stack.settings import VECTOR_POOL, Settings
 
 _environment = Environment(
     loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
@@ -24,12 +24,20 @@ _environment = Environment(
     autoescape=False,  # noqa: S701 nothing here is HTML; each template quotes for its own format
     bytecode_cache=FileSystemBytecodeCache(),  # compiling them takes longer than all else before a no-change run acts
 )
+# Of Open WebUI in its container.
+OPEN_WEBUI_PORT = 8080
+
 _environment.filters["quoted"] = compose.quoted
 _environment.filters["quote"] = shlex.quote
 _environment.filters["published"] = compose.published
 
-# Open WebUI's variables that `templates/env.j2` defines.
-SECRET_NAMES = ["WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL"]
+
+def secret_names(settings: Settings) -> list[str]:
+    """Open WebUI's variables that `templates/env.j2` defines."""
+    database = [] if settings.database_kind == "sqlite" else ["DATABASE_URL", "PGVECTOR_DB_URL"]
+    return ["WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL", *database]
+
+
 # What `rotate_secrets` names -> its files below `stack_dir`, that of what an operator may supply first.
 SECRET_FILES = {
     "valkey_password": ["secrets/valkey-password", "secrets/valkey-monitor-password"],
@@ -44,16 +52,59 @@ def project(settings: Settings) -> dict[str, str]:
         "valkey/valkey.conf": _render("valkey.conf.j2", settings=settings),
         "valkey/start.sh": _render("valkey-start.sh.j2"),
     }
+    proxy = _proxy(settings) if settings.public_url else {}
+    environment = open_webui_environment(settings)
     return {
         "compose.yaml": _render(
             "compose.yaml.j2",
             settings=settings,
-            environment=open_webui_environment(settings),
-            secret_names=[*SECRET_NAMES, *sorted(settings.open_webui_secret_env)],
+            environment=environment,
+            followers_environment=environment | {"ENABLE_DB_MIGRATIONS": "false"},
+            secret_names=[*secret_names(settings), *sorted(settings.open_webui_secret_env)],
             valkey_files_sha256=_sha256("".join(valkey.values())),
+            proxy_files_sha256=_sha256("".join(proxy.values())),
         ),
         **valkey,
+        **proxy,
     }
+
+
+def _proxy(settings: Settings) -> dict[str, str]:
+    """The proxy's files; the key of a certificate is with the secrets."""
+    upstreams = " ".join(f"{service}:{OPEN_WEBUI_PORT}" for service in settings.open_webui_services)
+    files = {"proxy/Caddyfile": _render("Caddyfile.j2", settings=settings, upstreams=upstreams, dynamic=False)}
+    if settings.proxy_tls == "files" and settings.proxy_certificate:
+        text = Path(settings.proxy_certificate).expanduser().read_text(encoding="ascii")
+        files["proxy/certificate.pem"] = text.rstrip("\n") + "\n"
+    return files
+
+
+# What the services read only once, at their start, of the files mounted into them -> the service.
+_MOUNTED = {"valkey": "redis", "proxy": "proxy"}
+
+
+def _mounted(files: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    """Service -> SHA-256 of the files mounted into it, by path below `stack_dir`."""
+    found: dict[str, dict[str, str]] = {}
+    for path, text in files.items():
+        if service := _MOUNTED.get(path.partition("/")[0]):
+            found.setdefault(service, {})[path] = _sha256(text)
+    return found
+
+
+def containers(settings: Settings) -> list[str]:
+    """The names of the stack's containers, in the order they start."""
+    return list(compose.containers_of(settings.images).values())
+
+
+def volumes(settings: Settings) -> list[str]:
+    """The Docker volumes that hold the stack's data."""
+    found = [settings.valkey_volume, settings.open_webui_volume]
+    if settings.database_kind == "postgres":
+        found.append(settings.postgres_volume)
+    if settings.public_url:
+        found.append(settings.proxy_volume)
+    return found
 
 
 def _sha256(text: str) -> str:
@@ -83,10 +134,34 @@ def open_webui_environment(settings: Settings) -> dict[str, str]:
     if settings.open_webui_read_only:
         # It copies its front end's static files there at each start (open_webui/config.py, 0.12).
         environment["STATIC_DIR"] = "/tmp/static"  # noqa: S108 a tmpfs of its own
-    if settings.open_webui_public_url:
-        environment["WEBUI_URL"] = settings.open_webui_public_url.rstrip("/")
-        if settings.open_webui_public_url.startswith("https:"):
+    if settings.external_url:
+        environment["WEBUI_URL"] = settings.external_url
+        if settings.external_url.startswith("https:"):
             environment["WEBUI_SESSION_COOKIE_SECURE"] = "true"
+    if settings.public_url:
+        environment |= {
+            # The proxy compresses, and what is streamed must not wait for a compressor.
+            "ENABLE_COMPRESSION_MIDDLEWARE": "false",
+            # Whose word on a client's address counts. Nobody but the stack's own containers reaches it: it is not
+            # published.
+            "FORWARDED_ALLOW_IPS": settings.network_subnet or "*",
+        }
+    if settings.database_kind != "sqlite":
+        environment |= {
+            "VECTOR_DB": "pgvector",
+            "DATABASE_POOL_SIZE": str(settings.database_pool_size),
+            "DATABASE_POOL_MAX_OVERFLOW": str(settings.database_pool_overflow),
+            "PGVECTOR_POOL_SIZE": str(VECTOR_POOL),
+        }
+    if settings.open_webui_replicas > 1 or settings.topology == "swarm":
+        environment |= {
+            # Each process would run pip for the same tools at once, into the same folders.
+            "ENABLE_PIP_INSTALL_FRONTMATTER_REQUIREMENTS": "False",
+            # For many users: less writing of who was seen when, more threads, and a faster JSON.
+            "DATABASE_USER_ACTIVE_STATUS_UPDATE_INTERVAL": "300",
+            "THREAD_POOL_SIZE": "2000",
+            "ENABLE_ORJSON": "True",
+        }
     if settings.open_webui_offline:
         environment |= {"OFFLINE_MODE": "true", "HF_HUB_OFFLINE": "1"}
     environment |= settings.open_webui_env
@@ -115,16 +190,16 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             sections=survey.SECTIONS,
             machine_command=machine.COMMAND,
             engine_command=engine.COMMAND,
-            images=[shlex.quote(image) for image in (settings.valkey_image, settings.open_webui_image)],
+            images=list(dict.fromkeys(shlex.quote(image) for image in settings.images.values())),
             network=compose.NETWORK,
-            containers=list(compose.CONTAINERS.values()),
+            containers=containers(settings),
             inspect=shlex.quote(compose.INSPECT),
             lease_file=survey.LEASE_FILE,
             deploy_log=survey.DEPLOY_LOG,
             units=[survey.DOCKER_UNIT, survey.TIMER_UNIT, survey.BACKUP_UNIT],
             paths=map(shlex.quote, _managed_paths(settings)),
             compose_file=files["compose.yaml"],
-            valkey_files={path: _sha256(text) for path, text in files.items() if path.startswith("valkey/")},
+            mounted=_mounted(files),
             hash_command=compose.hash_command(settings.stack_dir),
         )
     )
@@ -163,6 +238,9 @@ def _quoted(supplied: Supplied) -> dict[str, Any]:
     return {
         "valkey_password": shell(supplied.valkey_password),
         "open_webui_secret_key": shell(supplied.open_webui_secret_key),
+        "postgres_password": shell(supplied.postgres_password),
+        "database_url": shell(supplied.database_url),
+        "proxy_certificate_key": shell(supplied.proxy_certificate_key),
         "environment": {
             name: shlex.quote(f"'{secret.get_secret_value()}'") for name, secret in supplied.environment.items()
         },
@@ -183,10 +261,11 @@ def up_script(
         **_deploys(settings),
         upgrades=upgrades,
         migrates=migrates,
-        unpause=[compose.CONTAINERS[item.service] for item in work if item.unpause],
+        unpause=[compose.container_of(item.service) for item in work if item.unpause],
         recreate=[item.service for item in work if item.recreate],
         # Compose alone fails on their names; so does a run that was not allowed to replace them.
-        replace=[compose.CONTAINERS[item.service] for item in work if item.replace and settings.stack_adopt],
+        replace=[compose.container_of(item.service) for item in work if item.replace and settings.stack_adopt],
+        remove=[compose.container_of(item.service) for item in work if item.remove],
     )
 
 
@@ -238,7 +317,9 @@ def watchdog(settings: Settings) -> dict[str, str]:
     """The watchdog's files by absolute path: a script, and the systemd service and timer that run it."""
     units = ["open-webui-watchdog.service", "open-webui-watchdog.timer"]
     return {
-        f"{settings.stack_dir}/watchdog.sh": _render("watchdog.sh.j2", settings=settings, work_lock=compose.WORK_LOCK),
+        f"{settings.stack_dir}/watchdog.sh": _render(
+            "watchdog.sh.j2", settings=settings, containers=containers(settings), work_lock=compose.WORK_LOCK
+        ),
         **{f"/etc/systemd/system/{unit}": _render(f"{unit}.j2", settings=settings) for unit in units},
     }
 
@@ -259,7 +340,7 @@ def backup(settings: Settings) -> dict[str, str]:
             template,
             settings=settings,
             work_lock=compose.WORK_LOCK,
-            containers=list(compose.CONTAINERS.values()),
+            containers=containers(settings),
             left_out=_left_out(settings),
         )
         for path, template in _backup_templates(settings).items()
@@ -332,7 +413,9 @@ def _data(settings: Settings) -> dict[str, Any]:
     return {
         "settings": settings,
         "work_lock": compose.WORK_LOCK,
-        "containers": list(compose.CONTAINERS.values()),
+        "containers": containers(settings),
+        "volumes": volumes(settings),
+        "mounted": [folder for folder, service in _MOUNTED.items() if service in settings.images],
         "image": shlex.quote(settings.valkey_image),
         "left_out": _left_out(settings),
         "dataset": _render("dataset.py"),
@@ -358,7 +441,7 @@ def teardown_script(settings: Settings, mode: str, host: str, machine: Machine, 
             host=host,
             data=host in settings.teardown_data,
             backups=host in settings.teardown_backups,
-            containers=list(compose.CONTAINERS.values()),
+            containers=containers(settings),
             network=compose.NETWORK,
             label=compose.NETWORK_LABEL,
             images=settings.images.values(),

@@ -24,6 +24,9 @@ docker_registry_ca = {}  # private registries' CA files on this machine, {"regis
 # --- Network --------------------------------------------------------------------------------------
 network_subnet = None  # subnet of openwebui-network; None: Docker chooses
 
+# --- Topology (docs/operations.md, Replicas, Swarm) --------------------------------------------------
+topology = "compose"  # "compose": a stack on each host; "swarm": one stack over all hosts of the inventory
+
 # --- Stack ----------------------------------------------------------------------------------------
 stack_dir = "/opt/open-webui"  # compose project and secrets on the host (0700, root)
 stack_adopt = False  # True: take over containers made by hand, with their data (docs/operations.md, Adoption)
@@ -54,10 +57,11 @@ valkey_pids_limit = 128  # processes and threads of its container; it uses about
 # The newest release this project was tested with; never a tag that moves.
 # renovate: datasource=docker depName=ghcr.io/open-webui/open-webui versioning=docker
 open_webui_image = "ghcr.io/open-webui/open-webui:v0.12.4"
+open_webui_replicas = 1  # processes that share the users; more than one need Postgres, and public_url to be spread over
 open_webui_volume = "open-webui"  # Docker volume of database and uploads; made if missing, never removed
 open_webui_bind = "127.0.0.1"  # the first to sign up is the admin: open it ("0.0.0.0") when you are ready
 open_webui_port = 3000  # published port on the host
-open_webui_public_url = None  # what people type, "https://chat.example.org"; sets CORS, cookies and links
+open_webui_public_url = None  # what people type where a proxy of yours is in front; sets CORS, cookies and links
 open_webui_cors_origins = []  # further origins whose pages may use it; a wrong list breaks websockets
 open_webui_secret_key = None  # signs the logins, 32 characters or more; sources as for valkey_password
 open_webui_key_prefix = "open-webui"  # of its keys in Valkey
@@ -71,6 +75,44 @@ open_webui_memory_limit_mb = 0  # of its container, in MB; 0: none; one that is 
 open_webui_pids_limit = 4096  # processes and threads of its container; above THREAD_POOL_SIZE if you set that; 0: none
 open_webui_cap_add = []  # Linux capabilities it keeps; it needs none where its files are root's
 open_webui_read_only = False  # True: it can't write outside its volume and /tmp; no pip installs by tools then
+
+# --- Proxy (docs/operations.md, Proxy) --------------------------------------------------------------
+public_url = (
+    None  # "https://chat.example.org" brings a proxy with HTTPS, Caddy; Open WebUI is not published itself then
+)
+proxy_tls = "acme"  # certificates: "acme" from Let's Encrypt; "internal" from a CA of Caddy's own, for labs; or "files"
+proxy_acme_email = None  # whom the CA may tell of trouble with a certificate
+proxy_certificate = None  # for "files": the chain in PEM, on this machine
+proxy_certificate_key = None  # for "files": its key in PEM; sources as for valkey_password
+proxy_bind = "0.0.0.0"  # noqa: S104 address of the host it is published on, with the port of public_url
+proxy_http_port = 80  # leads to public_url, and answers Let's Encrypt; 0: not published
+# renovate: datasource=docker depName=docker.io/library/caddy versioning=docker
+proxy_image = "docker.io/library/caddy:2.10.2-alpine"
+proxy_volume = "open-webui-proxy"  # Docker volume of its certificates; made if missing, never removed
+
+# --- Database (docs/operations.md, Replicas) ----------------------------------------------------------
+database = (
+    "auto"  # "sqlite" in the volume; "postgres": a service of the stack; "auto": that of the two the replicas need
+)
+database_url = None  # of a Postgres with pgvector that you run; it has a password: sources as for valkey_password
+database_switch = []  # hosts that may begin with another database than they have, ["chat-1"]: you have moved their data
+database_pool_size = 15  # connections each Open WebUI process keeps open, twice; and so many more under load:
+database_pool_overflow = 20
+# renovate: datasource=docker depName=docker.io/pgvector/pgvector versioning=docker
+postgres_image = "docker.io/pgvector/pgvector:0.8.1-pg17-trixie"
+postgres_volume = "open-webui-postgres"  # Docker volume of its data; made if missing, never removed
+postgres_password = None  # of the user open-webui; None: made on the host; sources as for valkey_password
+postgres_max_connections = 500  # must be enough for the pools of all processes, and one more while they are replaced
+postgres_memory_limit_mb = 0  # of its container, in MB; 0: none
+
+# --- Swarm (docs/operations.md, Swarm): of each host, but for the last three ------------------------------
+swarm_manager = False  # 1 or 3 hosts; the swarm is steered by more than half of them
+swarm_runs = ["open-webui"]  # what it may run: "open-webui", "proxy", and on one manager "data": Valkey and Postgres
+swarm_availability = "active"  # "drain": nothing runs there; its work goes to the others
+swarm_address = None  # where the other hosts reach it, an IP address; None: Docker's guess
+swarm_address_pool = None  # subnet that the swarm's networks are cut from; None: Docker's, 10.0.0.0/8
+swarm_encrypted = True  # traffic between hosts by IPsec; False where the kernel has none (ESP)
+open_webui_shared_dir = None  # the same folder on all hosts (NFS, CephFS, ...), for uploads; None: they are in S3
 
 # --- Watchdog -------------------------------------------------------------------------------------
 watchdog_pause_s = 120  # restart a container that stopped answering, once in so many seconds; 0: never restart

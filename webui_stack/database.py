@@ -1,0 +1,30 @@
+"""Which database a host's people are in, and whether the settings would leave it behind. Pure."""
+
+from __future__ import annotations
+
+from webui_stack.settings import Settings
+
+_WORDS = {
+    "sqlite": "SQLite, in the volume {settings.open_webui_volume}",
+    "postgres": "the stack's own Postgres, in the volume {settings.postgres_volume}",
+    "external": "the Postgres of database_url",
+}
+
+
+def refusals(settings: Settings, host: str, present: str) -> list[str]:
+    """Why this deploy must not go on: people would find none of their chats, and nothing would say so.
+
+    `present` is what the host's people are in (`survey.Survey.database`), "" where there are none yet.
+    """
+    wanted = settings.database_kind
+    if not present or present == wanted or host in settings.database_switch:
+        return []
+    return [
+        f"database: expected {_words(settings, wanted)}, got people whose chats are in {_words(settings, present)}; "
+        f"move them first (docs/operations.md, Replicas), then set database_switch = [{host!r}] for one run; or keep "
+        + ("one process and database = 'sqlite'" if present == "sqlite" else "the settings it was deployed with")
+    ]
+
+
+def _words(settings: Settings, kind: str) -> str:
+    return _WORDS[kind].format(settings=settings)
