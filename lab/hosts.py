@@ -17,6 +17,8 @@ from lab.progress import say, step, warn
 
 USER = "ops"
 USER_ID = 1000
+SHARED_DIR = "/srv/shared"
+"""In each host the same folder, as if a file server's were mounted there."""
 _READY_TIMEOUT_S = 120
 _HOST_LABEL = f"{docker.LABEL}.host"
 _DEBIAN_LABEL = f"{docker.LABEL}.debian"
@@ -35,6 +37,8 @@ class Host:
     address: str
     ssh_port: int
     http_port: int
+    https_port: int | None
+    """None: the host was made by a lab that did not publish it, and had no shared folder either."""
 
 
 def name_of(lab: str, number: int) -> str:
@@ -64,6 +68,8 @@ def ensure(lab: str, count: int, debian: str, init: str) -> list[Host]:
     for host in existing(lab):
         if host.name in present and (host.debian, host.init) != (debian, init):
             say(f"{host.name} stays as it is: Debian {host.debian}, init {host.init}")
+        if host.https_port is None:
+            say(f"{host.name} stays as it is: without port 443 and {SHARED_DIR}; down and up makes it anew")
         if not host.running:
             _start(lab, host)
     ready = existing(lab)
@@ -130,7 +136,7 @@ def _create(lab: str, number: int, debian: str, init: str, image: str, privilege
     keys.ensure_ssh_key(_host_key(lab, name), name)
     with state.lock("addresses", "Waiting for another lab that is choosing addresses"):
         subnet = network.ensure(lab)
-        ssh_port, http_port = network.free_ports(2)
+        ssh_port, http_port, https_port = network.free_ports(3)
         docker.run(
             "create",
             f"--name={container}",
@@ -145,11 +151,14 @@ def _create(lab: str, number: int, debian: str, init: str, image: str, privilege
             f"--ip={subnet[network.HOST_OFFSET + number]}",
             f"--publish=127.0.0.1:{ssh_port}:22",
             f"--publish=127.0.0.1:{http_port}:3000",
+            f"--publish=127.0.0.1:{https_port}:443",
             "--env=container=docker",
             "--tmpfs=/run:exec,mode=755",
             "--tmpfs=/run/lock",
             "--tmpfs=/tmp:exec,mode=1777",
             f"--mount=type=volume,destination=/var/lib/docker,volume-label={docker.LABEL}={lab}",
+            f"--mount=type=volume,source={_shared_volume(lab)},destination={SHARED_DIR},"
+            f"volume-label={docker.LABEL}={lab}",
             "--cgroupns=private",
             # As on a machine that is no router. The host's own Docker switches it on, and only when it finds it off
             # it drops what others want forwarded (moby, libnetwork/drivers/bridge/setup_ip_forwarding.go, 26.1).
@@ -237,6 +246,10 @@ def _is_running(host: Host) -> bool:
     return bool(docker.inspect("container", [host.container])[0]["State"]["Running"])
 
 
+def _shared_volume(lab: str) -> str:
+    return f"open-webui-lab-{lab}-shared"
+
+
 def _host_key(lab: str, host: str) -> Path:
     return state.folder(lab) / "host_keys" / host
 
@@ -254,6 +267,7 @@ def _from_container(container: dict[str, Any]) -> Host:
         address=endpoint["IPAMConfig"]["IPv4Address"],
         ssh_port=int(ports["22/tcp"][0]["HostPort"]),
         http_port=int(ports["3000/tcp"][0]["HostPort"]),
+        https_port=int(ports["443/tcp"][0]["HostPort"]) if "443/tcp" in ports else None,
     )
 
 

@@ -9,7 +9,7 @@ from lab import hosts, network, state
 
 
 def write(lab: str, present: list[hosts.Host], services: dict[str, Any]) -> None:
-    """Ensure inventory.json describes these hosts and services (registry, images, packages, models)."""
+    """Ensure inventory.json describes these hosts and services (registry, images, packages, models, tls)."""
     folder = state.folder(lab)
     content = {
         "name": lab,
@@ -24,11 +24,14 @@ def write(lab: str, present: list[hosts.Host], services: dict[str, Any]) -> None
                 "ssh_key": str(folder / "id_ed25519"),
                 "ssh_known_hosts_file": str(folder / "known_hosts"),
                 "http_port": host.http_port,
+                "https_port": host.https_port,
             }
             for host in present
         ],
         **services,
+        "shared_dir": hosts.SHARED_DIR,
         "address_pools": network.ADDRESS_POOLS,
+        "swarm_address_pool": network.SWARM_ADDRESS_POOL,
     }
     state.write(folder / "inventory.json", (json.dumps(content, indent=2) + "\n").encode())
 

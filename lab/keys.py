@@ -1,4 +1,4 @@
-"""SSH keys, and the certificate authority that signs the registry's certificate."""
+"""SSH keys, and the certificate authority that signs certificates for the registry and for Open WebUI."""
 
 from __future__ import annotations
 
@@ -49,6 +49,17 @@ def ensure_authority(name: str) -> Path:
         state.write(key_path, _private_bytes(key))
         state.write(certificate_path, certificate.public_bytes(serialization.Encoding.PEM), 0o644)
     return certificate_path
+
+
+def ensure_certificate(name: str, host: str) -> tuple[Path, Path]:
+    """Ensure the lab has a server certificate for `host` and its key; return the two paths, both PEM."""
+    certificate_path = state.folder(name) / f"{host}.crt"
+    key_path = state.folder(name) / f"{host}.key"
+    if not (certificate_path.exists() and key_path.exists()):
+        certificate, key = issue(name, host)
+        state.write(key_path, key)
+        state.write(certificate_path, certificate, 0o644)
+    return certificate_path, key_path
 
 
 def issue(name: str, host: str) -> tuple[bytes, bytes]:

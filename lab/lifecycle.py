@@ -28,6 +28,9 @@ from lab import (
 from lab.errors import LabError
 from lab.progress import say, step
 
+CHAT = "chat.lab.test"
+"""What people would type; the lab has a certificate for it."""
+
 
 def up(lab: str, count: int, debian: str, init: str) -> None:
     """Ensure the lab runs with at least `count` hosts and all its services, and inventory.json says so.
@@ -45,11 +48,14 @@ def up(lab: str, count: int, debian: str, init: str) -> None:
             )
         keys.ensure_ssh_key(folder / "id_ed25519", f"lab {lab}")
         authority = keys.ensure_authority(lab)
+        certificate, key = keys.ensure_certificate(lab, CHAT)
         present = hosts.ensure(lab, count, debian, init)
         before = inventory.read(lab)
         known = [key for key in ("registry", "images", "packages", "models") if key in before]
-        inventory.write(lab, present, {key: before[key] for key in known})
+        tls = {"name": CHAT, "certificate_file": str(certificate), "key_file": str(key), "ca_file": str(authority)}
+        inventory.write(lab, present, {"tls": tls, **{key: before[key] for key in known}})
         services: dict[str, Any] = {
+            "tls": tls,
             "registry": {"host": registry.HOST, "ca_file": str(authority)},
             "images": registry.ensure(lab),
             "packages": packages.ensure(lab),
@@ -96,7 +102,10 @@ def down(lab: str, purge: bool) -> None:
 
 
 def status(lab: str) -> int:
-    """Print every container of the lab; 0 if it is up, 1 if something of it is stopped or it does not exist."""
+    """Print every container of the lab and its ports on 127.0.0.1.
+
+    0 if it is up, 1 if something of it is stopped or it does not exist.
+    """
     if not docker.answers():
         print(f"lab {lab}: no Docker engine answers, so nothing runs")
         return 1
@@ -104,7 +113,7 @@ def status(lab: str) -> int:
     if not found:
         print(f"lab {lab}: does not exist, make it with: python -m lab up --name {lab}")
         return 1
-    table = Table("name", "what", "state", "address", "ssh port", "http port", box=box.SIMPLE, pad_edge=False)
+    table = Table("name", "what", "state", "address", "ssh", "http", "https", box=box.SIMPLE, pad_edge=False)
     for host in hosts.existing(lab):
         table.add_row(
             host.name,
@@ -113,9 +122,10 @@ def status(lab: str) -> int:
             host.address,
             str(host.ssh_port),
             str(host.http_port),
+            str(host.https_port or ""),
         )
     for role, running, address in service.existing(lab):
-        table.add_row(role, "service", "running" if running else "stopped", address, "", "")
+        table.add_row(role, "service", "running" if running else "stopped", address, "", "", "")
     Console().print(table)
     for key, name in inventory.read(lab).get("images", {}).items():
         print(f"{key}: {name}")

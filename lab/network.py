@@ -2,7 +2,7 @@
 
 Addresses come from 198.18.0.0/15 only (RFC 2544, benchmarking): no real network uses them, where any
 private range may exist around the machine. Labs get a /24 of 198.18.0.0/16; 198.19.0.0/16 is for the
-networks that Docker makes inside the hosts.
+networks that Docker makes inside the hosts: bridges from its lower half, overlays of a swarm from its upper.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from lab import docker
 from lab.errors import LabError
 
 ADDRESS_POOLS = [{"base": "198.19.0.0/17", "size": 24}]
+SWARM_ADDRESS_POOL = "198.19.128.0/17"
 REGISTRY_OFFSET = 2
 PACKAGES_OFFSET = 3
 MODELS_OFFSET = 4

@@ -19,7 +19,13 @@ from lab.progress import megabytes, step
 
 NAME = "registry.lab.test"
 HOST = f"{NAME}:5000"
-_VALKEY_VERSION = "8.0.11-alpine"
+# renovate: datasource=docker depName=docker.io/valkey/valkey versioning=docker
+_VALKEY_TAG = "8.0.11-alpine"
+# A tag with Debian's release in it: another C library sorts text otherwise, which breaks indexes of existing data.
+# renovate: datasource=docker depName=docker.io/pgvector/pgvector versioning=docker
+_POSTGRES_TAG = "0.8.7-pg17-trixie"
+# renovate: datasource=docker depName=docker.io/library/caddy versioning=docker
+_CADDY_TAG = "2.11.7-alpine"
 _FILL_LABEL = f"{docker.LABEL}.fill"
 _READY_TIMEOUT_S = 30
 _COMPLETE = ".complete"
@@ -37,11 +43,17 @@ class Offered:
 def offered(lab: str) -> dict[str, Offered]:
     """Ensure the images to offer are in the engine, pulled or built; return them by inventory key."""
     if images.pulls_from("registry-1.docker.io"):
-        valkey = images.pull(f"docker.io/valkey/valkey:{_VALKEY_VERSION}")
-        valkey_tag = _VALKEY_VERSION
+        small = {
+            "valkey": _pulled("valkey/valkey", _VALKEY_TAG),
+            "postgres": _pulled("pgvector/pgvector", _POSTGRES_TAG),
+            "caddy": _pulled("library/caddy", _CADDY_TAG),
+        }
     else:
-        valkey = images.on_debian("valkey", "valkey", "13", lab)
-        valkey_tag = _debian_valkey_version(valkey)
+        small = {
+            "valkey": _built("valkey", "valkey/valkey", "{}", "valkey-server", lab),
+            "postgres": _built("postgres", "pgvector/pgvector", "{}-pg17-trixie", "postgresql-17-pgvector", lab),
+            "caddy": _built("caddy", "library/caddy", "{}", "caddy", lab),
+        }
     newest, earlier = (f"v{_open_webui_version(recipe)}-slim" for recipe in ("open-webui", "open-webui-earlier"))
     if images.pulls_from("ghcr.io"):
         built = [images.pull(f"ghcr.io/open-webui/open-webui:{tag}") for tag in (newest, earlier)]
@@ -49,7 +61,7 @@ def offered(lab: str) -> dict[str, Offered]:
         base = _build_open_webui("open-webui", images.debian("12", lab), lab)
         built = [base, _build_open_webui("open-webui-earlier", base, lab)]
     return {
-        "valkey": Offered(valkey, "valkey/valkey", valkey_tag),
+        **small,
         "open_webui": Offered(built[0], "open-webui/open-webui", newest),
         "open_webui_earlier": Offered(built[1], "open-webui/open-webui", earlier),
     }
@@ -179,12 +191,17 @@ def _open_webui_version(recipe: str) -> str:
     return found.group(1)
 
 
-def _debian_valkey_version(image: str) -> str:
-    out = docker.run("run", "--rm", "--network=none", image, "valkey-server", "--version")
-    for word in out.split():
-        if word.startswith("v="):
-            return word.removeprefix("v=")
-    raise LabError(f"valkey image: expected a version like v=8.1.1 from valkey-server, got {out!r}")
+def _pulled(repository: str, tag: str) -> Offered:
+    return Offered(images.pull(f"docker.io/{repository}:{tag}"), repository, tag)
+
+
+def _built(recipe: str, repository: str, tag: str, package: str, lab: str) -> Offered:
+    """The recipe's image, tagged with the upstream version of the Debian package that it is about."""
+    image = images.on_debian(recipe, recipe, "13", lab)
+    query = ["dpkg-query", "--show", "--showformat=${source:Upstream-Version}", package]
+    version = docker.run("run", "--rm", "--network=none", f"--entrypoint={query[0]}", image, *query[1:])
+    # 8.1.1+dfsg1 is upstream's 8.1.1
+    return Offered(image, repository, tag.format(re.split(r"[+~]", version)[0]))
 
 
 def _build_open_webui(recipe: str, base: str, lab: str) -> str:
