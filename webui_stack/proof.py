@@ -142,7 +142,7 @@ class _Probe:
             yield Check("settings in force", False, f"not known: {error}", _valkey_hint(error))
 
     def _subscribers(self, monitor: redis.Redis) -> Check:
-        """One for each process; in a swarm it is known how many there are to be, and one more is of one that is lost."""
+        """One for each process. A swarm is known to have so many and no more: one too many is of one that is lost."""
         in_swarm = self.settings.topology == "swarm"
         processes = self.settings.open_webui_replicas if in_swarm else len(self._processes)
         subscribers = valkey.subscribers(monitor)
