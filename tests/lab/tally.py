@@ -181,10 +181,12 @@ def _cpu_share(pulses: Sequence[Pulse]) -> float:
 
 def table(results: Mapping[str, Result], title: str = "") -> Table:
     """A row for each named result, to print with rich; `due` are the deliveries its events should have made."""
-    columns = ("sent", "refused", "due", "lost", "twice", "p50\nms", "p99\nms", "came\nback", "well\nafter", "lost at")
-    made = Table("", title=title or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    columns = ("sent", "refused", "due", "lost", "twice", "p50\nms", "p99\nms", "came\nback", "well\nafter")
+    made = Table(title=title or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made.add_column("", min_width=12)
     for column in columns:
         made.add_column(column, justify="right", no_wrap=True)
+    made.add_column("lost at", justify="right", min_width=8)
     for name, result in results.items():
         made.add_row(
             name,
