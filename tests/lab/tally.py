@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from rich import box
 from rich.table import Table
 
 
@@ -182,7 +181,7 @@ def _cpu_share(pulses: Sequence[Pulse]) -> float:
 def table(results: Mapping[str, Result], title: str = "") -> Table:
     """A row for each named result, to print with rich; `due` are the deliveries its events should have made."""
     columns = ("sent", "refused", "due", "lost", "twice", "p50\nms", "p99\nms", "came\nback", "well\nafter")
-    made = Table(title=title or None, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    made = Table(title=title or None, box=None, header_style="underline", padding=(0, 1, 0, 0), pad_edge=False)
     made.add_column("", min_width=12)
     for column in columns:
         made.add_column(column, justify="right", no_wrap=True)

@@ -96,3 +96,11 @@ def test_a_restart_throws_all_out_and_all_come_back(precious: Precious, show: Sh
     assert sum(result.failed.values()) > 10
     assert 2 < recovered_s < 100
     assert result.recovery_s == pytest.approx(recovered_s)
+
+
+def test_a_crowd_ends_by_itself(precious: Precious) -> None:
+    with Crowd(precious.base, clients=5, limit_s=10) as crowd:
+        crowd.settle()
+        time.sleep(12)
+        with pytest.raises(CrowdError, match=r"the crowd's 10 s are over"):
+            crowd.result()

@@ -85,6 +85,13 @@ def test_recovery_ends_no_earlier_than_a_refusal() -> None:
     assert recovery_s([refused(12), event(13), event(14, 1)], UP, SOCKETS, 10) == pytest.approx(3.01)
 
 
+def test_a_request_that_timed_out_is_bad_although_its_event_arrived() -> None:
+    late = event(12)
+    late.accepted, late.error = False, "TimeoutError"
+    assert recovery_s([late, event(13), event(14, 1)], UP, SOCKETS, 10) == pytest.approx(3.01)
+    assert (count([late]).received, count([late]).expected) == (0, 0)
+
+
 def test_recovery_waits_for_the_last_client_to_be_back() -> None:
     links = [*UP, Link(3, 10.5, False), Link(3, 16, True)]
     assert recovery_s([event(17), event(18, 1)], links, SOCKETS, 10) == 6
