@@ -98,7 +98,7 @@ def database_of(stack: Path, volumes: Path) -> str:
         pytest.param("DATABASE_URL='postgresql://open-webui:x@postgres:5432/open-webui'\n", "postgres", id="ours"),
         pytest.param("DATABASE_URL='postgresql://u:x@db.example.org/chat'\n", "external", id="elsewhere"),
         pytest.param("DATABASE_URL='postgres://u:x@postgres.example.org:5432/chat'\n", "external", id="like ours"),
-        pytest.param("DATABASE_URL='sqlite:////app/backend/data/other.db'\n", "", id="the operator's own"),
+        pytest.param("DATABASE_URL='sqlite:////app/backend/data/postgres.db'\n", "", id="the operator's own"),
         pytest.param("PGVECTOR_DB_URL='postgresql://u:x@postgres:5432/x'\n", "sqlite", id="vectors alone"),
     ],
 )
