@@ -633,6 +633,10 @@ class Settings(BaseModel):
             return "postgres" if self.open_webui_replicas > 1 or self.topology == "swarm" else "sqlite"
         return self.database
 
+    def runs(self, what: Literal["data", "proxy", "open-webui"]) -> bool:
+        """Whether this host is to have it: with compose each has all."""
+        return self.topology == "compose" or what in self.swarm_runs
+
     @property
     def proxy_port(self) -> int:
         """The port of `public_url`."""

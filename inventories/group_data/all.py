@@ -86,7 +86,7 @@ proxy_certificate_key = None  # for "files": its key in PEM; sources as for valk
 proxy_bind = "0.0.0.0"  # noqa: S104 address of the host it is published on, with the port of public_url
 proxy_http_port = 80  # leads to public_url, and answers Let's Encrypt; 0: not published
 # renovate: datasource=docker depName=docker.io/library/caddy versioning=docker
-proxy_image = "docker.io/library/caddy:2.10.2-alpine"
+proxy_image = "docker.io/library/caddy:2.11.7-alpine"
 proxy_volume = "open-webui-proxy"  # Docker volume of its certificates; made if missing, never removed
 
 # --- Database (docs/operations.md, Replicas) ----------------------------------------------------------
@@ -97,7 +97,7 @@ database_switch = []  # hosts that may begin with another database than they hav
 database_pool_size = 15  # connections each Open WebUI process keeps open, in each of its two pools
 database_pool_overflow = 20  # so many more in each of them under load
 # renovate: datasource=docker depName=docker.io/pgvector/pgvector versioning=docker
-postgres_image = "docker.io/pgvector/pgvector:0.8.1-pg17-trixie"
+postgres_image = "docker.io/pgvector/pgvector:0.8.7-pg17-trixie"
 postgres_volume = "open-webui-postgres"  # Docker volume of its data; made if missing, never removed
 postgres_password = None  # of the user open-webui; None: made on the host; sources as for valkey_password
 postgres_max_connections = 500  # must be enough for the pools of all processes, and one more while they are replaced
