@@ -175,6 +175,23 @@ def services(
     yield StringCommand("sh -s", _stdin=up_script(work))
 
 
+@operation()
+def stack(pending: Callable[[], Sequence[str]], up_script: Callable[[], str]) -> Commands:
+    """Ensure the stack runs in the swarm as wanted, each of its tasks healthy.
+
+    Deployed only where `pending` gives reasons, which are logged. `up_script` gives the script that does the work
+    (`templates/up-swarm.sh.j2`); it returns to the last good deploy when not all gets healthy, and the operation fails
+    then.
+    """
+    reasons = pending()
+    if not reasons:
+        host.noop("every service runs as wanted")
+        return
+    for reason in reasons:
+        host.log(reason)
+    yield StringCommand("sh -s", _stdin=up_script())
+
+
 @operation(is_idempotent=False)
 def script(lines: Sequence[str]) -> Commands:
     """Ensure a shell script has run, as root, to its good end; what it says is shown, line by line.
