@@ -25,7 +25,7 @@ def _said(inventory: Inventory) -> str:  # noqa: ARG001 one for each run
 def mark(settings: Settings) -> list[str]:
     """Ensure the folder has this run's mark; otherwise a line says why not."""
     folder = settings.open_webui_shared_dir
-    command = f"[ -d {folder} ] && echo {_said(inventory)} >{folder}/{_MARK}"
+    command = f"mkdir -p {folder} && echo {_said(inventory)} >{folder}/{_MARK}"
     try:
         remote.run(preflight.observation().host, command)
     except remote.RemoteError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from webui_stack import compose, engine, machine, swarm
@@ -63,8 +63,8 @@ def parse(lines: Iterable[str]) -> Survey:
         _files(found["files"]),
         tuple(stale),
         _units(found["units"]),
-        *(_line(found["history"], kind) for kind in ("lease ", "deploy ", "cut_off ", "database ")),
-        swarm=swarm.parse([*found.get(SWARM_SECTION, []), *inputs]),
+        *_lines(found["history"]),
+        swarm.parse([*found.get(SWARM_SECTION, []), *inputs]),
     )
 
 
@@ -89,8 +89,13 @@ def _split(lines: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _line(lines: Iterable[str], kind: str) -> str:
-    return next((line.removeprefix(kind) for line in lines if line.startswith(kind)), "")
+def _lines(lines: Sequence[str]) -> tuple[str, str, str, str]:
+    """Lease, last deploy, what was cut off, and which database; "" for what is not there."""
+    lease, deploy, cut_off, database = (
+        next((line.removeprefix(kind) for line in lines if line.startswith(kind)), "")
+        for kind in ("lease ", "deploy ", "cut_off ", "database ")
+    )
+    return lease, deploy, cut_off, database
 
 
 def _files(lines: Iterable[str]) -> dict[str, str]:
