@@ -93,7 +93,7 @@ def _deploy(settings: Settings, *, with_images: bool) -> None:
     operations.stack(
         name="Deploy the stack",
         pending=lambda: swarm.pending(survey().swarm, _with_locked(survey().services, locked).images, settings.images),
-        up_script=lambda: templates.up_swarm_script(settings),
+        up_script=lambda work: templates.up_swarm_script(settings, work),
     )
 
 

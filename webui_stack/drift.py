@@ -68,7 +68,7 @@ def _stack(settings: Settings, survey: Survey, locked: Iterable[Wanted]) -> Iter
     if settings.topology == "compose":
         yield from map(str, compose.pending(survey.services, settings.stack_dir, settings.images))
     elif settings.runs("data"):
-        yield from swarm.pending(survey.swarm, survey.services.images, settings.images)
+        yield from map(str, swarm.pending(survey.swarm, survey.services.images, settings.images))
 
 
 def _network(settings: Settings, survey: Survey) -> Iterator[str]:

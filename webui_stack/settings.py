@@ -794,7 +794,7 @@ def _processes(settings: Settings) -> list[str]:
         problems.append(
             f"database: expected 'auto' beside database_url, got {settings.database!r}; remove one of the two"
         )
-    if many and not settings.public_url:
+    if many and not settings.public_url and settings.topology == "compose":
         problems.append(
             f"public_url: expected the proxy's URL for {why}, got None; only the proxy spreads people over them"
         )

@@ -62,11 +62,15 @@ class Node:
 
 @dataclass(frozen=True)
 class Service:
-    """A service of the stack: the SHA-256 of its definition, its tasks that run healthy of those it is to have."""
+    """A service of the stack: the SHA-256 of its definition, its tasks that run healthy of those it is to have.
+
+    `hosts` is how many nodes these are on.
+    """
 
     name: str
     definition: str
     running: int
+    hosts: int
     wanted: int
     update: str = ""
 
@@ -110,9 +114,9 @@ def parse(lines: Iterable[str]) -> Observed:
             elif kind == "node":
                 nodes.append(_node(json.loads(rest)))
             elif kind == "service":
-                name, definition, running, wanted, *update = rest.split()
+                name, definition, running, on, wanted, *update = rest.split()
                 name = name.removeprefix(f"{compose.STACK}_")
-                services[name] = Service(name, definition, int(running), int(wanted), "".join(update))
+                services[name] = Service(name, definition, int(running), int(on), int(wanted), "".join(update))
             elif kind == "inputs":
                 (inputs,) = rest.split()
             elif kind == "known":
@@ -217,6 +221,8 @@ def _refused_in_a_swarm(settings: Settings) -> tuple[str, ...]:
     found = []
     if settings.stack_adopt:
         found.append("stack_adopt: expected False in a swarm, got True; adopt it with topology = 'compose' first")
+    if not settings.public_url:
+        found.append("public_url: expected the proxy's URL for a swarm, got None; only the proxy is published there")
     if settings.proxy_bind not in ("0.0.0.0", "::"):  # noqa: S104 what it has to be
         found.append(
             f"proxy_bind: expected '0.0.0.0' in a swarm, got {settings.proxy_bind!r}; Docker publishes on all "
@@ -235,6 +241,24 @@ def _refused_in_a_swarm(settings: Settings) -> tuple[str, ...]:
 def _names(names: Sequence[str], most: int = 5) -> str:
     listed = ", ".join(names[:most]) or "none"
     return listed if len(names) <= most else f"{listed} and {len(names) - most} more"
+
+
+# Runbook -> what to do in a swarm, where it does not work yet.
+_NOT_YET = {
+    "restore": "put postgres.dump and the files of a set back by hand (docs/operations.md, Swarm)",
+    "drill": "fetch a set and hold the drill with topology = 'compose' on a host of its own",
+    "rollback": "set the version and the settings of before, and deploy",
+    "rotate": "remove the secret's file in stack_dir/secrets on the host with the data, and deploy",
+    "teardown": "`docker stack rm open-webui`, then `docker swarm leave` on each host; volumes stay",
+    "bundle": "make the bundle with an inventory of topology = 'compose'",
+}
+
+
+def runbook_refusals(runbook: str) -> list[str]:
+    """Why a runbook can't be run on a swarm."""
+    if runbook not in _NOT_YET:
+        return []
+    return [f"topology: expected 'compose' for runbooks/{runbook}.py, got 'swarm'; {_NOT_YET[runbook]}"]
 
 
 # --- Forming it ------------------------------------------------------------------------------------
@@ -457,24 +481,48 @@ def image_refusals(
     ]
 
 
-def pending(observed: Observed, images: Mapping[str, compose.Image], services: Mapping[str, str]) -> list[str]:
-    """Why the stack has to be deployed, `service: reason`; empty when all of it runs as wanted.
+@dataclass(frozen=True)
+class Work:
+    """Why the stack has to be deployed; `again` is a service that gets new tasks though its definition is as wanted."""
+
+    reason: str
+    again: str = ""
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def pending(observed: Observed, images: Mapping[str, compose.Image], services: Mapping[str, str]) -> list[Work]:
+    """What has to be done about the stack; empty when all of it runs as wanted.
 
     `services` maps each service to its image's reference, `images` says what references mean on the host. What was good
     is known by the definitions Docker had then: one that somebody changed by hand has another.
     """
     if observed.inputs != observed.known.get("inputs"):
-        return ["the stack's definition changed" if observed.known else "the stack is not there yet"]
+        return [Work("the stack's definition changed" if observed.known else "the stack is not there yet")]
     found = []
     for name, reference in services.items():
         service, image = observed.services.get(name), images.get(reference)
         if service is None:
-            found.append(f"{name}: is missing")
+            found.append(Work(f"{name}: is missing"))
         elif service.definition != observed.known.get(name):
-            found.append(f"{name}: its definition was changed by hand")
+            found.append(Work(f"{name}: its definition was changed by hand"))
         elif not image or image.id != observed.known_images.get(reference):
-            found.append(f"{name}: its image changed")
+            found.append(Work(f"{name}: its image changed"))
         elif service.running < service.wanted:
-            found.append(f"{name}: {service.running} of {service.wanted} run")
-    found += [f"{name}: is not wanted any more" for name in observed.services if name not in services]
+            found.append(Work(f"{name}: {service.running} of {service.wanted} run"))
+        elif name == "open-webui" and service.hosts < (best := min(service.wanted, _able(observed.nodes))):
+            # A node that comes back gets nothing by itself.
+            found.append(
+                Work(f"{name}: its {service.wanted} processes are on {service.hosts} of {best} hosts", again=name)
+            )
+    found += [Work(f"{name}: is not wanted any more") for name in observed.services if name not in services]
     return found
+
+
+def _able(nodes: Iterable[Node]) -> int:
+    """How many nodes can take a process of Open WebUI right now."""
+    label = LABELS["open-webui"]
+    return sum(
+        node.state == "ready" and node.availability == "active" and node.labels.get(label) == "true" for node in nodes
+    )

@@ -324,11 +324,10 @@ def up_script(
     )
 
 
-def up_swarm_script(settings: Settings, *, force: Iterable[str] = ()) -> str:
+def up_swarm_script(settings: Settings, work: Iterable[swarm.Work]) -> str:
     """The shell script that deploys the stack to the swarm, or the last good deploy again.
 
-    It refuses an Open WebUI that would change the schema of the data there are. The services to `force` get new tasks
-    though nothing of their definition changed.
+    It refuses an Open WebUI that would change the schema of the data there are.
     """
     return _render(
         "up-swarm.sh.j2",
@@ -341,7 +340,7 @@ def up_swarm_script(settings: Settings, *, force: Iterable[str] = ()) -> str:
         secret_names=[*secret_names(settings), *sorted(settings.open_webui_secret_env)],
         configs={name: path for name, path in CONFIGS.items() if path in project(settings)},
         secrets=stack_secrets(settings),
-        force=list(force),
+        again=[item.again for item in work if item.again],
     )
 
 
