@@ -18,6 +18,7 @@ from webui_stack import (
     compose,
     database,
     facts,
+    invocation,
     machine,
     operations,
     rollout,
@@ -159,9 +160,7 @@ def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
         problems += swarm.problems(policies | _of_others(inventory, defaults, policies), policies)
         problems += [line for file in invocation.deploy_files() for line in swarm.runbook_refusals(Path(file).stem)]
         if option := invocation.out_of_step():
-            problems.append(
-                f"topology: expected all hosts of a swarm to go in step, got {option}; leave it out: they wait for each other"
-            )
+            problems.append(f"topology: expected all hosts of a swarm to go in step, got {option}; leave it out")
     if problems:
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         raise DeployError(f"nothing was changed: {count} in the settings\n" + "\n".join(problems))

@@ -12,6 +12,7 @@ import pytest
 from tests.defaults import ROOT
 
 PURE = {
+    "swarm",
     *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
 }
