@@ -197,20 +197,22 @@ def migrations():
     return found
 
 
-def schema():
+def schema(there):
     """Print none, same, older or newer, then the revision the database is at and the one this Open WebUI wants."""
-    if not (DATA / DATABASE).exists():
+    if not there:
         print("none")
         return
     known = migrations()
     wanted = known.keys() - {before for others in known.values() for before in others}
-    there = set(heads(DATA / DATABASE).split(","))
+    there = set(there.split(","))
     word = "same" if there == wanted else "older" if there <= known.keys() else "newer"
     print(word, *(",".join(sorted(revisions)) for revisions in (there, wanted)))
 
 
 def heads(path):
-    """The revisions a database is at, joined by commas."""
+    """The revisions a database is at, joined by commas; "" where there is none."""
+    if not path.exists():
+        return ""
     database = sqlite3.connect(f"file:{path}?mode=rw", timeout=60, uri=True)
     try:
         return one(database, HEADS)
@@ -233,7 +235,7 @@ ACTIONS = {
     "save": lambda arguments: save(arguments),
     "describe": lambda arguments: describe(dict(argument.split("=", 1) for argument in arguments)),
     "check": lambda _: check(),
-    "schema": lambda _: schema(),
+    "schema": lambda arguments: schema(*arguments or [heads(DATA / DATABASE)]),
     "count": lambda _: count(),
 }
 
