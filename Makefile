@@ -54,7 +54,7 @@ chromium:
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
 	  else echo "chromium: expected it in PATH, got none; install chromium (make does it only as root on Debian)"; exit 1; fi; }
 
-soak: $(READY) ## The long fault loops: killed runs and a killed Valkey, 20 times each (about 17 minutes)
+soak: $(READY) ## The long loops: 20 killed runs and Valkeys; faults and throughput on one host and a swarm (about 90 minutes)
 	$(BIN)/pytest -v tests/soak
 
 # A venv of its own: Ansible is what we compare with, not what we are made of.

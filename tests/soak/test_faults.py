@@ -1,0 +1,195 @@
+"""Fifty browsers on a stack of two processes while it is broken and changed, on one host and on a swarm: what is lost.
+
+`-k compose` or `-k swarm` runs one of them. SOAK_ROUNDS (5) is how often throughput is measured with each number of
+processes, SOAK_SWARM_HOSTS (3) how many hosts the swarm has. The tables are in reports/soak/ as well.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.lab.precious import within
+from tests.lab.session import ROOT
+from tests.soak import account
+from tests.soak.account import Seen
+from tests.soak.subject import Compose, Subject, Swarm
+
+pytestmark = pytest.mark.lab
+
+ROUNDS = int(os.environ.get("SOAK_ROUNDS", "5"))
+REPORTS = ROOT / "reports" / "soak"
+SETTLE_S = 120
+CALM_S = 5.0
+# Valkey learns from its keepalive that a host is gone whose connections nobody closed (tcp-keepalive, 300 s).
+FORGOTTEN_S = 700
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something done to a stack; it is to be whole and everybody well `bound_s` after it was done, at the latest."""
+
+    name: str
+    do: Callable[[Any], object]
+    bound_s: float = 90
+    watched: bool = True  # by the watchdog, which may restart what the fault did not touch
+
+
+@dataclass
+class Story:
+    """A stack, what people have in it, and what was seen of each fault."""
+
+    subject: Any
+    ledger: str
+    seen: dict[str, Seen] = field(default_factory=dict)
+
+    def suffer(self, fault: Fault) -> Seen:
+        """Do it, wait until the stack is whole and everybody well, and count what was sent meanwhile."""
+        with self.subject.crowd() as crowd:
+            crowd.settle(SETTLE_S)
+            self.subject.watch(fault.watched)
+            mark = crowd.now()
+            try:
+                fault.do(self.subject)
+                done = crowd.now()
+                stays_within(fault.bound_s, self.subject.whole)
+                crowd.wait_recovered(max(2 * CALM_S, fault.bound_s - (crowd.now() - done)), mark, CALM_S)
+            finally:
+                self.seen[fault.name] = seen = Seen(crowd.result(mark), os.getloadavg()[0])
+                self.subject.watch(True)
+        return seen
+
+
+def stays_within(seconds: float, check: Callable[[], bool]) -> None:
+    """Wait until something is so, and has been for `CALM_S`: what was broken just now may not show yet."""
+    deadline, since = time.monotonic() + seconds, None
+    while since is None or time.monotonic() - since < CALM_S:
+        if not check():
+            since = None
+        elif since is None:
+            since = time.monotonic()
+        assert time.monotonic() < deadline, f"the stack was not whole within {seconds:.0f} s"
+        time.sleep(1)
+
+
+Show = Callable[[str, Sequence[str], Sequence[Sequence[str]]], None]
+
+
+@pytest.fixture(scope="module")
+def show(request: pytest.FixtureRequest) -> Show:
+    """Print a table, in a run that passes as well, and keep it: it is what was measured."""
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def _show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        REPORTS.mkdir(parents=True, exist_ok=True)
+        (REPORTS / f"{title.lower().replace(' ', '-')}.md").write_text(account.markdown(title, columns, rows))
+        with capture.global_and_fixture_disabled():
+            print()
+            Console(width=140).print(account.table(title, columns, rows))
+
+    return _show
+
+
+def told(kind: type[Subject], request: pytest.FixtureRequest, show: Show) -> Iterator[Story]:
+    with kind.up(bool(request.config.getoption("--keep-lab"))) as subject:
+        subject.settle_in()
+        story = Story(subject, subject.ledger())
+        yield story
+        show(f"Faults {subject.topology}", account.FAULTS, account.fault_rows(story.seen))
+
+
+@pytest.fixture(scope="module")
+def compose(request: pytest.FixtureRequest, show: Show) -> Iterator[Story]:
+    yield from told(Compose, request, show)
+
+
+@pytest.fixture(scope="module")
+def swarm(request: pytest.FixtureRequest, show: Show) -> Iterator[Story]:
+    yield from told(Swarm, request, show)
+
+
+QUIET = Fault("nothing, for 20 s", lambda _: time.sleep(20))
+COMMON = [
+    QUIET,
+    Fault("kill -9 of a process", lambda subject: subject.kill_process(), watched=False),
+    # The watchdog restarts each process once, no sooner than two minutes after it began.
+    Fault("kill -9 of Valkey", lambda subject: subject.kill("redis"), 300),
+    Fault("restart of Postgres", lambda subject: subject.restart_postgres()),
+    Fault("another setting", lambda subject: subject.deploy(open_webui_jwt_expires_in="23h")),
+    Fault("2 to 4 processes", lambda subject: subject.deploy(open_webui_replicas=4)),
+    Fault("4 to 2 processes", lambda subject: subject.deploy(open_webui_replicas=2)),
+    Fault("the same again", lambda subject: subject.deploy()),
+]
+OF_HOSTS = [
+    Fault("a host stopped", lambda subject: subject.stop_host(), 180),
+    Fault("and started again", lambda subject: subject.start_host(), 180),
+    Fault("a host cut off", lambda subject: subject.cut(), 180),
+    Fault("and mended", lambda subject: subject.mend(), 180),
+    Fault("a host drained", lambda subject: subject.drain(), 180),
+    Fault("and active again", lambda subject: subject.activate(), 180),
+]
+
+
+def assert_well(story: Story, fault: Fault) -> None:
+    """Nothing twice, nothing astray, everybody back, and what people had is there."""
+    result = story.suffer(fault).result
+    assert (result.duplicated, result.strays) == (0, 0)
+    assert result.recovery_s is not None
+    assert result.reconnected == result.disconnected
+    if fault is QUIET:
+        assert (result.lost, dict(result.failed), result.disconnected) == (0, {}, 0)
+    assert story.subject.ledger() == story.ledger
+
+
+def assert_measured(story: Story, show: Show) -> None:
+    """As many events as get accepted, with each number of processes in turn."""
+    seen: dict[int, list[Seen]] = {1: [], 2: [], 4: []}
+    for _ in range(ROUNDS):
+        for processes, rounds in seen.items():
+            story.subject.deploy(open_webui_replicas=processes)
+            with story.subject.crowd() as crowd:
+                crowd.settle(SETTLE_S)
+                rounds.append(Seen(crowd.throughput(10), os.getloadavg()[0]))
+    show(f"Throughput {story.subject.topology}", account.THROUGHPUT, account.throughput_rows(seen))
+    for one in (one.result for rounds in seen.values() for one in rounds):
+        assert (one.lost, one.duplicated, one.strays) == (0, 0, 0)
+        assert one.sent >= 8  # one of each sender at least: how many more is up to the machine
+
+
+def assert_as_before(story: Story) -> None:
+    story.subject.deploy(open_webui_replicas=2, open_webui_jwt_expires_in="24h")
+    within(FORGOTTEN_S, "its processes listen, and nobody else", lambda: story.subject.numsub() == 2)
+    assert story.subject.ledger() == story.ledger
+    assert story.subject.upload_is_there()
+
+
+@pytest.mark.parametrize("fault", COMMON, ids=lambda fault: fault.name)
+def test_compose_is_well_again_after(compose: Story, fault: Fault) -> None:
+    assert_well(compose, fault)
+
+
+def test_compose_throughput(compose: Story, show: Show) -> None:
+    assert_measured(compose, show)
+
+
+def test_compose_is_as_before(compose: Story) -> None:
+    assert_as_before(compose)
+
+
+@pytest.mark.parametrize("fault", COMMON + OF_HOSTS, ids=lambda fault: fault.name)
+def test_swarm_is_well_again_after(swarm: Story, fault: Fault) -> None:
+    assert_well(swarm, fault)
+
+
+def test_swarm_throughput(swarm: Story, show: Show) -> None:
+    assert_measured(swarm, show)
+
+
+def test_swarm_is_as_before(swarm: Story) -> None:
+    assert_as_before(swarm)
