@@ -415,8 +415,9 @@ def _data(settings: Settings) -> dict[str, Any]:
         "work_lock": compose.WORK_LOCK,
         "containers": containers(settings),
         "volumes": volumes(settings),
-        "mounted": [folder for folder, service in _MOUNTED.items() if service in settings.images],
+        "ours": compose.OURS,
         "image": shlex.quote(settings.valkey_image),
+        "postgres": shlex.quote(settings.postgres_image),
         "left_out": _left_out(settings),
         "dataset": _render("dataset.py"),
     }
