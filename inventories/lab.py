@@ -20,6 +20,8 @@ _shared = {
     "docker_registry_ca": {_lab["registry"]["host"]: _lab["registry"]["ca_file"]},
     "valkey_image": _lab["images"]["valkey"],
     "open_webui_image": _lab["images"]["open_webui"],
+    "postgres_image": _lab["images"]["postgres"],
+    "proxy_image": _lab["images"]["caddy"],
     "open_webui_bind": "0.0.0.0",  # noqa: S104 the lab publishes it on the loopback of this machine
     "open_webui_offline": True,
     "open_webui_env": {

@@ -1,4 +1,4 @@
-"""`python -m lab up|down|status|ssh`: arguments only."""
+"""`python -m lab up|down|status|ssh|cut|mend`: arguments only."""
 
 from __future__ import annotations
 
@@ -29,6 +29,10 @@ def main() -> int:
     ssh = commands.add_parser("ssh", parents=[named], help="log in to a host, or run a command there")
     ssh.add_argument("host")
     ssh.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND")
+    cut = commands.add_parser("cut", parents=[named], help="cut a host off the lab's network; ssh to it goes on")
+    cut.add_argument("host")
+    mend = commands.add_parser("mend", parents=[named], help="bring a host back that was cut off")
+    mend.add_argument("host")
     arguments = parser.parse_args()
 
     # a kill ends like Ctrl-C: with child processes ended and temporary containers removed
@@ -43,6 +47,10 @@ def main() -> int:
             lifecycle.down(name, arguments.purge)
         elif arguments.command == "status":
             return lifecycle.status(name)
+        elif arguments.command == "cut":
+            lifecycle.cut(name, arguments.host)
+        elif arguments.command == "mend":
+            lifecycle.mend(name, arguments.host)
         else:
             return lifecycle.ssh(name, arguments.host, arguments.arguments)
     except LabError as error:

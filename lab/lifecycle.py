@@ -20,6 +20,7 @@ from lab import (
     models,
     network,
     packages,
+    partition,
     registry,
     service,
     state,
@@ -132,6 +133,18 @@ def status(lab: str) -> int:
     return 0 if all(container["State"]["Running"] for container in found) else 1
 
 
+def cut(lab: str, host: str) -> None:
+    """Ensure the host is off the lab's network, but for ssh from this machine."""
+    changed = partition.cut(_running(lab, host), network.gateway(lab))
+    say(f"{host} is cut off" if changed else f"{host} was cut off already")
+
+
+def mend(lab: str, host: str) -> None:
+    """Ensure the host is on the lab's network."""
+    changed = partition.mend(_running(lab, host))
+    say(f"{host} is back" if changed else f"{host} was not cut off")
+
+
 def ssh(lab: str, host: str, command: list[str]) -> int:
     """Run ssh to a host of the lab with its key and host key checking; return ssh's exit status."""
     names = [one["name"] for one in inventory.read(lab).get("hosts", [])]
@@ -141,6 +154,13 @@ def ssh(lab: str, host: str, command: list[str]) -> int:
             "see `python -m lab status`"
         )
     return subprocess.run(hosts.ssh_command(lab, host, *command), check=False).returncode
+
+
+def _running(lab: str, name: str) -> hosts.Host:
+    running = {host.name: host for host in hosts.existing(lab) if host.running}
+    if name not in running:
+        raise LabError(f"HOST: expected a running one of {', '.join(running) or 'lab ' + lab}, got {name!r}")
+    return running[name]
 
 
 def _only(lab: str) -> AbstractContextManager[None]:

@@ -51,6 +51,12 @@ def ensure(lab: str) -> ipaddress.IPv4Network:
     raise LabError("lab network: expected a free /24 in 198.18.0.0/16, got none, take a lab down")
 
 
+def gateway(lab: str) -> str:
+    """Where the engine's own packets come from, those of published ports as well."""
+    (mine,) = docker.networks(f"label={docker.LABEL}={lab}")
+    return str(mine["IPAM"]["Config"][0]["Gateway"])
+
+
 def free_ports(count: int) -> list[int]:
     """Ports on 127.0.0.1 that nothing listens on and no container, even a stopped one, was promised."""
     promised = {

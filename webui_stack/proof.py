@@ -5,7 +5,6 @@ No log line and no `/health` alone: both are fine while websockets are dead (ope
 
 from __future__ import annotations
 
-import ipaddress
 import math
 import shlex
 import time
@@ -19,7 +18,7 @@ import redis
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import account, cause, compose, event, remote, tunnel, valkey, websocket
+from webui_stack import account, cause, compose, entrance, event, remote, tunnel, valkey, websocket
 from webui_stack.check import Check
 from webui_stack.observation import Observation
 from webui_stack.settings import Settings
@@ -213,22 +212,7 @@ class _Probe:
 
     @cached_property
     def _way_in(self) -> Way:
-        """The URL people on this machine would use, and how to dial it when only the host can."""
-        settings = self.settings
-        origin = (settings.open_webui_public_url or "").rstrip("/")
-        if settings.verify_url:
-            url = settings.verify_url.rstrip("/")
-            return Way(url, origin=origin or url)
-        bind = ipaddress.ip_address(settings.open_webui_bind)
-        shown = compose.published(settings.open_webui_bind)
-        dial: Callable[[], object] | None = None
-        if bind.is_loopback:
-            dial = partial(tunnel.dial, self.host, settings.open_webui_bind, settings.open_webui_port, _ATTEMPT_S)
-        elif bind.is_unspecified:
-            shown = self.host.data.get("ssh_hostname") or self.host.name
-            shown = "127.0.0.1" if shown.startswith("@local") else shown
-        url = f"http://{shown}:{settings.open_webui_port}"
-        return Way(url, dial, origin or url)
+        return entrance.of(self.host, self.settings, compose.container_of("proxy"), _ATTEMPT_S)
 
     def _way_to(self, name: str) -> Way:
         """The way to one process, past the published port."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 
+import gevent
 from paramiko import Channel, SSHException
 from pyinfra.api import Host
 
@@ -24,10 +25,7 @@ def dial(host: Host, address: str, port: int, timeout_s: float) -> socket.socket
     """
     client = getattr(host.connector, "client", None)
     if client is None:
-        try:
-            return socket.create_connection((address, port), timeout=timeout_s)
-        except OSError as error:
-            raise TunnelError(str(error)) from None
+        return direct(address, port, timeout_s)
     transport = client.get_transport()
     if transport is None or not transport.is_active():
         raise TunnelError("the SSH connection is gone")
@@ -38,6 +36,38 @@ def dial(host: Host, address: str, port: int, timeout_s: float) -> socket.socket
         raise TunnelError(f"{error}{hint}") from None
     channel.settimeout(timeout_s)
     return channel
+
+
+def direct(address: str, port: int, timeout_s: float) -> socket.socket:
+    """A connected socket to `address:port` as seen from this machine. Raises `TunnelError`."""
+    try:
+        return socket.create_connection((address, port), timeout=timeout_s)
+    except OSError as error:
+        raise TunnelError(f"{address}:{port}: {error}") from None
+
+
+def as_socket(connection: socket.socket | Channel) -> socket.socket:
+    """The same connection as a socket of the operating system: TLS wants one, and a channel is none."""
+    if isinstance(connection, socket.socket):
+        return connection
+    ours, theirs = socket.socketpair()
+    ours.settimeout(connection.gettimeout())
+    gevent.spawn(_pump, connection, theirs)
+    gevent.spawn(_pump, theirs, connection)
+    return ours
+
+
+def _pump(source: socket.socket | Channel, target: socket.socket | Channel) -> None:
+    """All that comes from `source` goes to `target`, until either ends; then both do."""
+    source.settimeout(None)
+    try:
+        while data := source.recv(65536):
+            target.sendall(data)
+    except OSError:
+        pass  # whoever reads sees the end
+    finally:
+        source.close()
+        target.close()
 
 
 def send_at_once(host: Host) -> None:

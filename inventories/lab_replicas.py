@@ -1,0 +1,23 @@
+"""A running lab's hosts, each with two processes of Open WebUI, Postgres and the proxy (`python -m lab up`)."""
+
+import runpy
+from pathlib import Path
+
+_lab = runpy.run_path(str(Path(__file__).with_name("lab.py")))
+_tls = _lab["_lab"]["tls"]
+
+lab = [
+    (
+        name,
+        {
+            **data,
+            "open_webui_replicas": 2,
+            "public_url": f"https://{_tls['name']}",
+            "proxy_tls": "files",
+            "proxy_certificate": _tls["certificate_file"],
+            "proxy_certificate_key": f"file:{_tls['key_file']}",
+            "verify_url": f"https://127.0.0.1:{host['https_port']}",
+        },
+    )
+    for (name, data), host in zip(_lab["lab"], _lab["_lab"]["hosts"], strict=True)
+]
