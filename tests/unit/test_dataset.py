@@ -121,7 +121,7 @@ def good(dataset: ModuleType, capsysbinary: Any) -> Path:
 
 
 def complaints(dataset: ModuleType, capsysbinary: Any) -> list[str]:
-    dataset.check()
+    dataset.check("sqlite")
     return capsysbinary.readouterr().out.decode().splitlines()
 
 
