@@ -46,6 +46,19 @@ def observation() -> Observation:
     return _observation(host.name, inventory)
 
 
+def everywhere() -> list[Observation]:
+    """What is known of the hosts that this host's stack is on: of itself, or of all that are in its swarm."""
+    if settings().topology == "compose":
+        return [observation()]
+    return [_observation(name, inventory) for name in _all_settings(inventory)]
+
+
+def lead() -> Observation:
+    """What is known of the host that has the stack's Valkey, and steers the swarm if there is one."""
+    leads = [one for one in everywhere() if _all_settings(inventory)[one.host.name].settings.runs("data")]
+    return leads[0]
+
+
 @cache
 def _observation(name: str, inventory: Inventory) -> Observation:
     checked = _all_settings(inventory)[name]

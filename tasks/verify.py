@@ -42,7 +42,7 @@ def prove(settings: Settings, *, otherwise: Callable[[], list[str]] = list) -> N
 
 def _problems(settings: Settings, otherwise: Callable[[], list[str]]) -> list[str]:
     proof, reports = _loaded.get()
-    proved = proof.run(preflight.observation(), settings)
+    proved = proof.run(preflight.observation(), settings, preflight.lead(), preflight.everywhere())
     reports.add("verify", proved.address, proved.checks)
     failed = [check for check in proved.checks if check.is_fault]
     if not failed:

@@ -7,6 +7,7 @@ import shlex
 from pyinfra.api import Host
 
 from webui_stack import remote, websocket
+from webui_stack.secrets import HiddenLines
 from webui_stack.websocket import ProbeError, Way
 
 EMAIL = "probe@open-webui-stack.invalid"
@@ -33,9 +34,16 @@ print("probe account:", asyncio.run(make(sys.argv[1], sys.stdin.readline().strip
 """
 
 
-def sign_in(host: Host, way: Way, stack_dir: str, timeout_s: float) -> str:
+# In a swarm its variables with secrets are in a file (templates/stack.yaml.j2).
+_WITH_SECRETS = (
+    'if [ -e /run/secrets/open-webui.env ]; then set -a; . /run/secrets/open-webui.env; set +a; fi; exec "$@"'
+)
+
+
+def sign_in(host: Host, process: tuple[Host, str], way: Way, stack_dir: str, timeout_s: float) -> str:
     """The probe's login token; makes the account when there is none, or its password is another.
 
+    `process` is a container of Open WebUI's, and the host it is on, that the account is made with.
     The password is `secrets/probe-password` on the host and leaves it for this one request only. Raises
     `ProbeError`.
     """
@@ -50,11 +58,10 @@ def sign_in(host: Host, way: Way, stack_dir: str, timeout_s: float) -> str:
     except ProbeError as error:
         if " answered 400 " not in str(error):  # wrong email or password (ERROR_MESSAGES.INVALID_CRED)
             raise
-    make = shlex.join(
-        ["docker", "exec", "-i", "-e", "ENABLE_DB_MIGRATIONS=false", "open-webui", "python3", "-c", _MAKE, EMAIL]
-    )
+    python = ["sh", "-c", _WITH_SECRETS, "sh", "python3", "-c", _MAKE, EMAIL]
+    make = shlex.join(["docker", "exec", "-i", "-e", "ENABLE_DB_MIGRATIONS=false", process[1], *python])
     try:
-        said = remote.run(host, f"{make} <{path} 2>&1")
+        said = remote.run(process[0], f"{make} 2>&1", HiddenLines(password))
     except remote.RemoteError as error:
         raise ProbeError(f"the account could not be made: {error}") from None
     if "probe account: first" in said:

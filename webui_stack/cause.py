@@ -12,9 +12,11 @@ from pyinfra.api import Host
 from webui_stack import remote, valkey
 
 # Four variables that are no secrets, the password cut out of the URL on the host.
-_READ = r"""docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}' %s |
+_READ = r"""docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}
+IN_SWARM={{index .Config.Labels "com.docker.swarm.task.id"}}' %s |
 sed -nE 's,^(WEBSOCKET_REDIS_URL=[a-z]+://)[^@/]*@,\1,
-/^(ENABLE_WEBSOCKET_SUPPORT|WEBSOCKET_MANAGER|WEBSOCKET_REDIS_URL|CORS_ALLOW_ORIGIN)=/p'"""
+/^(ENABLE_WEBSOCKET_SUPPORT|WEBSOCKET_MANAGER|WEBSOCKET_REDIS_URL|CORS_ALLOW_ORIGIN)=/p
+/^IN_SWARM=./p'"""
 
 
 def variables(host: Host, container: str) -> dict[str, str]:
@@ -32,7 +34,7 @@ def of_silence(host: Host, processes: Iterable[str], monitor: redis.Redis) -> st
         manager, url = given.get("WEBSOCKET_MANAGER", ""), urlsplit(given.get("WEBSOCKET_REDIS_URL", ""))
         if given and manager != "redis":
             return f"WEBSOCKET_MANAGER is {manager or 'not set'} in {container}, not redis; run deploy.py again"
-        if given and url.hostname != "redis":
+        if given and "IN_SWARM" not in given and url.hostname != "redis":  # there a file has it, with its secret
             where = url.netloc or "nowhere"
             return f"WEBSOCKET_REDIS_URL leads {container} to {where}, not to redis:{valkey.PORT}; run deploy.py again"
     refused = valkey.refused_channels(monitor)

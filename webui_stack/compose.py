@@ -14,6 +14,9 @@ from typing import Any
 NETWORK = "openwebui-network"
 # On a network that this project made: only such a one is removed.
 NETWORK_LABEL = "open-webui-stack"
+# The stack's name in a swarm, and the bridge that gives each container there an address its own host can reach.
+STACK = "open-webui"
+GATEWAY = "docker_gwbridge"
 # Held on the host while services are brought up, also by a run whose operator is gone.
 WORK_LOCK = "/run/open-webui-stack.work"
 # Compose service -> container name, as in the tutorial; those it has not are named after the stack. A process of Open
@@ -116,6 +119,12 @@ class Container:
     addresses: Mapping[str, str]
     network_ids: Mapping[str, str]
     mounts: Mapping[str, str]
+    in_swarm: bool = False
+
+    @property
+    def address(self) -> str:
+        """Where its own host can reach it, "" for nowhere: an overlay's addresses are good for containers only."""
+        return self.addresses.get(GATEWAY) or self.addresses.get(NETWORK, "")
 
     @property
     def maker(self) -> str:
@@ -143,8 +152,8 @@ class Network:
 class Observed:
     """One host's project: empty on a host without an engine.
 
-    `processes` are Open WebUI's running containers in the network, with their addresses there; `stale` are
-    services whose mounted files are not what their process has read.
+    `processes` are Open WebUI's running containers in the network, with the addresses their host reaches them by;
+    `stale` are services whose mounted files are not what their process has read.
     """
 
     hashes: Mapping[str, str] = field(default_factory=dict)
@@ -155,13 +164,19 @@ class Observed:
     stale: frozenset[str] = frozenset()
     unread: tuple[str, ...] = ()
 
+    def of(self, service: str) -> Container | None:
+        """A container of the service on this host, a running one if there is one."""
+        found = [one for one in self.containers.values() if one.service == service or one.name == container_of(service)]
+        return next((one for one in found if one.status == "running"), found[0] if found else None)
+
 
 def parse(lines: Iterable[str]) -> Observed:
     """Read the survey's sections about the project. Lines it can't read are in `unread`, never dropped."""
     hashes: dict[str, str] = {}
     images: dict[str, Image] = {}
     containers: dict[str, Container] = {}
-    addresses: dict[str, str] = {}
+    running: list[Container] = []
+    gateways: dict[str, str] = {}
     mounted: dict[str, str] = {}
     network = None
     unread = []
@@ -177,11 +192,14 @@ def parse(lines: Iterable[str]) -> Observed:
                 reference, image_id, *digests = rest.split()
                 images[reference] = Image(image_id, tuple(digests))
             elif kind == "container":
-                container = _container(json.loads(rest))
-                if _is_ours(container.name):
+                container = _container(json.loads(rest), gateways)
+                if container.in_swarm or _is_ours(container.name):
                     containers[container.name] = container
                 if is_process(container.service) and container.status == "running":
-                    addresses[container.name] = container.addresses.get(NETWORK, "")
+                    running.append(container)
+            elif kind == "gateway":
+                container_id, address = rest.split()
+                gateways[container_id] = address.partition("/")[0]
             elif kind == "network":
                 network = _network(json.loads(rest))
             elif kind == "mounted":
@@ -192,7 +210,7 @@ def parse(lines: Iterable[str]) -> Observed:
         except (ValueError, KeyError, TypeError, AttributeError):
             unread.append(line)
     stale = {service for service, newest in mounted.items() if _is_stale(containers.get(container_of(service)), newest)}
-    processes = {name: address for name, address in addresses.items() if address}
+    processes = {container.name: container.address for container in running if container.address}
     return Observed(hashes, images, network, containers, processes, frozenset(stale), tuple(unread))
 
 
@@ -208,18 +226,23 @@ def _network(data: Mapping[str, Any]) -> Network:
     return Network(data["Id"], data["Driver"], subnets)
 
 
-def _container(data: Mapping[str, Any]) -> Container:
+def _container(data: Mapping[str, Any], gateways: Mapping[str, str]) -> Container:
     labels = data["labels"] or {}
     state = data["state"]
     health = state.get("Health") or {}
     log = health.get("Log") or [{}]
     networks = data["networks"] or {}
+    swarm_service = labels.get("com.docker.swarm.service.name", "")
+    addresses = {name: network["IPAddress"] for name, network in networks.items()}
+    if data["id"] in gateways:
+        addresses[GATEWAY] = gateways[data["id"]]
     return Container(
         name=data["name"].removeprefix("/"),
         id=data["id"],
         image_id=data["image"],
         directory=labels.get("com.docker.compose.project.working_dir", ""),
-        service=labels.get("com.docker.compose.service", ""),
+        service=labels.get("com.docker.compose.service", "") or swarm_service.removeprefix(f"{STACK}_"),
+        in_swarm=bool(swarm_service),
         config_hash=labels.get("com.docker.compose.config-hash", ""),
         status=state["Status"],
         health=health.get("Status", "none"),
@@ -227,7 +250,7 @@ def _container(data: Mapping[str, Any]) -> Container:
         health_passed_at=log[-1].get("End", "") if log[-1].get("ExitCode") == 0 else "",
         exit_code=state.get("ExitCode", 0),
         started_at=state.get("StartedAt", ""),
-        addresses={name: network["IPAddress"] for name, network in networks.items()},
+        addresses=addresses,
         network_ids={name: network["NetworkID"] for name, network in networks.items()},
         mounts={mount["Destination"]: mount.get("Name") or mount["Source"] for mount in data["mounts"]},
     )

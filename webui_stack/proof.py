@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import NamedTuple
 
 import gevent
 import redis
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import account, cause, compose, entrance, event, remote, tunnel, valkey, websocket
+from webui_stack import account, cause, compose, entrance, event, remote, templates, tunnel, valkey, websocket
 from webui_stack.check import Check
 from webui_stack.observation import Observation
 from webui_stack.settings import Settings
@@ -30,17 +31,29 @@ _ATTEMPT_S = 5.0
 _PAUSE_S = 1.0
 # Docker's health check of Valkey runs every second; one so old is no answer any more.
 _HEALTH_AGE_S = 15
-_PORT = 8080  # of Open WebUI in its container
 # States a container does not leave by itself while we wait.
 _SETTLED = {"missing", "exited", "dead", "created", "paused"}
 
 
+class _Process(NamedTuple):
+    """A process of Open WebUI: the host it is on, its container there, and the address that host reaches it by."""
+
+    host: Host
+    container: str
+    address: str
+
+
 @dataclass
 class _Probe:
-    """One host's proof in progress; collects what the closing line tells."""
+    """One host's proof in progress; collects what the closing line tells.
+
+    `lead` is the host that Valkey is on, `everywhere` are all hosts of the stack: with compose both are this one.
+    """
 
     host: Host
     settings: Settings
+    lead: Observation
+    everywhere: Sequence[Observation]
     survey: Survey = field(default_factory=Survey)
     observed: compose.Observed = field(default_factory=compose.Observed)
     told: dict[str, str] = field(default_factory=dict)
@@ -49,16 +62,21 @@ class _Probe:
     def checks(self, survey: Survey) -> list[Check]:
         """One attempt at all checks. Those of a group follow each other, the groups go on side by side."""
         self.survey, self.observed = survey, survey.services
-        groups = [self._ping, self._valkey, self._monitored]
+        groups: list[Callable[[], Iterator[Check]]] = []
+        if self.settings.runs("data"):
+            groups += [self._ping, self._valkey, self._monitored]
         if self.settings.verify_level != "ping":
-            groups.append(self._open_webui)
+            groups.append(self._open_webui if self.settings.runs("proxy") else self._events_to_all)
         found = [*self._containers(), *_side_by_side(groups)]
-        if self.settings.verify_level == "user":
+        if self.settings.verify_level == "user" and self.settings.runs("data"):
             found += self._user()
         return found
 
     def _containers(self) -> Iterator[Check]:
-        for service, name in compose.containers_of(self.settings.images).items():
+        named = compose.containers_of(self.settings.images)
+        if self.settings.topology == "swarm":  # which of them are on this host is the swarm's choice
+            named = {container.service: name for name, container in self.observed.containers.items()}
+        for service, name in named.items():
             container = self.observed.containers.get(name)
             status = container.status if container else "missing"
             health = container.health if container else "none"
@@ -78,7 +96,7 @@ class _Probe:
     def _ping(self) -> Iterator[Check]:
         """The tutorial's own check. Docker makes it every second as the container's health check, so its last
         result is as good as one of ours, and costs nothing; without a good one, Valkey is asked."""
-        container = self.observed.containers.get(compose.container_of("redis"))
+        container = self.observed.of("redis")
         age_s = compose.health_age_s(container, self.survey.machine.epoch_s) if container else math.inf
         answer = "PONG" if age_s <= _HEALTH_AGE_S else self._ping_by_exec()
         yield Check(
@@ -90,7 +108,9 @@ class _Probe:
 
     def _ping_by_exec(self) -> str:
         try:
-            return " ".join(remote.run(self.host, "docker exec redis-valkey valkey-cli -p 6379 ping"))
+            container = self.observed.of("redis")
+            name = container.name if container else compose.container_of("redis")
+            return " ".join(remote.run(self.host, f"docker exec {name} valkey-cli -p 6379 ping"))
         except remote.RemoteError as error:
             return str(error)
 
@@ -122,13 +142,16 @@ class _Probe:
             yield Check("settings in force", False, f"not known: {error}", _valkey_hint(error))
 
     def _subscribers(self, monitor: redis.Redis) -> Check:
-        processes = len(self._processes)
+        """One for each process. A swarm is known to have so many and no more: one too many is of one that is lost."""
+        in_swarm = self.settings.topology == "swarm"
+        processes = self.settings.open_webui_replicas if in_swarm else len(self._processes)
         subscribers = valkey.subscribers(monitor)
-        why = "" if subscribers >= processes else cause.of_silence(self.host, self._processes, monitor)
+        enough = subscribers == processes if in_swarm else subscribers >= processes
+        why = "" if enough else cause.of_silence(self.host, [one.container for one in self._processes], monitor)
         self.told["subscribers"] = str(subscribers)
         return Check(
             "subscribers",
-            subscribers >= processes,
+            enough,
             f"{subscribers} connections listen on {valkey.CHANNEL}, "
             f"{processes} Open WebUI process{'es' if processes > 1 else ''}",
             why or "Open WebUI is not connected to this Valkey: look for `redis` in `docker logs open-webui`",
@@ -162,17 +185,30 @@ class _Probe:
                 elapsed_ms = session.handshake_ms
                 self.told["websocket"] = f"{elapsed_ms:.0f} ms"
                 yield Check("websocket handshake", True, f"connected in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
-                if len(self._processes) == 1:
+                if self.settings.topology == "compose" and len(self._processes) == 1:
                     yield from self._events(session)
-            if len(self._processes) > 1:
-                for name in self._processes:
-                    with websocket.connected(self._way_to(name), _ATTEMPT_S) as session:
-                        yield from self._events(session, f" to {name}")
+                    return
         except ProbeError as error:
             # Open WebUI lets nobody in either while it can't listen on Valkey.
-            why = cause.of_refusal(cause.variables(self.host, self._processes[0]), way.origin) or self._why_silent()
+            given = cause.variables(self.host, self._processes[0].container) if self._processes else {}
             hint = "a proxy in between must pass the Upgrade header; `docker logs open-webui` may say more"
-            yield Check("websocket handshake", False, str(error), why or hint)
+            yield Check("websocket handshake", False, str(error), self._why_refused(given, way) or hint)
+            return
+        yield from self._events_to_all()
+
+    def _why_refused(self, given: dict[str, str], way: Way) -> str:
+        return cause.of_refusal(given, way.origin) or self._why_silent()
+
+    def _events_to_all(self) -> Iterator[Check]:
+        """That events arrive at a websocket of each process on this host, past whatever spreads people over them."""
+        for process in self._processes:
+            try:
+                with websocket.connected(self._way_to(process), _ATTEMPT_S) as session:
+                    yield from self._events(session, f" to {_short(process.container)}")
+            except ProbeError as error:
+                name = f"websocket to {_short(process.container)}"
+                hint = f"look at `docker logs {process.container}`"
+                yield Check(name, False, str(error), self._why_silent() or hint)
 
     def _events(self, session: Session, which: str = "") -> Iterator[Check]:
         """That what is published in Valkey arrives at the websocket, a small event and a large one."""
@@ -190,12 +226,14 @@ class _Probe:
 
     def _user(self) -> Iterator[Check]:
         """That what a user's request causes arrives at their websocket, at another process if there is one."""
-        names = self._processes
-        listening = self._way_to(names[0]) if len(names) > 1 else self._way_in
-        asking = self._way_to(names[-1]) if len(names) > 1 else self._way_in
-        name = f"event from {names[-1]} to {names[0]}" if len(names) > 1 else "event of a user's request"
+        all_of_them = self._all_processes
+        several = len(all_of_them) > 1
+        listening = self._way_to(all_of_them[0]) if several else self._way_in
+        asking = self._way_to(all_of_them[-1]) if several else self._way_in
+        first, last = (_short(all_of_them[end].container) for end in (0, -1)) if several else ("", "")
+        name = f"event from {last} to {first}" if several else "event of a user's request"
         try:
-            self.token = self.token or account.sign_in(self.host, asking, self.settings.stack_dir, _ATTEMPT_S)
+            self.token = self.token or self._sign_in(asking)
             with websocket.connected(listening, _ATTEMPT_S, self.token) as session:
                 session.call("user-join", {"auth": {"token": self.token}}, _ATTEMPT_S)
                 elapsed_ms = event.by_request_ms(session, asking, self.token, _ATTEMPT_S)
@@ -205,6 +243,12 @@ class _Probe:
         self.told["event"] = f"{elapsed_ms:.0f} ms"
         yield Check(name, True, f"arrived in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
 
+    def _sign_in(self, way: Way) -> str:
+        """With a process that can make the account, wherever it is; the password is where the secrets are."""
+        process = self._all_processes[0] if self._all_processes else None
+        there = (process.host, process.container) if process else (self.host, compose.container_of("open-webui"))
+        return account.sign_in(self.host, there, way, self.settings.stack_dir, _ATTEMPT_S)
+
     def close(self) -> None:
         """Ensure the probe's login, if there was one, is good for nothing any more."""
         if self.token:
@@ -212,20 +256,23 @@ class _Probe:
 
     @cached_property
     def _way_in(self) -> Way:
-        return entrance.of(self.host, self.settings, compose.container_of("proxy"), _ATTEMPT_S)
+        proxy = self.observed.of("proxy")
+        name = proxy.name if proxy else compose.container_of("proxy")
+        return entrance.of(self.host, self.settings, name, _ATTEMPT_S)
 
-    def _way_to(self, name: str) -> Way:
+    def _way_to(self, process: _Process) -> Way:
         """The way to one process, past the published port."""
-        address = self.observed.processes[name]
-        dial = partial(tunnel.dial, self.host, address, _PORT, _ATTEMPT_S)
-        return Way(f"http://{address}:{_PORT}", dial, self._way_in.origin)
+        dial = partial(tunnel.dial, process.host, process.address, templates.OPEN_WEBUI_PORT, _ATTEMPT_S)
+        url = f"http://{process.address}:{templates.OPEN_WEBUI_PORT}"
+        return Way(url, dial, self.settings.external_url or self._way_in.origin)
 
     def _client(self, user: str) -> AbstractContextManager[redis.Redis]:
-        container = self.observed.containers.get(compose.container_of("redis"))
-        address = container.addresses.get(compose.NETWORK, "") if container else ""
+        observed = self.observed if self.lead.host is self.host else self.lead.survey().services
+        container = observed.of("redis")
+        address = container.address if container else ""
         if not address:
             raise redis.ConnectionError(f"redis-valkey has no address in {compose.NETWORK}; start it first")
-        dial = partial(tunnel.dial, self.host, address, valkey.PORT, _ATTEMPT_S)
+        dial = partial(tunnel.dial, self.lead.host, address, valkey.PORT, _ATTEMPT_S)
         return valkey.connect(dial, user, self._password(user), _ATTEMPT_S)
 
     def _password(self, user: str) -> str:
@@ -235,17 +282,27 @@ class _Probe:
     @cached_property
     def _passwords(self) -> gevent.Greenlet:
         """On its way from the host. Not a fact: pyinfra prints facts' output with -vvv."""
-        return gevent.spawn(_read_passwords, self.host, self.settings.stack_dir)
+        return gevent.spawn(_read_passwords, self.lead.host, self.settings.stack_dir)
 
     @property
-    def _processes(self) -> list[str]:
-        """Open WebUI's running containers, or the one there should be."""
-        return list(self.observed.processes) or [compose.container_of("open-webui")]
+    def _processes(self) -> list[_Process]:
+        """Open WebUI's processes that run on this host."""
+        return [_Process(self.host, name, address) for name, address in self.observed.processes.items()]
+
+    @property
+    def _all_processes(self) -> list[_Process]:
+        """Those of this host, then those of the others."""
+        others = [other for other in self.everywhere if other.host is not self.host]
+        return self._processes + [
+            _Process(other.host, name, address)
+            for other in others
+            for name, address in other.survey().services.processes.items()
+        ]
 
     def _why_silent(self) -> str:
         try:
             with self._client(valkey.MONITOR) as monitor:
-                return cause.of_silence(self.host, self._processes, monitor)
+                return cause.of_silence(self.host, [one.container for one in self._processes], monitor)
         except redis.RedisError:
             return ""
 
@@ -289,14 +346,25 @@ class Proof:
         return _line(self.told)
 
 
-def run(observation: Observation, settings: Settings) -> Proof:
+def _short(container: str) -> str:
+    """A container's name as people know it: a task's without the stack before it and the id behind it."""
+    return ".".join(container.removeprefix(f"{compose.STACK}_").split(".")[:2])
+
+
+def run(
+    observation: Observation,
+    settings: Settings,
+    lead: Observation | None = None,
+    everywhere: Sequence[Observation] = (),
+) -> Proof:
     """Ensure the stack on this host works, within `verify_timeout_s`, as far as `verify_level` goes.
 
+    In a swarm `lead` is the host that Valkey is on, `everywhere` are all its hosts: each proves the processes it has.
     Polls, because a container that runs is not yet one that serves, and gives up early when a container
     has stopped for good. Changes nothing but, at level "user", the probe's own account and a chat of its.
     """
     deadline = time.monotonic() + settings.verify_timeout_s
-    probe = _Probe(observation.host, settings)
+    probe = _Probe(observation.host, settings, lead or observation, everywhere or [observation])
     survey = observation.survey()
     while True:
         checks = probe.checks(survey)

@@ -633,6 +633,10 @@ class Settings(BaseModel):
             return "postgres" if self.open_webui_replicas > 1 or self.topology == "swarm" else "sqlite"
         return self.database
 
+    def runs(self, what: Literal["data", "proxy", "open-webui"]) -> bool:
+        """Whether this host is to have it: with compose each has all."""
+        return self.topology == "compose" or what in self.swarm_runs
+
     @property
     def proxy_port(self) -> int:
         """The port of `public_url`."""
@@ -782,12 +786,10 @@ def _processes(settings: Settings) -> list[str]:
             f"database: expected 'postgres' or 'auto' for {why}, got 'sqlite'; processes that share a file of SQLite "
             "corrupt it"
         )
-    given = settings.open_webui_env.keys() | settings.open_webui_secret_env.keys()
     if settings.database_kind != "sqlite":
-        for name in sorted(given & _DATABASE_VARIABLES.keys()):
-            problems.append(
-                f"open_webui_env/{name}: expected {_DATABASE_VARIABLES[name]} instead, got the variable; remove it"
-            )
+        for setting in ("open_webui_env", "open_webui_secret_env"):
+            for name in sorted(getattr(settings, setting).keys() & _DATABASE_VARIABLES.keys()):
+                problems.append(f"{setting}/{name}: expected {_DATABASE_VARIABLES[name]}, got the variable; remove it")
     if settings.database_url and settings.database != "auto":
         problems.append(
             f"database: expected 'auto' beside database_url, got {settings.database!r}; remove one of the two"
@@ -839,12 +841,12 @@ def _shared(settings: Settings) -> list[str]:
 
 # Variables the project sets itself where it knows of the database.
 _DATABASE_VARIABLES = {
-    "DATABASE_URL": "database_url",
-    "PGVECTOR_DB_URL": "database_url",
-    "DATABASE_POOL_SIZE": "database_pool_size",
-    "DATABASE_POOL_MAX_OVERFLOW": "database_pool_overflow",
-    "PGVECTOR_POOL_SIZE": "database_pool_size",
-    "ENABLE_DB_MIGRATIONS": "the first process to migrate and no other, which is so",
+    "DATABASE_URL": "database_url instead",
+    "PGVECTOR_DB_URL": "database_url instead",
+    "DATABASE_POOL_SIZE": "database_pool_size instead",
+    "DATABASE_POOL_MAX_OVERFLOW": "database_pool_overflow instead",
+    "PGVECTOR_POOL_SIZE": "database_pool_size instead",
+    "ENABLE_DB_MIGRATIONS": "the first process to migrate and no other, as it is without",
 }
 
 # Keys with our prefixes that belong to pyinfra's own connectors.

@@ -195,6 +195,8 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             network=compose.NETWORK,
             containers=containers(settings),
             inspect=shlex.quote(compose.INSPECT),
+            stack=compose.STACK,
+            gateway=compose.GATEWAY,
             lease_file=survey.LEASE_FILE,
             deploy_log=survey.DEPLOY_LOG,
             units=[survey.DOCKER_UNIT, survey.TIMER_UNIT, survey.BACKUP_UNIT],

@@ -77,9 +77,8 @@ open_webui_cap_add = []  # Linux capabilities it keeps; it needs none where its 
 open_webui_read_only = False  # True: it can't write outside its volume and /tmp; no pip installs by tools then
 
 # --- Proxy (docs/operations.md, Proxy) --------------------------------------------------------------
-public_url = (
-    None  # "https://chat.example.org" brings a proxy with HTTPS, Caddy; Open WebUI is not published itself then
-)
+# "https://chat.example.org" brings a proxy with HTTPS, Caddy; Open WebUI is not published itself then.
+public_url = None
 proxy_tls = "acme"  # certificates: "acme" from Let's Encrypt; "internal" from a CA of Caddy's own, for labs; or "files"
 proxy_acme_email = None  # whom the CA may tell of trouble with a certificate
 proxy_certificate = None  # for "files": the chain in PEM, on this machine
@@ -87,19 +86,18 @@ proxy_certificate_key = None  # for "files": its key in PEM; sources as for valk
 proxy_bind = "0.0.0.0"  # noqa: S104 address of the host it is published on, with the port of public_url
 proxy_http_port = 80  # leads to public_url, and answers Let's Encrypt; 0: not published
 # renovate: datasource=docker depName=docker.io/library/caddy versioning=docker
-proxy_image = "docker.io/library/caddy:2.10.2-alpine"
+proxy_image = "docker.io/library/caddy:2.11.7-alpine"
 proxy_volume = "open-webui-proxy"  # Docker volume of its certificates; made if missing, never removed
 
 # --- Database (docs/operations.md, Replicas) ----------------------------------------------------------
-database = (
-    "auto"  # "sqlite" in the volume; "postgres": a service of the stack; "auto": that of the two the replicas need
-)
+# "sqlite" in the volume; "postgres": a service of the stack; "auto": that of the two the replicas need
+database = "auto"
 database_url = None  # of a Postgres with pgvector that you run; it has a password: sources as for valkey_password
 database_switch = []  # hosts that may begin with another database than they have, ["chat-1"]: you have moved their data
-database_pool_size = 15  # connections each Open WebUI process keeps open, twice; and so many more under load:
-database_pool_overflow = 20
+database_pool_size = 15  # connections each Open WebUI process keeps open, in each of its two pools
+database_pool_overflow = 20  # so many more in each of them under load
 # renovate: datasource=docker depName=docker.io/pgvector/pgvector versioning=docker
-postgres_image = "docker.io/pgvector/pgvector:0.8.1-pg17-trixie"
+postgres_image = "docker.io/pgvector/pgvector:0.8.7-pg17-trixie"
 postgres_volume = "open-webui-postgres"  # Docker volume of its data; made if missing, never removed
 postgres_password = None  # of the user open-webui; None: made on the host; sources as for valkey_password
 postgres_max_connections = 500  # must be enough for the pools of all processes, and one more while they are replaced

@@ -54,7 +54,9 @@ def test_every_default_carries_or_follows_a_comment() -> None:
 
 def test_every_image_pin_is_annotated_for_renovate_with_its_own_repository() -> None:
     lines = ALL_PY.read_text().splitlines()
-    for setting in ("valkey_image", "open_webui_image"):
+    pins = [name for name in DEFAULTS if name.endswith("_image")]
+    assert pins == ["valkey_image", "open_webui_image", "proxy_image", "postgres_image"]
+    for setting in pins:
         number = next(i for i, line in enumerate(lines) if line.startswith(f"{setting} = "))
         repository = DEFAULTS[setting].rpartition(":")[0]
         assert lines[number - 1] == f"# renovate: datasource=docker depName={repository} versioning=docker"
@@ -781,6 +783,232 @@ MISTAKES = [
         id="open_webui_start_timeout_s: text",
     ),
     pytest.param(
+        {"topology": "kubernetes"},
+        "topology: expected 'compose' or 'swarm', got 'kubernetes'; 'swarm' makes all hosts of the inventory one stack",
+        id="topology: unknown",
+    ),
+    pytest.param(
+        {"topology": None},
+        "topology: expected 'compose' or 'swarm', got None; 'swarm' makes all hosts of the inventory one stack",
+        id="topology: None",
+    ),
+    pytest.param(
+        {"open_webui_replicas": 0},
+        "open_webui_replicas: expected a number of processes from 1 to 64, got 0; e.g. 2",
+        id="open_webui_replicas: none",
+    ),
+    pytest.param(
+        {"open_webui_replicas": 65},
+        "open_webui_replicas: expected a number of processes from 1 to 64, got 65; e.g. 2",
+        id="open_webui_replicas: too many",
+    ),
+    pytest.param(
+        {"open_webui_replicas": "3"},
+        "open_webui_replicas: expected a number of processes from 1 to 64, got '3'; e.g. 2",
+        id="open_webui_replicas: text",
+    ),
+    pytest.param(
+        {"public_url": "http://chat.example.org"},
+        "public_url: expected a URL of https, a host name and maybe a port, with no path, got "
+        "'http://chat.example.org'; e.g. 'https://chat.example.org'; for a proxy of your own set "
+        "open_webui_public_url",
+        id="public_url: no TLS",
+    ),
+    pytest.param(
+        {"public_url": "https://chat.example.org/webui"},
+        "public_url: expected a URL of https, a host name and maybe a port, with no path, got "
+        "'https://chat.example.org/webui'; e.g. 'https://chat.example.org'; for a proxy of your own set "
+        "open_webui_public_url",
+        id="public_url: a path",
+    ),
+    pytest.param(
+        {"public_url": "https://[2001:db8::1]"},
+        "public_url: expected a URL of https, a host name and maybe a port, with no path, got "
+        "'https://[2001:db8::1]'; e.g. 'https://chat.example.org'; for a proxy of your own set open_webui_public_url",
+        id="public_url: no certificate is for an IPv6 address",
+    ),
+    pytest.param(
+        {"public_url": "https://chat.example.org:99999"},
+        "public_url: expected a URL of https, a host name and maybe a port, with no path, got "
+        "'https://chat.example.org:99999'; e.g. 'https://chat.example.org'; for a proxy of your own set "
+        "open_webui_public_url",
+        id="public_url: no such port",
+    ),
+    pytest.param(
+        {"public_url": "chat.example.org"},
+        "public_url: expected a URL of https, a host name and maybe a port, with no path, got "
+        "'chat.example.org'; e.g. 'https://chat.example.org'; for a proxy of your own set open_webui_public_url",
+        id="public_url: no scheme",
+    ),
+    pytest.param(
+        {"proxy_tls": "self-signed"},
+        "proxy_tls: expected 'acme', 'internal' or 'files', got 'self-signed'; where the proxy's certificate "
+        "comes from",
+        id="proxy_tls: unknown",
+    ),
+    pytest.param(
+        {"proxy_acme_email": "ops"},
+        "proxy_acme_email: expected an e-mail address, got 'ops'; None goes without",
+        id="proxy_acme_email: no domain",
+    ),
+    pytest.param(
+        {"proxy_acme_email": "ops@example.org\n}"},
+        "proxy_acme_email: expected an e-mail address, got 'ops@example.org\\n}'; None goes without",
+        id="proxy_acme_email: would end its block",
+    ),
+    pytest.param(
+        {"proxy_certificate": "/nonexistent/chain.pem"},
+        "proxy_certificate: expected a readable PEM certificate on this machine, got '/nonexistent/chain.pem'; "
+        "check the path",
+        id="proxy_certificate: not there",
+    ),
+    pytest.param(
+        {"proxy_certificate_key": "-----BEGIN PRIVATE KEY-----\nmarker"},
+        "proxy_certificate_key: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
+        id="proxy_certificate_key: a literal",
+    ),
+    pytest.param(
+        {"proxy_bind": "chat.example.org"},
+        "proxy_bind: expected an IP address of the host, got 'chat.example.org'; '127.0.0.1' for this host "
+        "only, '0.0.0.0' for everyone",
+        id="proxy_bind: a name",
+    ),
+    pytest.param(
+        {"proxy_http_port": 65536},
+        "proxy_http_port: expected a TCP port from 1 to 65535, or 0, got 65536; 0 does not publish it",
+        id="proxy_http_port: too high",
+    ),
+    pytest.param(
+        {"proxy_http_port": None},
+        "proxy_http_port: expected a TCP port from 1 to 65535, or 0, got None; 0 does not publish it",
+        id="proxy_http_port: None",
+    ),
+    pytest.param(
+        {"proxy_image": "docker.io/library/caddy:alpine"},
+        "proxy_image: expected an image reference with a fixed tag or digest, got "
+        "'docker.io/library/caddy:alpine'; write registry/name:version; a tag that moves (latest, main, ...) "
+        "makes two runs differ",
+        id="proxy_image: a tag that moves",
+    ),
+    pytest.param(
+        {"proxy_volume": "/srv/caddy"},
+        "proxy_volume: expected the name of a Docker volume, got '/srv/caddy'; `docker volume ls` lists them; "
+        "a folder of the host is not used",
+        id="proxy_volume: a folder",
+    ),
+    pytest.param(
+        {"database": "mysql"},
+        "database: expected 'auto', 'sqlite' or 'postgres', got 'mysql'; database_url names one that you run",
+        id="database: unknown",
+    ),
+    pytest.param(
+        {"database_url": "postgresql://chat:marker@db.example.org/chat"},
+        "database_url: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); secrets "
+        "are never written into an inventory: name where this machine reads it",
+        id="database_url: a literal",
+    ),
+    pytest.param(
+        {"database_switch": True},
+        "database_switch: expected a list of host names, got True; only these hosts may begin with another "
+        "database than they have",
+        id="database_switch: of all hosts",
+    ),
+    pytest.param(
+        {"database_pool_size": 0},
+        "database_pool_size: expected a number of connections from 1 to 1000, got 0; e.g. 15",
+        id="database_pool_size: none",
+    ),
+    pytest.param(
+        {"database_pool_overflow": -1},
+        "database_pool_overflow: expected a number of connections from 0 to 1000, got -1; e.g. 20",
+        id="database_pool_overflow: without a limit",
+    ),
+    pytest.param(
+        {"postgres_image": "docker.io/pgvector/pgvector"},
+        "postgres_image: expected an image reference with a fixed tag or digest, got "
+        "'docker.io/pgvector/pgvector'; write registry/name:version; a tag that moves (latest, main, ...) "
+        "makes two runs differ",
+        id="postgres_image: no tag",
+    ),
+    pytest.param(
+        {"postgres_volume": ""},
+        "postgres_volume: expected the name of a Docker volume, got ''; `docker volume ls` lists them; a "
+        "folder of the host is not used",
+        id="postgres_volume: empty",
+    ),
+    pytest.param(
+        {"postgres_password": "marker0123456789"},
+        "postgres_password: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
+        id="postgres_password: a literal",
+    ),
+    pytest.param(
+        {"postgres_max_connections": 19},
+        "postgres_max_connections: expected a number of connections from 20 to 10000, got 19; e.g. 500",
+        id="postgres_max_connections: too few",
+    ),
+    pytest.param(
+        {"postgres_max_connections": "500"},
+        "postgres_max_connections: expected a number of connections from 20 to 10000, got '500'; e.g. 500",
+        id="postgres_max_connections: text",
+    ),
+    pytest.param(
+        {"postgres_memory_limit_mb": "2g"},
+        "postgres_memory_limit_mb: expected a whole number of megabytes, 0 or more, got '2g'; 0 switches it off",
+        id="postgres_memory_limit_mb: text",
+    ),
+    pytest.param(
+        {"swarm_manager": "yes"},
+        "swarm_manager: expected True or False, got 'yes'; write it without quotes",
+        id="swarm_manager: text",
+    ),
+    pytest.param(
+        {"swarm_runs": "data"},
+        "swarm_runs: expected a list of 'open-webui', 'proxy' and 'data', got 'data'; [] runs nothing there, "
+        "as on a manager that only steers",
+        id="swarm_runs: text for a list",
+    ),
+    pytest.param(
+        {"swarm_runs": ["open-webui", "redis"]},
+        "swarm_runs/1: expected 'open-webui', 'proxy' or 'data', got 'redis'; 'data' is Valkey and Postgres "
+        "with their volumes",
+        id="swarm_runs: unknown",
+    ),
+    pytest.param(
+        {"swarm_availability": "pause"},
+        "swarm_availability: expected 'active' or 'drain', got 'pause'; 'drain' moves its work to the other hosts",
+        id="swarm_availability: Docker's third",
+    ),
+    pytest.param(
+        {"swarm_address": "eth0"},
+        "swarm_address: expected an IP address of the host that the other hosts reach, got 'eth0'; None takes "
+        "Docker's guess",
+        id="swarm_address: an interface",
+    ),
+    pytest.param(
+        {"swarm_address_pool": "10.0.0.1/8"},
+        "swarm_address_pool: expected an IPv4 network without host bits, got '10.0.0.1/8'; e.g. '198.18.5.0/24'",
+        id="swarm_address_pool: host bits",
+    ),
+    pytest.param(
+        {"swarm_encrypted": 1},
+        "swarm_encrypted: expected True or False, got 1; write it without quotes",
+        id="swarm_encrypted: a number",
+    ),
+    pytest.param(
+        {"open_webui_shared_dir": "nas:/chat"},
+        "open_webui_shared_dir: expected an absolute path of a folder of its own, of letters, digits and . _ "
+        "-, got 'nas:/chat'; e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
+        id="open_webui_shared_dir: an NFS export",
+    ),
+    pytest.param(
+        {"open_webui_shared_dir": "/mnt"},
+        "open_webui_shared_dir: expected an absolute path of a folder of its own, of letters, digits and . _ "
+        "-, got '/mnt'; e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
+        id="open_webui_shared_dir: no folder of its own",
+    ),
+    pytest.param(
         {"watchdog_pause_s": 29},
         "watchdog_pause_s: expected 0, or seconds from 30 to 3600, got 29; 0 switches the watchdog off",
         id="watchdog_pause_s: below half a minute",
@@ -1176,10 +1404,251 @@ def test_the_error_text_is_its_problems() -> None:
         pytest.param({"_sudo": True, "_sudo_password": "marker", "_stack_dir": "x"}, id="global arguments"),
         pytest.param({"rack": 4, "contact": "ops@example.org", "webui_note": "x"}, id="the inventory's own"),
         pytest.param({"fake_responses": {}, "fake_delay": 0}, id="other connectors"),
+        pytest.param(
+            {"public_ip": "203.0.113.5", "database_name": "crm", "proxy_host": "squid", "topology_zone": "b"},
+            id="common words, which some settings begin with as well",
+        ),
     ],
 )
 def test_keys_of_others_are_left_alone(foreign: dict[str, Any]) -> None:
     assert settings(**foreign) == settings()
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("public_ur", "public_url"),
+        ("publc_url", "public_url"),
+        ("database_urls", "database_url"),
+        ("proxy_acme_mail", "proxy_acme_email"),
+        ("proxy_certificat", "proxy_certificate"),
+        ("topolgy", "topology"),
+        ("swarm_managers", "swarm_manager"),
+        ("postgres_max_connection", "postgres_max_connections"),
+    ],
+)
+def test_a_near_miss_is_caught_though_its_first_word_is_common(key: str, meant: str) -> None:
+    assert problems(**{key: "x"}) == [
+        f"{key}: expected a setting of this project, got an unknown name; did you mean {meant}?"
+    ]
+
+
+# --- Fine alone and wrong together ------------------------------------------------------------------
+
+MANY: dict[str, Any] = {"open_webui_replicas": 3, "public_url": "https://chat.example.org"}
+SWARM: dict[str, Any] = {"topology": "swarm", "open_webui_shared_dir": "/mnt/chat"}
+NO_FILE_TO_SHARE = "got 'sqlite'; processes that share a file of SQLite corrupt it"
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        pytest.param(
+            {**MANY, "database": "sqlite"},
+            f"database: expected 'postgres' or 'auto' for open_webui_replicas = 3, {NO_FILE_TO_SHARE}",
+            id="several processes on SQLite",
+        ),
+        pytest.param(
+            {**SWARM, "database": "sqlite"},
+            f"database: expected 'postgres' or 'auto' for a swarm, {NO_FILE_TO_SHARE}",
+            id="a swarm on SQLite, even with one process: while it moves there are two",
+        ),
+        pytest.param(
+            {"database_url": "env:X", "database": "postgres"},
+            "database: expected 'auto' beside database_url, got 'postgres'; remove one of the two",
+            id="two databases",
+        ),
+        pytest.param(
+            {"open_webui_replicas": 2},
+            "public_url: expected the proxy's URL for open_webui_replicas = 2, got None; only the proxy spreads people "
+            "over them",
+            id="several processes and nobody before them",
+        ),
+        pytest.param(
+            {"database": "postgres", "open_webui_secret_env": {"DATABASE_URL": "env:X"}},
+            "open_webui_secret_env/DATABASE_URL: expected database_url instead, got the variable; remove it",
+            id="the database's URL a second time, secret",
+        ),
+        pytest.param(
+            {"database_url": "env:X", "open_webui_secret_env": {"PGVECTOR_DB_URL": "env:X"}},
+            "open_webui_secret_env/PGVECTOR_DB_URL: expected database_url instead, got the variable; remove it",
+            id="the vectors' URL",
+        ),
+        *[
+            pytest.param(
+                {"database": "postgres", "open_webui_env": {name: "5"}},
+                f"open_webui_env/{name}: expected {setting} instead, got the variable; remove it",
+                id=name,
+            )
+            for name, setting in {
+                "DATABASE_POOL_SIZE": "database_pool_size",
+                "DATABASE_POOL_MAX_OVERFLOW": "database_pool_overflow",
+                "PGVECTOR_POOL_SIZE": "database_pool_size",
+            }.items()
+        ],
+        pytest.param(
+            {**MANY, "open_webui_env": {"ENABLE_DB_MIGRATIONS": "true"}},
+            "open_webui_env/ENABLE_DB_MIGRATIONS: expected the first process to migrate and no other, as it is "
+            "without, got the variable; remove it",
+            id="every process migrates",
+        ),
+        pytest.param(
+            {"public_url": "https://chat.example.org", "open_webui_public_url": "https://chat.example.org"},
+            "open_webui_public_url: expected None beside public_url, got a URL; that one is for a proxy of your own, "
+            "remove one of them",
+            id="two proxies",
+        ),
+        pytest.param(
+            {"public_url": "https://chat.example.org", "proxy_tls": "files", "proxy_certificate_key": "env:X"},
+            "proxy_certificate: expected it for proxy_tls = 'files', got None; name the file",
+            id="a key without its certificate",
+        ),
+        pytest.param(
+            {"public_url": "https://chat.example.org:80"},
+            "proxy_http_port: expected another port than public_url's, got 80 for both; 0 does without it",
+            id="one port for both, of the URL",
+        ),
+        pytest.param(
+            {"public_url": "https://chat.example.org", "proxy_http_port": 443},
+            "proxy_http_port: expected another port than public_url's, got 443 for both; 0 does without it",
+            id="one port for both, of HTTPS",
+        ),
+        pytest.param(
+            {"topology": "swarm"},
+            "open_webui_shared_dir: expected a folder that all hosts share, or open_webui_env with STORAGE_PROVIDER = "
+            "'s3' and its bucket, got neither; a file uploaded to one host would be missing on the others",
+            id="uploads on one host of a swarm",
+        ),
+        pytest.param(
+            {"topology": "swarm", "open_webui_env": {"STORAGE_PROVIDER": "local"}},
+            "open_webui_shared_dir: expected a folder that all hosts share, or open_webui_env with STORAGE_PROVIDER = "
+            "'s3' and its bucket, got neither; a file uploaded to one host would be missing on the others",
+            id="uploads on one host of a swarm, said so",
+        ),
+    ],
+)
+def test_what_is_fine_alone_and_wrong_together_gets_this_one_line(changes: dict[str, Any], line: str) -> None:
+    assert problems(**changes) == [line]
+
+
+def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
+    chain = tmp_path / "chain.pem"
+    chain.write_text(PEM)
+    files = {"public_url": "https://chat.example.org", "proxy_tls": "files", "proxy_certificate": str(chain)}
+    assert problems(**files) == [
+        "proxy_certificate_key: expected it for proxy_tls = 'files', got None; name the file",
+    ]
+    assert settings(**files, proxy_certificate_key="env:X").proxy_tls == "files"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param(MANY, id="several processes, their database and their proxy"),
+        pytest.param({**MANY, "database_url": "env:X"}, id="several on a Postgres of the operator's"),
+        pytest.param(SWARM, id="a swarm with a shared folder"),
+        pytest.param({"topology": "swarm", "open_webui_env": {"STORAGE_PROVIDER": "s3"}}, id="a swarm with S3"),
+        pytest.param({"open_webui_public_url": "https://chat.example.org", "proxy_http_port": 443}, id="no proxy"),
+        pytest.param({"public_url": "https://chat.example.org:8443", "proxy_http_port": 443}, id="swapped ports"),
+        pytest.param({"proxy_tls": "files"}, id="files of no proxy"),
+        pytest.param({"open_webui_env": {"DATABASE_POOL_SIZE": "5"}}, id="a pool of SQLite"),
+        pytest.param({"open_webui_secret_env": {"DATABASE_URL": "env:X"}}, id="a database we know nothing of"),
+    ],
+)
+def test_what_goes_together_is_taken(changes: dict[str, Any]) -> None:
+    assert isinstance(settings(**changes), Settings)
+
+
+@pytest.mark.parametrize(
+    ("replicas", "pool", "overflow", "needed"),
+    [
+        pytest.param(1, 15, 20, 160, id="one process, and the one that takes its place"),
+        pytest.param(5, 15, 20, 460, id="as many as the defaults carry"),
+        pytest.param(5, 10, 0, 160, id="smaller pools"),
+        pytest.param(64, 1, 0, 465, id="many processes with one connection each"),
+    ],
+)
+def test_postgres_takes_the_pools_of_all_processes_or_is_refused(
+    replicas: int, pool: int, overflow: int, needed: int
+) -> None:
+    """(replicas + 1) * (2 * (pool + overflow) + 5) + 10, by hand."""
+    changes: dict[str, Any] = {
+        **MANY,
+        "database": "postgres",
+        "open_webui_replicas": replicas,
+        "database_pool_size": pool,
+        "database_pool_overflow": overflow,
+    }
+    assert settings(**changes, postgres_max_connections=needed).postgres_connections == needed
+    (line,) = problems(**changes, postgres_max_connections=needed - 1)
+    assert line == (
+        f"postgres_max_connections: expected {needed} or more for {replicas} processes of up to "
+        f"{2 * (pool + overflow) + 5} and one more while they are replaced, got {needed - 1}; raise it, or lower "
+        "database_pool_size and database_pool_overflow"
+    )
+    elsewhere = {**changes, "database": "auto", "database_url": "env:X"}
+    assert settings(**elsewhere, postgres_max_connections=needed - 1)  # its size is not ours to judge
+
+
+def test_all_that_is_wrong_together_comes_out_together_and_waits_for_each_alone() -> None:
+    wrong: dict[str, Any] = {"topology": "swarm", "database": "sqlite", "open_webui_env": {"UVICORN_WORKERS": "2"}}
+    found = [line.partition(":")[0] for line in problems(**wrong)]
+    assert found == ["open_webui_env/UVICORN_WORKERS", "database", "open_webui_shared_dir"]
+    found = [line.partition(":")[0] for line in problems(**wrong, open_webui_port=0)]
+    assert found == ["open_webui_port", "open_webui_env/UVICORN_WORKERS"]
+
+
+# --- What follows from them -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({}, "sqlite"),
+        ({"database": "sqlite"}, "sqlite"),
+        ({"database": "postgres"}, "postgres"),
+        (MANY, "postgres"),
+        (SWARM, "postgres"),
+        ({"database_url": "env:X"}, "external"),
+        ({**MANY, "database_url": "env:X"}, "external"),
+    ],
+)
+def test_the_database_follows_from_what_the_replicas_need(changes: dict[str, Any], kind: str) -> None:
+    assert settings(**changes).database_kind == kind
+
+
+@pytest.mark.parametrize(
+    ("changes", "services"),
+    [
+        pytest.param({}, ["redis", "open-webui"], id="the tutorial's"),
+        pytest.param(
+            MANY, ["redis", "postgres", "open-webui", "open-webui-2", "open-webui-3", "proxy"], id="several processes"
+        ),
+        pytest.param({**MANY, **SWARM}, ["redis", "postgres", "open-webui", "proxy"], id="a swarm counts them itself"),
+        pytest.param({"database_url": "env:X"}, ["redis", "open-webui"], id="a database elsewhere is no service"),
+        pytest.param({"public_url": "https://a.example.org"}, ["redis", "open-webui", "proxy"], id="a proxy alone"),
+    ],
+)
+def test_the_services_follow_in_the_order_they_start(changes: dict[str, Any], services: list[str]) -> None:
+    assert list(settings(**changes).images) == services
+
+
+@pytest.mark.parametrize(
+    ("public_url", "name", "port", "external"),
+    [
+        (None, "", 443, ""),
+        ("https://chat.example.org/", "chat.example.org", 443, "https://chat.example.org"),
+        ("https://chat.example.org:8443", "chat.example.org", 8443, "https://chat.example.org:8443"),
+    ],
+)
+def test_the_proxys_name_and_port_are_its_urls(public_url: str | None, name: str, port: int, external: str) -> None:
+    found = settings(public_url=public_url)
+    assert (found.proxy_name, found.proxy_port, found.external_url) == (name, port, external)
+
+
+def test_a_swarms_docker_goes_without_live_restore() -> None:
+    assert settings().docker_daemon_json["live-restore"] is True
+    assert "live-restore" not in settings(**SWARM).docker_daemon_json
 
 
 # --- Every default can be set otherwise -------------------------------------------------------------
@@ -1242,6 +1711,38 @@ CHOICES = [
     ("open_webui_env", {"ENABLE_SIGNUP": "False", "WEBUI_NAME": "", "OPENAI_API_BASE_URL": "https://api.example.org"}),
     ("open_webui_secret_env", {"OPENAI_API_KEY": "env:OPENAI_API_KEY", "DATABASE_URL": "file:/run/db-url"}),
     ("open_webui_start_timeout_s", 3600),
+    ("topology", "swarm"),
+    ("open_webui_replicas", 5),
+    ("public_url", "https://chat.example.org"),
+    ("public_url", "https://chat.example.org:8443/"),
+    ("proxy_tls", "internal"),
+    ("proxy_tls", "files"),
+    ("proxy_acme_email", "ops+chat@example.org"),
+    ("proxy_certificate_key", "file:~/chat.key"),
+    ("proxy_bind", "::"),
+    ("proxy_http_port", 0),
+    ("proxy_http_port", 8080),
+    ("proxy_image", "registry.example.org:5000/library/caddy:2.10.2"),
+    ("proxy_volume", "caddy_data"),
+    ("database", "sqlite"),
+    ("database", "postgres"),
+    ("database_url", "env:DATABASE_URL"),
+    ("database_switch", ["chat-1.example.org"]),
+    ("database_pool_size", 1),
+    ("database_pool_overflow", 0),
+    ("postgres_image", "registry.example.org:5000/pgvector/pgvector:0.8.1-pg17"),
+    ("postgres_volume", "chat.postgres"),
+    ("postgres_password", "command:pass show postgres"),
+    ("postgres_max_connections", 10_000),
+    ("postgres_memory_limit_mb", 2048),
+    ("swarm_manager", True),
+    ("swarm_runs", []),
+    ("swarm_runs", ["data", "proxy", "open-webui"]),
+    ("swarm_availability", "drain"),
+    ("swarm_address", "192.0.2.7"),
+    ("swarm_address_pool", "198.18.0.0/16"),
+    ("swarm_encrypted", False),
+    ("open_webui_shared_dir", "/mnt/chat"),
     ("watchdog_pause_s", 0),
     ("watchdog_pause_s", 30),
     ("verify_level", "ping"),
@@ -1278,15 +1779,28 @@ CHOICES = [
 ]
 
 
+# What a setting can't be without.
+NEEDED: dict[str, dict[str, Any]] = {
+    "backup_restic_repository": {"backup_restic_password": "env:X"},
+    "open_webui_replicas": {"public_url": "https://chat.example.org"},
+    "topology": {"open_webui_shared_dir": "/mnt/chat"},
+}
+
+
 @pytest.mark.parametrize(("name", "value"), CHOICES, ids=[f"{name}={value!r:.40}" for name, value in CHOICES])
 def test_default_can_be_set_otherwise(name: str, value: Any) -> None:
-    needed = {"backup_restic_password": "env:X"} if name == "backup_restic_repository" else {}
-    assert settings(**needed, **{name: value}).model_dump()[name] == value != DEFAULTS[name]
+    assert settings(**NEEDED.get(name, {}), **{name: value}).model_dump()[name] == value != DEFAULTS[name]
 
 
 def test_every_setting_has_another_good_value() -> None:
-    elsewhere = {"docker_registry_ca"}  # needs a file: the next test
+    elsewhere = {"docker_registry_ca", "proxy_certificate"}  # need a file: the next tests
     assert {name for name, _ in CHOICES} | elsewhere == set(Settings.model_fields)
+
+
+def test_proxy_certificate_can_be_set(tmp_path: Path) -> None:
+    chain = tmp_path / "chain.pem"
+    chain.write_text(PEM)
+    assert settings(proxy_certificate=str(chain)).proxy_certificate == str(chain)
 
 
 def test_registry_ca_can_be_set(tmp_path: Path) -> None:
@@ -1335,6 +1849,7 @@ def test_the_digest_tells_what_a_host_was_told_and_not_how_the_run_went() -> Non
         "rotate_secrets": [],
         "rollback_to": "previous",
         "teardown_data": ["a"],
+        "database_switch": ["a"],
     }
     assert settings().digest == settings(**run).digest
     assert settings().digest != settings(open_webui_jwt_expires_in="1h").digest
