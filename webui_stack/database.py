@@ -14,9 +14,12 @@ _WORDS = {
 def refusals(settings: Settings, host: str, present: str) -> list[str]:
     """Why this deploy must not go on: people would find none of their chats, and nothing would say so.
 
-    `present` is what the host's people are in (`survey.Survey.database`), "" where there are none yet.
+    `present` is what the host's people are in (`survey.Survey.database`), "" where there are none yet. A DATABASE_URL
+    of the operator's own, in `open_webui_secret_env`, may name any: what it leads to is theirs to know.
     """
     wanted = settings.database_kind
+    if "DATABASE_URL" in settings.open_webui_secret_env:
+        return []
     if not present or present == wanted or host in settings.database_switch:
         return []
     return [

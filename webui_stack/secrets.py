@@ -64,7 +64,11 @@ _VALUE = re.compile(r"[^'\r\n\0]*[^'\r\n\0\\]")
 _LINE = re.compile(r"[^\r\n\0]+")
 
 _POSTGRES_URL = re.compile(r"postgres(?:ql)?://[^\s'\\\0]+")
-_PEM_KEY = re.compile(r"(?s)-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\n[^\0]*-----END (?:[A-Z]+ )?PRIVATE KEY-----")
+# An encrypted one says so in its first line, or, in OpenSSL's older format, in its second: "Proc-Type: 4,ENCRYPTED".
+_PEM_KEY = re.compile(
+    r"(?s)(?!.*(?:BEGIN |4,)ENCRYPTED)-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\n[^\0]*"
+    r"-----END (?:[A-Z]+ )?PRIVATE KEY-----"
+)
 
 
 def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:

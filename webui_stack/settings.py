@@ -852,7 +852,7 @@ _DATABASE_VARIABLES = {
 # Keys with our prefixes that belong to pyinfra's own connectors.
 _CONNECTOR_KEYS = {"docker_identifier", "docker_platform", "docker_architecture"}
 # Words that an inventory may well use for things of its own.
-_COMMON_WORDS = {"public_", "database_", "proxy_", "topology_"}
+_COMMON_WORDS = {"public_", "database_", "postgres_", "proxy_", "topology_"}
 _PREFIXES = tuple(
     sorted({f"{name.split('_')[0]}_" for name in Settings.model_fields} - _COMMON_WORDS | {"open_webui_"})
 )

@@ -44,7 +44,7 @@ class Stack:
             "open_webui_image": self.images["open_webui_earlier"],
         }
         with open(tls["ca_file"], encoding="ascii") as file:
-            self.host.check_output("printf %s > /root/lab-ca.pem", file.read())
+            self.host.check_output("echo %s > /root/lab-ca.pem", file.read())
         assert self.run("deploy.py")[0] == 0
         person = {"name": "Ada", "email": "ada@lab.test", "password": "Lovelace-1815"}
         self.token = ""

@@ -31,6 +31,17 @@ MADE_BY_HAND = (
 )
 
 
+MANY: dict[str, Any] = {"open_webui_replicas": 3, "public_url": "https://chat.example.org"}
+# One more process, of a deploy with two; and a database that somebody made by our container's name.
+(_PROCESS,) = (
+    line for line in surveys.DEPLOYED["containers"].splitlines() if line.startswith('container {"name":"/open-webui"')
+)
+SECOND = _PROCESS.replace('"/open-webui"', '"/open-webui-2"').replace(
+    'service":"open-webui"', 'service":"open-webui-2"'
+)
+SQUATTER = _PROCESS.replace('"/open-webui"', '"/open-webui-postgres"').replace("/opt/open-webui", "/root/wiki")
+
+
 def made_by_hand(**data: Any) -> dict[str, Any]:
     return answering(converged(**data), containers=MADE_BY_HAND)
 
@@ -51,6 +62,14 @@ def planned(pyinfra: Pyinfra) -> Run:
         "broken-secret": answering(converged(), project="refused /opt/open-webui/secrets/valkey-password: expected x"),
         "by-hand": made_by_hand(),
         "taken-over": made_by_hand(stack_adopt=True, valkey_volume="tutorial_redis-data"),
+        "many": fresh(**MANY),
+        "more": answering(converged(**MANY), history="database sqlite"),
+        "switched": answering(converged(**MANY, database_switch=["@fake/switched"]), history="database sqlite"),
+        "proxied": answering(converged(public_url="https://chat.example.org"), history="database sqlite"),
+        "fewer": answering(converged(), containers=f"{surveys.DEPLOYED['containers']}\n{SECOND}"),
+        "squatted": answering(
+            converged(**MANY, stack_adopt=True), containers=f"{surveys.DEPLOYED['containers']}\n{SQUATTER}"
+        ),
     }
     return pyinfra(hosts, "--json")
 
@@ -149,8 +168,57 @@ def test_dry_run_says_what_is_taken_over(planned: Run) -> None:
     assert "Stack | Bring the services up" in planned.changes("taken-over")
 
 
+def of_stack(run: Run, host: str) -> list[str]:
+    """What a dry run says of the services of a host, and where it would stop."""
+    return [line for line in run.said(host) if line not in ("Connected", "Ready: deploy.py")]
+
+
+def test_a_fresh_host_gets_every_service_of_the_settings_by_the_same_steps(planned: Run) -> None:
+    assert planned.changes("many") == planned.changes("fresh")
+    assert of_stack(planned, "many") == [
+        "redis: has no container",
+        "postgres: has no container",
+        "open-webui: has no container",
+        "open-webui-2: has no container",
+        "open-webui-3: has no container",
+        "proxy: has no container",
+    ]
+
+
+def test_a_host_whose_people_are_in_another_database_is_refused_unless_it_is_named(planned: Run) -> None:
+    (refusal,) = (line for line in planned.said("more") if "would stop here" in line)
+    assert refusal == (
+        "would stop here: database: expected the stack's own Postgres, in the volume open-webui-postgres, got people "
+        "whose chats are in SQLite, in the volume open-webui; move them first (docs/operations.md, Replicas), then set "
+        "database_switch = ['@fake/more'] for one run; or keep one process and database = 'sqlite'"
+    )
+    assert of_stack(planned, "switched") == [
+        "postgres: has no container",
+        "open-webui-2: has no container",
+        "open-webui-3: has no container",
+        "proxy: has no container",
+    ]
+
+
+def test_a_proxy_joins_a_stack_on_the_database_it_has(planned: Run) -> None:
+    assert planned.changes("proxied") == ["Stack | Pull the images", "Stack | Bring the services up"]
+    assert of_stack(planned, "proxied") == ["proxy: has no container"]
+
+
+def test_a_process_that_is_not_wanted_any_more_is_work(planned: Run) -> None:
+    assert planned.changes("fewer") == ["Stack | Bring the services up"]
+    assert of_stack(planned, "fewer") == ["open-webui-2: is not wanted any more"]
+
+
+def test_a_database_by_our_containers_name_is_never_taken_over(planned: Run) -> None:
+    assert (
+        "would stop here: container open-webui-postgres: expected one made by this project, or none, got one made by "
+        "compose in /root/wiki; rename it or remove it" in planned.said("squatted")
+    )
+
+
 def test_dry_run_says_nothing_of_the_kind_about_good_hosts(planned: Run) -> None:
-    for host in ("fresh", "converged", "ubuntu", "rhel", "no-systemd"):
+    for host in ("fresh", "converged", "ubuntu", "rhel", "no-systemd", "many", "proxied", "fewer"):
         assert not [line for line in planned.said(host) if "would stop here" in line]
 
 

@@ -13,7 +13,19 @@ MARKERS = {
     "TEST_PASSWORD": "markerPassword0123456789",
     "TEST_SECRET_KEY": "markerSecretKey0123456789abcdef0123",
     "TEST_API_KEY": "sk-marker-in-the-environment",
+    "TEST_POSTGRES": "markerPostgres0123456789",
+    "TEST_PROXY_KEY": "-----BEGIN PRIVATE KEY-----\nmarkerProxyKey/0123\n-----END PRIVATE KEY-----",
+    "TEST_DATABASE_URL": "postgresql://chat:markerDatabase@db.example.org/chat",
 }
+
+
+def shown(output: str) -> list[str]:
+    """The secrets of which a line that is secret is in the output."""
+    return [
+        name
+        for name, value in MARKERS.items()
+        if any(line in output for line in value.splitlines() if "marker" in line)
+    ]
 
 
 def host() -> dict[str, Any]:
@@ -23,8 +35,27 @@ def host() -> dict[str, Any]:
         open_webui_secret_key="env:TEST_SECRET_KEY",
         open_webui_secret_env={"OPENAI_API_KEY": "env:TEST_API_KEY"},
     )
-    stale = "content /opt/open-webui/secrets/valkey-password\ncontent /opt/open-webui/.env"
-    return answering(found, project=f"{stale}\n{found['sections']['project']}")
+    return stale(found)
+
+
+def stale(host: dict[str, Any]) -> dict[str, Any]:
+    lines = "content /opt/open-webui/secrets/valkey-password\ncontent /opt/open-webui/.env"
+    return answering(host, project=f"{lines}\n{host['sections']['project']}")
+
+
+def hosts(folder: Path) -> dict[str, dict[str, Any]]:
+    """The host, one with several processes and all their secrets, and one with a database elsewhere."""
+    chain = folder / "chain.pem"
+    chain.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+    many = converged(
+        open_webui_replicas=2,
+        public_url="https://chat.example.org",
+        postgres_password="env:TEST_POSTGRES",
+        proxy_tls="files",
+        proxy_certificate=str(chain),
+        proxy_certificate_key="env:TEST_PROXY_KEY",
+    )
+    return {"one": host(), "many": stale(many), "elsewhere": stale(converged(database_url="env:TEST_DATABASE_URL"))}
 
 
 @pytest.mark.parametrize(
@@ -37,24 +68,29 @@ def host() -> dict[str, Any]:
         pytest.param(["--json"], id="json"),
     ],
 )
-def test_no_plan_shows_a_secret(pyinfra: Pyinfra, arguments: list[str]) -> None:
-    result = pyinfra({"one": host()}, *arguments, **MARKERS)
+def test_no_plan_shows_a_secret(pyinfra: Pyinfra, arguments: list[str], tmp_path: Path) -> None:
+    result = pyinfra(hosts(tmp_path), *arguments, **MARKERS)
     assert result.status == 0
     assert "Make the secrets on the host" in result.output
-    assert [name for name, value in MARKERS.items() if value in result.output] == []
+    assert shown(result.output) == []
 
 
 def test_no_run_shows_a_secret(pyinfra: Pyinfra, tmp_path: Path) -> None:
     deploy = tmp_path / "launch.py"
     deploy.write_text("from tasks import preflight, stack\n\nstack.launch(preflight.check())\n")
-    result = pyinfra({"one": host()}, "-y", "-vvv", "--diff", "--debug", deploy=str(deploy), **MARKERS)
-    assert "sh -s write" in result.executed("one")
-    assert [name for name, value in MARKERS.items() if value in result.output] == []
+    result = pyinfra(hosts(tmp_path), "-y", "-vvv", "--diff", "--debug", deploy=str(deploy), **MARKERS)
+    for name in ("one", "many", "elsewhere"):
+        assert "sh -s write" in result.executed(name)
+    assert shown(result.output) == []
 
 
-def test_no_error_shows_a_secret(pyinfra: Pyinfra) -> None:
-    environment = {name: f"{value}-" for name, value in MARKERS.items()}
-    result = pyinfra({"one": host()}, "--dry", "-vvv", **environment)
+def test_no_error_shows_a_secret(pyinfra: Pyinfra, tmp_path: Path) -> None:
+    environment = {name: f"{value}- -'" for name, value in MARKERS.items()}
+    result = pyinfra(hosts(tmp_path), "--dry", "-vvv", **environment)
     assert result.status == 1
-    assert "2 problems in the settings" in result.output
+    assert "6 problems in the settings" in result.output
     assert "marker" not in result.output
+
+
+def test_a_secret_that_is_shown_would_be_found() -> None:
+    assert [shown(f"x {value} y") for value in MARKERS.values()] == [[name] for name in MARKERS]

@@ -89,6 +89,60 @@ def test_another_volume_in_the_settings_is_refused_for_our_own_containers_too() 
     ]
 
 
+# --- Containers the tutorial has not ------------------------------------------------------------------
+
+MANY: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://chat.example.org"}
+
+
+def one_more(name: str, labels: dict[str, str], *mounts: dict[str, str]) -> Mapping[str, compose.Container]:
+    """Our containers and one more, inspected like Valkey's otherwise."""
+    (line,) = (line for line in CAPTURE.splitlines() if line.startswith("container ") and '"/redis-valkey"' in line)
+    data = json.loads(line.removeprefix("container ")) | {"name": f"/{name}", "labels": labels, "mounts": list(mounts)}
+    return compose.parse([*CAPTURE.splitlines(), f"container {json.dumps(data)}"]).containers
+
+
+@pytest.mark.parametrize("adopt", [False, True])
+@pytest.mark.parametrize("name", ["open-webui-postgres", "open-webui-proxy", "open-webui-2"])
+@pytest.mark.parametrize(
+    ("labels", "maker"),
+    [({}, "hand"), ({"com.docker.compose.project.working_dir": "/root/chat"}, "compose in /root/chat")],
+    ids=["by hand", "by compose"],
+)
+def test_only_what_the_tutorial_has_can_be_taken_over(
+    name: str, labels: dict[str, str], maker: str, adopt: bool
+) -> None:
+    """Even with its data where ours would be: nothing says that they are an Open WebUI's."""
+    volume = {"Destination": "/var/lib/postgresql/data", "Name": "open-webui-postgres"}
+    found = one_more(name, labels, volume)
+    assert adoption.refusals(found, settings(**MANY, stack_adopt=adopt)) == [
+        f"container {name}: expected one made by this project, or none, got one made by {maker}; rename it or remove it"
+    ]
+
+
+def test_what_the_settings_do_not_want_is_nobodys_business() -> None:
+    assert adoption.refusals(one_more("open-webui-postgres", {}), settings()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "destination", "setting", "volume"),
+    [
+        ("open-webui-postgres", "/var/lib/postgresql/data", "postgres_volume", "open-webui-postgres"),
+        ("open-webui-proxy", "/data", "proxy_volume", "open-webui-proxy"),
+        ("open-webui-2", "/app/backend/data", "open_webui_volume", "open-webui"),
+    ],
+)
+def test_another_volume_in_the_settings_is_refused_for_each_kind_of_container(
+    name: str, destination: str, setting: str, volume: str
+) -> None:
+    ours = {"com.docker.compose.project.working_dir": "/opt/open-webui"}
+    found = one_more(name, ours, {"Destination": destination, "Name": volume})
+    assert adoption.refusals(found, settings(**MANY)) == []
+    lost = f"container {name}: expected its data in the volume empty, got {volume}; "
+    assert lost + f"set {setting} = {volume!r} to keep using that" in adoption.refusals(
+        found, settings(**MANY, **{setting: "empty"})
+    )
+
+
 def test_a_hand_made_container_is_read_with_names_alone() -> None:
     found = adoption.parse(BY_HAND.splitlines())
     assert found == HandMade(

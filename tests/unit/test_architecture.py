@@ -13,7 +13,7 @@ from tests.defaults import ROOT
 
 PURE = {
     *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
-    *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress"),
+    *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -67,6 +67,7 @@ LIBRARY = {
         *("webui_stack.compose", "webui_stack.engine", "webui_stack.lock", "webui_stack.settings"),
         *("webui_stack.survey", "webui_stack.templates"),
     },
+    "database": {"webui_stack.settings"},
     "history": set[str](),
     "rollout": set[str](),
     "symptoms": set[str](),

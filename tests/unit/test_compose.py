@@ -213,11 +213,160 @@ def test_files_of_the_second_a_process_started_in_are_what_it_read() -> None:
     assert compose.pending(observed, DIRECTORY, IMAGES) == []
 
 
-def test_a_second_process_in_the_network_is_found_and_no_container_of_ours() -> None:
-    (ours,) = (line for line in CAPTURE if '"/open-webui"' in line)
-    lines = [*CAPTURE, ours.replace('"/open-webui"', '"/second"').replace("198.19.1.3", "198.19.1.4")]
+# --- Several processes ------------------------------------------------------------------------------
+
+PROXY, POSTGRES = "registry.lab.test:5000/library/caddy:2.10.2", "registry.lab.test:5000/pgvector/pgvector:0.8.1"
+MANY = {
+    "redis": VALKEY,
+    "postgres": POSTGRES,
+    "open-webui": OPEN_WEBUI,
+    "open-webui-2": OPEN_WEBUI,
+    "open-webui-3": OPEN_WEBUI,
+    "proxy": PROXY,
+}
+
+
+def like(original: str, service: str, address: str, **changes: Any) -> list[str]:
+    """What the survey would print of one more service, whose container is like `original` otherwise."""
+    (line,) = (line for line in CAPTURE if line.startswith("container ") and f'"/{original}"' in line)
+    data = json.loads(line.removeprefix("container "))
+    data["name"] = f"/{compose.container_of(service)}"
+    data["labels"]["com.docker.compose.service"] = service
+    data["networks"][compose.NETWORK]["IPAddress"] = address
+    hashed = data["labels"]["com.docker.compose.config-hash"]
+    return [f"container {json.dumps({**data, **changes})}", f"hash {service} {hashed}"]
+
+
+def several() -> list[str]:
+    """The capture, were it of a host with three processes, Postgres and a proxy."""
+    observed = compose.parse(CAPTURE)
+    return [
+        *CAPTURE,
+        f"image {POSTGRES} {observed.images[VALKEY].id}",
+        f"image {PROXY} {observed.images[VALKEY].id}",
+        *like("redis-valkey", "postgres", "198.19.1.4"),
+        *like("open-webui", "open-webui-2", "198.19.1.5"),
+        *like("open-webui", "open-webui-3", "198.19.1.6"),
+        *like("redis-valkey", "proxy", "198.19.1.7"),
+        "mounted proxy 1795381502",
+    ]
+
+
+def pending(lines: list[str], images: dict[str, str] = MANY) -> list[compose.Work]:
+    return compose.pending(compose.parse(lines), DIRECTORY, images)
+
+
+def test_every_process_is_a_container_of_ours_and_serves_people() -> None:
+    observed = compose.parse(several())
+    assert set(observed.containers) == set(compose.containers_of(MANY).values())
+    assert observed.processes == {
+        "open-webui": "198.19.1.3",
+        "open-webui-2": "198.19.1.5",
+        "open-webui-3": "198.19.1.6",
+    }
+    assert observed.unread == ()
+    assert pending(several()) == []
+
+
+def test_a_process_by_another_name_in_the_network_serves_people_and_is_no_container_of_ours() -> None:
+    lines = [*CAPTURE, *like("open-webui", "open-webui", "198.19.1.4", name="/second")]
     assert compose.parse(lines).processes == {"open-webui": "198.19.1.3", "second": "198.19.1.4"}
     assert list(compose.parse(lines).containers) == ["redis-valkey", "open-webui"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"networks": {"bridge": {"IPAddress": "172.17.0.2", "NetworkID": OTHER_HASH}}}, id="elsewhere"),
+        pytest.param({"state": {"Status": "exited", "ExitCode": 137, "StartedAt": ""}}, id="stopped"),
+    ],
+)
+def test_a_process_that_does_not_run_in_the_network_serves_nobody(changes: dict[str, Any]) -> None:
+    lines = [*CAPTURE, *like("open-webui", "open-webui-2", "198.19.1.5", **changes)]
+    assert compose.parse(lines).processes == {"open-webui": "198.19.1.3"}
+    assert "open-webui-2" in compose.parse(lines).containers
+
+
+def test_processes_that_are_missing_are_each_brought_up() -> None:
+    assert reasons(pending(CAPTURE)) == [
+        "postgres: has no container",
+        "open-webui-2: has no container",
+        "open-webui-3: has no container",
+        "proxy: has no container",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("images", "removed"),
+    [
+        pytest.param({k: v for k, v in MANY.items() if k != "open-webui-3"}, ["open-webui-3"], id="one process less"),
+        pytest.param({k: v for k, v in MANY.items() if k != "proxy"}, ["proxy"], id="no proxy"),
+        pytest.param(IMAGES, ["postgres", "open-webui-2", "open-webui-3", "proxy"], id="back to the tutorial's two"),
+    ],
+)
+def test_what_is_not_wanted_any_more_is_removed_and_nothing_else(images: dict[str, str], removed: list[str]) -> None:
+    assert pending(several(), images) == [
+        compose.Work(service, "is not wanted any more", remove=True) for service in removed
+    ]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pytest.param({"com.docker.compose.project.working_dir": "/root/chat"}, id="of another project"),
+        pytest.param({}, id="made by hand"),
+    ],
+)
+def test_what_others_made_by_our_names_is_not_removed(labels: dict[str, str]) -> None:
+    lines = [*CAPTURE, *like("open-webui", "open-webui-2", "198.19.1.5", labels=labels)]
+    assert pending(lines, IMAGES) == []
+
+
+def test_one_process_that_differs_is_the_only_work() -> None:
+    sick = {"Status": "running", "Health": {"Status": "unhealthy", "Log": []}, "StartedAt": "2026-11-22T21:05:02Z"}
+    lines = [line for line in several() if '"/open-webui-2"' not in line]
+    lines += like("open-webui", "open-webui-2", "198.19.1.5", state=sick)[:1]
+    assert pending(lines) == [compose.Work("open-webui-2", "is unhealthy", recreate=True)]
+
+
+@pytest.mark.parametrize(("newest", "stale"), [("-", True), ("1795381503", True), ("1795381502", False)])
+def test_files_that_changed_under_the_proxy_make_it_anew_and_nothing_else(newest: str, stale: bool) -> None:
+    lines = [*(line for line in several() if not line.startswith("mounted proxy")), f"mounted proxy {newest}"]
+    assert compose.parse(lines).stale == ({"proxy"} if stale else set())
+    reason = "its configuration files changed under it"
+    assert pending(lines) == ([compose.Work("proxy", reason, recreate=True)] if stale else [])
+
+
+def test_files_of_a_proxy_that_is_not_there_are_not_stale() -> None:
+    assert compose.parse([*CAPTURE, "mounted proxy -"]).stale == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("service", "container", "process", "data"),
+    [
+        ("redis", "redis-valkey", False, "/data"),
+        ("postgres", "open-webui-postgres", False, "/var/lib/postgresql/data"),
+        ("open-webui", "open-webui", True, "/app/backend/data"),
+        ("open-webui-2", "open-webui-2", True, "/app/backend/data"),
+        ("open-webui-64", "open-webui-64", True, "/app/backend/data"),
+        ("proxy", "open-webui-proxy", False, "/data"),
+    ],
+)
+def test_names_lead_from_service_to_container_and_back(service: str, container: str, process: bool, data: str) -> None:
+    assert compose.container_of(service) == container
+    assert compose.service_of(container) == service
+    assert compose.is_process(service) is process
+    assert compose.data_of(service) == data
+    assert re.fullmatch(compose.OURS, container)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["open-webui-", "open-webui-two", "my-open-webui", "open-webui-2.by-hand", "open-webui-drill", "redis", "proxy"],
+)
+def test_other_names_are_not_ours(name: str) -> None:
+    assert not re.fullmatch(compose.OURS, name)
+    assert not compose.is_process(name)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from webui_stack.secrets import SecretError, Supplied, read_source, restic_envir
 
 PASSWORD = "marker0123456789ABCDEF"
 SECRET_KEY = "markerKEY0123456789abcdef0123456789"
+PEM_KEY = "-----BEGIN {}PRIVATE KEY-----\nmarker+/AwEHoUQDQgAE==\nMHcCAQEE\n-----END {}PRIVATE KEY-----"
 
 
 def problems(read: Callable[[str], str] = read_source, **changes: Any) -> list[str]:
@@ -175,6 +176,71 @@ def test_unusable_value_is_refused_and_not_shown(changes: dict[str, object], val
     assert problems(lambda _: value, **changes) == [line]
 
 
+A_URL = f"database_url: expected postgresql://USER:PASSWORD@HOST/NAME, {ALPHABET}"
+A_KEY = f"proxy_certificate_key: expected a private key in PEM, not encrypted, {ALPHABET}"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [
+        ("postgres_password", PASSWORD),
+        ("database_url", "postgresql://chat:marker@db.example.org:5432/chat?sslmode=require"),
+        ("database_url", "postgres://chat:marker%40$x`y`@[2001:db8::1]/chat"),
+        *[("proxy_certificate_key", PEM_KEY.format(kind, kind)) for kind in ("", "EC ", "RSA ")],
+        ("proxy_certificate_key", PEM_KEY.format("EC ", "EC ").replace("marker", "# from the CA\nmarker")),
+    ],
+)
+def test_what_opens_the_database_and_the_proxys_key_are_taken_as_they_are(setting: str, value: str) -> None:
+    sources: dict[str, Any] = {setting: "env:X"}
+    supplied = supply(settings(**sources), lambda _: value)
+    assert getattr(supplied, setting) == SecretStr(value)
+    assert "marker" not in f"{supplied!r}"
+
+
+def test_a_key_in_a_file_is_read_with_all_its_lines(tmp_path: Path) -> None:
+    file = tmp_path / "chat.key"
+    file.write_text(PEM_KEY.format("", "") + "\n")
+    supplied = supply(settings(proxy_certificate_key=f"file:{file}"), read_source)
+    assert supplied.proxy_certificate_key == SecretStr(PEM_KEY.format("", ""))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "line"),
+    [
+        pytest.param(
+            "postgres_password",
+            "marker@with:all/that?urls=have",
+            f"postgres_password: expected 16 to 256 of [A-Za-z0-9], {ALPHABET}",
+            id="a password that a URL would read otherwise",
+        ),
+        pytest.param("database_url", "mysql://chat:marker@db.example.org/chat", A_URL, id="another database"),
+        pytest.param("database_url", "sqlite:////app/backend/data/marker.db", A_URL, id="a file"),
+        pytest.param("database_url", "postgresql://chat:it's-marker@db/chat", A_URL, id="a URL with a single quote"),
+        pytest.param("database_url", "postgresql://chat:marker\\@db/chat", A_URL, id="a URL with a backslash"),
+        pytest.param("database_url", "postgresql://chat:marker@db/chat\nX=1", A_URL, id="a URL of two lines"),
+        pytest.param("database_url", "", A_URL, id="no URL"),
+        pytest.param("proxy_certificate_key", "marker", A_KEY, id="no PEM"),
+        pytest.param("proxy_certificate_key", PEM_KEY.format("ENCRYPTED ", "ENCRYPTED "), A_KEY, id="an encrypted key"),
+        pytest.param(
+            "proxy_certificate_key",
+            PEM_KEY.format("RSA ", "RSA ").replace("\nmarker", "\nProc-Type: 4,ENCRYPTED\n\nmarker"),
+            A_KEY,
+            id="an encrypted key of OpenSSL's older format",
+        ),
+        pytest.param(
+            "proxy_certificate_key", PEM_KEY.format("", "").partition("\n-----END")[0], A_KEY, id="half a key"
+        ),
+        pytest.param(
+            "proxy_certificate_key", PEM_KEY.format("", "").replace("PRIVATE KEY", "CERTIFICATE"), A_KEY, id="the chain"
+        ),
+    ],
+)
+def test_what_opens_no_database_and_no_certificate_is_refused_and_not_shown(
+    setting: str, value: str, line: str
+) -> None:
+    assert problems(lambda _: value, **{setting: "env:X"}) == [line]
+
+
 def test_a_value_compose_would_misread_is_refused() -> None:
     """In `.env`, compose takes `\\'` for a quote even inside single quotes (2.26.1: unterminated quoted value)."""
     found = problems(lambda _: "marker\\", open_webui_secret_env={"OPENAI_API_KEY": "env:X"})
@@ -188,12 +254,18 @@ def test_all_problems_come_out_at_once() -> None:
         valkey_password="env:NO_SUCH_NAME",
         open_webui_secret_key="command:printf marker",
         open_webui_secret_env={"A_TOKEN": "file:/nonexistent", "B_TOKEN": "command:exit 4"},
+        postgres_password="command:printf marker",
+        database_url="env:NO_SUCH_NAME",
+        proxy_certificate_key="file:/nonexistent",
     )
     assert [line.partition(":")[0] for line in found] == [
         "valkey_password",
         "open_webui_secret_key",
         "open_webui_secret_env/A_TOKEN",
         "open_webui_secret_env/B_TOKEN",
+        "postgres_password",
+        "database_url",
+        "proxy_certificate_key",
     ]
     assert "marker" not in "\n".join(found)
 

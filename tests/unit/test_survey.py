@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +65,72 @@ def test_files_are_told_with_their_lines_whatever_they_are() -> None:
     text = "file /a\n|section machine\n|end\n|\nfile /b\n|file /c"
     found = survey.parse(printed({**DEPLOYED, "files": text}).splitlines())
     assert found.files == {"/a": "section machine\nend\n\n", "/b": "file /c\n"}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres", "external"])
+def test_the_database_of_a_hosts_people_is_a_line_of_its_history(kind: str) -> None:
+    history = f'lease x\ndeploy {{"at":"database external"}}\ndatabase {kind}'
+    assert survey.parse(printed({**DEPLOYED, "history": history}).splitlines()).database == kind
+    assert survey.parse(printed(DEPLOYED).splitlines()).database == ""
+
+
+def database_of(stack: Path, volumes: Path) -> str:
+    """What the script finds on this machine, whose Docker has only the `volumes` given."""
+    docker = volumes / "bin" / "docker"
+    docker.parent.mkdir(exist_ok=True)
+    docker.write_text(
+        '#!/bin/sh\n[ "$1 $2 $3" = "volume inspect --format" ] || exit 1\n'
+        f'[ -d "{volumes}/$5" ] && echo "{volumes}/$5"\n'
+    )
+    docker.chmod(0o755)
+    script = templates.survey_script(settings(stack_dir=str(stack)), NOTHING)
+    environment = {"PATH": f"{docker.parent}:{os.environ['PATH']}"}
+    text = "\n".join(script)
+    done = subprocess.run(["sh", "-s", "survey"], input=text, capture_output=True, text=True, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    return survey.parse(done.stdout.splitlines()).database
+
+
+@pytest.mark.parametrize(
+    ("env", "found"),
+    [
+        pytest.param("WEBUI_SECRET_KEY='x'\n", "sqlite", id="of a deploy before there were others"),
+        pytest.param("DATABASE_URL='postgresql://open-webui:x@postgres:5432/open-webui'\n", "postgres", id="ours"),
+        pytest.param("DATABASE_URL='postgresql://u:x@db.example.org/chat'\n", "external", id="elsewhere"),
+        pytest.param("DATABASE_URL='postgres://u:x@postgres.example.org:5432/chat'\n", "external", id="like ours"),
+        pytest.param("DATABASE_URL='sqlite:////app/backend/data/postgres.db'\n", "", id="the operator's own"),
+        pytest.param("PGVECTOR_DB_URL='postgresql://u:x@postgres:5432/x'\n", "sqlite", id="vectors alone"),
+    ],
+)
+def test_what_the_last_good_deploy_uses_is_where_people_are(tmp_path: Path, env: str, found: str) -> None:
+    """Whatever is in the volumes, and whatever a deploy that failed has written since."""
+    stack = tmp_path / "opt" / "stack"
+    (stack / ".good").mkdir(parents=True)
+    (stack / ".good/.env").write_text(env)
+    (stack / ".env").write_text("DATABASE_URL='postgresql://open-webui:x@postgres:5432/open-webui'\n")
+    (tmp_path / "open-webui-postgres").mkdir()
+    (tmp_path / "open-webui-postgres/PG_VERSION").write_text("17\n")
+    assert database_of(stack, tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        pytest.param([], "", id="nothing"),
+        pytest.param(["open-webui/webui.db"], "sqlite", id="of SQLite"),
+        pytest.param(["open-webui-postgres/PG_VERSION"], "postgres", id="of Postgres"),
+        pytest.param(["open-webui/webui.db", "open-webui-postgres/PG_VERSION"], "postgres", id="of both"),
+        pytest.param(["open-webui/uploads", "open-webui-postgres/lost+found"], "", id="volumes without a database"),
+    ],
+)
+def test_where_no_deploy_is_remembered_the_volumes_say_where_people_are(
+    tmp_path: Path, files: list[str], found: str
+) -> None:
+    for file in files:
+        path = tmp_path / file
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert database_of(tmp_path / "opt" / "stack", tmp_path) == found
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash"])

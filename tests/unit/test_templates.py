@@ -69,13 +69,52 @@ def directives(**changes: Any) -> dict[str, str]:
     return {name: value for name, _, value in lines}
 
 
-def test_both_containers_drop_every_capability_and_gain_no_privilege() -> None:
-    for name in compose.CONTAINERS:
-        assert service(name)["cap_drop"] == ["ALL"]
-        assert service(name)["security_opt"] == ["no-new-privileges:true"]
-        assert service(name)["pids_limit"] > 0
-    assert "cap_add" not in service("open-webui")
-    assert service("open-webui", open_webui_cap_add=["CHOWN"])["cap_add"] == ["CHOWN"]
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PROXIED: dict[str, Any] = {"public_url": "https://chat.example.org"}
+MANY: dict[str, Any] = {**PROXIED, "open_webui_replicas": 3}
+PROCESSES = ["open-webui", "open-webui-2", "open-webui-3"]
+OF_MANY = ["redis", "postgres", *PROCESSES, "proxy"]
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> dict[str, Any]:
+    """Settings of a proxy with a certificate of the operator's."""
+    chain = tmp_path / "chain.pem"
+    chain.write_text(PEM)
+    return {
+        **PROXIED,
+        "proxy_tls": "files",
+        "proxy_certificate": str(chain),
+        "proxy_certificate_key": "env:X",
+    }
+
+
+@pytest.mark.parametrize(("changes", "services"), [({}, ["redis", "open-webui"]), (MANY, OF_MANY)], ids=["one", "many"])
+def test_every_container_drops_every_capability_and_gains_no_privilege(
+    changes: dict[str, Any], services: list[str]
+) -> None:
+    found = rendered(**changes)["services"]
+    assert list(found) == services
+    for name in services:
+        assert found[name]["cap_drop"] == ["ALL"]
+        assert found[name]["security_opt"] == ["no-new-privileges:true"]
+        assert "privileged" not in found[name]
+    added = {name: found[name]["cap_add"] for name in services if "cap_add" in found[name]}
+    kept = {
+        "redis": ["SETGID", "SETUID", "DAC_OVERRIDE"],
+        "postgres": ["CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"],
+        "proxy": ["NET_BIND_SERVICE"],
+    }
+    assert added == {name: capabilities for name, capabilities in kept.items() if name in services}
+
+
+def test_each_process_of_open_webui_keeps_the_capabilities_the_settings_name() -> None:
+    found = rendered(**MANY, open_webui_cap_add=["CHOWN"])["services"]
+    assert [found[name]["cap_add"] for name in PROCESSES] == [["CHOWN"]] * 3
+
+
+def test_the_containers_of_the_tutorial_have_a_limit_of_processes() -> None:
+    assert all(service(name)["pids_limit"] > 0 for name in ("redis", "open-webui"))
 
 
 @pytest.mark.parametrize(("name", "prefix"), [("redis", "valkey"), ("open-webui", "open_webui")])
@@ -128,10 +167,33 @@ def compose_schema() -> dict[str, Any]:
             },
             id="much of it changed",
         ),
+        pytest.param(MANY, id="several processes, Postgres and a proxy"),
+        pytest.param(
+            {
+                **MANY,
+                "proxy_tls": "files",
+                "proxy_certificate_key": "env:X",
+                "proxy_bind": "::",
+                "proxy_http_port": 0,
+                "postgres_memory_limit_mb": 512,
+                "open_webui_env": NASTY,
+            },
+            id="several processes, and much changed",
+        ),
+        pytest.param({"database_url": "env:X"}, id="a database elsewhere"),
     ],
 )
-def test_compose_file_follows_the_specification(changes: dict[str, Any]) -> None:
+def test_compose_file_follows_the_specification(changes: dict[str, Any], certificate: dict[str, Any]) -> None:
+    if changes.get("proxy_tls") == "files":
+        changes = {**changes, "proxy_certificate": certificate["proxy_certificate"]}
     jsonschema.validate(rendered(**changes), compose_schema())
+
+
+def test_the_schema_finds_what_compose_would_refuse() -> None:
+    project = rendered(**MANY)
+    project["services"]["proxy"]["port"] = project["services"]["proxy"].pop("ports")
+    with pytest.raises(jsonschema.ValidationError, match="'port' was unexpected"):
+        jsonschema.validate(project, compose_schema())
 
 
 @pytest.mark.parametrize(
@@ -171,9 +233,69 @@ def test_the_network_is_the_tutorials() -> None:
     assert list(TUTORIAL["networks"]) == [compose.NETWORK]
 
 
-def test_services_and_containers_are_those_the_library_looks_for() -> None:
-    services = rendered()["services"]
-    assert {name: body["container_name"] for name, body in services.items()} == compose.CONTAINERS
+@pytest.mark.parametrize("changes", [{}, MANY, {"database_url": "env:X", **PROXIED}], ids=["one", "many", "elsewhere"])
+def test_services_and_containers_are_those_the_library_looks_for(changes: dict[str, Any]) -> None:
+    wanted = settings(**changes)
+    services = rendered(**changes)["services"]
+    names = {name: body["container_name"] for name, body in services.items()}
+    assert names == compose.containers_of(wanted.images)
+    assert {name: body["image"] for name, body in services.items()} == wanted.images
+    assert list(names.values()) == templates.containers(wanted)
+    for service_name, container in names.items():
+        assert compose.service_of(container) == service_name
+        assert re.fullmatch(compose.OURS, container)
+        assert any(volume.endswith(f":{compose.data_of(service_name)}") for volume in services[service_name]["volumes"])
+
+
+@pytest.mark.parametrize("changes", [{}, MANY, PROXIED, {"database": "postgres"}], ids=str)
+def test_every_volume_is_one_that_is_made_and_none_of_composes_own(changes: dict[str, Any]) -> None:
+    declared = rendered(**changes)["volumes"]
+    assert sorted(volume["name"] for volume in declared.values()) == sorted(templates.volumes(settings(**changes)))
+    assert all(volume["external"] for volume in declared.values())
+
+
+def test_one_process_is_rendered_with_nothing_of_replicas_database_and_proxy() -> None:
+    files = templates.project(settings())
+    assert list(files) == ["compose.yaml", "valkey/valkey.conf", "valkey/start.sh"]
+    project = rendered()
+    assert list(project["services"]) == ["redis", "open-webui"]
+    assert list(project["volumes"]) == ["redis-data", "open-webui"]
+    assert project["services"]["open-webui"]["depends_on"] == {
+        "redis": {"condition": "service_healthy", "restart": True}
+    }
+    assert list(project["services"]["open-webui"]["environment"]) == [
+        "WEBUI_SECRET_KEY",
+        "REDIS_URL",
+        "WEBSOCKET_REDIS_URL",
+        "CORS_ALLOW_ORIGIN",
+        "ENABLE_DB_MIGRATIONS",
+        "ENABLE_PERSISTENT_CONFIG",
+        "ENABLE_WEBSOCKET_SUPPORT",
+        "JWT_EXPIRES_IN",
+        "REDIS_HEALTH_CHECK_INTERVAL",
+        "REDIS_KEY_PREFIX",
+        "REDIS_SOCKET_CONNECT_TIMEOUT",
+        "REDIS_SOCKET_KEEPALIVE",
+        "UVICORN_WORKERS",
+        "WEBSOCKET_MANAGER",
+    ]
+    words = re.compile(r"postgres|pgvector|proxy|caddy|open-webui-\d|database|forwarded", re.IGNORECASE)
+    assert words.findall("".join(files.values())) == []
+    assert words.findall("".join(templates.project(settings(**MANY)).values()))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"database_pool_size": 9, "database_pool_overflow": 9, "postgres_max_connections": 99},
+        {"postgres_image": "registry.example.org/pgvector:1", "proxy_image": "registry.example.org/caddy:1"},
+        {"proxy_tls": "internal", "proxy_bind": "127.0.0.1", "proxy_http_port": 81, "proxy_acme_email": "a@b"},
+        {"database_switch": ["a"], "swarm_runs": ["data"], "swarm_manager": True},
+    ],
+    ids=lambda changes: " ".join(changes),
+)
+def test_one_process_is_rendered_the_same_whatever_is_set_of_what_it_has_not(changes: dict[str, Any]) -> None:
+    assert templates.project(settings(**changes)) == templates.project(settings())
 
 
 def test_open_webui_keeps_what_the_tutorial_says() -> None:
@@ -195,6 +317,208 @@ def test_open_webui_is_published_where_the_settings_say(bind: str, published: st
     assert "ports" not in service("redis")
 
 
+# --- compose.yaml: several processes, a database and a proxy ---------------------------------------------
+
+
+@pytest.mark.parametrize("changes", [MANY, PROXIED, {**PROXIED, "database_url": "env:X"}], ids=str)
+def test_only_the_proxy_publishes_ports(changes: dict[str, Any]) -> None:
+    services = rendered(**changes)["services"]
+    assert {name: body["ports"] for name, body in services.items() if "ports" in body} == {
+        "proxy": ["0.0.0.0:443:443", "0.0.0.0:80:80"]
+    }
+    assert all(body["networks"] == ["openwebui-network"] and "network_mode" not in body for body in services.values())
+
+
+@pytest.mark.parametrize(
+    ("changes", "ports"),
+    [
+        ({"public_url": "https://chat.example.org:8443"}, ["0.0.0.0:8443:443", "0.0.0.0:80:80"]),
+        ({"proxy_bind": "::1"}, ["[::1]:443:443", "[::1]:80:80"]),
+        ({"proxy_http_port": 8080}, ["0.0.0.0:443:443", "0.0.0.0:8080:80"]),
+        ({"proxy_http_port": 0}, ["0.0.0.0:443:443"]),
+    ],
+    ids=str,
+)
+def test_the_proxy_is_published_where_the_settings_say(changes: dict[str, Any], ports: list[str]) -> None:
+    assert service("proxy", **{**PROXIED, **changes})["ports"] == ports
+
+
+def test_exactly_one_process_migrates_the_database() -> None:
+    services = rendered(**MANY)["services"]
+    migrates = {name: services[name]["environment"]["ENABLE_DB_MIGRATIONS"] for name in PROCESSES}
+    assert migrates == {"open-webui": "true", "open-webui-2": "false", "open-webui-3": "false"}
+
+
+def test_processes_differ_in_nothing_else_and_wait_for_what_they_need() -> None:
+    """And neither they nor the proxy for each other: compose stops what depends on a container it replaces (2.26)."""
+    services = rendered(**MANY)["services"]
+    healthy = {"condition": "service_healthy"}
+    data = {"redis": {**healthy, "restart": True}, "postgres": healthy}
+    assert [services[name].pop("depends_on") for name in PROCESSES] == [data] * len(PROCESSES)
+    assert "depends_on" not in services["proxy"]
+    assert [services[name].pop("container_name") for name in PROCESSES] == PROCESSES
+    for name in PROCESSES:
+        services[name]["environment"].pop("ENABLE_DB_MIGRATIONS")
+        assert services[name] == services["open-webui"]
+
+
+@pytest.mark.parametrize("name", [*PROCESSES, "proxy", "postgres"])
+def test_every_service_has_a_health_check_a_restart_policy_and_logs_that_end(name: str) -> None:
+    body = service(name, **MANY)
+    assert body["healthcheck"]["test"]
+    assert body["restart"] == "unless-stopped"
+    assert body["logging"]["options"] == {"max-size": "10m", "max-file": "3"}
+
+
+def test_fewer_replicas_take_processes_away_and_leave_the_others_alone() -> None:
+    three = rendered(**MANY)["services"]
+    two = rendered(**{**MANY, "open_webui_replicas": 2})["services"]
+    assert three.keys() - two.keys() == {"open-webui-3"}
+    # The proxy knows its upstreams by its file, and that by its label.
+    assert {name for name in two if two[name] != three[name]} == {"proxy"}
+
+
+def test_postgres_takes_as_many_connections_as_the_settings_say_and_its_password_from_env() -> None:
+    postgres = service("postgres", **MANY, postgres_max_connections=321, postgres_memory_limit_mb=700)
+    assert postgres["command"] == ["postgres", "-c", "max_connections=321"]
+    assert postgres["mem_limit"] == "700m"
+    assert postgres["environment"] == {
+        "POSTGRES_USER": "open-webui",
+        "POSTGRES_DB": "open-webui",
+        "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?run deploy.py}",
+    }
+    assert "mem_limit" not in service("postgres", **MANY)
+
+
+@pytest.mark.parametrize("changes", [{"database": "postgres"}, {"database_url": "env:X"}], ids=["ours", "elsewhere"])
+def test_open_webui_has_its_rows_and_its_vectors_in_postgres(changes: dict[str, Any]) -> None:
+    found = service("open-webui", **changes, database_pool_size=7, database_pool_overflow=8)["environment"]
+    wanted = {
+        "DATABASE_URL": "${DATABASE_URL:?run deploy.py}",
+        "PGVECTOR_DB_URL": "${PGVECTOR_DB_URL:?run deploy.py}",
+        "VECTOR_DB": "pgvector",
+        "DATABASE_POOL_SIZE": "7",
+        "DATABASE_POOL_MAX_OVERFLOW": "8",
+        "PGVECTOR_POOL_SIZE": "5",
+    }
+    assert {name: found[name] for name in wanted} == wanted
+    assert ("postgres" in rendered(**changes)["services"]) == ("database" in changes)
+
+
+def test_a_proxy_of_ours_sets_what_one_of_the_operators_does_and_compresses_itself() -> None:
+    ours = service("open-webui", **PROXIED)["environment"]
+    theirs = service("open-webui", open_webui_public_url=PROXIED["public_url"])["environment"]
+    assert {name: value for name, value in ours.items() if theirs.get(name) != value} == {
+        "ENABLE_COMPRESSION_MIDDLEWARE": "false",
+        "FORWARDED_ALLOW_IPS": "*",
+    }
+    within = service("open-webui", **PROXIED, network_subnet="198.18.5.0/24")["environment"]
+    assert within["FORWARDED_ALLOW_IPS"] == "198.18.5.0/24"
+
+
+def test_the_proxy_is_made_anew_for_another_file_and_for_another_key(certificate: dict[str, Any]) -> None:
+    files = templates.project(settings(**certificate))
+    proxy = service("proxy", **certificate)
+    text = files["proxy/Caddyfile"] + files["proxy/certificate.pem"]
+    assert proxy["labels"] == {
+        "open-webui-stack.proxy-files": hashlib.sha256(text.encode()).hexdigest(),
+        "open-webui-stack.proxy-key": "${PROXY_KEY_SHA256:?run deploy.py}",
+    }
+    assert "./secrets/proxy-key:/run/secrets/proxy-key:ro" in proxy["volumes"]
+    Path(certificate["proxy_certificate"]).write_text(PEM.replace("MIIB", "MIIC"))
+    renewed = rendered(**certificate)["services"]
+    assert renewed["proxy"]["labels"] != proxy["labels"]
+    assert renewed["open-webui"] == service("open-webui", **certificate)
+
+
+def test_no_secret_of_the_proxy_is_mounted_where_it_has_none() -> None:
+    proxy = service("proxy", **PROXIED)
+    assert proxy["volumes"] == ["proxy:/data", "./proxy:/etc/caddy:ro"]
+    assert list(proxy["labels"]) == ["open-webui-stack.proxy-files"]
+
+
+# --- Caddyfile: what `caddy validate` says of it, the lab knows ------------------------------------------
+
+
+def caddyfile(**changes: Any) -> str:
+    return templates.project(settings(**{**PROXIED, **changes}))["proxy/Caddyfile"]
+
+
+def block(text: str, start: str) -> str:
+    """A block of the Caddyfile, from the line it starts with to the brace that closes it."""
+    assert text.count(f"\n{start} {{\n") == 1
+    return text.partition(f"\n{start} {{\n")[2].partition("\n}\n")[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        pytest.param({}, None, id="acme is Caddy's own way"),
+        pytest.param({"proxy_tls": "internal"}, "\ttls internal", id="internal"),
+        pytest.param({"proxy_tls": "files"}, "\ttls /etc/caddy/certificate.pem /run/secrets/proxy-key", id="files"),
+    ],
+)
+def test_the_certificate_comes_from_where_the_settings_say(
+    changes: dict[str, Any], line: str | None, certificate: dict[str, Any]
+) -> None:
+    if changes.get("proxy_tls") == "files":
+        changes = certificate
+    site = block(caddyfile(**changes), "chat.example.org").splitlines()
+    assert [text for text in site if text.startswith("\ttls")] == ([line] if line else [])
+    files = templates.project(settings(**{**PROXIED, **changes}))
+    assert ("proxy/certificate.pem" in files) == (changes.get("proxy_tls") == "files")
+
+
+def test_the_certificate_is_the_operators_file(certificate: dict[str, Any]) -> None:
+    Path(certificate["proxy_certificate"]).write_text(PEM.rstrip("\n"))
+    assert templates.project(settings(**certificate))["proxy/certificate.pem"] == PEM
+
+
+@pytest.mark.parametrize(
+    ("replicas", "upstreams"),
+    [(1, "open-webui:8080"), (3, "open-webui:8080 open-webui-2:8080 open-webui-3:8080")],
+)
+def test_the_proxy_knows_every_process(replicas: int, upstreams: str) -> None:
+    text = caddyfile(open_webui_replicas=replicas)
+    assert re.findall(r"reverse_proxy (.*) \{", text) == [upstreams]
+    services = rendered(**{**MANY, "open_webui_replicas": replicas})["services"]
+    assert {upstream.removesuffix(":8080") for upstream in upstreams.split()} <= services.keys()
+
+
+@pytest.mark.parametrize(
+    ("public_url", "target"),
+    [
+        ("https://chat.example.org", "https://chat.example.org"),
+        ("https://chat.example.org/", "https://chat.example.org"),
+        ("https://chat.example.org:8443", "https://chat.example.org:8443"),
+    ],
+)
+def test_plain_http_leads_to_the_public_url_with_its_port(public_url: str, target: str) -> None:
+    """Caddy's own redirect knows nothing of the port that is published."""
+    text = caddyfile(public_url=public_url)
+    assert block(text, "http://chat.example.org") == f"\tredir {target}{{uri}} permanent"
+    assert block(text, "chat.example.org")  # within its container it listens on 443, whatever is published
+
+
+def test_without_a_port_for_plain_http_there_is_no_redirect() -> None:
+    assert "redir" in caddyfile()
+    text = caddyfile(proxy_http_port=0)
+    assert "redir" not in text
+    assert "http://chat.example.org" not in text
+
+
+def test_the_ca_hears_of_the_operator_only_when_there_is_an_address() -> None:
+    assert "\n\temail ops@example.org\n" in caddyfile(proxy_acme_email="ops@example.org")
+    assert "email" not in caddyfile()
+
+
+def test_what_caddy_would_change_at_run_time_is_switched_off_and_its_health_is_its_own() -> None:
+    text = caddyfile()
+    assert "\n\tadmin off\n" in text
+    assert block(text, "http://127.0.0.1:2020") == "\tbind 127.0.0.1\n\trespond 200"
+    assert service("proxy", **PROXIED)["healthcheck"]["test"][-1] == "http://127.0.0.1:2020/"
+
+
 # --- compose.yaml: environment ---------------------------------------------------------------------
 
 
@@ -206,6 +530,23 @@ def test_no_secret_has_a_value_in_any_file() -> None:
     for name, value in environment.items():
         if re.search(r"SECRET|PASSWORD|TOKEN|_KEY$|_URL$", name):
             assert value.startswith("${")
+
+
+def test_no_file_of_several_processes_holds_a_secret(certificate: dict[str, Any]) -> None:
+    """Nor where one is read from."""
+    sources = {
+        "valkey_password": "env:MARKER_A",
+        "open_webui_secret_key": "command:echo MARKER_B",
+        "postgres_password": "file:/MARKER_C",
+        "proxy_certificate_key": "env:MARKER_D",
+        "open_webui_secret_env": {"OPENAI_API_KEY": "env:MARKER_E"},
+    }
+    changes = {**MANY, **certificate, **sources}
+    assert "MARKER" not in "".join(templates.project(settings(**changes)).values())
+    for body in rendered(**changes)["services"].values():
+        for name, value in body.get("environment", {}).items():
+            if re.search(r"SECRET|PASSWORD|TOKEN|_KEY$|_URL$", name) and name != "WEBUI_URL":
+                assert value == f"${{{name}:?run deploy.py}}"
 
 
 @pytest.mark.parametrize("value", NASTY.values(), ids=NASTY)
@@ -332,18 +673,34 @@ def test_the_start_script_is_good_shell() -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("changes", [{}, MANY], ids=["one", "many"])
 @pytest.mark.parametrize("name", ["watchdog", "up", "up with work"])
-def test_scripts_are_good_shell(name: str) -> None:
+def test_scripts_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     work = [compose.Work("redis", "x", unpause=True), compose.Work("open-webui", "y", recreate=True)]
+    some = settings(**changes)
     script = {
-        "watchdog": templates.watchdog(settings())["/opt/open-webui/watchdog.sh"],
-        "up": templates.up_script(settings(), []),
-        "up with work": templates.up_script(settings(), work),
+        "watchdog": templates.watchdog(some)["/opt/open-webui/watchdog.sh"],
+        "up": templates.up_script(some, []),
+        "up with work": templates.up_script(some, work),
     }[name]
     checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert ("docker unpause redis-valkey" in script) == (name == "up with work")
-    assert ("--force-recreate --pull never open-webui" in script) == (name == "up with work")
+    assert ("--force-recreate --pull never open-webui\n" in script) == (name == "up with work")
+
+
+def test_a_process_that_is_not_wanted_any_more_is_stopped_and_removed_once_the_others_are_healthy() -> None:
+    script = templates.up_script(settings(), [compose.Work("open-webui-2", "x", remove=True)])
+    healthy, _, after = script.partition("    let_go\n")
+    assert "docker stop --time 30 open-webui-2 >/dev/null && docker rm open-webui-2" in after.partition("remember ")[0]
+    assert "open-webui-2" not in healthy
+    assert "docker rm open-webui-2" not in templates.up_script(settings(), [])
+
+
+def test_a_deploy_of_several_processes_lets_no_two_versions_run_at_once() -> None:
+    script = templates.up_script(settings(**MANY), [])
+    assert script.index("\n  one_version\n") < script.index("\n  if keep_snapshot && up ")
+    assert "one_version" not in templates.up_script(settings(), [])
 
 
 @pytest.mark.parametrize("changes", [{}, {"valkey_appendonly": False, "open_webui_offline": True}], ids=str)
@@ -502,7 +859,7 @@ def test_a_schedule_brings_a_timer() -> None:
 
 
 def test_what_was_made_by_hand_steps_aside_only_with_the_operators_word() -> None:
-    work = [compose.Work(service, "made by hand", replace=True) for service in compose.CONTAINERS]
+    work = [compose.Work(service, "made by hand", replace=True) for service in ("redis", "open-webui")]
     assert "step_aside open-webui" not in templates.up_script(settings(), work)
     script = templates.up_script(settings(stack_adopt=True), work)
     assert -1 < script.index("step_aside open-webui") < script.index("step_aside redis-valkey")
@@ -854,10 +1211,12 @@ def test_what_an_interrupted_run_left_is_no_hindrance(stack: Stack) -> None:
     assert stack.text(".env") == before[".env"][4].decode()
 
 
-@as_root
-def test_no_secret_is_an_argument_of_any_process(stack: Stack, tmp_path: Path) -> None:
-    """Each tool the script may run is shadowed by one that notes its arguments first. A tool not listed
-    is not found, and the script fails."""
+def noted_arguments(stack: Stack, tmp_path: Path, supplied: Supplied, **changes: Any) -> str:
+    """The command lines of all that the script runs, in both modes.
+
+    Each tool it may run is shadowed by one that notes its arguments first. A tool not listed is not found, and the
+    script fails.
+    """
     shims = tmp_path / "shims"
     shims.mkdir()
     log = tmp_path / "arguments"
@@ -866,12 +1225,18 @@ def test_no_secret_is_an_argument_of_any_process(stack: Stack, tmp_path: Path) -
         shim = shims / tool
         shim.write_text(f'#!/bin/sh\nprintf "%s\\n" "{tool} $*" >>{log}\nexec {real} "$@"\n')
         shim.chmod(0o755)
-    supplied = Supplied(SecretStr(PASSWORD), None, {"OPENAI_API_KEY": SecretStr("sk-supplied")})
     for mode in ("write", "check"):
-        result = stack.run(mode, supplied, path=str(shims))
+        result = stack.run(mode, supplied, path=str(shims), **changes)
         assert (result.returncode, result.stderr) == (0, "")
     noted = log.read_text()
     assert {line.split()[0] for line in noted.splitlines()} == set(TOOLS)
+    return noted
+
+
+@as_root
+def test_no_secret_is_an_argument_of_any_process(stack: Stack, tmp_path: Path) -> None:
+    supplied = Supplied(SecretStr(PASSWORD), None, {"OPENAI_API_KEY": SecretStr("sk-supplied")})
+    noted = noted_arguments(stack, tmp_path, supplied)
     for value in [*(stack.text(name).strip() for name in FILES), PASSWORD, "sk-supplied"]:
         assert value not in noted
 
@@ -891,6 +1256,119 @@ def test_no_secret_is_readable_by_others_at_any_moment(stack: Stack, tmp_path: P
     assert {mode for mode, _ in modes} == {"600", "700"}
 
 
+# --- The same with a database and a proxy ---------------------------------------------------------------
+
+KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE+IBk/2==\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----"
+EXTERNAL = 'postgresql://chat:p$HOME`id`"#%40@db.example.org:5432/chat?sslmode=require'
+
+
+@as_root
+def test_the_stacks_own_postgres_has_a_password_made_on_the_host_and_two_urls_with_it(stack: Stack) -> None:
+    files = [*FILES, "secrets/postgres-password"]
+    assert stack.check(database="postgres") == [".", "secrets", "valkey", *files, *DERIVED]
+    assert stack.write(database="postgres") == [".", "secrets", "valkey", *files, *DERIVED]
+    assert stack.check(database="postgres") == []
+    password = stack.secret("postgres-password")
+    assert re.fullmatch(r"[A-Za-z0-9]{48}", password)
+    assert len({stack.text(name) for name in files}) == 4
+    assert stack.state()["secrets/postgres-password"][0] == "-rw-------"
+    environment = read_env(stack.text(".env"))
+    url = f"postgresql://open-webui:{password}@postgres:5432/open-webui"
+    assert {name: environment[name] for name in ("POSTGRES_PASSWORD", "DATABASE_URL", "PGVECTOR_DB_URL")} == {
+        "POSTGRES_PASSWORD": password,
+        "DATABASE_URL": url,
+        "PGVECTOR_DB_URL": url,
+    }
+
+
+@as_root
+def test_a_database_that_comes_later_changes_no_secret_there_is(stack: Stack) -> None:
+    stack.write()
+    before = {name: stack.text(name) for name in FILES}
+    assert stack.write(database="postgres") == ["secrets/postgres-password", ".env"]
+    assert {name: stack.text(name) for name in FILES} == before
+    kept = stack.secret("postgres-password")
+    assert stack.write() == [".env"]  # back on SQLite: what opens the database stays, as its volume does
+    assert stack.secret("postgres-password") == kept
+    assert "DATABASE_URL" not in read_env(stack.text(".env"))
+
+
+@as_root
+def test_a_supplied_password_of_postgres_replaces_and_stays(stack: Stack) -> None:
+    stack.write(database="postgres")
+    supplied = Supplied(None, None, {}, postgres_password=SecretStr(PASSWORD))
+    assert stack.write(supplied, database="postgres") == ["secrets/postgres-password", ".env"]
+    assert f":{PASSWORD}@postgres:" in read_env(stack.text(".env"))["DATABASE_URL"]
+    assert stack.check(database="postgres") == []
+
+
+@as_root
+def test_a_database_elsewhere_is_known_by_its_url_alone(stack: Stack) -> None:
+    supplied = Supplied(None, None, {}, database_url=SecretStr(EXTERNAL))
+    assert stack.write(supplied, database_url="env:X") == [".", "secrets", "valkey", *FILES, *DERIVED]
+    assert stack.check(supplied, database_url="env:X") == []
+    environment = read_env(stack.text(".env"))
+    assert environment["DATABASE_URL"] == environment["PGVECTOR_DB_URL"] == EXTERNAL
+    assert "POSTGRES_PASSWORD" not in environment
+    another = Supplied(None, None, {}, database_url=SecretStr(EXTERNAL + "&x=y"))
+    assert stack.check(another, database_url="env:X") == [".env"]
+
+
+@as_root
+def test_a_key_of_several_lines_is_kept_as_it_is_and_known_to_compose_by_its_hash(
+    stack: Stack, certificate: dict[str, Any]
+) -> None:
+    supplied = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
+    assert stack.write(supplied, **certificate) == [".", "secrets", "valkey", *FILES, "secrets/proxy-key", *DERIVED]
+    assert stack.check(supplied, **certificate) == []
+    assert stack.text("secrets/proxy-key") == f"{KEY}\n"
+    assert stack.state()["secrets/proxy-key"][0] == "-rw-------"
+    assert read_env(stack.text(".env"))["PROXY_KEY_SHA256"] == hashlib.sha256(KEY.encode()).hexdigest()
+    assert "MHcCAQEE" not in stack.text(".env")
+    renewed = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY.replace("MHc", "MHd")))
+    assert stack.write(renewed, **certificate) == ["secrets/proxy-key", ".env"]
+    assert "MHdCAQEE" in stack.text("secrets/proxy-key")
+
+
+@as_root
+def test_compose_finds_every_variable_that_its_file_asks_for(stack: Stack, certificate: dict[str, Any]) -> None:
+    """And `.env` has none besides."""
+    supplied = Supplied(
+        None,
+        None,
+        {"OPENAI_API_KEY": SecretStr("sk-x")},
+        database_url=SecretStr(EXTERNAL),
+        proxy_certificate_key=SecretStr(KEY),
+    )
+    of_all: dict[str, Any] = {**certificate, "open_webui_secret_env": {"OPENAI_API_KEY": "env:X"}}
+    for changes in ({}, MANY, {"database": "postgres"}, {"database_url": "env:X"}, of_all, {**MANY, **of_all}):
+        some = (
+            supplied
+            if changes.get("open_webui_secret_env")
+            else Supplied(None, None, {}, database_url=supplied.database_url)
+        )
+        stack.write(some, **changes)
+        text = templates.project(settings(**changes))["compose.yaml"]
+        asked = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+):\?run deploy\.py\}", text))
+        assert asked == read_env(stack.text(".env")).keys()
+
+
+@as_root
+def test_no_secret_of_database_and_proxy_is_an_argument_of_any_process(
+    stack: Stack, tmp_path: Path, certificate: dict[str, Any]
+) -> None:
+    supplied = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
+    noted = noted_arguments(stack, tmp_path, supplied, **{**MANY, **certificate})
+    for value in (stack.secret("postgres-password"), "MHcCAQEE", "AwEHoUQDQgAE"):
+        assert value not in noted
+
+
+@as_root
+def test_the_password_in_a_databases_url_is_no_argument_of_any_process(stack: Stack, tmp_path: Path) -> None:
+    supplied = Supplied(None, None, {}, database_url=SecretStr(EXTERNAL))
+    assert "p$HOME" not in noted_arguments(stack, tmp_path, supplied, database_url="env:X")
+
+
 def test_the_script_holds_only_secrets_that_were_supplied() -> None:
     wanted: Settings = settings(valkey_password="env:X", open_webui_secret_env={"OPENAI_API_KEY": "env:Y"})
     without = "\n".join(templates.secrets_script(wanted, NOTHING))
@@ -901,3 +1379,65 @@ def test_the_script_holds_only_secrets_that_were_supplied() -> None:
     assert PASSWORD not in f"{hidden} {hidden!r}"
     script = "\n".join(hidden)
     assert (script.count(PASSWORD), script.count("sk-x")) == (1, 1)
+
+
+# --- survey.sh.j2: the files that services read at their start, run for real ---------------------------
+
+
+def mounted_lines(stack: Stack, supplied: Supplied = NOTHING, **changes: Any) -> dict[str, str]:
+    """What the survey says of each service's files: when the newest was written, or "-"."""
+    script = templates.survey_script(settings(stack_dir=str(stack.folder), **changes), supplied)
+    done = subprocess.run([stack.shell, "-s", "survey"], input="\n".join(script), capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("mounted ")]
+    return {service: newest for _, service, newest in lines}
+
+
+def put_project(stack: Stack, supplied: Supplied = NOTHING, **changes: Any) -> None:
+    """The project on this machine as a deploy leaves it, each file an hour older than the one before."""
+    some = settings(stack_dir=str(stack.folder), **changes)
+    stack.write(supplied, **changes)
+    for number, (name, text) in enumerate(templates.project(some).items()):
+        path = stack.folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o644)
+        os.utime(path, (0, 1_700_000_000 - 3600 * number))
+
+
+@as_root
+def test_each_service_with_files_of_its_own_is_known_by_their_newest(stack: Stack, certificate: dict[str, Any]) -> None:
+    supplied = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
+    changes = {**MANY, **certificate}
+    put_project(stack, supplied, **changes)
+    users = int((stack.folder / "valkey/users.acl").stat().st_mtime)
+    assert list(templates.project(settings(**changes)))[3:] == ["proxy/Caddyfile", "proxy/certificate.pem"]
+    assert mounted_lines(stack, supplied, **changes) == {"redis": f"{users}", "proxy": f"{1_700_000_000 - 3 * 3600}"}
+
+
+@as_root
+@pytest.mark.parametrize("name", ["proxy/Caddyfile", "proxy/certificate.pem"])
+@pytest.mark.parametrize("how", ["changed", "closed", "gone"])
+def test_a_file_of_the_proxy_that_is_not_as_wanted_is_said_of_the_proxy_alone(
+    stack: Stack, certificate: dict[str, Any], name: str, how: str
+) -> None:
+    supplied = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
+    put_project(stack, supplied, **certificate)
+    path = stack.folder / name
+    if how == "changed":
+        path.write_text(path.read_text() + "# by hand\n")
+    elif how == "closed":
+        path.chmod(0o600)
+    else:
+        path.unlink()
+    found = mounted_lines(stack, supplied, **certificate)
+    assert found.pop("proxy") == "-"
+    assert list(found) == ["redis"]
+    assert found["redis"] != "-"
+
+
+@as_root
+def test_without_a_proxy_only_valkey_reads_files(stack: Stack) -> None:
+    put_project(stack)
+    assert list(mounted_lines(stack)) == ["redis"]
+    assert mounted_lines(stack, valkey_default_user="all") == {"redis": "-"}
