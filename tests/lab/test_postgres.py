@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,8 +44,7 @@ class Stack:
             "verify_url": f"https://127.0.0.1:{port}",
             "open_webui_image": self.images["open_webui_earlier"],
         }
-        with open(tls["ca_file"], encoding="ascii") as file:
-            self.host.check_output("echo %s > /root/lab-ca.pem", file.read())
+        self.host.check_output("echo %s > /root/lab-ca.pem", Path(tls["ca_file"]).read_text())
         assert self.run("deploy.py")[0] == 0
         person = {"name": "Ada", "email": "ada@lab.test", "password": "Lovelace-1815"}
         self.token = ""
@@ -139,8 +139,8 @@ def test_a_restore_that_is_killed_is_ended_by_the_next_one(stack: Stack, made: s
     here = {"restore_over": [EARLIER], "restore_set": made}
     thread = threading.Thread(target=stack.run, args=("runbooks/restore.py",), kwargs=here)
     thread.start()
-    swapped = f"{PSQL} \"SELECT 'swapped' FROM pg_database WHERE datname = 'open-webui.old'\""
-    within(120, "it swaps the data", lambda: "swapped" in stack.host.run(swapped).stdout)
+    names = "docker exec open-webui-postgres psql --username open-webui --list postgres"
+    within(120, "it swaps the data", lambda: "open-webui.old" in stack.host.run(names).stdout)
     stack.host.check_output("pkill -9 -x -f 'sh -s'")
     thread.join()
     assert stack.host.file("/opt/open-webui/.restoring").exists
