@@ -401,6 +401,13 @@ def rollback_script(settings: Settings, mode: str, *, to: str = "", may_replace:
     return HiddenLines(_render("rollback.sh.j2", **_deploys(settings), mode=mode, to=to, may_replace=may_replace))
 
 
+def migrate_script(settings: Settings, mode: str) -> HiddenLines:
+    """The shell script that moves people's rows from SQLite to Postgres; `mode` is what it says of its modes."""
+    return HiddenLines(
+        _render("migrate.sh.j2", **_data(settings), mode=mode, to_postgres=_render("to_postgres.py")),
+    )
+
+
 def drill_script(settings: Settings) -> HiddenLines:
     """The shell script that restores a backup set into a throw-away stack, and counts what is in it."""
     environment = open_webui_environment(settings) | {

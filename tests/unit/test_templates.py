@@ -1436,7 +1436,8 @@ def test_the_stacks_own_postgres_has_a_password_made_on_the_host_and_two_urls_wi
     password = stack.secret("postgres-password")
     assert re.fullmatch(r"[A-Za-z0-9]{48}", password)
     assert len({stack.text(name) for name in files}) == 4
-    assert stack.state()["secrets/postgres-password"][0] == "-rw-------"
+    assert stack.state()["secrets/postgres-password"][0] == "-rw-r--r--", "Postgres is not root when it reads it"
+    assert stack.state()["secrets"][0] == "drwx------"
     environment = read_env(stack.text(".env"))
     url = f"postgresql://open-webui:{password}@postgres:5432/open-webui"
     assert (environment["DATABASE_URL"], environment["PGVECTOR_DB_URL"]) == (url, url)
