@@ -1,6 +1,6 @@
 """pyinfra inventories/X.py deploy.py: from a bare host to a proven Open WebUI + Valkey stack."""
 
-from tasks import deployment, docker, network, preflight, rollout, stack, verify, watchdog
+from tasks import deployment, docker, network, preflight, rollout, stack, swarm, verify, watchdog
 
 settings = preflight.check()  # every problem of every setting, before any host is touched
 
@@ -8,6 +8,7 @@ settings = preflight.check()  # every problem of every setting, before any host 
 def provision() -> None:
     deployment.begin(settings)
     docker.install(settings)
+    swarm.form(settings)
     network.create(settings)
     stack.launch(settings)
     watchdog.keep(settings)

@@ -1,4 +1,4 @@
-"""pyinfra -y inventories/X.py runbooks/migrate.py --limit HOST: from SQLite to Postgres, with everything people have."""
+"""pyinfra -y inventories/X.py runbooks/migrate.py --limit HOST: from SQLite to the stack's own Postgres."""
 
 from tasks import deployment, docker, migrate, network, preflight, stack, verify, watchdog
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host, inventory
 from pyinfra.api import deploy
 
-from tasks import preflight, sources
+from tasks import preflight, sources, swarm
 from webui_stack import deployment, operations
 from webui_stack.settings import Settings
 
@@ -26,7 +26,8 @@ def begin(settings: Settings, *, acts: bool = False) -> None:
 def _begin(settings: Settings, acts: bool) -> list[str]:
     observation = preflight.observation()
     locked = [] if acts else sources.wanted(settings, observation.survey().machine)
-    return deployment.begin(observation, settings, locked, acts=acts)
+    others = swarm.differences() if settings.topology == "swarm" and not acts else []
+    return deployment.begin(observation, settings, locked, others, acts=acts)
 
 
 @deploy("Deployment")

@@ -44,8 +44,8 @@ def _refusals(settings: Settings) -> list[str]:
     found = []
     if settings.database_kind != "postgres":
         found.append(
-            "migrate: expected settings with the stack's own Postgres, got none; set database = 'postgres', or more than "
-            "one open_webui_replicas"
+            "migrate: expected settings with the stack's own Postgres, got none; set database = 'postgres', or more "
+            "than one open_webui_replicas"
         )
     if survey.database not in ("sqlite", "postgres"):
         found.append(f"migrate: expected people's data in SQLite, got {survey.database or 'none'}; run deploy.py")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,20 @@ from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
 
 from tasks import sources
-from webui_stack import adoption, bundle, compose, database, facts, machine, operations, rollout, secrets, templates
+from webui_stack import (
+    adoption,
+    bundle,
+    compose,
+    database,
+    facts,
+    invocation,
+    machine,
+    operations,
+    rollout,
+    secrets,
+    swarm,
+    templates,
+)
 from webui_stack.observation import Observation
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, from_data
@@ -59,6 +73,21 @@ def lead() -> Observation:
     return leads[0]
 
 
+def swarm_hosts() -> dict[str, swarm.Host]:
+    """All hosts of this run that nothing failed on, with what was observed of the swarm there."""
+    failed = {target.name for target in state.failed_hosts}
+    return {
+        name: swarm.Host(checked.settings, _observation(name, inventory).survey().swarm)
+        for name, checked in _all_settings(inventory).items()
+        if name not in failed
+    }
+
+
+def is_whole() -> bool:
+    """Whether this run is about all hosts of the inventory."""
+    return len(_all_settings(inventory)) == len(inventory)
+
+
 @cache
 def _observation(name: str, inventory: Inventory) -> Observation:
     checked = _all_settings(inventory)[name]
@@ -74,6 +103,8 @@ def _machine(checked: Settings) -> None:
         found = machine.refusals(survey.machine, checked, observed.made_at_s, has_stack=bool(running))
         found += adoption.refusals(running, checked)
         found += database.refusals(checked, host.name, survey.database)
+        if checked.topology == "swarm":
+            found += swarm.host_refusals(checked, survey.services)
         if source := sources.opened(checked):
             found += bundle.refusals(source, sources.wanted(checked, survey.machine))
         if checked.stack_adopt and compose.container_of("open-webui") in adoption.foreign(running, checked.stack_dir):
@@ -125,7 +156,24 @@ def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
             problems.extend(f"{target.name} / {problem}" for problem in error.problems)
     policies = {name: checked.settings for name, checked in found.items()}
     problems += rollout.problems(policies, [target.name for target in inventory])
+    if not problems and any(checked.topology == "swarm" for checked in policies.values()):
+        problems += swarm.problems(policies | _of_others(inventory, defaults, policies), policies)
+        problems += [line for file in invocation.deploy_files() for line in swarm.runbook_refusals(Path(file).stem)]
+        if option := invocation.out_of_step():
+            problems.append(f"topology: expected all hosts of a swarm to go in step, got {option}; leave it out")
     if problems:
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         raise DeployError(f"nothing was changed: {count} in the settings\n" + "\n".join(problems))
+    return found
+
+
+def _of_others(inventory: Inventory, defaults: Mapping[str, Any], targeted: Iterable[str]) -> dict[str, Settings]:
+    """The settings of the inventory's hosts that are not targeted, as far as they are sound: one stack is on all."""
+    found = {}
+    for other in inventory:
+        if other.name not in targeted:
+            try:
+                found[other.name] = from_data({**defaults, **other.data.dict()})  # type: ignore[no-untyped-call]
+            except SettingsError:
+                continue
     return found

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from pyinfra.api import deploy
 
-from tasks import preflight, sources
-from webui_stack import compose, delivery, operations, templates
+from tasks import preflight, shared, sources
+from webui_stack import compose, delivery, operations, swarm, templates
 from webui_stack.compose import Observed
 from webui_stack.lock import Wanted
 from webui_stack.settings import Settings
@@ -24,6 +24,9 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
     unless the deploy `upgrades`: then a backup set is made first, and comes back as well; or `migrates`: the data have
     just come out of a set.
     """
+    if settings.topology == "swarm":
+        _deploy(settings, with_images=with_images)
+        return
     supplied = preflight.supplied()
     survey = preflight.observation().survey
     directory = settings.stack_dir
@@ -48,6 +51,49 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
         directory=directory,
         images=settings.images,
         up_script=lambda work: templates.up_script(settings, work, upgrades=upgrades, migrates=migrates),
+    )
+
+
+def _deploy(settings: Settings, *, with_images: bool) -> None:
+    """The same for a stack on many hosts: images on all, everything else from the host with the data."""
+    survey = preflight.observation().survey
+    is_lead = settings.runs("data")
+    if is_lead:
+        operations.secrets(
+            name="Make the secrets on the host",
+            script=templates.secrets_script(settings, preflight.supplied()),
+            stale=lambda: survey().secrets,
+        )
+    if with_images:
+        _bring_images(settings)
+    operations.gate(
+        name="Check that all hosts have the same images",
+        check=lambda: swarm.image_refusals(
+            settings, survey().services.images, preflight.lead().survey().services.images
+        ),
+        at_execution=True,
+    )
+    if settings.open_webui_shared_dir:
+        if is_lead:
+            operations.gate(name="Mark the shared folder", check=lambda: shared.mark(settings), at_execution=True)
+        operations.gate(
+            name="Check that all hosts share the folder", check=lambda: shared.refusals(settings), at_execution=True
+        )
+    if not is_lead:
+        return
+    locked = sources.wanted(settings, survey().machine)
+    definition, *_ = templates.project(settings)
+    directory = settings.stack_dir
+    operations.files(
+        name="Put the stack's files",
+        contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
+        present=lambda: survey().files,
+        checks={f"{directory}/{definition}": lambda new: templates.check_stack_command(settings, new)},
+    )
+    operations.stack(
+        name="Deploy the stack",
+        pending=lambda: swarm.pending(survey().swarm, _with_locked(survey().services, locked).images, settings.images),
+        up_script=lambda work: templates.up_swarm_script(settings, work),
     )
 
 

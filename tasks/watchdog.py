@@ -16,8 +16,10 @@ def keep(settings: Settings) -> None:
     """Ensure a systemd timer restarts a container that is unhealthy, and Open WebUI after Valkey.
 
     Each at most once in `watchdog_pause_s`; 0 stops the timer. Hosts without systemd get none: Docker's
-    restart policy covers containers that exit, nothing there covers one that hangs.
+    restart policy covers containers that exit, nothing there covers one that hangs. A swarm does all that by itself.
     """
+    if settings.topology == "swarm":
+        return
     survey = preflight.observation().survey
     if not survey().machine.has_systemd:
         host.log_styled("no systemd, so no watchdog for a container that hangs", fg="yellow", log_func=logger.warning)

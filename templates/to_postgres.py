@@ -1,7 +1,7 @@
 """People's rows from the SQLite database of a backup set into a Postgres that has the same schema and no rows.
 
-Runs inside Open WebUI's own image, which has SQLAlchemy: /set is the set, DATABASE_URL the Postgres. All or nothing: one
-transaction. Prints how many rows each table got.
+Runs inside Open WebUI's own image, which has SQLAlchemy: /set is the set, DATABASE_URL the Postgres. One transaction: all
+or nothing. Prints how many rows each table got.
 """
 
 import datetime

@@ -146,6 +146,9 @@ class Network:
     id: str
     driver: str
     subnets: tuple[str, ...]
+    is_ours: bool = False
+    is_encrypted: bool = False
+    in_use: bool = False
 
 
 @dataclass(frozen=True)
@@ -223,7 +226,14 @@ def _is_stale(container: Container | None, newest: str) -> bool:
 
 def _network(data: Mapping[str, Any]) -> Network:
     subnets = tuple(config.get("Subnet", "") for config in data["IPAM"]["Config"] or [])
-    return Network(data["Id"], data["Driver"], subnets)
+    return Network(
+        data["Id"],
+        data["Driver"],
+        subnets,
+        is_ours=NETWORK_LABEL in (data.get("Labels") or {}),
+        is_encrypted="encrypted" in (data.get("Options") or {}),
+        in_use=bool(data.get("Containers")),
+    )
 
 
 def _container(data: Mapping[str, Any], gateways: Mapping[str, str]) -> Container:
@@ -320,13 +330,13 @@ def _id(observed: Observed, reference: str) -> str:
     return image.id if image else ""
 
 
-def network_refusals(network: Network | None, subnet: str | None) -> list[str]:
+def network_refusals(network: Network | None, subnet: str | None, driver: str = "bridge") -> list[str]:
     """Why the network that is there is not the one wanted."""
     if network is None:
         return []
     found = []
-    if network.driver != "bridge":
-        found.append(f"{NETWORK}: expected driver bridge, got {network.driver}; {_REMOVE_NETWORK}")
+    if network.driver != driver:
+        found.append(f"{NETWORK}: expected driver {driver}, got {network.driver}; {_REMOVE_NETWORK}")
     if subnet and subnet not in network.subnets:
         found.append(
             f"{NETWORK}: expected network_subnet {subnet}, got {', '.join(network.subnets) or 'none'}; "

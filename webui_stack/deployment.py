@@ -67,10 +67,13 @@ def unended(survey: Survey) -> list[str]:
     ]
 
 
-def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted], *, acts: bool) -> list[str]:
+def begin(
+    observation: Observation, settings: Settings, locked: Sequence[Wanted], others: Sequence[str] = (), *, acts: bool
+) -> list[str]:
     """Ensure nobody else is at work on the host, and that nobody comes between; otherwise a line says who is.
 
-    The lease is taken only where something is to be done (the run `acts` anyway, or there is drift), or where somebody
+    The lease is taken only where something is to be done (the run `acts` anyway, or there is drift, of this host or of
+    the `others` it answers for), or where somebody
     has one or left one behind: a run that has nothing to do only looks. What was observed before the lease was ours is
     observed anew. Where a restore, an upgrade or a rollback was cut off, only a run that `acts` may begin: until then,
     data may be in two places.
@@ -81,7 +84,8 @@ def begin(observation: Observation, settings: Settings, locked: Sequence[Wanted]
         return unended(survey)
     deployment = _under_way[host.name] = Deployment(host, settings)
     # Without systemd the survey does not see whether Docker is started at boot.
-    if not acts and survey.machine.has_systemd and not survey.lease and not drift.of(settings, survey, locked):
+    due = acts or survey.lease or others or drift.of(settings, survey, locked)
+    if survey.machine.has_systemd and not due:
         return []
     problems, deployment.lease = lease.take(host, deployment.record("started"))
     if problems:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from webui_stack import compose, engine, lock, templates
+from webui_stack import compose, engine, lock, swarm, templates
 from webui_stack.lock import Wanted
 from webui_stack.settings import Settings
 from webui_stack.survey import DOCKER_UNIT, TIMER_UNIT, Survey
@@ -57,21 +57,30 @@ def _stack(settings: Settings, survey: Survey, locked: Iterable[Wanted]) -> Iter
     for line in survey.secrets:
         what, _, path = line.partition(" ")
         yield path if what == "refused" else f"{path}: its {what} differs"
-    if survey.services.network is None:
-        yield f"{compose.NETWORK}: missing"
-    else:
-        yield from compose.network_refusals(survey.services.network, settings.network_subnet)
+    if settings.topology == "compose":
+        yield from _network(settings, survey)
     for reference in settings.images.values():
         if reference not in survey.services.images:
             yield f"image {reference}: missing"
     for one in lock.unmet(locked, survey.services.images):
         if one.reference in survey.services.images:
             yield f"image {one.reference}: is not the locked {one.image.digest}"
-    for work in compose.pending(survey.services, settings.stack_dir, settings.images):
-        yield str(work)
+    if settings.topology == "compose":
+        yield from map(str, compose.pending(survey.services, settings.stack_dir, settings.images))
+    elif settings.runs("data"):
+        yield from map(str, swarm.pending(survey.swarm, survey.services.images, settings.images))
+
+
+def _network(settings: Settings, survey: Survey) -> Iterator[str]:
+    if survey.services.network is None:
+        yield f"{compose.NETWORK}: missing"
+    else:
+        yield from compose.network_refusals(survey.services.network, settings.network_subnet)
 
 
 def _watchdog(settings: Settings, survey: Survey) -> Iterator[str]:
+    if settings.topology == "swarm":
+        return
     wanted = settings.watchdog_pause_s > 0
     if survey.machine.has_systemd and wanted != (TIMER_UNIT in survey.units):
         yield f"{TIMER_UNIT}: is not both active and enabled" if wanted else f"{TIMER_UNIT}: runs"

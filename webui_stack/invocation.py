@@ -23,6 +23,11 @@ def inventory_file() -> Path | None:
     return path.absolute() if path.is_file() else None
 
 
+def deploy_files() -> list[str]:
+    """The files of operations this run is of, as they were typed: `deploy.py`, `runbooks/backup.py`."""
+    return [str(name) for name in _parameters()["operations"]]
+
+
 def out_of_step() -> str | None:
     """The option, if there is one, that takes a host through all operations without regard to the others."""
     options = {"serial": "--serial", "no_wait": "--no-wait"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from gevent.lock import RLock
 from pyinfra.api import Host
 
 from webui_stack import facts, tunnel
@@ -29,21 +30,25 @@ class Observation:
         self._survey: Survey | None = None
         self._changes = 0
         self._at = 0.0
+        # Hosts of a swarm ask for each other's.
+        self._turn = RLock()
         self.made_at_s = 0.0
         """When it was made, in seconds since the epoch, by this machine's clock."""
 
     def survey(self) -> Survey:
         """The survey there is, unless an operation of this run changed something since, or 30 s have passed."""
-        if self._survey is None or self._changes != self._count() or time.monotonic() - self._at > _FRESH_S:
-            return self.renew()
-        return self._survey
+        with self._turn:
+            if self._survey is None or self._changes != self._count() or time.monotonic() - self._at > _FRESH_S:
+                return self.renew()
+            return self._survey
 
     def renew(self) -> Survey:
         """A new survey, of now."""
-        tunnel.send_at_once(self.host)
-        self._changes, self._at, self.made_at_s = self._count(), time.monotonic(), time.time()
-        self._survey = self.host.get_fact(facts.Survey, _stdin=self._script)
-        return self._survey
+        with self._turn:
+            tunnel.send_at_once(self.host)
+            self._changes, self._at, self.made_at_s = self._count(), time.monotonic(), time.time()
+            self._survey = self.host.get_fact(facts.Survey, _stdin=self._script)
+            return self._survey
 
     def _count(self) -> int:
         """How many of the host's operations have run commands so far."""

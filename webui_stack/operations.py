@@ -16,7 +16,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
-from webui_stack import compose, remote
+from webui_stack import compose, remote, swarm
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 
@@ -167,6 +167,23 @@ def services(
     for line in observed.unread:
         host.log_styled(f"unread line from Docker: {line}", fg="yellow", log_func=logger.warning)
     work = compose.pending(observed, directory, images)
+    if not work:
+        host.noop("every service runs as wanted")
+        return
+    for item in work:
+        host.log(str(item))
+    yield StringCommand("sh -s", _stdin=up_script(work))
+
+
+@operation()
+def stack(pending: Callable[[], Sequence[swarm.Work]], up_script: Callable[[Sequence[swarm.Work]], str]) -> Commands:
+    """Ensure the stack runs in the swarm as wanted, each of its tasks healthy.
+
+    Deployed only where `pending` gives reasons, which are logged. `up_script` gives the script that does the work
+    (`templates/up-swarm.sh.j2`); it returns to the last good deploy when not all gets healthy, and the operation fails
+    then.
+    """
+    work = pending()
     if not work:
         host.noop("every service runs as wanted")
         return

@@ -671,7 +671,7 @@ class Settings(BaseModel):
         """The keys that daemon.json has to have."""
         wanted = dict(self.docker_daemon)
         if self.topology == "swarm":
-            wanted.pop("live-restore", None)  # Docker refuses it in a swarm
+            wanted["live-restore"] = False  # an engine that has it joins no swarm, and one in a swarm starts no more
         if self.docker_address_pools:
             wanted["default-address-pools"] = [pool.model_dump() for pool in self.docker_address_pools]
         return wanted

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from webui_stack import compose, engine, machine
+from webui_stack import compose, engine, machine, swarm
 
 # The systemd units a run cares for.
 DOCKER_UNIT, TIMER_UNIT, BACKUP_UNIT = "docker.service", "open-webui-watchdog.timer", "open-webui-backup.timer"
 # In the order they are printed.
 SECTIONS = ("machine", "engine", "images", "containers", "units", "history", "files", "project")
+# The first one on hosts of a swarm, and on no others.
+SWARM_SECTION = "swarm"
 # The log of deploys on the host, and the lease of the run that is at work there.
 DEPLOY_LOG = "/var/log/open-webui/deploys.jsonl"
 LEASE_FILE = "/run/open-webui-stack.lease"
@@ -32,6 +34,7 @@ class Survey:
     line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`). `cut_off` is the runbook
     that was killed while data were in two places (`templates/restore.sh.j2`, `up.sh.j2`, `rollback.sh.j2`). `database`
     is where people's data are, "sqlite", "postgres" or "external"; "" where there are none.
+    `swarm` is the host's part of it.
     """
 
     machine: machine.Machine = field(default_factory=lambda: machine.parse([]))
@@ -44,13 +47,15 @@ class Survey:
     last_deploy: str = ""
     cut_off: str = ""
     database: str = ""
+    swarm: swarm.Observed = field(default_factory=swarm.Observed)
 
 
 def parse(lines: Iterable[str]) -> Survey:
     """Read what `templates/survey.sh.j2` prints. Raises `IncompleteError` naming the section it can't trust."""
     found = _split(lines)
     stale = [line for line in found["project"] if line.startswith(_STALE)]
-    wanted = [line for line in found["project"] if not line.startswith(_STALE)]
+    inputs = [line for line in found["project"] if line.startswith("inputs ")]
+    wanted = [line for line in found["project"] if not line.startswith((*_STALE, "inputs "))]
     return Survey(
         machine.parse(found["machine"]),
         engine.parse(found["engine"]),
@@ -58,7 +63,8 @@ def parse(lines: Iterable[str]) -> Survey:
         _files(found["files"]),
         tuple(stale),
         _units(found["units"]),
-        *(_line(found["history"], kind) for kind in ("lease ", "deploy ", "cut_off ", "database ")),
+        *_lines(found["history"]),
+        swarm.parse([*found.get(SWARM_SECTION, []), *inputs]),
     )
 
 
@@ -76,15 +82,20 @@ def _split(lines: Iterable[str]) -> dict[str, list[str]]:
             found[name].append(line)
             if name == "project" and line.startswith("refused "):
                 whole.add(name)  # its script says no more then
-    for name in SECTIONS:
+    for name in (*SECTIONS, *found.keys() - set(SECTIONS)):
         if name not in whole:
             part = "a part of it" if name in found else "nothing"
             raise IncompleteError(f"survey: expected the section {name!r}, got {part}; is a disk full on the host?")
     return found
 
 
-def _line(lines: Iterable[str], kind: str) -> str:
-    return next((line.removeprefix(kind) for line in lines if line.startswith(kind)), "")
+def _lines(lines: Sequence[str]) -> tuple[str, str, str, str]:
+    """Lease, last deploy, what was cut off, and which database; "" for what is not there."""
+    lease, deploy, cut_off, database = (
+        next((line.removeprefix(kind) for line in lines if line.startswith(kind)), "")
+        for kind in ("lease ", "deploy ", "cut_off ", "database ")
+    )
+    return lease, deploy, cut_off, database
 
 
 def _files(lines: Iterable[str]) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose, engine, machine, survey, symptoms
+from webui_stack import compose, engine, machine, survey, swarm, symptoms
 from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
@@ -48,15 +48,22 @@ SECRET_FILES = {
 
 
 def project(settings: Settings) -> dict[str, str]:
-    """The compose project's files by path below `stack_dir`. None of them holds a secret."""
+    """The stack's files by path below `stack_dir`, its definition first. None of them holds a secret.
+
+    In a swarm all of them are on the host with the data.
+    """
+    if not settings.runs("data"):
+        return {}
     valkey = {
         "valkey/valkey.conf": _render("valkey.conf.j2", settings=settings),
         "valkey/start.sh": _render("valkey-start.sh.j2"),
     }
     proxy = _proxy(settings) if settings.public_url else {}
     environment = open_webui_environment(settings)
+    if settings.topology == "swarm":
+        return {DEFINITION["swarm"]: _stack(settings, valkey, proxy), **valkey, **proxy}
     return {
-        "compose.yaml": _render(
+        DEFINITION["compose"]: _render(
             "compose.yaml.j2",
             settings=settings,
             environment=environment,
@@ -70,10 +77,52 @@ def project(settings: Settings) -> dict[str, str]:
     }
 
 
+def _stack(settings: Settings, valkey: Mapping[str, str], proxy: Mapping[str, str]) -> str:
+    configs = {name: (path, _sha256(proxy[path])) for name, path in CONFIGS.items() if path in proxy}
+    return _render(
+        "stack.yaml.j2",
+        settings=settings,
+        labels=swarm.LABELS,
+        # Who migrates is a container of its own (templates/up-swarm.sh.j2).
+        environment=open_webui_environment(settings) | {"ENABLE_DB_MIGRATIONS": "false"},
+        valkey_files_sha256=_sha256("".join(valkey.values())),
+        configs=configs,
+        secrets=stack_secrets(settings),
+    )
+
+
+# Topology -> the file below `stack_dir` that says what runs.
+DEFINITION = {"compose": "compose.yaml", "swarm": "stack.yaml"}
+# Name of a config in the swarm -> the file below `stack_dir` it is made of.
+CONFIGS = {"caddyfile": "proxy/Caddyfile", "certificate": "proxy/certificate.pem"}
+
+
+def stack_secrets(settings: Settings) -> dict[str, str]:
+    """Name of a secret in the swarm -> the variable of stack.yaml that has its hash."""
+    found = {"open-webui-env": "OPEN_WEBUI_ENV_SHA256"}
+    if settings.database_kind == "postgres":
+        found["postgres-password"] = "POSTGRES_PASSWORD_SHA256"
+    if settings.proxy_tls == "files":
+        found["proxy-key"] = "PROXY_KEY_SHA256"
+    return found
+
+
+# Service of the swarm -> the variable of stack.yaml that has its image's id.
+_IMAGE_VARIABLES = {
+    "redis": "VALKEY_IMAGE",
+    "postgres": "POSTGRES_IMAGE",
+    "open-webui": "OPEN_WEBUI_IMAGE",
+    "proxy": "PROXY_IMAGE",
+}
+
+
 def _proxy(settings: Settings) -> dict[str, str]:
     """The proxy's files; the key of a certificate is with the secrets."""
-    upstreams = " ".join(f"{service}:{OPEN_WEBUI_PORT}" for service in settings.open_webui_services)
-    files = {"proxy/Caddyfile": _render("Caddyfile.j2", settings=settings, upstreams=upstreams, dynamic=False)}
+    files = {
+        "proxy/Caddyfile": _render(
+            "Caddyfile.j2", settings=settings, services=settings.open_webui_services, port=OPEN_WEBUI_PORT
+        )
+    }
     if settings.proxy_tls == "files" and settings.proxy_certificate:
         text = Path(settings.proxy_certificate).expanduser().read_text(encoding="ascii")
         files["proxy/certificate.pem"] = text.rstrip("\n") + "\n"
@@ -99,8 +148,10 @@ def containers(settings: Settings) -> list[str]:
 
 
 def volumes(settings: Settings) -> list[str]:
-    """The Docker volumes that hold the stack's data."""
-    found = [settings.valkey_volume, settings.open_webui_volume]
+    """The Docker volumes that hold the stack's data; in a swarm, processes have none."""
+    found = [settings.valkey_volume]
+    if settings.topology == "compose":
+        found.append(settings.open_webui_volume)
     if settings.database_kind == "postgres":
         found.append(settings.postgres_volume)
     if settings.public_url:
@@ -188,7 +239,9 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             "survey.sh.j2",
             settings=settings,
             supplied=_quoted(supplied),
-            sections=survey.SECTIONS,
+            sections=survey.SECTIONS if settings.topology == "compose" else (survey.SWARM_SECTION, *survey.SECTIONS),
+            member=shlex.quote(swarm.MEMBER),
+            node=shlex.quote(swarm.NODE),
             machine_command=machine.COMMAND,
             engine_command=engine.COMMAND,
             images=list(dict.fromkeys(shlex.quote(image) for image in settings.images.values())),
@@ -201,7 +254,7 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             deploy_log=survey.DEPLOY_LOG,
             units=[survey.DOCKER_UNIT, survey.TIMER_UNIT, survey.BACKUP_UNIT],
             paths=map(shlex.quote, _managed_paths(settings)),
-            compose_file=files["compose.yaml"],
+            compose_file=files.get(DEFINITION[settings.topology], ""),
             mounted=_mounted(files),
             hash_command=compose.hash_command(settings.stack_dir),
         )
@@ -218,7 +271,7 @@ def _managed_paths(settings: Settings) -> list[str]:
 def managed_files(settings: Settings, machine: Machine) -> dict[str, str]:
     """The files a deploy puts on this host, by absolute path; without daemon.json, of which others have a part."""
     wanted = {f"{settings.stack_dir}/{path}": text for path, text in project(settings).items()} | authorities(settings)
-    if machine.has_systemd and settings.watchdog_pause_s:
+    if machine.has_systemd and settings.watchdog_pause_s and settings.topology == "compose":
         wanted |= watchdog(settings)
     if settings.docker_source == "docker-ce":
         path = engine.APT_SOURCES if machine.package_manager == "apt" else engine.DNF_REPOSITORY
@@ -269,6 +322,36 @@ def up_script(
         # Compose alone fails on their names; so does a run that was not allowed to replace them.
         replace=[compose.container_of(item.service) for item in work if item.replace and settings.stack_adopt],
         remove=[compose.container_of(item.service) for item in work if item.remove],
+    )
+
+
+def up_swarm_script(settings: Settings, work: Iterable[swarm.Work]) -> str:
+    """The shell script that deploys the stack to the swarm, or the last good deploy again.
+
+    It refuses an Open WebUI that would change the schema of the data there are.
+    """
+    return _render(
+        "up-swarm.sh.j2",
+        **_data(settings),
+        stack=compose.STACK,
+        network=compose.NETWORK,
+        images={name: (_IMAGE_VARIABLES[name], reference) for name, reference in settings.images.items()},
+        names={name: compose.container_of(name) for name in settings.images},
+        environment=open_webui_environment(settings) | {"ENABLE_DB_MIGRATIONS": "true"},
+        secret_names=[*secret_names(settings), *sorted(settings.open_webui_secret_env)],
+        configs={name: path for name, path in CONFIGS.items() if path in project(settings)},
+        secrets=stack_secrets(settings),
+        again=[item.again for item in work if item.again],
+    )
+
+
+def check_stack_command(settings: Settings, file: str) -> str:
+    """A command that succeeds when `docker stack deploy` would take the file."""
+    variables = [*_IMAGE_VARIABLES.values(), *stack_secrets(settings).values(), "VALKEY_ACL_SHA256"]
+    given = " ".join(f"{name}=x" for name in variables)
+    return (
+        f'env -i PATH="$PATH" HOME="${{HOME:-/root}}" OPEN_WEBUI_REPLICAS=1 {given} '
+        f"docker stack config --compose-file {shlex.quote(file)} >/dev/null"
     )
 
 

@@ -17,7 +17,7 @@ import pytest
 from tests.lab.precious import Precious, Watched, count_rows, within
 from tests.lab.session import EARLIER, NAME, ROOT, SPARE, Lab, containers, named, rest
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
 SETS = "/var/backups/open-webui"
 CONTENT = os.urandom(3_000_000)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.lab.precious import socketio
-from tests.lab.session import DEBIAN_12, DOCKER_CE, FRESH, NO_SYSTEMD, Lab, containers, numsub, state
+from tests.lab.session import DEBIAN_12, DOCKER_CE, FRESH, NO_SYSTEMD, Lab, containers, numsub, rest, state
 
 pytestmark = pytest.mark.lab
 
@@ -20,7 +21,7 @@ SECRETS = {"TEST_VALKEY_PASSWORD": PASSWORD, "TEST_OPENAI_KEY": OPENAI_KEY}
 
 
 @pytest.fixture(scope="module")
-def others(lab: Lab) -> subprocess.CompletedProcess[str]:
+def others(lab: Lab) -> Iterator[subprocess.CompletedProcess[str]]:
     """Docker's repository and a host without systemd, in one run; the first with leftovers of older days."""
     host = lab.host(DOCKER_CE)
     host.check_output("mkdir -p /etc/docker && echo %s > /etc/docker/daemon.json", '{"max-concurrent-uploads": 3}')
@@ -30,7 +31,9 @@ def others(lab: Lab) -> subprocess.CompletedProcess[str]:
     )
     result = lab.run("-y", "deploy.py", limit=f"{DOCKER_CE},{NO_SYSTEMD}", **SECRETS)
     assert result.returncode == 0, result.stdout
-    return result
+    yield result
+    for name in (DOCKER_CE, NO_SYSTEMD):
+        rest(lab.host(name))
 
 
 def _get(url: str) -> Any:

@@ -22,11 +22,13 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import LEASE, Precious, within
-from tests.lab.session import FRESH, NAME, ROOT, Lab, changed, containers
+from tests.lab.session import FRESH, NAME, ROOT, SSH_CONFIG, Lab, changed, containers
 
 pytestmark = pytest.mark.lab
 
 REGISTRY = "registry.lab.test"
+# What runs beside this one may write to.
+NOT_SOURCE = (".git", ".venv", ".lab", ".cache", ".*_cache", "__pycache__", "reports")
 
 
 @pytest.fixture(scope="module")
@@ -137,9 +139,8 @@ def registry_on(port: int) -> Iterator[None]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Registry)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    config = str(ROOT / ".lab" / NAME / "ssh_config")
     tunnel = subprocess.Popen(
-        ["ssh", "-F", config, "-N", "-R", f"127.0.0.1:{port}:127.0.0.1:{server.server_port}", FRESH],
+        ["ssh", "-F", SSH_CONFIG, "-N", "-R", f"127.0.0.1:{port}:127.0.0.1:{server.server_port}", FRESH],
         stdin=subprocess.DEVNULL,
     )
     try:
@@ -217,7 +218,7 @@ def test_nothing_is_touched_by(lab: Lab, precious: Precious, fault: Fault) -> No
 
 def test_a_compose_file_that_compose_refuses_never_gets_into_place(precious: Precious, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", ".lab", ".cache", ".*_cache"))
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*NOT_SOURCE))
     (copy / ".lab").symlink_to(ROOT / ".lab")
     template = copy / "templates" / "compose.yaml.j2"
     template.write_text(template.read_text().replace("    container_name: redis-valkey", "    container: redis-valkey"))

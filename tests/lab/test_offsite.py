@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import Precious
-from tests.lab.session import FRESH, NAME, ROOT, SPARE, Lab, rest
+from tests.lab.session import FRESH, SPARE, SSH_CONFIG, Lab, rest
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
 SETS, REPOSITORY = "/var/backups/open-webui", "/srv/restic"
 SECRETS = {"TEST_RESTIC_PASSWORD": "it's a $marker \"of restic", "TEST_STORAGE_KEY": "marker-of-the-storage"}
@@ -26,7 +26,6 @@ RESTIC = (
 )
 # What the operator would type; the password comes from the file that only root can read.
 AS_OPERATOR = f". /opt/open-webui/restic.env; HOME=/root restic --repo {REPOSITORY}"
-SSH_CONFIG = str(ROOT / ".lab" / NAME / "ssh_config")
 SAMPLER = "until [ -e /run/sampled ]; do cat /proc/[0-9]*/cmdline; sleep 0.05; done 2>/dev/null; rm /run/sampled"
 # Patterns that don't find the command that has them, which sudo writes to the journal.
 FIND_SECRETS = r"""

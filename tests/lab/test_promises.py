@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import AS_OPEN_WEBUI, Precious, within
-from tests.lab.session import DOCKER_CE, FRESH, NAME, ROOT, Lab, ask_as_monitor, containers, numsub
+from tests.lab.session import DOCKER_CE, FRESH, NAME, SSH_CONFIG, Lab, ask_as_monitor, containers, numsub
 
 pytestmark = pytest.mark.lab
 
@@ -123,8 +123,7 @@ def crash(host: Any, write_s: float) -> Crash:
 
 
 def _on_host(script: str) -> list[str]:
-    config = str(ROOT / ".lab" / NAME / "ssh_config")
-    return ["ssh", "-F", config, FRESH, shlex.join(["sudo", "sh", "-c", script])]
+    return ["ssh", "-F", SSH_CONFIG, FRESH, shlex.join(["sudo", "sh", "-c", script])]
 
 
 def _listen(writer: subprocess.Popen[bytes], heard: list[tuple[float, int]]) -> None:

@@ -12,7 +12,7 @@ import pytest
 from tests.lab.precious import Precious, Watched, within
 from tests.lab.session import FRESH, Lab, ask_as_monitor, changed, containers
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
 SECRETS = "/opt/open-webui/secrets"
 OLD = "/run/before-rotation"

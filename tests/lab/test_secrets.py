@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import Precious, socketio
-from tests.lab.session import FRESH, NAME, ROOT, Lab, ask_as_monitor
+from tests.lab.session import FRESH, ROOT, SSH_CONFIG, Lab, ask_as_monitor
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
 SUPPLIED = {
     "TEST_VALKEY_PASSWORD": "Supplied0Valkey0Password0",
@@ -75,8 +75,7 @@ class Seen:
 
 
 def as_root(script: str) -> list[str]:
-    config = str(ROOT / ".lab" / NAME / "ssh_config")
-    return ["ssh", "-F", config, FRESH, shlex.join(["sudo", "sh", "-c", script])]
+    return ["ssh", "-F", SSH_CONFIG, FRESH, shlex.join(["sudo", "sh", "-c", script])]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab.session import DEBIAN_12, FRESH, ROOT, Lab, containers, numsub, state
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 LOG = "/var/log/open-webui/deploys.jsonl"
 
 
@@ -52,13 +52,14 @@ def test_each_deploy_is_in_the_hosts_log(lab: Lab, deployed: dict[str, Any]) -> 
     lab.report("-y", "deploy.py")
     before = log(host)
     lab.report("-y", "deploy.py")
-    lab.report("-y", "deploy.py", "--data", "open_webui_jwt_expires_in=12h")
+    host.check_output("chmod 644 /opt/open-webui/.env")
+    lab.report("-y", "deploy.py", "--data", "watchdog_pause_s=301")
     lab.report("-y", "deploy.py")
     lines = log(host)
     assert lines[: len(before)] == before, "not append-only"
     new = lines[len(before) :]
     assert [line["result"] for line in new] == ["unchanged", "started", "changed", "started", "changed"]
-    assert new[2]["operations"] == ["Stack | Put the compose project", "Stack | Bring the services up"]
+    assert new[2]["operations"] == ["Stack | Make the secrets on the host", "Watchdog | Put the watchdog"]
     assert new[0]["settings"] == new[4]["settings"] != new[2]["settings"]
     assert host.file(LOG).mode == 0o640
 

@@ -11,7 +11,7 @@ import pytest
 from tests.lab.precious import Precious
 from tests.lab.session import FRESH, SPARE, Lab, containers, named, state
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
 RUNBOOK = "runbooks/teardown.py"
 STACK = "/opt/open-webui"

@@ -12,6 +12,7 @@ import pytest
 from tests.defaults import ROOT
 
 PURE = {
+    "swarm",
     *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
 }
@@ -62,10 +63,11 @@ LIBRARY = {
     "secrets": {"pydantic", "webui_stack.settings"},
     "templates": {"pydantic", "jinja2", *of_pure()},
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.templates"},
-    "survey": {"webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
+    "swarm": {"webui_stack.compose", "webui_stack.settings"},
+    "survey": {"webui_stack.compose", "webui_stack.engine", "webui_stack.machine", "webui_stack.swarm"},
     "drift": {
         *("webui_stack.compose", "webui_stack.engine", "webui_stack.lock", "webui_stack.settings"),
-        *("webui_stack.survey", "webui_stack.templates"),
+        *("webui_stack.survey", "webui_stack.swarm", "webui_stack.templates"),
     },
     "database": {"webui_stack.settings"},
     "history": set[str](),
@@ -74,7 +76,10 @@ LIBRARY = {
     "diagnosis": {"webui_stack.check", "webui_stack.compose", "webui_stack.settings", "webui_stack.symptoms"},
     "report": {"webui_stack.check", "jinja2", "rich"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
-    "observation": {"pyinfra", "webui_stack.facts", "webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"},
+    "observation": {
+        *("gevent", "pyinfra", "webui_stack.facts", "webui_stack.secrets", "webui_stack.survey"),
+        "webui_stack.tunnel",
+    },
     "transfer": {"paramiko", "pyinfra", "webui_stack.remote"},
     "delivery": {
         *("pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
@@ -84,7 +89,11 @@ LIBRARY = {
         *("pyinfra", "webui_stack.backup_set", "webui_stack.progress", "webui_stack.remote", "webui_stack.templates"),
         "webui_stack.transfer",
     },
-    "operations": {"pyinfra", "webui_stack.compose", "webui_stack.remote"},
+    "operations": {"pyinfra", "webui_stack.compose", "webui_stack.remote", "webui_stack.swarm"},
+    "formation": {
+        *("gevent", "pyinfra", "webui_stack.operations", "webui_stack.remote", "webui_stack.secrets"),
+        "webui_stack.swarm",
+    },
 }
 
 

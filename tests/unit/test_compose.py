@@ -64,7 +64,7 @@ def test_a_deployed_host_is_read_whole() -> None:
         VALKEY: "sha256:5721201e782ae3f5a10c58bc11008232acf277e39d508e2288efe7a668a2d681",
         OPEN_WEBUI: "sha256:257b8c7ec06895229a6fd749d7b5b95f71eae5be4c663d2f8e8ae49e76b9b896",
     }
-    assert observed.network == compose.Network(NETWORK["Id"], "bridge", ("198.19.1.0/24",))
+    assert observed.network == compose.Network(NETWORK["Id"], "bridge", ("198.19.1.0/24",), in_use=True)
     assert observed.processes == {"open-webui": "198.19.1.3"}
     assert observed.stale == frozenset()
     assert observed.unread == ()

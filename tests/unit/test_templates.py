@@ -690,7 +690,7 @@ def test_scripts_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert ("docker unpause redis-valkey" in script) == (name == "up with work")
-    assert ("--force-recreate --pull never open-webui\n" in script) == (name == "up with work")
+    assert ("compose rm --stop --force open-webui\n" in script) == (name == "up with work")
 
 
 def test_a_process_that_is_not_wanted_any_more_is_stopped_and_removed_once_the_others_are_healthy() -> None:

@@ -1,0 +1,34 @@
+"""A running lab's hosts as one swarm: the first has the data and a proxy, all run Open WebUI (`python -m lab up`)."""
+
+import runpy
+from pathlib import Path
+
+_lab = runpy.run_path(str(Path(__file__).with_name("lab.py")))
+_state = _lab["_lab"]
+
+_shared = {
+    "topology": "swarm",
+    "open_webui_replicas": 2,
+    "open_webui_shared_dir": f"{_state['shared_dir']}/open-webui",
+    "public_url": f"https://{_state['tls']['name']}",
+    "proxy_tls": "files",
+    "proxy_certificate": _state["tls"]["certificate_file"],
+    "proxy_certificate_key": f"file:{_state['tls']['key_file']}",
+    "swarm_address_pool": "198.19.128.0/17",
+    "swarm_encrypted": False,  # the lab's kernel may have no ESP
+}
+_lead = {"swarm_manager": True, "swarm_runs": ["data", "proxy", "open-webui"]}
+
+lab = [
+    (
+        name,
+        {
+            **data,
+            **_shared,
+            **(_lead if number == 0 else {}),
+            "swarm_address": host["address"],
+            "verify_url": f"https://127.0.0.1:{_state['hosts'][0]['https_port']}",  # where the proxy is
+        },
+    )
+    for number, ((name, data), host) in enumerate(zip(_lab["lab"], _state["hosts"], strict=True))
+]

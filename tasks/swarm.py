@@ -1,0 +1,52 @@
+"""The swarm the hosts are to be: started, joined, and each node what its host's settings say."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from pyinfra import host, inventory
+from pyinfra.api import Inventory, deploy
+
+from tasks import preflight
+from webui_stack import formation, operations, swarm
+from webui_stack.formation import Formation
+from webui_stack.settings import Settings
+
+
+@deploy("Swarm")
+def form(settings: Settings) -> None:
+    """Ensure all hosts of this run are one swarm, with the managers, labels and availability of their settings.
+
+    The host with the data starts it and steers it. A member of another swarm is refused and never made to leave. Adds
+    no operation where hosts are no swarm.
+    """
+    if settings.topology != "swarm":
+        return
+    run = of_run(inventory)
+    operations.gate(
+        name="Check the swarm that is there",
+        check=lambda: swarm.refusals(host.name, run.observe()),
+    )
+    steers = host.name == swarm.steering(run.observe())
+    if host.name == swarm.lead(run.observe()):
+        formation.start(name="Start the swarm", formation=run)
+    formation.join(name="Join the swarm", formation=run)
+    if steers:
+        formation.renew_tokens(name="Renew the join tokens", formation=run)
+        formation.shape(name="Give each node its work", formation=run, knows_all=preflight.is_whole())
+
+
+@cache
+def of_run(inventory: Inventory) -> Formation:
+    """What this run does to the swarm; one for all its hosts."""
+    return Formation(preflight.swarm_hosts, inventory.get_host)
+
+
+def differences() -> list[str]:
+    """Where this host's node is not as its settings say; of all nodes where the swarm is steered."""
+    hosts = preflight.swarm_hosts()
+    own = hosts[host.name]
+    found = [] if own.observed.is_member else ["swarm: is not in it"]
+    if host.name == swarm.steering(hosts):
+        found += map(str, swarm.changes(hosts, knows_all=preflight.is_whole()))
+    return found

@@ -1,0 +1,213 @@
+"""Two processes of Open WebUI on one host, with Postgres, behind the proxy: one stack to whoever comes to its door."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from tests.lab.door import Door, Visitor, door_of, proxied
+from tests.lab.precious import EMAIL, PASSWORD, within
+from tests.lab.session import FRESH, SPARE, Lab, changed, containers, numsub, predicted, state
+from tests.lab.tally import Result, table
+
+pytestmark = pytest.mark.lab
+
+PROCESSES = ["open-webui", "open-webui-2"]
+CONTAINERS = {*PROCESSES, "open-webui-postgres", "open-webui-proxy", "redis-valkey"}
+CONTENT = os.urandom(100_000)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack of SPARE; `report` is of its first deploy, `settings` what that was told."""
+
+    lab: Lab
+    host: Any
+    door: Door
+    settings: dict[str, Any]
+    report: dict[str, Any]
+
+    def deploy(self, *arguments: str, **changes: Any) -> dict[str, Any]:
+        data = json.dumps({SPARE: {**self.settings, **changes}})
+        return self.lab.report(*(arguments or ("-y",)), "deploy.py", limit=SPARE, TEST_HOST_DATA=data)
+
+    def ask(self, process: str, path: str, token: str) -> tuple[int, str]:
+        """Status and body of what one process answers, past the proxy."""
+        said = self.host.run(
+            f"docker exec {process} curl -s -w '\\n%%{{http_code}}' -H %s http://127.0.0.1:8080{path}",
+            f"Authorization: Bearer {token}",
+        ).stdout
+        body, _, status = said.rpartition("\n")
+        return int(status), body
+
+
+@pytest.fixture(scope="module")
+def stack(lab: Lab) -> Iterator[Stack]:
+    settings = {"open_webui_replicas": 2, "verify_level": "wiring", **proxied(lab, SPARE)}
+    bare = Stack(lab, lab.host(SPARE), door_of(lab, SPARE), settings, {})
+    yield Stack(lab, bare.host, bare.door, settings, bare.deploy())
+    bare.host.check_output("systemctl stop open-webui-watchdog.timer; docker stop $(docker ps -q)")
+
+
+@pytest.fixture(scope="module")
+def token(stack: Stack) -> str:
+    return stack.door.sign_in()
+
+
+@pytest.fixture
+def show(capsys: pytest.CaptureFixture[str]) -> Callable[[dict[str, Result]], None]:
+    """Print what became of the crowd's events, in a run that passes as well."""
+
+    def _show(results: dict[str, Result]) -> None:
+        with capsys.disabled():
+            Console().print(table(results))
+
+    return _show
+
+
+def visitors_of_both(door: Door) -> tuple[Visitor, Visitor]:
+    """Two browsers that the proxy has sent to different processes."""
+    first = door.visitor()
+    first.must("GET", "/api/config")
+    for _ in range(30):
+        other = door.visitor()
+        other.must("GET", "/api/config")
+        if other.process != first.process:
+            return first, other
+    raise AssertionError("30 browsers, and all at the same process")
+
+
+def test_two_processes_listen_and_only_the_proxy_is_published(stack: Stack) -> None:
+    assert set(containers(stack.host)) == CONTAINERS
+    assert numsub(stack.host) == 2
+    published = stack.host.check_output("docker ps --format '{{.Names}} {{.Ports}}'").splitlines()
+    assert {line.split()[0] for line in published if "->" in line} == {"open-webui-proxy"}
+    schema = "docker exec open-webui-postgres psql -U open-webui -Atc 'SELECT count(*) FROM alembic_version'"
+    assert stack.host.check_output(schema) == "1"
+    assert not stack.host.run("docker exec open-webui ls data/webui.db").stdout
+
+
+def test_a_second_deploy_changes_nothing(stack: Stack) -> None:
+    before, files = containers(stack.host), state(stack.host)
+    assert predicted(stack.deploy("--dry")) == []
+    assert changed(stack.deploy()) == []
+    assert containers(stack.host) == before
+    assert state(stack.host) == files
+
+
+def test_people_on_sqlite_are_not_left_behind(lab: Lab, deployed: dict[str, Any]) -> None:
+    host = lab.host(FRESH)
+    before, files = containers(host), state(host)
+    data = json.dumps({FRESH: {"open_webui_replicas": 2, **proxied(lab, FRESH)}})
+    refused = lab.run("-y", "deploy.py", TEST_HOST_DATA=data)
+    assert refused.returncode == 1
+    assert "got people whose chats are in SQLite, in the volume open-webui" in refused.stdout
+    assert containers(host) == before
+    assert state(host) == files
+
+
+def test_the_door_is_as_doors_should_be(stack: Stack) -> None:
+    visitor = stack.door.visitor()
+    page = visitor.ask("GET", "/", Accept_Encoding="gzip")
+    assert page.status == 200
+    assert page.headers["Content-Encoding"] == "gzip"
+    assert page.headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert "immutable" not in page.headers.get("Cache-Control", "")
+    built = next(
+        part for part in visitor.ask("GET", "/").body.decode().split('"') if part.startswith("/_app/immutable/")
+    )
+    assert visitor.ask("GET", built).headers["Cache-Control"] == "public, max-age=31536000, immutable"
+    assert stack.ask("open-webui", "/", "")[1].startswith("<!doctype html>"), "the app itself does not compress"
+    moved = stack.host.check_output(
+        "curl -s -o /dev/null -w '%{redirect_url}' -H 'Host: chat.lab.test' http://127.0.0.1/x"
+    )
+    assert moved == f"{stack.door.url}/x"
+
+
+def test_the_session_cookie_is_for_https_only(stack: Stack, token: str) -> None:
+    visitor = stack.door.visitor()
+    answer = visitor.ask("POST", "/api/v1/auths/signin", {"email": EMAIL, "password": PASSWORD})
+    cookie = next(line for line in answer.headers.get_all("Set-Cookie") if line.startswith("token="))
+    assert "secure" in cookie.lower()
+
+
+def test_a_browser_stays_with_its_process(stack: Stack) -> None:
+    for visitor in visitors_of_both(stack.door):
+        process = visitor.process
+        for _ in range(20):
+            visitor.must("GET", "/api/config")
+            assert visitor.process == process
+
+
+def test_a_login_is_good_at_every_process_and_so_is_its_end(stack: Stack, token: str) -> None:
+    mine = stack.door.sign_in()
+    assert [stack.ask(process, "/api/v1/auths/", mine)[0] for process in PROCESSES] == [200, 200]
+    assert stack.door.visitor().must("POST", "/api/v1/auths/signout", token=mine)
+    assert [stack.ask(process, "/api/v1/auths/", mine)[0] for process in PROCESSES] == [401, 401]
+    assert stack.ask("open-webui", "/api/v1/auths/", token)[0] == 200, "another login goes on"
+
+
+def test_an_upload_is_there_at_every_process(stack: Stack, token: str) -> None:
+    boundary = "uploaded-by-a-test"
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x.bin"\r\n'
+    body = (
+        head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + CONTENT + f"\r\n--{boundary}--\r\n".encode()
+    )
+    visitor = stack.door.visitor()
+    answer = visitor.ask(
+        "POST", "/api/v1/files/?process=false", body, token, Content_Type=f"multipart/form-data; boundary={boundary}"
+    )
+    assert answer.status == 200, answer.body
+    for visitor in visitors_of_both(stack.door):
+        assert visitor.ask("GET", f"/api/v1/files/{answer.json['id']}/content", None, token).body == CONTENT
+
+
+def test_a_crowd_outlives_a_killed_process(stack: Stack, show: Callable[[dict[str, Result]], None]) -> None:
+    """Who was at the other one notices nothing; who was thrown out is back at once, while theirs starts again."""
+    stack.host.check_output("systemctl stop open-webui-watchdog.timer")
+    try:
+        with stack.door.crowd() as crowd:
+            crowd.settle()
+            time.sleep(5)
+            quiet = crowd.result()
+            mark = crowd.now()
+            stack.host.check_output("kill -9 $(docker inspect --format '{{.State.Pid}}' open-webui-2)")
+            recovered_s = crowd.wait_recovered(60, mark)
+            killed = crowd.result(mark)
+    finally:
+        stack.host.check_output("systemctl start open-webui-watchdog.timer")
+    show({"quiet": quiet, "a process killed": killed})
+    assert (quiet.lost, quiet.duplicated, quiet.strays, dict(quiet.failed)) == (0, 0, 0, {})
+    assert (killed.duplicated, killed.strays) == (0, 0)
+    assert 0 < killed.disconnected < 50, "everybody was at one process"
+    assert killed.reconnected == killed.disconnected
+    assert recovered_s < 30
+    within(60, "both processes listen", lambda: numsub(stack.host) == 2)
+
+
+def test_a_changed_setting_is_put_in_force_one_process_at_a_time(stack: Stack) -> None:
+    line = "{{.Time}} {{.Action}} {{.Actor.Attributes.name}}"
+    follow = f"docker events --format '{line}' --filter event=die --filter event=start"
+    began = stack.host.check_output("date +%s")
+    stack.deploy(open_webui_jwt_expires_in="23h")
+    events = stack.host.check_output(f"{follow} --since {began} --until $(date +%s)").splitlines()
+    of_processes = [tuple(line.split()[1:]) for line in events if line.split()[2] in PROCESSES]
+    assert of_processes == [(what, name) for name in PROCESSES for what in ("die", "start")]
+    assert not [line for line in events if "postgres" in line or "proxy" in line or "valkey" in line]
+
+
+def test_a_number_is_all_that_scaling_takes(stack: Stack) -> None:
+    stack.deploy(open_webui_replicas=3)
+    assert numsub(stack.host) == 3
+    report = stack.deploy("--dry")
+    assert "Stack | Bring the services up" in predicted(report)
+    stack.deploy()
+    assert set(containers(stack.host)) == CONTAINERS
+    within(30, "two processes listen", lambda: numsub(stack.host) == 2)
