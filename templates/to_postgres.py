@@ -1,6 +1,6 @@
 """People's rows from the SQLite database of a backup set into a Postgres that has the same schema and no rows.
 
-Runs inside Open WebUI's own image, which has SQLAlchemy: /set is the set, DATABASE_URL the Postgres. One transaction: all
+Runs inside Open WebUI's own image: /set is the set, DATABASE_URL the Postgres. One transaction: all
 or nothing. Prints how many rows each table got.
 """
 
