@@ -65,6 +65,7 @@ class Container:
 
     @property
     def maker(self) -> str:
+        """Who made it, in words."""
         if self.in_swarm:
             return "the swarm"
         return f"compose in {self.directory}" if self.directory else "hand"
