@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pyinfra.api import deploy
 
-from tasks import preflight, shared, sources
+from tasks import nodes, preflight, sources
 from webui_stack import compose, delivery, operations, swarm, templates
 from webui_stack.compose import Observed
 from webui_stack.lock import Wanted
@@ -66,21 +66,9 @@ def _deploy(settings: Settings, *, with_images: bool) -> None:
         )
     if with_images:
         _bring_images(settings)
-    operations.gate(
-        name="Check that all hosts have the same images",
-        check=lambda: swarm.image_refusals(
-            settings, survey().services.images, preflight.lead().survey().services.images
-        ),
-        at_execution=True,
-    )
-    if settings.open_webui_shared_dir:
-        if is_lead:
-            operations.gate(name="Mark the shared folder", check=lambda: shared.mark(settings), at_execution=True)
-        operations.gate(
-            name="Check that all hosts share the folder", check=lambda: shared.refusals(settings), at_execution=True
-        )
     if not is_lead:
         return
+    operations.gate(name="Check that each node can run it", check=lambda: nodes.refusals(settings), at_execution=True)
     locked = sources.wanted(settings, survey().machine)
     definition, *_ = templates.project(settings)
     directory = settings.stack_dir
