@@ -25,7 +25,7 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
     just come out of a set.
     """
     if settings.topology == "swarm":
-        _deploy(settings, with_images=with_images)
+        _deploy(settings, with_images=with_images, upgrades=upgrades)
         return
     supplied = preflight.supplied()
     survey = preflight.observation().survey
@@ -54,7 +54,7 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
     )
 
 
-def _deploy(settings: Settings, *, with_images: bool) -> None:
+def _deploy(settings: Settings, *, with_images: bool, upgrades: bool) -> None:
     """The same for a stack on many hosts: images on all, everything else from the host with the data."""
     survey = preflight.observation().survey
     is_lead = settings.runs("data")
@@ -81,7 +81,7 @@ def _deploy(settings: Settings, *, with_images: bool) -> None:
     operations.stack(
         name="Deploy the stack",
         pending=lambda: swarm.pending(survey().swarm, _with_locked(survey().services, locked).images, settings.images),
-        up_script=lambda work: templates.up_swarm_script(settings, work),
+        up_script=lambda work: templates.up_swarm_script(settings, work, upgrades=upgrades),
     )
 
 

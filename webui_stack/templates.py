@@ -324,10 +324,13 @@ def up_script(
     )
 
 
-def up_swarm_script(settings: Settings, work: Iterable[swarm.Work]) -> str:
+def up_swarm_script(
+    settings: Settings, work: Iterable[swarm.Work] = (), *, upgrades: bool = False, mends: bool = False
+) -> str:
     """The shell script that deploys the stack to the swarm, or the last good deploy again.
 
-    It refuses an Open WebUI that would change the schema of the data there are.
+    It refuses an Open WebUI that would change the schema of the data there are, unless it `upgrades`, which copies the
+    database first. One that `mends` goes back to the last good deploy, where an upgrade was cut off.
     """
     return _render(
         "up-swarm.sh.j2",
@@ -341,6 +344,8 @@ def up_swarm_script(settings: Settings, work: Iterable[swarm.Work]) -> str:
         configs={name: path for name, path in CONFIGS.items() if path in project(settings)},
         secrets=stack_secrets(settings),
         again=[item.again for item in work if item.again],
+        upgrades=upgrades,
+        mends=mends,
     )
 
 
