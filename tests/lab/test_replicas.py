@@ -149,7 +149,7 @@ def test_a_browser_stays_with_its_process(stack: Stack) -> None:
 def test_a_login_is_good_at_every_process_and_so_is_its_end(stack: Stack, token: str) -> None:
     mine = stack.door.sign_in()
     assert [stack.ask(process, "/api/v1/auths/", mine)[0] for process in PROCESSES] == [200, 200]
-    stack.door.visitor().must("GET", "/api/v1/auths/signout", token=mine)
+    assert stack.door.visitor().must("POST", "/api/v1/auths/signout", token=mine)
     assert [stack.ask(process, "/api/v1/auths/", mine)[0] for process in PROCESSES] == [401, 401]
     assert stack.ask("open-webui", "/api/v1/auths/", token)[0] == 200, "another login goes on"
 
