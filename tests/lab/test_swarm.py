@@ -43,6 +43,11 @@ class Swarm:
     first: subprocess.CompletedProcess[str] | None = None
     dry: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def earlier(self) -> dict[str, str]:
+        """Settings of the version to upgrade from."""
+        return {"open_webui_image": self.inventory["images"]["open_webui_earlier"]}
+
     def host(self, name: str) -> Any:
         config = str(ROOT / ".lab" / LAB / "ssh_config")
         return testinfra.get_host(f"ssh://{name}", ssh_config=config, controlpath=str(self.sockets / name), sudo=True)
@@ -156,8 +161,8 @@ def swarm(request: pytest.FixtureRequest) -> Iterator[Swarm]:
         with tempfile.TemporaryDirectory() as sockets:
             inventory = json.loads((ROOT / ".lab" / LAB / "inventory.json").read_text())
             swarm = Swarm(inventory, Path(sockets))
-            swarm.dry = swarm.plan()
-            swarm.first = swarm.run("-y", "-vvv", "--debug", "--json", "deploy.py")
+            swarm.dry = swarm.plan(**swarm.earlier)
+            swarm.first = swarm.run("-y", "-vvv", "--debug", "--json", "deploy.py", **swarm.earlier)
             yield swarm
     finally:
         if not keep:
@@ -206,9 +211,42 @@ def test_secrets_are_where_they_are_read_and_nowhere_else(swarm: Swarm) -> None:
 
 def test_the_second_deploy_changes_nothing(swarm: Swarm) -> None:
     before = swarm.everything()
-    assert predicted(swarm.plan()) == []
-    assert changed(swarm.deploy()) == []
+    assert predicted(swarm.plan(**swarm.earlier)) == []
+    assert changed(swarm.deploy(**swarm.earlier)) == []
     assert swarm.everything() == before
+
+
+def versions(swarm: Swarm) -> str:
+    return str(json.loads(swarm.door.visitor().ask("GET", "/api/config").body)["version"])
+
+
+def test_an_upgrade_that_changes_data_is_refused_to_a_deploy_and_taken_back_when_it_fails(swarm: Swarm) -> None:
+    before = swarm.everything()
+    token = swarm.door.sign_in()
+    result = swarm.run("-y", "deploy.py")
+    assert result.returncode != 0
+    assert "open_webui_image: expected the schema the data have, got one that changes it" in result.stdout
+    assert swarm.everything() == before
+
+    result = swarm.run("-y", "runbooks/upgrade.py", open_webui_memory_limit_mb=32)
+    assert result.returncode != 0
+    assert "with its data, of " in result.stdout
+    assert versions(swarm) == "0.11.4"
+    assert swarm.door.visitor().ask("GET", "/api/v1/auths/", token=token).status == 200
+    assert changed(swarm.deploy(**swarm.earlier)) == []
+
+
+def test_an_upgrade_keeps_people_and_their_logins(swarm: Swarm) -> None:
+    token = swarm.door.sign_in()
+    result = swarm.run("-y", "runbooks/upgrade.py")
+    assert result.returncode == 0
+    assert versions(swarm) == "0.12.4"
+    assert swarm.door.visitor().ask("GET", "/api/v1/auths/", token=token).status == 200
+    assert "open-webui.before" not in swarm.ask(
+        "docker exec $(docker ps --quiet --filter name=open-webui_postgres) psql -U open-webui -Atc "
+        "'SELECT datname FROM pg_database'"
+    )
+    assert changed(swarm.deploy()) == []
 
 
 def test_one_deploy_mends_what_somebody_did_to_nodes_and_services(swarm: Swarm) -> None:
