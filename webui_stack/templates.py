@@ -325,11 +325,21 @@ def up_script(
     )
 
 
-def up_swarm_script(settings: Settings, work: Iterable[swarm.Work]) -> str:
+def up_swarm_script(settings: Settings, work: Iterable[swarm.Work], *, upgrades: bool = False) -> str:
     """The shell script that deploys the stack to the swarm, or the last good deploy again.
 
-    It refuses an Open WebUI that would change the schema of the data there are.
+    It refuses an Open WebUI that would change the schema of the data there are, unless it `upgrades`: then it makes a
+    set of them first, and a copy of the database.
     """
+    return _up_swarm(settings, again=[item.again for item in work if item.again], upgrades=upgrades, mends=False)
+
+
+def mend_script(settings: Settings) -> HiddenLines:
+    """The shell script that puts the swarm's last good deploy back, with its data, where an upgrade was cut off."""
+    return HiddenLines(_up_swarm(settings, again=[], upgrades=True, mends=True))
+
+
+def _up_swarm(settings: Settings, **how: Any) -> str:
     return _render(
         "up-swarm.sh.j2",
         **_data(settings),
@@ -341,7 +351,7 @@ def up_swarm_script(settings: Settings, work: Iterable[swarm.Work]) -> str:
         secret_names=[*secret_names(settings), *sorted(settings.open_webui_secret_env)],
         configs={name: path for name, path in CONFIGS.items() if path in project(settings)},
         secrets=stack_secrets(settings),
-        again=[item.again for item in work if item.again],
+        **how,
     )
 
 
