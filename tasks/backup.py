@@ -37,7 +37,7 @@ def command(settings: Settings) -> str:
 def put(settings: Settings) -> None:
     """Ensure the host has a stack, and what it takes to make a set of it."""
     survey = preflight.observation().survey
-    operations.gate(name="Check that there is a stack", check=_without_stack)
+    operations.gate(name="Check that there is a stack", check=lambda: _without_stack(settings))
     if settings.backup_age_recipient:
         tool.bring_age(settings.backup_age_recipient)
     operations.files(
@@ -48,12 +48,10 @@ def put(settings: Settings) -> None:
     )
 
 
-def _without_stack() -> list[str]:
+def _without_stack(settings: Settings) -> list[str]:
     if preflight.observation().survey().cut_off:
         return []  # what was cut off may have left a container out; it is put right first
-    missing = (
-        set(templates.containers(preflight.settings())) - preflight.observation().survey().services.containers.keys()
-    )
+    missing = set(templates.containers(settings)) - preflight.observation().survey().services.containers.keys()
     if not missing:
         return []
     return [f"backup: expected a stack, got no {' and no '.join(sorted(missing))}; run deploy.py first"]

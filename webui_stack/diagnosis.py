@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from webui_stack import compose
 from webui_stack.check import Check
 from webui_stack.settings import BROKEN_VARIABLES, Settings, is_pinned_image
 from webui_stack.symptoms import ADDRESSES, Container, Observed, number
@@ -54,6 +55,18 @@ def _memory(seen: Observed, _: Settings) -> Iterator[Check]:
         )
 
 
+def _postgres_connections(seen: Observed, _: Settings) -> Iterator[Check]:
+    if seen.postgres:
+        used, limit = seen.postgres
+        yield Check(
+            "postgres: connections",
+            used * 5 <= limit * 4,
+            f"{used} of {limit} in use",
+            "at the limit requests fail: postgres_max_connections, or smaller pools (database_pool_size)",
+            advice=used < limit,
+        )
+
+
 def _overcommit(seen: Observed, _: Settings) -> Iterator[Check]:
     yield Check(
         "overcommit_memory",
@@ -66,7 +79,7 @@ def _overcommit(seen: Observed, _: Settings) -> Iterator[Check]:
 
 
 def _containers(seen: Observed, settings: Settings) -> Iterator[Check]:
-    for name in ("redis-valkey", "open-webui"):
+    for name in compose.containers_of(settings.images).values():
         container = seen.containers.get(name)
         if container is None:
             yield Check(name, False, "there is no such container", f"{_DEPLOY} makes it")
@@ -421,7 +434,7 @@ def _published(seen: Observed, _: Settings) -> Iterator[Check]:
 
 def _cors(seen: Observed, settings: Settings) -> Iterator[Check]:
     allowed = seen.values.get("CORS_ALLOW_ORIGIN") or "*"
-    public = (settings.open_webui_public_url or seen.values.get("WEBUI_URL", "")).rstrip("/")
+    public = (settings.external_url or seen.values.get("WEBUI_URL", "")).rstrip("/")
     if "*" in allowed.split(";"):
         yield Check(
             "open-webui: CORS",
@@ -498,7 +511,7 @@ def _persisted(seen: Observed, _: Settings) -> Iterator[Check]:
         )
 
 
-_HOST: tuple[Row, ...] = (_disk, _memory, _overcommit, _containers)
+_HOST: tuple[Row, ...] = (_disk, _memory, _overcommit, _containers, _postgres_connections)
 _VALKEY: tuple[Row, ...] = (_valkey_unanswered, _valkey_version, _valkey_access, _valkey_port)
 _VALKEY_SETTINGS: tuple[Row, ...] = (
     *(_eviction, _persistence, _saving, _timeout, _clients, _open_files, _pubsub_buffer, _denied, _subscribers),
@@ -529,11 +542,11 @@ def checks(seen: Observed, settings: Settings) -> list[Check]:
 
 def across(seen: Mapping[str, Observed], settings: Mapping[str, Settings], name: str) -> list[Check]:
     """What one host has to share with the others behind the same public URL: the key that signs logins."""
-    url, own = settings[name].open_webui_public_url, seen[name].key_fingerprint
+    url, own = settings[name].external_url, seen[name].key_fingerprint
     others = [
         other
         for other in sorted(seen)
-        if other != name and seen[other].key_fingerprint and settings[other].open_webui_public_url == url
+        if other != name and seen[other].key_fingerprint and settings[other].external_url == url
     ]
     if not url or not own or not others:
         return []

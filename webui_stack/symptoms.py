@@ -70,7 +70,8 @@ class Denied(NamedTuple):
 class Observed:
     """One host. Empty where there is nothing; `persisted` is None where the database could not be compared.
 
-    `variables` are the names of Open WebUI's that are not empty, `values` the few that may be shown.
+    `variables` are the names of Open WebUI's that are not empty, `values` the few that may be shown. `postgres` has the
+    connections in use and how many there may be.
     """
 
     host: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class Observed:
     key_fingerprint: str = ""
     key_is_short: bool = False
     valkey: Mapping[str, str] = field(default_factory=dict)
+    postgres: tuple[int, int] | None = None
     info: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
     subscribers: int | None = None
@@ -128,6 +130,10 @@ def parse(lines: Iterable[str]) -> Observed:
             elif kind == "container":
                 container = _container(json.loads(rest))
                 found["containers"][container.name] = container
+            elif kind == "postgres":
+                if rest:
+                    _, used, limit = rest.split()
+                    found["postgres"] = (int(used), int(limit))
             elif kind == "variable":
                 found["variables"].add(first)
             elif kind == "value":

@@ -42,6 +42,7 @@ def secret_names(settings: Settings) -> list[str]:
 SECRET_FILES = {
     "valkey_password": ["secrets/valkey-password", "secrets/valkey-monitor-password"],
     "open_webui_secret_key": ["secrets/webui-secret-key"],
+    "postgres_password": ["secrets/postgres-password"],
     "probe_password": ["secrets/probe-password"],
 }
 
@@ -393,6 +394,7 @@ def doctor_script(settings: Settings) -> str:
         "doctor.sh.j2",
         settings=settings,
         questions=symptoms.QUESTIONS,
+        ours=compose.OURS,
         shown=symptoms.SHOWN,
         addresses=symptoms.ADDRESSES,
     )
@@ -482,6 +484,13 @@ def rollback_script(settings: Settings, mode: str, *, to: str = "", may_replace:
     return HiddenLines(_render("rollback.sh.j2", **_deploys(settings), mode=mode, to=to, may_replace=may_replace))
 
 
+def migrate_script(settings: Settings, mode: str) -> HiddenLines:
+    """The shell script that moves people's rows from SQLite to Postgres; `mode` is what it says of its modes."""
+    return HiddenLines(
+        _render("migrate.sh.j2", **_data(settings), mode=mode, to_postgres=_render("to_postgres.py")),
+    )
+
+
 def drill_script(settings: Settings) -> HiddenLines:
     """The shell script that restores a backup set into a throw-away stack, and counts what is in it."""
     environment = open_webui_environment(settings) | {
@@ -499,9 +508,11 @@ def _data(settings: Settings) -> dict[str, Any]:
         "settings": settings,
         "work_lock": compose.WORK_LOCK,
         "containers": containers(settings),
+        "followers": settings.open_webui_services[1:],
         "volumes": volumes(settings),
-        "mounted": [folder for folder, service in _MOUNTED.items() if service in settings.images],
+        "ours": compose.OURS,
         "image": shlex.quote(settings.valkey_image),
+        "postgres": shlex.quote(settings.postgres_image),
         "left_out": _left_out(settings),
         "dataset": _render("dataset.py"),
     }
@@ -527,6 +538,9 @@ def teardown_script(settings: Settings, mode: str, host: str, machine: Machine, 
             data=host in settings.teardown_data,
             backups=host in settings.teardown_backups,
             containers=containers(settings),
+            known=list(dict.fromkeys([*containers(settings), *map(compose.container_of, compose.DATA)])),
+            volumes=volumes(settings),
+            remembered=_remembered(settings),
             network=compose.NETWORK,
             label=compose.NETWORK_LABEL,
             images=settings.images.values(),
@@ -540,6 +554,14 @@ def teardown_script(settings: Settings, mode: str, host: str, machine: Machine, 
             daemon_json=engine.DAEMON_JSON,
         )
     )
+
+
+def _remembered(settings: Settings) -> dict[str, str]:
+    """Container -> volume, of services that these settings do not want, though an earlier deploy may have."""
+    found = {"postgres": settings.postgres_volume, "proxy": settings.proxy_volume}
+    return {
+        compose.container_of(service): volume for service, volume in found.items() if service not in settings.images
+    }
 
 
 def _docker_files(settings: Settings, observed: engine.Engine) -> list[str]:
