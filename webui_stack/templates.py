@@ -393,6 +393,7 @@ def doctor_script(settings: Settings) -> str:
     return _render(
         "doctor.sh.j2",
         settings=settings,
+        stack=compose.STACK,
         questions=symptoms.QUESTIONS,
         ours=compose.OURS,
         shown=symptoms.SHOWN,
@@ -427,11 +428,21 @@ def backup(settings: Settings) -> dict[str, str]:
             template,
             settings=settings,
             work_lock=compose.WORK_LOCK,
+            stack=compose.STACK,
             containers=containers(settings),
+            names=compose.containers_of(settings.images),
             left_out=_left_out(settings),
+            data_source=_data_source(settings),
         )
         for path, template in _backup_templates(settings).items()
     }
+
+
+def _data_source(settings: Settings) -> str:
+    """What is mounted where Open WebUI has its files, as a word of a shell script."""
+    if settings.topology == "compose":
+        return settings.open_webui_volume
+    return settings.open_webui_shared_dir or '"$work/none"'
 
 
 def _backup_templates(settings: Settings) -> dict[str, str]:
