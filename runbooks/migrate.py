@@ -3,6 +3,7 @@
 from tasks import deployment, docker, migrate, network, preflight, stack, verify, watchdog
 
 settings = preflight.check()
+migrate.check(settings)
 deployment.begin(settings, acts=True)
 docker.install(settings)
 network.create(settings)

@@ -9,6 +9,15 @@ from tasks import backup, preflight
 from webui_stack import deployment, operations, templates
 from webui_stack.settings import Settings
 
+# Hosts whose data this run moves.
+_moved: set[str] = set()
+
+
+@deploy("Migrate")
+def check(settings: Settings) -> None:
+    """Ensure people's data are in SQLite, or were moved already, and that the settings want Postgres."""
+    operations.gate(name="Check that there is something to move", check=lambda: _refusals(settings))
+
 
 @deploy("Migrate")
 def copy(settings: Settings) -> None:
@@ -18,9 +27,9 @@ def copy(settings: Settings) -> None:
     Does nothing on a host that is on Postgres already. Fails, with the stack running as before, when a row can't be
     copied.
     """
-    operations.gate(name="Check that there is something to move", check=lambda: _refusals(settings))
     if preflight.observation().survey().database == "postgres":
         return
+    _moved.add(host.name)
     backup.put(_before(settings))
     operations.script(name="Copy the rows into Postgres", lines=templates.migrate_script(settings, "copy"))
 
@@ -28,6 +37,8 @@ def copy(settings: Settings) -> None:
 @deploy("Migrate")
 def settle(settings: Settings) -> None:
     """Ensure the backup's script is that of a stack on Postgres, and nothing tells of the move any more."""
+    if host.name not in _moved:
+        return
     backup.put(settings)
     operations.script(name="Remove the mark of the move", lines=templates.migrate_script(settings, "settle"))
 

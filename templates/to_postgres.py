@@ -76,9 +76,7 @@ def copied(source, target, table):
     rows = source.execute(f'SELECT {names} FROM "{table.name}"')
     count = 0
     while batch := rows.fetchmany(BATCH):
-        target.execute(
-            insert(table), [{column.name: as_postgres(row[column.name], column) for column in columns} for row in batch]
-        )
+        target.execute(insert(table), [as_row(row, table, columns) for row in batch])
         count += len(batch)
     for column in columns:
         counter = target.execute(
@@ -90,6 +88,20 @@ def copied(source, target, table):
                 {"counter": counter},
             )
     return count
+
+
+def as_row(row, table, columns):
+    """A row as Postgres takes it, or why not."""
+    found = {}
+    for column in columns:
+        try:
+            found[column.name] = as_postgres(row[column.name], column)
+        except (ValueError, TypeError, AttributeError) as error:
+            keys = ", ".join(f"{key.name} {row[key.name]}" for key in columns if key.primary_key)
+            sys.exit(
+                f"{table.name}, {keys}: expected {column.type} in {column.name}, got {error}; mend that row in SQLite"
+            )
+    return found
 
 
 def as_postgres(value, column):

@@ -1017,6 +1017,13 @@ def test_a_deploys_database_is_told_from_its_compose_file(tmp_path: Path, change
     assert said.stdout.strip() == kind
 
 
+@pytest.mark.parametrize("mode", ["copy", "settle"])
+def test_the_script_of_a_move_is_good_shell(mode: str) -> None:
+    script = "\n".join(templates.migrate_script(settings(**REPLICATED), mode))
+    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
 def test_a_schedule_brings_a_timer() -> None:
     path = "/etc/systemd/system/open-webui-backup.timer"
     assert path not in templates.backup(settings())
