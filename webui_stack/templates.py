@@ -344,6 +344,7 @@ def _up_swarm(settings: Settings, **how: Any) -> str:
         "up-swarm.sh.j2",
         **_data(settings),
         stack=compose.STACK,
+        web_label=swarm.LABELS["open-webui"],
         network=compose.NETWORK,
         images={name: (_IMAGE_VARIABLES[name], reference) for name, reference in settings.images.items()},
         names={name: compose.container_of(name) for name in settings.images},
@@ -360,7 +361,7 @@ def check_stack_command(settings: Settings, file: str) -> str:
     variables = [*_IMAGE_VARIABLES.values(), *stack_secrets(settings).values(), "VALKEY_ACL_SHA256"]
     given = " ".join(f"{name}=x" for name in variables)
     return (
-        f'env -i PATH="$PATH" HOME="${{HOME:-/root}}" OPEN_WEBUI_REPLICAS=1 {given} '
+        f'env -i PATH="$PATH" HOME="${{HOME:-/root}}" OPEN_WEBUI_REPLICAS=1 OPEN_WEBUI_ORDER=start-first {given} '
         f"docker stack config --compose-file {shlex.quote(file)} >/dev/null"
     )
 
