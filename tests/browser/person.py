@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from playwright.sync_api import Page, Request, WebSocket
 
@@ -14,8 +16,26 @@ SOCKET = "/ws/socket.io/"
 PICTURES = ROOT / "reports" / "browser"
 
 
+# The page's own fetch: Playwright's requests don't know the names that Chromium was told.
+ASK = """async ([path, body]) => {
+  const posted = {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)};
+  const response = await fetch(path, body === null ? {} : posted);
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  return response.json();
+}"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where people go, what Chromium has to be told to get there, and the host it is on."""
+
+    url: str
+    host: Any
+    arguments: Sequence[str] = ()
+
+
 class Person:
-    """What someone does on one page, in the words that are on it. `frames` are what its websocket received."""
+    """What someone does on one page, in the words that are on it. `frames` are what its websockets received."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -40,6 +60,23 @@ class Person:
         self._credentials(email, password)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.locator("#chat-input").wait_for()
+
+    def ask(self, path: str, body: Any = None) -> Any:
+        """What Open WebUI's API answers this browser: GET, or POST where there is a body."""
+        if self.page.url == "about:blank":
+            self.page.goto("/health")  # a page of the site that asks for nothing else
+        return self.page.evaluate(ASK, [path, body])
+
+    def open_channel(self, channel: str) -> None:
+        """Be in a channel nobody has written in, and know from then on whether the page was loaded again."""
+        self.page.goto(f"/channels/{channel}")
+        self.page.get_by_text("This is the very beginning").wait_for()
+        self.page.evaluate("window.loadedOnce = true")
+
+    def sees(self, text: str) -> None:
+        """Wait until the text is on the page that was loaded once."""
+        self.page.get_by_text(text).wait_for()
+        assert self.page.evaluate("window.loadedOnce"), "the page was loaded again"
 
     def start_chat(self, model: str, question: str) -> None:
         self.page.goto("/")
@@ -73,6 +110,11 @@ class Person:
         return seen[1:]
 
     @property
+    def connections(self) -> int:
+        """How often Open WebUI has confirmed a websocket of this page's (Socket.IO's `40`)."""
+        return sum(frame.startswith("40{") for frame in self.frames)
+
+    @property
     def chat(self) -> str:
         """The id of the chat on the page."""
         self.page.wait_for_url("**/c/*")
@@ -100,3 +142,10 @@ def pieces(frames: list[str]) -> list[str]:
     events = [json.loads(frame[2:])[1]["data"] for frame in frames if frame.startswith('42["events",')]
     completions = [event["data"] for event in events if event.get("type") == "response:completion"]
     return [one["delta"] for one in completions if one.get("type") == "response.output_text.delta"]
+
+
+def assert_streamed(frames: list[str], answer: str) -> None:
+    """The websocket brought the whole answer, in pieces."""
+    brought = pieces(frames)
+    assert len(brought) >= 3
+    assert "".join(brought).strip() == answer

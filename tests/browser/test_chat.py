@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
-from tests.browser.person import SOCKET, Person, pieces
+from tests.browser.models import LONG, QUESTION, SHORT, Models
+from tests.browser.person import SOCKET, Person, assert_streamed, pieces
 from tests.lab.precious import within
 from tests.lab.session import FRESH, Lab, ask_as_monitor
 
 pytestmark = pytest.mark.lab
-
-SHORT, LONG = "lab-short", "lab-long"
-QUESTION = "How does an answer get from the model to this page?"
-
-
-class Models:
-    """The lab's models, asked from the host and not through Open WebUI."""
-
-    def __init__(self, lab: Lab) -> None:
-        self.host = lab.host(FRESH)
-        self.url = lab.inventory["models"]["url"]
-
-    def answer(self, model: str) -> str:
-        """All that the model has to say."""
-        question = {"model": model, "messages": [{"role": "user", "content": QUESTION}]}
-        output = self.host.check_output(f"curl -sf {self.url}/chat/completions -d %s", json.dumps(question))
-        return str(json.loads(output)["choices"][0]["message"]["content"])
-
-    def cancelled(self, model: str) -> int:
-        """How many of its answers nobody wanted to the end."""
-        counts = json.loads(self.host.check_output(f"curl -sf {self.url.removesuffix('/v1')}/cancelled"))
-        return int(counts.get(model, 0))
 
 
 @dataclass(frozen=True)
@@ -48,11 +26,6 @@ class Conversation:
 
 
 @pytest.fixture(scope="module")
-def models(lab: Lab) -> Models:
-    return Models(lab)
-
-
-@pytest.fixture(scope="module")
 def conversation(ada: Person, models: Models) -> Conversation:
     answer = models.answer(SHORT)
     brought_before = len(ada.frames)
@@ -63,25 +36,8 @@ def conversation(ada: Person, models: Models) -> Conversation:
     return Conversation(ada.chat, answer, seen, ada.frames[brought_before:])
 
 
-@pytest.fixture(scope="module")
-def channel(ada: Person) -> str:
-    """A channel that everybody may read and write."""
-    everybody = {"principal_type": "user", "principal_id": "*"}
-    grants = [{**everybody, "permission": permission} for permission in ("read", "write")]
-    response = ada.page.request.post("/api/v1/channels/create", data={"name": "lab", "access_grants": grants})
-    assert response.ok
-    return str(response.json()["id"])
-
-
-def assert_streamed(frames: list[str], answer: str) -> None:
-    """The websocket brought the whole answer, in pieces."""
-    brought = pieces(frames)
-    assert len(brought) >= 3
-    assert "".join(brought).strip() == answer
-
-
 def test_the_first_to_sign_up_is_the_admin(ada: Person) -> None:
-    assert ada.page.request.get("/api/v1/auths/").json()["role"] == "admin"
+    assert ada.ask("/api/v1/auths/")["role"] == "admin"
 
 
 def test_an_answer_is_seen_to_grow(conversation: Conversation) -> None:
@@ -119,16 +75,13 @@ def test_a_reload_shows_the_chat(ada: Person, conversation: Conversation) -> Non
 
 def test_what_one_person_writes_another_sees_without_reload(ada: Person, grace: Person, channel: str) -> None:
     for person in (ada, grace):
-        person.page.goto(f"/channels/{channel}")
-        person.page.get_by_text("This is the very beginning").wait_for()
-    ada.page.evaluate("window.loadedOnce = true")
+        person.open_channel(channel)
     brought_before = len(ada.frames)
 
     grace.write("Do you see this?")
 
-    ada.page.get_by_text("Do you see this?").wait_for()
+    ada.sees("Do you see this?")
     ada.picture("channel")
-    assert ada.page.evaluate("window.loadedOnce"), "the page was loaded again"
     assert any("Do you see this?" in frame for frame in ada.frames[brought_before:])
 
 

@@ -75,6 +75,20 @@ class Visitor:
             raise urllib.error.HTTPError(path, answer.status, answer.body.decode()[:200], answer.headers, None)
         return answer.json
 
+    def upload(self, content: bytes, token: str) -> str:
+        """Upload a file as the front end does; its id."""
+        boundary = "uploaded-by-a-test"
+        head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x.bin"\r\n'
+        kind = "Content-Type: application/octet-stream\r\n\r\n"
+        body = (head + kind).encode() + content + f"\r\n--{boundary}--\r\n".encode()
+        form = f"multipart/form-data; boundary={boundary}"
+        answer = self.ask("POST", "/api/v1/files/?process=false", body, token, Content_Type=form)
+        assert answer.status == 200, answer.body
+        return str(answer.json["id"])
+
+    def download(self, file: str, token: str) -> bytes:
+        return self.ask("GET", f"/api/v1/files/{file}/content", None, token).body
+
     @property
     def process(self) -> str:
         """The proxy's mark of the process that this browser stays with."""

@@ -159,13 +159,13 @@ def rest(host: Any) -> None:
     host.check_output("docker stop open-webui redis-valkey")
 
 
-def ask_as_monitor(host: Any, command: str) -> str:
+def ask_as_monitor(host: Any, command: str, container: str = "redis-valkey") -> str:
     """What Valkey answers the user that may read its figures."""
     # The password is read by the host's own shell: an argument of sudo would be in its journal.
     return str(
         host.check_output(
             "REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password) "
-            f"docker exec -e REDISCLI_AUTH redis-valkey valkey-cli --user monitor {command}"
+            f"docker exec -e REDISCLI_AUTH {container} valkey-cli --user monitor {command}"
         )
     )
 

@@ -6,54 +6,28 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from tests.lab.door import Door, Visitor, door_of, proxied
+from tests.lab.door import Door, Visitor, proxied
 from tests.lab.precious import EMAIL, PASSWORD, within
-from tests.lab.session import FRESH, SPARE, Lab, changed, containers, numsub, predicted, state
+from tests.lab.replicas import PROCESSES, Stack
+from tests.lab.session import FRESH, Lab, changed, containers, numsub, predicted, state
 from tests.lab.tally import Result, table
 
 pytestmark = pytest.mark.lab
 
-PROCESSES = ["open-webui", "open-webui-2"]
 CONTAINERS = {*PROCESSES, "open-webui-postgres", "open-webui-proxy", "redis-valkey"}
 CONTENT = os.urandom(100_000)
 
 
-@dataclass(frozen=True)
-class Stack:
-    """The stack of SPARE; `report` is of its first deploy, `settings` what that was told."""
-
-    lab: Lab
-    host: Any
-    door: Door
-    settings: dict[str, Any]
-    report: dict[str, Any]
-
-    def deploy(self, *arguments: str, **changes: Any) -> dict[str, Any]:
-        data = json.dumps({SPARE: {**self.settings, **changes}})
-        return self.lab.report(*(arguments or ("-y",)), "deploy.py", limit=SPARE, TEST_HOST_DATA=data)
-
-    def ask(self, process: str, path: str, token: str) -> tuple[int, str]:
-        """Status and body of what one process answers, past the proxy."""
-        said = self.host.run(
-            f"docker exec {process} curl -s -w '\\n%%{{http_code}}' -H %s http://127.0.0.1:8080{path}",
-            f"Authorization: Bearer {token}",
-        ).stdout
-        body, _, status = said.rpartition("\n")
-        return int(status), body
-
-
-@pytest.fixture(scope="module")
-def stack(lab: Lab) -> Iterator[Stack]:
-    settings = {"open_webui_replicas": 2, "verify_level": "wiring", **proxied(lab, SPARE)}
-    bare = Stack(lab, lab.host(SPARE), door_of(lab, SPARE), settings, {})
-    yield Stack(lab, bare.host, bare.door, settings, bare.deploy())
-    bare.host.check_output("systemctl stop open-webui-watchdog.timer; docker stop $(docker ps -q)")
+@pytest.fixture(scope="module", autouse=True)
+def last(stack: Stack) -> Iterator[None]:
+    """No module after this one wants the stack."""
+    yield
+    stack.rest()
 
 
 @pytest.fixture(scope="module")
@@ -155,34 +129,21 @@ def test_a_login_is_good_at_every_process_and_so_is_its_end(stack: Stack, token:
 
 
 def test_an_upload_is_there_at_every_process(stack: Stack, token: str) -> None:
-    boundary = "uploaded-by-a-test"
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="x.bin"\r\n'
-    body = (
-        head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + CONTENT + f"\r\n--{boundary}--\r\n".encode()
-    )
-    visitor = stack.door.visitor()
-    answer = visitor.ask(
-        "POST", "/api/v1/files/?process=false", body, token, Content_Type=f"multipart/form-data; boundary={boundary}"
-    )
-    assert answer.status == 200, answer.body
+    file = stack.door.visitor().upload(CONTENT, token)
     for visitor in visitors_of_both(stack.door):
-        assert visitor.ask("GET", f"/api/v1/files/{answer.json['id']}/content", None, token).body == CONTENT
+        assert visitor.download(file, token) == CONTENT
 
 
 def test_a_crowd_outlives_a_killed_process(stack: Stack, show: Callable[[dict[str, Result]], None]) -> None:
     """Who was at the other one notices nothing; who was thrown out is back at once, while theirs starts again."""
-    stack.host.check_output("systemctl stop open-webui-watchdog.timer")
-    try:
-        with stack.door.crowd() as crowd:
-            crowd.settle()
-            time.sleep(5)
-            quiet = crowd.result()
-            mark = crowd.now()
-            stack.host.check_output("kill -9 $(docker inspect --format '{{.State.Pid}}' open-webui-2)")
-            recovered_s = crowd.wait_recovered(60, mark)
-            killed = crowd.result(mark)
-    finally:
-        stack.host.check_output("systemctl start open-webui-watchdog.timer")
+    with stack.unwatched(), stack.door.crowd() as crowd:
+        crowd.settle()
+        time.sleep(5)
+        quiet = crowd.result()
+        mark = crowd.now()
+        stack.kill("open-webui-2")
+        recovered_s = crowd.wait_recovered(60, mark)
+        killed = crowd.result(mark)
     show({"quiet": quiet, "a process killed": killed})
     assert (quiet.lost, quiet.duplicated, quiet.strays, dict(quiet.failed)) == (0, 0, 0, {})
     assert (killed.duplicated, killed.strays) == (0, 0)

@@ -1,0 +1,165 @@
+"""Two people at two processes, through the proxy: what they see of models and of each other, and when one is killed."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from playwright.sync_api import Browser, Error
+
+from tests.browser.models import LONG, QUESTION, SHORT, Models
+from tests.browser.person import Person, Site, assert_streamed, pieces
+from tests.lab.door import STICKY
+from tests.lab.precious import EMAIL, PASSWORD, within
+from tests.lab.replicas import PROCESSES, Stack
+from tests.lab.session import Lab, numsub
+
+pytestmark = pytest.mark.lab
+
+
+@pytest.fixture(scope="module")
+def site(lab: Lab, stack: Stack) -> Site:
+    """By the name that people type. Of all certificates without a known authority, Chromium takes the lab's alone."""
+    door = stack.door
+    certificate = x509.load_pem_x509_certificate(Path(lab.inventory["tls"]["certificate_file"]).read_bytes())
+    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    trusted = base64.b64encode(hashlib.sha256(spki).digest()).decode()
+    there = f"--host-resolver-rules=MAP {door.name} 127.0.0.1:{door.port}"
+    # Chromium fails every request on HTTP/2 when an interface of this machine comes or goes (ERR_NETWORK_CHANGED), as
+    # Docker's do all the time; those on HTTP/1.1 go on.
+    return Site(door.url, stack.host, (there, "--disable-http2", f"--ignore-certificate-errors-spki-list={trusted}"))
+
+
+@pytest.fixture(scope="module")
+def elsewhere(newcomer: Callable[[], Person], ada: Person) -> Callable[[], Person]:
+    """Each call is someone whose browser the proxy keeps at another process than Ada's."""
+
+    def come() -> Person:
+        for _ in range(30):
+            person = newcomer()
+            person.ask("/health")
+            if mark_of(person) != mark_of(ada):
+                return person
+            person.page.context.close()
+        raise AssertionError("30 browsers, and all at the same process")
+
+    return come
+
+
+@pytest.fixture(scope="module")
+def grace(elsewhere: Callable[[], Person], account: dict[str, str]) -> Person:
+    person = elsewhere()
+    person.sign_in(**account)
+    return person
+
+
+@pytest.fixture(scope="module")
+def ada_elsewhere(elsewhere: Callable[[], Person]) -> Person:
+    """Her other device."""
+    person = elsewhere()
+    person.sign_in(EMAIL, PASSWORD)
+    return person
+
+
+@pytest.fixture
+def in_channel(ada: Person, grace: Person, channel: str) -> None:
+    for person in (ada, grace):
+        person.open_channel(channel)
+
+
+def mark_of(person: Person) -> str:
+    """The cookie by which the proxy knows their process again."""
+    (value,) = (one["value"] for one in person.page.context.cookies() if one["name"] == STICKY)
+    return value
+
+
+def process_of(person: Person, stack: Stack) -> str:
+    """The container that answers them: the one that has their request in its log."""
+    mark = f"mark-{time.time_ns()}"
+    person.ask(f"/api/config?{mark}")
+    found = [name for name in PROCESSES if mark in stack.host.check_output("docker logs --since 1m %s 2>&1", name)]
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_chromium_would_refuse_another_certificate(browser: Browser, site: Site) -> None:
+    """The control: it is not just any certificate that the people below have before them."""
+    there, *_ = site.arguments
+    with (
+        browser.browser_type.launch(executable_path=shutil.which("chromium"), args=[there]) as strict,
+        pytest.raises(Error, match="ERR_CERT_AUTHORITY_INVALID"),
+    ):
+        strict.new_page().goto(f"{site.url}/health")
+
+
+def test_two_people_are_at_two_processes(ada: Person, grace: Person, ada_elsewhere: Person, stack: Stack) -> None:
+    assert {process_of(ada, stack), process_of(grace, stack)} == set(PROCESSES)
+    assert process_of(ada_elsewhere, stack) == process_of(grace, stack)
+
+
+def test_an_answer_grows_over_the_websocket(ada: Person, models: Models) -> None:
+    answer = models.answer(SHORT)
+    brought_before = len(ada.frames)
+    ada.start_chat(SHORT, QUESTION)
+    seen = ada.watch_answer(lambda text: text == answer)
+    partial = [text for text in seen if text != answer]
+    assert len(set(partial)) >= 3
+    assert all(answer.startswith(text) for text in partial)
+    assert_streamed(ada.frames[brought_before:], answer)
+    assert ada.polls == []
+
+
+def test_an_answer_is_stopped_from_the_other_process(ada: Person, ada_elsewhere: Person, models: Models) -> None:
+    """Both of Ada's devices see it grow, and the one that did not ask for it stops it."""
+    before, brought_before = models.cancelled(LONG), len(ada_elsewhere.frames)
+    ada.start_chat(LONG, QUESTION)
+    ada.watch_answer(lambda text: len(text.split()) > 10)
+    ada_elsewhere.page.goto(f"/c/{ada.chat}")
+    ada_elsewhere.watch_answer(lambda text: len(text.split()) > 20)
+    assert len(pieces(ada_elsewhere.frames[brought_before:])) >= 3
+    assert models.cancelled(LONG) == before
+    ada_elsewhere.stop()
+    within(10, "the model saw its answer cut off", lambda: models.cancelled(LONG) == before + 1)
+    ada.picture("replicas-stopped")
+    assert len(ada.answer()) < len(models.answer(LONG)) / 2
+
+
+@pytest.mark.usefixtures("in_channel")
+def test_what_is_written_at_one_process_is_seen_at_the_other(ada: Person, grace: Person) -> None:
+    ada.write("Can you see this over there?")
+    grace.sees("Can you see this over there?")
+    grace.write("I can, and can you see this?")
+    ada.sees("I can, and can you see this?")
+    ada.picture("replicas-ada")
+    grace.picture("replicas-grace")
+
+
+@pytest.fixture
+def unwatched(stack: Stack) -> Iterator[None]:
+    with stack.unwatched():
+        yield
+    within(60, "both processes listen", lambda: numsub(stack.host) == len(PROCESSES))
+
+
+@pytest.mark.usefixtures("in_channel", "unwatched")
+def test_who_was_at_a_killed_process_is_back_without_reload(ada: Person, grace: Person, stack: Stack) -> None:
+    of_ada, of_grace = ada.connections, grace.connections
+    stack.kill(process_of(grace, stack))
+
+    def back() -> bool:
+        grace.page.wait_for_timeout(100)
+        return grace.connections > of_grace
+
+    back_s = within(30, "Grace's page has another websocket", back)
+    ada.write(f"You were away for {back_s:.0f} s")
+    grace.sees(f"You were away for {back_s:.0f} s")
+    grace.picture("replicas-killed")
+    assert ada.connections == of_ada, "Ada was at the other process, and thrown out as well"
+    assert any("You were away" in frame for frame in grace.frames)
