@@ -101,11 +101,22 @@ def inspect(kind: str, names: list[str]) -> list[dict[str, Any]]:
 
 def containers(*filters: str) -> list[dict[str, Any]]:
     """Every container, running or not, that matches all filters (`label=...`, `name=...`)."""
-    return inspect("container", run("ps", "-aq", "--no-trunc", *_filters(filters)).split())
+    return _inspect_present("container", run("ps", "-aq", "--no-trunc", *_filters(filters)).split())
 
 
 def networks(*filters: str) -> list[dict[str, Any]]:
-    return inspect("network", run("network", "ls", "-q", "--no-trunc", *_filters(filters)).split())
+    return _inspect_present("network", run("network", "ls", "-q", "--no-trunc", *_filters(filters)).split())
+
+
+def _inspect_present(kind: str, ids: list[str]) -> list[dict[str, Any]]:
+    """The description of each that is still there: another lab's may have gone since they were listed."""
+    if not ids:
+        return []
+    status, out, error = try_run(kind, "inspect", *ids)
+    if status and any("no such" not in line.lower() for line in error.splitlines()):
+        raise LabError(f"docker {kind} inspect: expected descriptions, got: {error.strip()}")
+    result: list[dict[str, Any]] = json.loads(out)
+    return result
 
 
 def volumes(*filters: str) -> list[str]:

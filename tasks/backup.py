@@ -6,7 +6,7 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 
 from tasks import offsite, preflight, timer, tool
-from webui_stack import operations, templates
+from webui_stack import compose, operations, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import BACKUP_UNIT
 
@@ -16,8 +16,11 @@ def make(settings: Settings) -> None:
     """Ensure there is one more complete backup set in `backup_dir`, made while the stack serves.
 
     Also that `backup_keep` sets are kept, and that a timer makes them where `backup_schedule` says when. Fails, with
-    the sets before as they were, when a set could not be completed and read back.
+    the sets before as they were, when a set could not be completed and read back. In a swarm the host with the data
+    makes it, and the others have nothing to do.
     """
+    if not settings.runs("data"):
+        return
     put(settings)
     offsite.open_repository(settings)
     has_systemd = preflight.observation().survey().machine.has_systemd
@@ -37,7 +40,7 @@ def command(settings: Settings) -> str:
 def put(settings: Settings) -> None:
     """Ensure the host has a stack, and what it takes to make a set of it."""
     survey = preflight.observation().survey
-    operations.gate(name="Check that there is a stack", check=_without_stack)
+    operations.gate(name="Check that there is a stack", check=lambda: _without_stack(settings))
     if settings.backup_age_recipient:
         tool.bring_age(settings.backup_age_recipient)
     operations.files(
@@ -48,12 +51,13 @@ def put(settings: Settings) -> None:
     )
 
 
-def _without_stack() -> list[str]:
+def _without_stack(settings: Settings) -> list[str]:
     if preflight.observation().survey().cut_off:
         return []  # what was cut off may have left a container out; it is put right first
-    missing = (
-        set(templates.containers(preflight.settings())) - preflight.observation().survey().services.containers.keys()
-    )
+    there = preflight.observation().survey().services
+    missing = set(templates.containers(settings)) - there.containers.keys()
+    if settings.topology == "swarm":
+        missing = {service for service in settings.images if compose.is_data(service) and not there.of(service)}
     if not missing:
         return []
     return [f"backup: expected a stack, got no {' and no '.join(sorted(missing))}; run deploy.py first"]

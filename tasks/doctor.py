@@ -27,5 +27,5 @@ def examine(settings: Settings) -> None:
 
 def _problems(settings: Settings) -> list[str]:
     checks = doctor.run(host, settings)
-    reports.add("doctor", settings.open_webui_public_url or "", checks)
+    reports.add("doctor", settings.external_url, checks)
     return doctor.tell(host, checks)

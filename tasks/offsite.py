@@ -22,6 +22,8 @@ def copy(settings: Settings) -> None:
 
     Fails with the reason; the set on the host stays good.
     """
+    if not settings.runs("data"):
+        return
     if settings.backup_fetch:
         folder = Path(settings.backup_fetch).expanduser() / host.name.replace("/", "_")  # a connector's: @docker/NAME
         offsite.fetch(

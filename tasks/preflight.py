@@ -64,7 +64,7 @@ def everywhere() -> list[Observation]:
     """What is known of the hosts that this host's stack is on: of itself, or of all that are in its swarm."""
     if settings().topology == "compose":
         return [observation()]
-    return [_observation(name, inventory) for name in _all_settings(inventory)]
+    return [_observation(name, inventory) for name in _present()]
 
 
 def lead() -> Observation:
@@ -75,12 +75,23 @@ def lead() -> Observation:
 
 def swarm_hosts() -> dict[str, swarm.Host]:
     """All hosts of this run that nothing failed on, with what was observed of the swarm there."""
-    failed = {target.name for target in state.failed_hosts}
     return {
-        name: swarm.Host(checked.settings, _observation(name, inventory).survey().swarm)
-        for name, checked in _all_settings(inventory).items()
-        if name not in failed
+        name: swarm.Host(_all_settings(inventory)[name].settings, _observation(name, inventory).survey().swarm)
+        for name in _present()
     }
+
+
+def _present() -> list[str]:
+    """This run's hosts but for those that dropped out; the one with the data stays, since all others are about it."""
+    failed = {target.name for target in state.failed_hosts}
+    checked = _all_settings(inventory)
+    return [name for name, one in checked.items() if name not in failed or one.settings.runs("data")]
+
+
+def dropped_out() -> list[Observation]:
+    """What was known of this run's hosts that something failed on."""
+    present = set(_present())
+    return [_observation(name, inventory) for name in _all_settings(inventory) if name not in present]
 
 
 def is_whole() -> bool:

@@ -58,8 +58,9 @@ def renew(settings: Settings) -> None:
     itself when Open WebUI does not get healthy.
     """
     rotated = _rotated(settings)
-    if "probe_password" in settings.rotate_secrets and "probe_password" not in rotated:
-        host.log("probe_password: there is none, verify_level is not 'user'", log_func=logger.info)
+    for name, why in _missing(settings).items():
+        if name in settings.rotate_secrets:
+            host.log(f"{name}: there is none, {why}", log_func=logger.info)
     if rotated:
         operations.script(
             name="Put new secrets in place",
@@ -68,5 +69,12 @@ def renew(settings: Settings) -> None:
 
 
 def _rotated(settings: Settings) -> list[str]:
-    has_probe = settings.verify_level == "user"
-    return [name for name in dict.fromkeys(settings.rotate_secrets) if has_probe or name != "probe_password"]
+    return [name for name in dict.fromkeys(settings.rotate_secrets) if name not in _missing(settings)]
+
+
+def _missing(settings: Settings) -> dict[str, str]:
+    there = {
+        "probe_password": (settings.verify_level == "user", "verify_level is not 'user'"),
+        "postgres_password": (settings.database_kind == "postgres", "the stack has no Postgres of its own"),
+    }
+    return {name: why for name, (is_there, why) in there.items() if not is_there}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pyinfra.api import deploy
 
-from tasks import preflight, shared, sources
+from tasks import nodes, preflight, sources
 from webui_stack import compose, delivery, operations, swarm, templates
 from webui_stack.compose import Observed
 from webui_stack.lock import Wanted
@@ -25,7 +25,7 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
     just come out of a set.
     """
     if settings.topology == "swarm":
-        _deploy(settings, with_images=with_images)
+        _deploy(settings, with_images=with_images, upgrades=upgrades)
         return
     supplied = preflight.supplied()
     survey = preflight.observation().survey
@@ -54,7 +54,7 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
     )
 
 
-def _deploy(settings: Settings, *, with_images: bool) -> None:
+def _deploy(settings: Settings, *, with_images: bool, upgrades: bool) -> None:
     """The same for a stack on many hosts: images on all, everything else from the host with the data."""
     survey = preflight.observation().survey
     is_lead = settings.runs("data")
@@ -66,21 +66,9 @@ def _deploy(settings: Settings, *, with_images: bool) -> None:
         )
     if with_images:
         _bring_images(settings)
-    operations.gate(
-        name="Check that all hosts have the same images",
-        check=lambda: swarm.image_refusals(
-            settings, survey().services.images, preflight.lead().survey().services.images
-        ),
-        at_execution=True,
-    )
-    if settings.open_webui_shared_dir:
-        if is_lead:
-            operations.gate(name="Mark the shared folder", check=lambda: shared.mark(settings), at_execution=True)
-        operations.gate(
-            name="Check that all hosts share the folder", check=lambda: shared.refusals(settings), at_execution=True
-        )
     if not is_lead:
         return
+    operations.gate(name="Check that each node can run it", check=lambda: nodes.refusals(settings), at_execution=True)
     locked = sources.wanted(settings, survey().machine)
     definition, *_ = templates.project(settings)
     directory = settings.stack_dir
@@ -93,7 +81,7 @@ def _deploy(settings: Settings, *, with_images: bool) -> None:
     operations.stack(
         name="Deploy the stack",
         pending=lambda: swarm.pending(survey().swarm, _with_locked(survey().services, locked).images, settings.images),
-        up_script=lambda work: templates.up_swarm_script(settings, work),
+        up_script=lambda work: templates.up_swarm_script(settings, work, upgrades=upgrades),
     )
 
 

@@ -15,18 +15,29 @@ _upgraded: set[str] = set()
 
 @deploy("Upgrade")
 def prepare(settings: Settings) -> None:
-    """Ensure what a killed upgrade has left half-way is back as it was before, and that a backup set can be made."""
+    """Ensure what a killed upgrade has left half-way is back as it was before, and that a backup set can be made.
+
+    In a swarm that is about the host with the data.
+    """
+    if not settings.runs("data"):
+        return
     backup.put(settings)
     if preflight.observation().survey().cut_off:
-        operations.script(name="Put back what was there before", lines=templates.rollback_script(settings, "mend"))
+        in_swarm = settings.topology == "swarm"
+        lines = templates.mend_script(settings) if in_swarm else templates.rollback_script(settings, "mend")
+        operations.script(name="Put back what was there before", lines=lines)
 
 
 @deploy("Upgrade")
 def rehearse(settings: Settings) -> None:
     """Ensure an upgrade that changes the data's schema, or Valkey, works on a copy of them, before anything is stopped.
 
-    Changes nothing that lasts but makes a backup set: that is the copy. Fails with what the new version said.
+    Changes nothing that lasts but makes a backup set: that is the copy. Fails with what the new version said. Not in a
+    swarm: there the database itself is copied, while nobody writes to it, and that copy takes its place again when
+    anything fails.
     """
+    if settings.topology == "swarm":
+        return
     operations.gate(name="Rehearse the upgrade", check=lambda: _rehearse(settings), at_execution=True)
 
 
@@ -50,7 +61,7 @@ def _tried(settings: Settings, target: Host) -> list[str]:
     said = remote.run(target, "sh -s", templates.rollback_script(settings, "compare"))
     _, word, *revisions = said[0].split()
     host.log(f"schema: {word}{' from ' if revisions else ''}{' to '.join(revisions)}")
-    if word != "older" and said[1:] != ["valkey"]:
+    if word != "older" and not said[1:]:
         return []
     if not settings.upgrade_rehearse:
         host.log("not rehearsed: upgrade_rehearse is False")

@@ -4,9 +4,11 @@ Runs inside Open WebUI's own image and needs nothing but its Python:
 
     python3 - save [FOLDER ...]      the data folder to stdout, less these folders in it
     python3 - describe KEY=VALUE ... the manifest of the set in /set to stdout
-    python3 - check                  a line for each reason not to trust the set in /set, or not to run it here
-    python3 - schema                 whether this Open WebUI's migrations are those of the data folder's database
-    python3 - count                  what is in the data folder, a line each
+    python3 - check KIND             a line for each reason not to trust the set in /set, or not to run it here, where
+                                     people's rows are in SQLite or in Postgres ("sqlite", "postgres")
+    python3 - schema [HEADS]         whether this Open WebUI's migrations are those of the data folder's database, or
+                                     of one that is at HEADS, revisions joined by commas
+    python3 - count [KIND]           what is in the data folder, a line each
 """
 
 import ast
@@ -25,6 +27,8 @@ DATA = Path("/app/backend/data")
 SET = Path("/set")
 ARCHIVE = "open-webui.tar"
 DATABASE = "webui.db"
+DUMP = "postgres.dump"
+KINDS = {"sqlite": "SQLite", "postgres": "Postgres"}
 MANIFEST = "manifest.json"
 # What people ask of a backup first (open_webui/models, 0.12).
 COUNTED = {
@@ -109,13 +113,17 @@ def add(tar, path, content):
 
 
 def describe(facts):
-    """Write the manifest: what the caller knows, what is in the database, size and SHA-256 of each part."""
+    """Write the manifest: what the caller knows, what is in the database, size and SHA-256 of each part.
+
+    What is in a dump of Postgres the caller has counted.
+    """
+    counted = {what: facts.pop(what) for what in ("schema", *COUNTED) if what in facts}
     parts = {path.name: part(path) for path in sorted(SET.iterdir()) if path.name != MANIFEST}
     images = [line.split() for line in (SET / "images").read_text().splitlines()]
     manifest = {
         **facts,
         "images": {container: {"reference": reference, "id": id_} for container, reference, id_ in images},
-        "open_webui": contents(),
+        "open_webui": contents(counted),
         "parts": parts,
     }
     json.dump(manifest, sys.stdout, indent=1)
@@ -128,7 +136,7 @@ def part(path):
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def contents():
+def contents(counted):
     """What the archive has: read from the archive itself, all of it, so that a damaged one is no set."""
     uploads = 0
     with tempfile.TemporaryDirectory() as work, tarfile.open(SET / ARCHIVE) as tar:
@@ -138,6 +146,8 @@ def contents():
             if member.name == DATABASE:
                 with copy.open("wb") as file:
                     shutil.copyfileobj(tar.extractfile(member), file)
+        if (SET / DUMP).exists():
+            return {"schema": counted["schema"], **{what: int(counted[what]) for what in COUNTED}, "uploads": uploads}
         if not copy.exists():
             sys.exit(f"{ARCHIVE}: expected {DATABASE} in it, got none; does Open WebUI use another database?")
         database = sqlite3.connect(copy)
@@ -154,7 +164,7 @@ def one(database, query):
     return database.execute(query).fetchone()[0]
 
 
-def check():
+def check(kind):
     """Print why the set is not to be trusted, or not to be run by this image; nothing when it is."""
     try:
         manifest = json.loads((SET / MANIFEST).read_text())
@@ -163,6 +173,8 @@ def check():
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         print(f"{MANIFEST}: expected it to describe a backup set, got {type(error).__name__}: {error}")
         return
+    if (made := "postgres" if DUMP in parts else "sqlite") != kind:
+        print(f"database: expected a set of a stack on {KINDS[kind]}, got one on {KINDS[made]}; take another set")
     for path in sorted(SET.iterdir()):
         if path.name not in {*wanted, MANIFEST}:
             print(f"{path.name}: expected only what {MANIFEST} lists, got another file")
@@ -220,23 +232,29 @@ def heads(path):
         database.close()
 
 
-def count():
+def count(kind):
     """Print what people ask of a backup first, as it is in the data folder."""
+    if kind == "sqlite":
+        count_rows()
+    print("uploads", sum(path.is_file() and not path.is_symlink() for path in (DATA / "uploads").rglob("*")))
+
+
+def count_rows():
+    """Print how many of each there are."""
     database = sqlite3.connect(f"file:{DATA / DATABASE}?mode=rw", timeout=60, uri=True)
     try:
         for what, query in COUNTED.items():
             print(what, one(database, query))
     finally:
         database.close()
-    print("uploads", sum(path.is_file() and not path.is_symlink() for path in (DATA / "uploads").rglob("*")))
 
 
 ACTIONS = {
     "save": lambda arguments: save(arguments),
     "describe": lambda arguments: describe(dict(argument.split("=", 1) for argument in arguments)),
-    "check": lambda _: check(),
+    "check": lambda arguments: check(*arguments),
     "schema": lambda arguments: schema(*arguments or [heads(DATA / DATABASE)]),
-    "count": lambda _: count(),
+    "count": lambda arguments: count(*arguments or ["sqlite"]),
 }
 
 if __name__ == "__main__":

@@ -39,6 +39,12 @@ def container_of(service: str) -> str:
     return _NAMES.get(service, service)
 
 
+def short_name(container: Container) -> str:
+    """A task's container as people know it: without the stack before it and the task's id behind it."""
+    parts = container.name.removeprefix(f"{STACK}_").split(".")
+    return ".".join(part for part in parts[:2] if part.isdigit() or part == parts[0])
+
+
 def service_of(container: str) -> str:
     """The service a container of that name is of."""
     return next((service for service, name in _NAMES.items() if name == container), container)
@@ -52,6 +58,11 @@ def containers_of(services: Iterable[str]) -> dict[str, str]:
 def is_process(service: str) -> bool:
     """Whether the service is a process of Open WebUI."""
     return _PROCESS.fullmatch(service) is not None
+
+
+def is_data(service: str) -> bool:
+    """Whether the service keeps what must not be lost: in a swarm it stays with its volume."""
+    return service in ("redis", "postgres")
 
 
 def data_of(service: str) -> str:

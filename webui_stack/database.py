@@ -22,9 +22,12 @@ def refusals(settings: Settings, host: str, present: str) -> list[str]:
         return []
     if not present or present == wanted or host in settings.database_switch:
         return []
+    moves = f"move them first (docs/operations.md, Replicas), then set database_switch = [{host!r}] for one run"
+    if (present, wanted) == ("sqlite", "postgres"):
+        moves = f"runbooks/migrate.py moves them, with database_switch = [{host!r}] for that run"
     return [
         f"database: expected {_words(settings, wanted)}, got people whose chats are in {_words(settings, present)}; "
-        f"move them first (docs/operations.md, Replicas), then set database_switch = [{host!r}] for one run; or keep "
+        f"{moves}; or keep "
         + ("one process and database = 'sqlite'" if present == "sqlite" else "the settings it was deployed with")
     ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 
+from webui_stack import compose
 from webui_stack.check import Check
 from webui_stack.settings import BROKEN_VARIABLES, Settings, is_pinned_image
 from webui_stack.symptoms import ADDRESSES, Container, Observed, number
@@ -54,6 +55,18 @@ def _memory(seen: Observed, _: Settings) -> Iterator[Check]:
         )
 
 
+def _postgres_connections(seen: Observed, _: Settings) -> Iterator[Check]:
+    if seen.postgres:
+        used, limit = seen.postgres
+        yield Check(
+            "postgres: connections",
+            used * 5 <= limit * 4,
+            f"{used} of {limit} in use",
+            "at the limit requests fail: postgres_max_connections, or smaller pools (database_pool_size)",
+            advice=used < limit,
+        )
+
+
 def _overcommit(seen: Observed, _: Settings) -> Iterator[Check]:
     yield Check(
         "overcommit_memory",
@@ -65,8 +78,30 @@ def _overcommit(seen: Observed, _: Settings) -> Iterator[Check]:
     )
 
 
+def _nodes(seen: Observed, _: Settings) -> Iterator[Check]:
+    for name, state in seen.nodes.items():
+        yield Check(
+            f"node {name}",
+            state.startswith("Ready "),
+            state.lower(),
+            "its work goes to the others, but for Valkey and Postgres: look at the machine, its network and its Docker",
+        )
+    for name, tasks in seen.services.items():
+        running, _slash, wanted = tasks.partition(" ")[0].partition("/")
+        yield Check(
+            f"service {name}",
+            number(running) >= number(wanted),
+            f"{running} of {wanted} run",
+            f"`docker service ps --no-trunc {name}` tells why; {_DEPLOY} tries again",
+        )
+
+
 def _containers(seen: Observed, settings: Settings) -> Iterator[Check]:
-    for name in ("redis-valkey", "open-webui"):
+    if settings.topology == "swarm":  # which are on this host is its choice; whether all run, the rows above say
+        for task in seen.containers.values():
+            yield from _of_container(task)
+        return
+    for name in compose.containers_of(settings.images).values():
         container = seen.containers.get(name)
         if container is None:
             yield Check(name, False, "there is no such container", f"{_DEPLOY} makes it")
@@ -113,12 +148,8 @@ def _of_container(container: Container) -> Iterator[Check]:
         f"`docker logs {name}` and `journalctl -k` tell why it ended",
         advice=True,
     )
-    yield Check(
-        f"{name}: restart policy",
-        container.restart_policy in ("always", "unless-stopped"),
-        container.restart_policy or "none",
-        f"it stays down after a crash or a reboot: `docker update --restart unless-stopped {name}`",
-    )
+    if not container.in_swarm:
+        yield from _restart_policy(container)
     unlimited = container.log_driver == "json-file" and "max-size" not in container.log_options
     yield Check(
         f"{name}: log size",
@@ -126,6 +157,16 @@ def _of_container(container: Container) -> Iterator[Check]:
         f"driver {container.log_driver}, {'without a limit' if unlimited else 'limited'}",
         "the log grows until the disk is full: docker_daemon sets a limit for new containers",
         advice=True,
+    )
+
+
+def _restart_policy(container: Container) -> Iterator[Check]:
+    name = container.name
+    yield Check(
+        f"{name}: restart policy",
+        container.restart_policy in ("always", "unless-stopped"),
+        container.restart_policy or "none",
+        f"it stays down after a crash or a reboot: `docker update --restart unless-stopped {name}`",
     )
 
 
@@ -398,7 +439,7 @@ def _image(seen: Observed, _: Settings) -> Iterator[Check]:
     if seen.open_webui:
         yield Check(
             "open-webui: image",
-            is_pinned_image(seen.open_webui.image),
+            is_pinned_image(seen.open_webui.image) or seen.open_webui.image.startswith("sha256:"),
             seen.open_webui.image,
             "a tag that moves updates unasked, and the database can't go back: name a version (open_webui_image)",
             advice=True,
@@ -421,7 +462,7 @@ def _published(seen: Observed, _: Settings) -> Iterator[Check]:
 
 def _cors(seen: Observed, settings: Settings) -> Iterator[Check]:
     allowed = seen.values.get("CORS_ALLOW_ORIGIN") or "*"
-    public = (settings.open_webui_public_url or seen.values.get("WEBUI_URL", "")).rstrip("/")
+    public = (settings.external_url or seen.values.get("WEBUI_URL", "")).rstrip("/")
     if "*" in allowed.split(";"):
         yield Check(
             "open-webui: CORS",
@@ -498,7 +539,7 @@ def _persisted(seen: Observed, _: Settings) -> Iterator[Check]:
         )
 
 
-_HOST: tuple[Row, ...] = (_disk, _memory, _overcommit, _containers)
+_HOST: tuple[Row, ...] = (_disk, _memory, _overcommit, _nodes, _containers, _postgres_connections)
 _VALKEY: tuple[Row, ...] = (_valkey_unanswered, _valkey_version, _valkey_access, _valkey_port)
 _VALKEY_SETTINGS: tuple[Row, ...] = (
     *(_eviction, _persistence, _saving, _timeout, _clients, _open_files, _pubsub_buffer, _denied, _subscribers),
@@ -513,7 +554,7 @@ def checks(seen: Observed, settings: Settings) -> list[Check]:
     """Every row that has something to say of this host."""
     if not seen.host.get("engine"):
         return [Check("docker", False, "no Docker that runs, so no stack", f"{_DEPLOY} installs it")]
-    if not seen.containers:
+    if not seen.containers and settings.runs("data"):
         return [Check("stack", False, "no container redis-valkey or open-webui", f"{_DEPLOY} makes them")]
     rows = list(_HOST)
     if seen.redis:
@@ -529,11 +570,11 @@ def checks(seen: Observed, settings: Settings) -> list[Check]:
 
 def across(seen: Mapping[str, Observed], settings: Mapping[str, Settings], name: str) -> list[Check]:
     """What one host has to share with the others behind the same public URL: the key that signs logins."""
-    url, own = settings[name].open_webui_public_url, seen[name].key_fingerprint
+    url, own = settings[name].external_url, seen[name].key_fingerprint
     others = [
         other
         for other in sorted(seen)
-        if other != name and seen[other].key_fingerprint and settings[other].open_webui_public_url == url
+        if other != name and seen[other].key_fingerprint and settings[other].external_url == url
     ]
     if not url or not own or not others:
         return []

@@ -62,6 +62,13 @@ def _join(state: State, host: Host, formation: Formation) -> bool:  # noqa: ARG0
     steering = swarm.steering(hosts)
     own = hosts[steering].observed
     manager = next((node.address for node in own.nodes if node.id == own.member.id), "")
+    if not manager:
+        host.log_styled(
+            f"swarm: expected a manager to join, got none on {steering}; see what happened there",
+            fg="red",
+            log_func=logger.error,
+        )
+        return False
     with formation.turn:
         try:
             token = HiddenLines(remote.run(formation.find(steering), swarm.TOKEN_COMMAND)[0])

@@ -42,6 +42,11 @@ class Observation:
                 return self.renew()
             return self._survey
 
+    @property
+    def last(self) -> Survey | None:
+        """The survey there is, however old."""
+        return self._survey
+
     def renew(self) -> Survey:
         """A new survey, of now."""
         with self._turn:

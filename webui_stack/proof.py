@@ -384,8 +384,8 @@ def _line(told: Mapping[str, str]) -> str:
     subscribers = told.get("subscribers", "")
     parts = [
         f"Open WebUI {told['Open WebUI']}" if "Open WebUI" in told else "",
-        f"Valkey {told.get('Valkey', '?')}",
-        f"PONG in {told.get('PONG', '?')}",
+        f"Valkey {told['Valkey']}" if "Valkey" in told else "",
+        f"PONG in {told['PONG']}" if "PONG" in told else "",
         f"{subscribers} subscriber{'' if subscribers == '1' else 's'}" if subscribers else "",
         f"websocket in {told['websocket']}" if "websocket" in told else "",
         f"event in {told['event']}" if "event" in told else "",

@@ -580,9 +580,9 @@ class Settings(BaseModel):
     rotate_secrets: Annotated[
         list[
             Annotated[
-                Literal["valkey_password", "open_webui_secret_key", "probe_password"],
+                Literal["valkey_password", "open_webui_secret_key", "postgres_password", "probe_password"],
                 Rule(
-                    "'valkey_password', 'open_webui_secret_key' or 'probe_password'",
+                    "'valkey_password', 'open_webui_secret_key', 'postgres_password' or 'probe_password'",
                     "only these can be renewed; change others at their source and deploy",
                 ),
             ]

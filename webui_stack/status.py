@@ -60,7 +60,9 @@ def images(observed: compose.Observed) -> dict[str, str]:
     """What each service's container was made of: the digest a registry serves that image by, or else its id."""
     digests = {image.id: digest for image in observed.images.values() for digest in image.digests}
     return {
-        compose.service_of(name): digests.get(container.image_id, container.image_id).rpartition("@")[2]
+        compose.short_name(container) if container.in_swarm else compose.service_of(name): digests.get(
+            container.image_id, container.image_id
+        ).rpartition("@")[2]
         for name, container in observed.containers.items()
     }
 

@@ -33,6 +33,15 @@ SHOWN = (
 ADDRESSES = ("REDIS_URL", "WEBSOCKET_REDIS_URL")
 
 
+# What a swarm's service is called -> what its task's container would be called with compose.
+_NAMES = {
+    "open-webui_redis": "redis-valkey",
+    "open-webui_postgres": "open-webui-postgres",
+    "open-webui_open-webui": "open-webui",
+    "open-webui_proxy": "open-webui-proxy",
+}
+
+
 @dataclass(frozen=True)
 class Container:
     """A container as `docker inspect` shows it; `ports` as (address, port on the host, port inside)."""
@@ -52,9 +61,13 @@ class Container:
     network_mode: str
     networks: frozenset[str]
     ports: tuple[tuple[str, str, str], ...]
+    in_swarm: bool = False
 
     @property
     def maker(self) -> str:
+        """Who made it, in words."""
+        if self.in_swarm:
+            return "the swarm"
         return f"compose in {self.directory}" if self.directory else "hand"
 
 
@@ -70,10 +83,14 @@ class Denied(NamedTuple):
 class Observed:
     """One host. Empty where there is nothing; `persisted` is None where the database could not be compared.
 
-    `variables` are the names of Open WebUI's that are not empty, `values` the few that may be shown.
+    `nodes` and `services` are a swarm's, as one of its managers has them: a node's state and availability, a
+    service's tasks that run of those it is to have. `variables` are the names of Open WebUI's that are not empty,
+    `values` the few that may be shown. `postgres` has the connections in use and how many there may be.
     """
 
     host: Mapping[str, str] = field(default_factory=dict)
+    nodes: Mapping[str, str] = field(default_factory=dict)
+    services: Mapping[str, str] = field(default_factory=dict)
     containers: Mapping[str, Container] = field(default_factory=dict)
     variables: frozenset[str] = frozenset()
     values: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +98,7 @@ class Observed:
     key_fingerprint: str = ""
     key_is_short: bool = False
     valkey: Mapping[str, str] = field(default_factory=dict)
+    postgres: tuple[int, int] | None = None
     info: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
     subscribers: int | None = None
@@ -116,7 +134,9 @@ def number(text: str | None) -> int:
 
 def parse(lines: Iterable[str]) -> Observed:
     """Read the output of `templates/doctor.sh.j2`. Lines it can't read are kept in `unread`, never dropped."""
-    found: dict[str, Any] = {name: {} for name in ("host", "containers", "values", "addresses", "valkey", "api")}
+    found: dict[str, Any] = {
+        name: {} for name in ("host", "containers", "values", "addresses", "valkey", "api", "nodes", "services")
+    }
     found |= {"variables": set(), "unread": []}
     answers = []
     for line in lines:
@@ -127,7 +147,17 @@ def parse(lines: Iterable[str]) -> Observed:
                 found[kind][first] = last
             elif kind == "container":
                 container = _container(json.loads(rest))
-                found["containers"][container.name] = container
+                # Several tasks of a service: the first has its name.
+                name = json.loads(rest)["name"] if container.name in found["containers"] else container.name
+                found["containers"][name] = container
+            elif kind == "node":
+                found["nodes"][first] = last
+            elif kind == "service":
+                found["services"][first] = last
+            elif kind == "postgres":
+                if rest:
+                    _, used, limit = rest.split()
+                    found["postgres"] = (int(used), int(limit))
             elif kind == "variable":
                 found["variables"].add(first)
             elif kind == "value":
@@ -159,8 +189,10 @@ def _container(data: Mapping[str, Any]) -> Container:
         for inside, bindings in (data["ports"] or {}).items()
         for binding in bindings or []
     ]
+    service = data.get("task", "")
     return Container(
-        name=data["name"].removeprefix("/"),
+        name=_NAMES.get(service, data["name"].removeprefix("/")),
+        in_swarm=bool(service),
         image=data["image"],
         directory=data["directory"],
         status=data["status"],

@@ -42,6 +42,7 @@ def secret_names(settings: Settings) -> list[str]:
 SECRET_FILES = {
     "valkey_password": ["secrets/valkey-password", "secrets/valkey-monitor-password"],
     "open_webui_secret_key": ["secrets/webui-secret-key"],
+    "postgres_password": ["secrets/postgres-password"],
     "probe_password": ["secrets/probe-password"],
 }
 
@@ -324,15 +325,26 @@ def up_script(
     )
 
 
-def up_swarm_script(settings: Settings, work: Iterable[swarm.Work]) -> str:
+def up_swarm_script(settings: Settings, work: Iterable[swarm.Work], *, upgrades: bool = False) -> str:
     """The shell script that deploys the stack to the swarm, or the last good deploy again.
 
-    It refuses an Open WebUI that would change the schema of the data there are.
+    It refuses an Open WebUI that would change the schema of the data there are, unless it `upgrades`: then it makes a
+    set of them first, and a copy of the database.
     """
+    return _up_swarm(settings, again=[item.again for item in work if item.again], upgrades=upgrades, mends=False)
+
+
+def mend_script(settings: Settings) -> HiddenLines:
+    """The shell script that puts the swarm's last good deploy back, with its data, where an upgrade was cut off."""
+    return HiddenLines(_up_swarm(settings, again=[], upgrades=True, mends=True))
+
+
+def _up_swarm(settings: Settings, **how: Any) -> str:
     return _render(
         "up-swarm.sh.j2",
         **_data(settings),
         stack=compose.STACK,
+        web_label=swarm.LABELS["open-webui"],
         network=compose.NETWORK,
         images={name: (_IMAGE_VARIABLES[name], reference) for name, reference in settings.images.items()},
         names={name: compose.container_of(name) for name in settings.images},
@@ -340,7 +352,7 @@ def up_swarm_script(settings: Settings, work: Iterable[swarm.Work]) -> str:
         secret_names=[*secret_names(settings), *sorted(settings.open_webui_secret_env)],
         configs={name: path for name, path in CONFIGS.items() if path in project(settings)},
         secrets=stack_secrets(settings),
-        again=[item.again for item in work if item.again],
+        **how,
     )
 
 
@@ -349,7 +361,7 @@ def check_stack_command(settings: Settings, file: str) -> str:
     variables = [*_IMAGE_VARIABLES.values(), *stack_secrets(settings).values(), "VALKEY_ACL_SHA256"]
     given = " ".join(f"{name}=x" for name in variables)
     return (
-        f'env -i PATH="$PATH" HOME="${{HOME:-/root}}" OPEN_WEBUI_REPLICAS=1 {given} '
+        f'env -i PATH="$PATH" HOME="${{HOME:-/root}}" OPEN_WEBUI_REPLICAS=1 OPEN_WEBUI_ORDER=start-first {given} '
         f"docker stack config --compose-file {shlex.quote(file)} >/dev/null"
     )
 
@@ -392,7 +404,9 @@ def doctor_script(settings: Settings) -> str:
     return _render(
         "doctor.sh.j2",
         settings=settings,
+        stack=compose.STACK,
         questions=symptoms.QUESTIONS,
+        ours=compose.OURS,
         shown=symptoms.SHOWN,
         addresses=symptoms.ADDRESSES,
     )
@@ -425,11 +439,21 @@ def backup(settings: Settings) -> dict[str, str]:
             template,
             settings=settings,
             work_lock=compose.WORK_LOCK,
+            stack=compose.STACK,
             containers=containers(settings),
+            names=compose.containers_of(settings.images),
             left_out=_left_out(settings),
+            data_source=_data_source(settings),
         )
         for path, template in _backup_templates(settings).items()
     }
+
+
+def _data_source(settings: Settings) -> str:
+    """What is mounted where Open WebUI has its files, as a word of a shell script."""
+    if settings.topology == "compose":
+        return settings.open_webui_volume
+    return settings.open_webui_shared_dir or '"$work/none"'
 
 
 def _backup_templates(settings: Settings) -> dict[str, str]:
@@ -482,6 +506,13 @@ def rollback_script(settings: Settings, mode: str, *, to: str = "", may_replace:
     return HiddenLines(_render("rollback.sh.j2", **_deploys(settings), mode=mode, to=to, may_replace=may_replace))
 
 
+def migrate_script(settings: Settings, mode: str) -> HiddenLines:
+    """The shell script that moves people's rows from SQLite to Postgres; `mode` is what it says of its modes."""
+    return HiddenLines(
+        _render("migrate.sh.j2", **_data(settings), mode=mode, to_postgres=_render("to_postgres.py")),
+    )
+
+
 def drill_script(settings: Settings) -> HiddenLines:
     """The shell script that restores a backup set into a throw-away stack, and counts what is in it."""
     environment = open_webui_environment(settings) | {
@@ -499,9 +530,11 @@ def _data(settings: Settings) -> dict[str, Any]:
         "settings": settings,
         "work_lock": compose.WORK_LOCK,
         "containers": containers(settings),
+        "followers": settings.open_webui_services[1:],
         "volumes": volumes(settings),
-        "mounted": [folder for folder, service in _MOUNTED.items() if service in settings.images],
+        "ours": compose.OURS,
         "image": shlex.quote(settings.valkey_image),
+        "postgres": shlex.quote(settings.postgres_image),
         "left_out": _left_out(settings),
         "dataset": _render("dataset.py"),
     }
@@ -527,6 +560,9 @@ def teardown_script(settings: Settings, mode: str, host: str, machine: Machine, 
             data=host in settings.teardown_data,
             backups=host in settings.teardown_backups,
             containers=containers(settings),
+            known=list(dict.fromkeys([*containers(settings), *map(compose.container_of, compose.DATA)])),
+            volumes=volumes(settings),
+            remembered=_remembered(settings),
             network=compose.NETWORK,
             label=compose.NETWORK_LABEL,
             images=settings.images.values(),
@@ -540,6 +576,14 @@ def teardown_script(settings: Settings, mode: str, host: str, machine: Machine, 
             daemon_json=engine.DAEMON_JSON,
         )
     )
+
+
+def _remembered(settings: Settings) -> dict[str, str]:
+    """Container -> volume, of services that these settings do not want, though an earlier deploy may have."""
+    found = {"postgres": settings.postgres_volume, "proxy": settings.proxy_volume}
+    return {
+        compose.container_of(service): volume for service, volume in found.items() if service not in settings.images
+    }
 
 
 def _docker_files(settings: Settings, observed: engine.Engine) -> list[str]:

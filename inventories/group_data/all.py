@@ -149,7 +149,8 @@ teardown_backups = []  # hosts that lose their backup sets, too
 teardown_docker = False  # True: Docker goes, too, where nobody's container or volume is left
 
 # --- Rotation (runbooks/rotate.py) ------------------------------------------------------------------------
-# Which secrets are renewed: "valkey_password", "probe_password", and "open_webui_secret_key", which signs people out.
+# Which secrets are renewed: "valkey_password", "probe_password", "postgres_password" where the stack has one, and
+# "open_webui_secret_key", which signs people out.
 rotate_secrets = ["valkey_password", "probe_password"]
 
 # --- Rollout: of one run, so all targeted hosts have to have the same ---------------------------------

@@ -128,3 +128,13 @@ def test_no_identity_is_shown(pyinfra: Pyinfra) -> None:
     for arguments in (("-y", "-vvv"), ("--dry", "--diff"), ("-y", "--debug-operations")):
         result = pyinfra({"a": host}, *arguments, deploy="runbooks/restore.py", **environment)
         assert "MARKER" not in result.output
+
+
+def test_every_container_of_the_settings_belongs_to_a_stack(pyinfra: Pyinfra) -> None:
+    """The lab host has one process on SQLite."""
+    several = converged(open_webui_replicas=2, public_url="https://chat.example.org")
+    result = pyinfra({"a": several}, "-y", "-vvv", deploy="runbooks/backup.py")
+    assert result.status == 1
+    missing = "no open-webui-2 and no open-webui-postgres and no open-webui-proxy"
+    assert f"backup: expected a stack, got {missing}; run deploy.py first" in result.said("a")
+    assert not [command for command in result.executed("a") if any(word in command for word in CHANGING)]

@@ -189,8 +189,8 @@ def test_a_host_whose_people_are_in_another_database_is_refused_unless_it_is_nam
     (refusal,) = (line for line in planned.said("more") if "would stop here" in line)
     assert refusal == (
         "would stop here: database: expected the stack's own Postgres, in the volume open-webui-postgres, got people "
-        "whose chats are in SQLite, in the volume open-webui; move them first (docs/operations.md, Replicas), then set "
-        "database_switch = ['@fake/more'] for one run; or keep one process and database = 'sqlite'"
+        "whose chats are in SQLite, in the volume open-webui; runbooks/migrate.py moves them, with "
+        "database_switch = ['@fake/more'] for that run; or keep one process and database = 'sqlite'"
     )
     assert of_stack(planned, "switched") == [
         "postgres: has no container",

@@ -39,11 +39,17 @@ def test_nothing_is_touched_where_secrets_can_not_be_renewed(pyinfra: Pyinfra, n
 
 
 def test_a_dry_run_says_that_secrets_would_be_renewed(pyinfra: Pyinfra) -> None:
-    hosts = {"by default": converged(), "no probe": converged(rotate_secrets=["probe_password"])}
+    hosts = {
+        "by default": converged(),
+        "no probe": converged(rotate_secrets=["probe_password"]),
+        "no postgres": converged(rotate_secrets=["postgres_password"]),
+    }
     result = pyinfra(hosts, "--json", deploy="runbooks/rotate.py")
     assert result.changes("by default") == [RENEW]
     assert result.changes("no probe") == []
+    assert result.changes("no postgres") == []
     assert "probe_password: there is none, verify_level is not 'user'" in result.output
+    assert "postgres_password: there is none, the stack has no Postgres of its own" in result.output
 
 
 @pytest.mark.parametrize("arguments", [("-y", "-vvv"), ("--dry", "--diff"), ("-y", "--debug-operations")], ids=str)

@@ -73,7 +73,7 @@ LIBRARY = {
     "history": set[str](),
     "rollout": set[str](),
     "symptoms": set[str](),
-    "diagnosis": {"webui_stack.check", "webui_stack.settings", "webui_stack.symptoms"},
+    "diagnosis": {"webui_stack.check", "webui_stack.compose", "webui_stack.settings", "webui_stack.symptoms"},
     "report": {"webui_stack.check", "jinja2", "rich"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
     "observation": {

@@ -40,7 +40,8 @@ def test_people_stay_where_they_are(changes: dict[str, Any], present: str) -> No
             MANY,
             "sqlite",
             "database: expected the stack's own Postgres, in the volume open-webui-postgres, got people whose chats "
-            f"are in SQLite, in the volume open-webui; {SWITCHED}one process and database = 'sqlite'",
+            "are in SQLite, in the volume open-webui; runbooks/migrate.py moves them, with database_switch = "
+            "['chat-1'] for that run; or keep one process and database = 'sqlite'",
             id="more replicas of a stack on SQLite",
         ),
         pytest.param(

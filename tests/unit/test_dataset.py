@@ -121,7 +121,7 @@ def good(dataset: ModuleType, capsysbinary: Any) -> Path:
 
 
 def complaints(dataset: ModuleType, capsysbinary: Any) -> list[str]:
-    dataset.check()
+    dataset.check("sqlite")
     return capsysbinary.readouterr().out.decode().splitlines()
 
 
@@ -183,3 +183,40 @@ def test_an_archive_that_ends_early_makes_no_manifest(dataset: ModuleType, good:
     archive.write_bytes(archive.read_bytes()[:-11_000])
     with pytest.raises(tarfile.TarError):
         dataset.describe({})
+
+
+@pytest.fixture
+def of_postgres(dataset: ModuleType, good: Path, capsysbinary: Any) -> Path:
+    """The same of a stack on Postgres: no database in the archive, and the rows counted by the caller."""
+    (dataset.DATA / "webui.db").unlink()
+    dataset.save([])
+    (good / "open-webui.tar").write_bytes(capsysbinary.readouterr().out)
+    (good / "postgres.dump").write_bytes(b"PGDMP")
+    dataset.describe({"name": "20261126T033000Z", "schema": HEAD, "users": "1", "chats": "2", "files": "0"})
+    (good / "manifest.json").write_bytes(capsysbinary.readouterr().out)
+    return good
+
+
+def test_of_a_dump_the_caller_has_counted_the_rows(dataset: ModuleType, of_postgres: Path, capsysbinary: Any) -> None:
+    manifest = json.loads((of_postgres / "manifest.json").read_text())
+    assert manifest["open_webui"] == {"schema": HEAD, "users": 1, "chats": 2, "files": 0, "uploads": 1}
+    assert not {"schema", "users"} & manifest.keys()
+    assert "postgres.dump" in manifest["parts"]
+    dataset.check("postgres")
+    assert capsysbinary.readouterr().out == b""
+
+
+def test_a_set_of_the_other_database_is_refused_by_name(
+    dataset: ModuleType, of_postgres: Path, capsysbinary: Any
+) -> None:
+    assert complaints(dataset, capsysbinary) == [
+        "database: expected a set of a stack on SQLite, got one on Postgres; take another set"
+    ]
+
+
+@pytest.mark.parametrize(("there", "word"), [("", "none"), (HEAD, "same"), ("1", "newer"), (f"{HEAD},c0ffee", "newer")])
+def test_the_schema_of_a_database_elsewhere_is_compared(
+    dataset: ModuleType, capsysbinary: Any, there: str, word: str
+) -> None:
+    dataset.schema(there)
+    assert capsysbinary.readouterr().out.decode().split()[0] == word

@@ -105,6 +105,8 @@ CASES = [
     ("memory", "memory_free_kb 21670260", "memory_free_kb 100000", "fault", "97 of 24105 MB available"),
     ("memory", "memory_free_kb 21670260", "memory_free_kb 400000", "advice", "390 of 24105 MB available"),
     ("overcommit_memory", "overcommit_memory 1", "overcommit_memory 2", "advice", "is 2"),
+    ("postgres: connections", "host engine", "postgres connections 81 100\nhost engine", "advice", "81 of 100 in use"),
+    ("postgres: connections", "host engine", "postgres connections 100 100\nhost engine", "fault", "100 of 100 in use"),
     ("open-webui: healthcheck", "open-webui|healthy", "unhealthy", "fault", "unhealthy"),
     ("open-webui: healthcheck", 'open-webui|"failing":0', '"failing":3', "advice", "healthy, 3 failed in a row"),
     ("redis-valkey: healthcheck", "redis-valkey|healthy", "none", "advice", "none"),
@@ -229,6 +231,17 @@ CASES = [
     ("open-webui: saved settings", "persisted\n", "persisted ?\n", "advice", "could not be compared"),
     ("unread", "persisted\n", "persisted\nsomething else\n", "advice", "something else"),
 ]
+
+
+def test_every_process_is_looked_at() -> None:
+    found = levels(judged(FINE, open_webui_replicas=2, public_url="https://chat.example.org"))
+    assert {name: level for name, level in found.items() if name.startswith("open-webui-")} == dict.fromkeys(
+        ("open-webui-postgres", "open-webui-2", "open-webui-proxy"), "fault"
+    )
+
+
+def test_connections_of_postgres_are_fine_up_to_four_fifths() -> None:
+    assert levels(judged(FINE.replace("host engine", "postgres connections 80 100\nhost engine"))) == {}
 
 
 @pytest.mark.parametrize(("row", "old", "new", "level", "seen"), CASES)

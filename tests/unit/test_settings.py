@@ -1183,8 +1183,8 @@ MISTAKES = [
     ),
     pytest.param(
         {"rotate_secrets": ["valkey_password", "WEBUI_SECRET_KEY"]},
-        "rotate_secrets/1: expected 'valkey_password', 'open_webui_secret_key' or 'probe_password', got "
-        "'WEBUI_SECRET_KEY'; only these can be renewed; change others at their source and deploy",
+        "rotate_secrets/1: expected 'valkey_password', 'open_webui_secret_key', 'postgres_password' or "
+        "'probe_password', got 'WEBUI_SECRET_KEY'; only these can be renewed; change others at their source and deploy",
         id="rotate_secrets: another name",
     ),
     pytest.param(

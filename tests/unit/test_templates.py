@@ -378,15 +378,16 @@ def test_fewer_replicas_take_processes_away_and_leave_the_others_alone() -> None
     assert {name for name in two if two[name] != three[name]} == {"proxy"}
 
 
-def test_postgres_takes_as_many_connections_as_the_settings_say_and_its_password_from_env() -> None:
+def test_postgres_takes_as_many_connections_as_the_settings_say_and_its_password_from_a_file() -> None:
     postgres = service("postgres", **MANY, postgres_max_connections=321, postgres_memory_limit_mb=700)
     assert postgres["command"] == ["postgres", "-c", "max_connections=321"]
     assert postgres["mem_limit"] == "700m"
     assert postgres["environment"] == {
         "POSTGRES_USER": "open-webui",
         "POSTGRES_DB": "open-webui",
-        "POSTGRES_PASSWORD": "${POSTGRES_PASSWORD:?run deploy.py}",
+        "POSTGRES_PASSWORD_FILE": "/run/secrets/postgres-password",
     }
+    assert "./secrets/postgres-password:/run/secrets/postgres-password:ro" in postgres["volumes"]
     assert "mem_limit" not in service("postgres", **MANY)
 
 
@@ -545,7 +546,10 @@ def test_no_file_of_several_processes_holds_a_secret(certificate: dict[str, Any]
     assert "MARKER" not in "".join(templates.project(settings(**changes)).values())
     for body in rendered(**changes)["services"].values():
         for name, value in body.get("environment", {}).items():
-            if re.search(r"SECRET|PASSWORD|TOKEN|_KEY$|_URL$", name) and name != "WEBUI_URL":
+            if re.search(r"SECRET|PASSWORD|TOKEN|_KEY$|_URL$", name) and name not in (
+                "WEBUI_URL",
+                "POSTGRES_PASSWORD_FILE",
+            ):
                 assert value == f"${{{name}:?run deploy.py}}"
 
 
@@ -699,11 +703,57 @@ def test_a_process_that_is_not_wanted_any_more_is_stopped_and_removed_once_the_o
 
 def test_a_deploy_of_several_processes_lets_no_two_versions_run_at_once() -> None:
     script = templates.up_script(settings(**MANY), [])
-    assert script.index("\n  one_version\n") < script.index("\n  if keep_snapshot && up ")
-    assert "one_version" not in templates.up_script(settings(), [])
+    assert script.index("\n  one_version ") < script.index("\n  if keep_snapshot && up ")
 
 
-@pytest.mark.parametrize("changes", [{}, {"valkey_appendonly": False, "open_webui_offline": True}], ids=str)
+# Docker with containers of Open WebUI, each of an image; it writes down what is stopped.
+DOCKER_OF_PROCESSES = """#!/bin/sh
+case "$*" in
+"ps --all --format {{.Names}}") cut -d ' ' -f 1 "$0.containers"; echo redis-valkey; echo open-webui-postgres ;;
+"inspect "*) for name; do :; done; sed -n "s/^$name //p" "$0.containers" ;;
+"stop --time 30 "*) echo "$*" >>"$0.stopped" ;;
+*) exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("there", "stopped"),
+    [
+        ({"open-webui": "old"}, ""),  # compose sees to that
+        ({"open-webui": "new", "open-webui-2": "new"}, ""),
+        ({"open-webui": "new", "open-webui-2": "old"}, "stop --time 30 open-webui open-webui-2\n"),
+        ({"open-webui": "old", "open-webui-10": "old"}, "stop --time 30 open-webui open-webui-10\n"),
+    ],
+    ids=str,
+)
+def test_all_processes_stop_before_one_of_another_image_starts(
+    tmp_path: Path, there: dict[str, str], stopped: str
+) -> None:
+    docker = tmp_path / "docker"
+    docker.write_text(DOCKER_OF_PROCESSES)
+    docker.chmod(0o755)
+    Path(f"{docker}.containers").write_text("".join(f"{name} {image}\n" for name, image in there.items()))
+    log = Path(f"{docker}.stopped")
+    log.touch()
+    script = templates.up_script(settings(), [])
+    functions = "".join(function(script, name) for name in ("processes", "running", "one_version"))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-s"], input=f"{functions}\none_version new", text=True, check=True, env={"PATH": path})
+    assert log.read_text() == stopped
+
+
+def function(script: str, name: str) -> str:
+    """One function of a script, as it is written there."""
+    found = re.search(rf"(?ms)^{name}\(\) {{(?:[^\n]*}}|.*?^}})(?: #[^\n]*)?\n", script)
+    assert found
+    return found[0]
+
+
+REPLICATED: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://chat.example.org"}
+
+
+@pytest.mark.parametrize("changes", [{}, {"valkey_appendonly": False, "open_webui_offline": True}, REPLICATED], ids=str)
 @pytest.mark.parametrize("name", ["backup", "prepare", "data", "settle", "mend", "back", "upgrade", "drill"])
 def test_scripts_of_day_two_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     some = settings(backup_age_recipient="age1" + "q" * 58, **changes)
@@ -793,7 +843,9 @@ def teardown(mode: str, observed: Engine | None = None, **changes: Any) -> str:
 
 @pytest.mark.parametrize("mode", ["look", "remove"])
 @pytest.mark.parametrize(
-    "changes", [{}, {"teardown_data": ["a"], "teardown_backups": ["a"], "teardown_docker": True}], ids=["some", "all"]
+    "changes",
+    [{}, REPLICATED, {"teardown_data": ["a"], "teardown_backups": ["a"], "teardown_docker": True}],
+    ids=["some", "more", "all"],
 )
 def test_the_script_of_a_teardown_is_good_shell(mode: str, changes: dict[str, Any]) -> None:
     checked = subprocess.run(["sh", "-n"], input=teardown(mode, **changes), capture_output=True, text=True)
@@ -801,9 +853,10 @@ def test_the_script_of_a_teardown_is_good_shell(mode: str, changes: dict[str, An
 
 
 def test_a_teardown_knows_every_file_that_is_put_on_a_host() -> None:
-    some = settings(stack_dir="/srv/s", backup_schedule="*-*-* 03:30", **RESTIC)
+    """Also of deploys that had what the settings have not any more."""
+    some = settings(stack_dir="/srv/s", backup_schedule="*-*-* 03:30", **RESTIC, **REPLICATED)
     paths = [*templates.project(some), *templates.watchdog(some), *templates.backup(some)]
-    assert len(paths) == 11
+    assert len(paths) == 12
     words = set(re.split(r"[\s;|)]+", teardown("remove", stack_dir="/srv/s")))
     for path in paths:
         assert path.removeprefix("/srv/s/").removeprefix("/etc/systemd/system/") in words
@@ -850,6 +903,125 @@ def test_the_script_of_a_rotation_is_good_shell_and_restarts_only_for_what_is_re
     assert script.count(PASSWORD) == 1
     assert ("compose up " in script) == (rotated != ["probe_password"])
     assert ("acl load" in script) == ("valkey_password" in rotated)
+
+
+# Docker, as a host has it: whose containers there are (name, the project's folder), which volumes.
+HOST = """#!/bin/sh
+case "$*" in
+"ps --all --quiet") echo id ;;
+"inspect --type container --format {{.Name}} "*) sed 's,^,/,' "$0.containers" ;;
+"inspect --type container "*) for name; do :; done; grep -q "^$name " "$0.containers" ;;
+"volume inspect "*) for name; do :; done; grep -qx "$name" "$0.volumes" ;;
+*) exit 1 ;;
+esac
+"""
+
+
+def torn_down(tmp_path: Path, **changes: Any) -> dict[str, str]:
+    """What a teardown says of containers and volumes of a host that had three processes and a stranger's Postgres."""
+    stack, bin_ = tmp_path / "stack", tmp_path / "bin"
+    for folder in (stack, bin_):
+        folder.mkdir()
+    docker = bin_ / "docker"
+    docker.write_text(HOST)
+    docker.chmod(0o755)
+    ours = ("redis-valkey", "open-webui", "open-webui-2", "open-webui-3", "open-webui-proxy")
+    Path(f"{docker}.containers").write_text(
+        "".join(f"{name} {stack}\n" for name in ours) + "open-webui-postgres /home/somebody\nopen-webui-4 \n"
+    )
+    Path(f"{docker}.volumes").write_text("redis-data\nopen-webui\nopen-webui-postgres\nopen-webui-proxy\n")
+    (stack / "compose.yaml").write_text("    container_name: open-webui-proxy\n")
+    script = teardown("look", stack_dir=str(stack), **changes)
+    path = f"{bin_}:{os.environ['PATH']}"
+    said = subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, env={"PATH": path})
+    found = re.findall(r"(?m)^(\w+) +((?:container|volume) [\w-]+)", said.stdout)
+    return {name: verb for verb, name in found}
+
+
+def test_a_teardown_takes_processes_that_nobody_wants_any_more_and_no_strangers(tmp_path: Path) -> None:
+    found = torn_down(tmp_path, teardown_data=["a"])
+    for name in ("redis-valkey", "open-webui", "open-webui-2", "open-webui-3", "open-webui-proxy"):
+        assert found[f"container {name}"] == "goes"
+    assert "container open-webui-4" not in found
+    assert "container open-webui-postgres" not in found
+    assert found["volume open-webui-proxy"] == "goes", "a deploy that is remembered had it"
+    assert "volume open-webui-postgres" not in found, "none had that one"
+
+
+def test_a_teardown_with_postgres_in_the_settings_leaves_somebody_elses(tmp_path: Path) -> None:
+    found = torn_down(tmp_path, **REPLICATED)
+    assert found["container open-webui-postgres"] == "stays"
+    assert found["volume open-webui-postgres"] == "stays"
+
+
+DUMP = """--
+-- PostgreSQL database dump
+--
+COPY public.alembic_version (version_num) FROM stdin;
+abc
+\\.
+COPY public.chat (id, title) FROM stdin;
+1\tCOPY public.file (id) FROM stdin;
+COPY public."user" (id) FROM stdin;\t2
+\\.
+COPY public.file (id) FROM stdin;
+\\.
+COPY public."user" (id) FROM stdin;
+1
+\\.
+--
+-- PostgreSQL database dump complete
+--
+\\unrestrict x
+"""
+
+
+@pytest.mark.parametrize(
+    ("dump", "counted"),
+    [
+        (DUMP, "schema=abc users=1 chats=2 files=0\n"),
+        (DUMP.replace("abc\n", "abc\ndef\n"), "schema=abc,def users=1 chats=2 files=0\n"),
+        (DUMP[: DUMP.index("--\n-- PostgreSQL database dump complete")], ""),
+        (DUMP.replace("abc\n", ""), ""),
+        ("", ""),
+    ],
+    ids=["whole", "two heads", "cut off", "nobody's", "empty"],
+)
+def test_rows_are_counted_in_the_dump_itself(tmp_path: Path, dump: str, counted: str) -> None:
+    script = templates.backup(settings(**REPLICATED))["/opt/open-webui/backup.sh"]
+    count = function(script, "count_rows")
+    (tmp_path / "dump").write_text(dump)
+    docker = f"docker() {{ if [ $1 = run ]; then cat {tmp_path}/dump; echo why >&2; fi; }}"
+    fail = 'fail() { echo "$*" >&2; exit 1; }'
+    run = subprocess.run(
+        ["sh", "-s"],
+        input=f"{docker}\n{fail}\nwork={tmp_path} new=x\n{count}\ncount_rows",
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout == counted
+    assert (run.returncode == 0) == bool(counted)
+    assert counted or run.stderr == "Postgres: expected a whole dump of people's data, got why\n"
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [({}, "sqlite"), (REPLICATED, "postgres"), ({"database_url": "env:X"}, "external")],
+    ids=["sqlite", "postgres", "external"],
+)
+def test_a_deploys_database_is_told_from_its_compose_file(tmp_path: Path, changes: dict[str, Any], kind: str) -> None:
+    (tmp_path / "compose.yaml").write_text(templates.project(settings(**changes))["compose.yaml"])
+    script = templates.up_script(settings(), [])
+    command = f"{function(script, 'kind_of')}\nkind_of {tmp_path}"
+    said = subprocess.run(["sh", "-s"], input=command, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == kind
+
+
+@pytest.mark.parametrize("mode", ["copy", "settle"])
+def test_the_script_of_a_move_is_good_shell(mode: str) -> None:
+    script = "\n".join(templates.migrate_script(settings(**REPLICATED), mode))
+    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 def test_a_schedule_brings_a_timer() -> None:
@@ -1271,14 +1443,12 @@ def test_the_stacks_own_postgres_has_a_password_made_on_the_host_and_two_urls_wi
     password = stack.secret("postgres-password")
     assert re.fullmatch(r"[A-Za-z0-9]{48}", password)
     assert len({stack.text(name) for name in files}) == 4
-    assert stack.state()["secrets/postgres-password"][0] == "-rw-------"
+    assert stack.state()["secrets/postgres-password"][0] == "-rw-r--r--", "Postgres is not root when it reads it"
+    assert stack.state()["secrets"][0] == "drwx------"
     environment = read_env(stack.text(".env"))
     url = f"postgresql://open-webui:{password}@postgres:5432/open-webui"
-    assert {name: environment[name] for name in ("POSTGRES_PASSWORD", "DATABASE_URL", "PGVECTOR_DB_URL")} == {
-        "POSTGRES_PASSWORD": password,
-        "DATABASE_URL": url,
-        "PGVECTOR_DB_URL": url,
-    }
+    assert (environment["DATABASE_URL"], environment["PGVECTOR_DB_URL"]) == (url, url)
+    assert "POSTGRES_PASSWORD" not in environment, "the database reads it from its file"
 
 
 @as_root

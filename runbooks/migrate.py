@@ -1,0 +1,16 @@
+"""pyinfra -y inventories/X.py runbooks/migrate.py --limit HOST: from SQLite to the stack's own Postgres."""
+
+from tasks import deployment, docker, migrate, network, preflight, stack, verify, watchdog
+
+settings = preflight.check()
+migrate.check(settings)
+deployment.begin(settings, acts=True)
+docker.install(settings)
+network.create(settings)
+stack.bring_images(settings)
+migrate.copy(settings)
+stack.launch(settings, with_images=False)
+watchdog.keep(settings)
+verify.prove(settings)
+migrate.settle(settings)
+deployment.end()

@@ -1,0 +1,65 @@
+"""People's data from SQLite into the stack's own Postgres, which several processes need."""
+
+from __future__ import annotations
+
+from pyinfra import host
+from pyinfra.api import deploy
+
+from tasks import backup, preflight
+from webui_stack import deployment, operations, templates
+from webui_stack.settings import Settings
+
+# Hosts whose data this run moves.
+_moved: set[str] = set()
+
+
+@deploy("Migrate")
+def check(settings: Settings) -> None:
+    """Ensure people's data are in SQLite, or were moved already, and that the settings want Postgres."""
+    operations.gate(name="Check that there is something to move", check=lambda: _refusals(settings))
+
+
+@deploy("Migrate")
+def copy(settings: Settings) -> None:
+    """Ensure a new Postgres has every row of the SQLite database, with Open WebUI stopped so that none is added.
+
+    A backup set is made first, and the rows are taken from it. Files stay in their volume; vectors are not copied.
+    Does nothing on a host that is on Postgres already. Fails, with the stack running as before, when a row can't be
+    copied.
+    """
+    if preflight.observation().survey().database == "postgres":
+        return
+    _moved.add(host.name)
+    backup.put(_before(settings))
+    operations.script(name="Copy the rows into Postgres", lines=templates.migrate_script(settings, "copy"))
+
+
+@deploy("Migrate")
+def settle(settings: Settings) -> None:
+    """Ensure the backup's script is that of a stack on Postgres, and nothing tells of the move any more."""
+    if host.name not in _moved:
+        return
+    backup.put(settings)
+    operations.script(name="Remove the mark of the move", lines=templates.migrate_script(settings, "settle"))
+
+
+def _before(settings: Settings) -> Settings:
+    """The settings of the stack that runs, as far as they decide what is in a backup set."""
+    return settings.model_copy(update={"open_webui_replicas": 1, "database": "sqlite", "public_url": None})
+
+
+def _refusals(settings: Settings) -> list[str]:
+    survey = preflight.observation().survey()
+    if survey.cut_off:
+        return deployment.unended(survey)
+    found = []
+    if settings.database_kind != "postgres":
+        found.append(
+            "migrate: expected settings with the stack's own Postgres, got none; set database = 'postgres', or more "
+            "than one open_webui_replicas"
+        )
+    if survey.database not in ("sqlite", "postgres"):
+        found.append(f"migrate: expected people's data in SQLite, got {survey.database or 'none'}; run deploy.py")
+    elif survey.database == "postgres":
+        host.log("people's data are in Postgres already")
+    return found

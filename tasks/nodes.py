@@ -1,0 +1,70 @@
+"""Whether each node can run what the swarm is about to give it: the swarm itself asks nobody."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+
+from gevent.pool import Pool
+from pyinfra.api import Host
+
+from tasks import preflight
+from webui_stack import remote, swarm
+from webui_stack.settings import Settings
+
+# In the folder that all hosts share; what is in it is made anew by each run that looks.
+_MARK = ".open-webui-stack"
+
+
+def refusals(settings: Settings) -> list[str]:
+    """Why the stack must not be deployed, a line for each host that could not run its part of it.
+
+    Of each host of this run: that it has the very images, and that its folder is the one that the lead has just marked.
+    """
+    lead = preflight.lead()
+    if not swarm.pending(lead.survey().swarm, lead.survey().services.images, settings.images):
+        return []
+    return [*_dropped_out(), *_images(settings), *(_folder(settings) if settings.open_webui_shared_dir else [])]
+
+
+def _dropped_out() -> list[str]:
+    """Hosts that something failed on in this run are still nodes, which get tasks that they may not be able to run."""
+    ready = {node.id for node in preflight.lead().survey().swarm.nodes if node.state == "ready"}
+    return [
+        f"{one.host.name}: expected every node of the swarm to be ready for it, got one that dropped out in this run "
+        "(see above); mend it, or drain its node, and run again: nothing was deployed"
+        for one in preflight.dropped_out()
+        if one.last and one.last.swarm.member.id in ready
+    ]
+
+
+def _images(settings: Settings) -> list[str]:
+    leads = preflight.lead().survey().services.images
+    return [
+        f"{one.host.name}: {line}"
+        for one in preflight.everywhere()
+        for line in swarm.image_refusals(settings, one.survey().services.images, leads)
+    ]
+
+
+def _folder(settings: Settings) -> list[str]:
+    folder, token = str(settings.open_webui_shared_dir), secrets.token_hex(16)
+    lead = preflight.lead().host
+    try:
+        remote.run(lead, f"mkdir -p {shlex.quote(folder)} && echo {token} >{shlex.quote(f'{folder}/{_MARK}')}")
+    except remote.RemoteError as error:
+        return [
+            f"open_webui_shared_dir: expected to write to {folder} on {lead.name}, got {str(error).strip()}; mount it"
+        ]
+
+    def differs(host: Host) -> str:
+        found = remote.run(host, f"cat {shlex.quote(f'{folder}/{_MARK}')} 2>/dev/null || true")
+        if found == [token]:
+            return ""
+        return (
+            f"open_webui_shared_dir: expected {folder} on {host.name} to be the one that {lead.name} has, got "
+            f"{'another' if found else 'one without the mark just made there'}; mount it there from the same place"
+        )
+
+    others = [one.host for one in preflight.everywhere() if one.host.name != lead.name]
+    return [line for line in Pool().map(differs, others) if line]

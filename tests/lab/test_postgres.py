@@ -1,0 +1,223 @@
+"""Day two of a stack with two processes, Postgres and the proxy: what people put in comes back, whatever goes wrong.
+
+Everything is asked of the host itself: its curl, its Docker, Postgres's own psql.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.precious import within
+from tests.lab.session import EARLIER, Lab, containers, named
+
+pytestmark = pytest.mark.lab
+
+SETS = "/var/backups/open-webui"
+PSQL = "docker exec open-webui-postgres psql --username open-webui --no-align --tuples-only --command"
+COUNT = (
+    'SELECT (SELECT count(*) FROM "user"), (SELECT count(*) FROM chat), (SELECT count(*) FROM file), '
+    "(SELECT version_num FROM alembic_version)"
+)
+CURL = "curl --silent --fail --max-time 20 --cacert /root/lab-ca.pem --resolve chat.lab.test:443:127.0.0.1"
+PROCESSES = ("open-webui", "open-webui-2")
+
+
+class Stack:
+    """One stack on a host that had none, with a user, a chat and a file."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab, self.host = lab, lab.host(EARLIER)
+        self.images = lab.inventory["images"]
+        tls = lab.inventory["tls"]
+        port = next(host["https_port"] for host in lab.inventory["hosts"] if host["name"] == EARLIER)
+        self.data = {
+            "open_webui_replicas": 2,
+            "public_url": f"https://{tls['name']}",
+            "proxy_tls": "files",
+            "proxy_certificate": tls["certificate_file"],
+            "proxy_certificate_key": f"file:{tls['key_file']}",
+            "verify_url": f"https://127.0.0.1:{port}",
+            "open_webui_image": self.images["open_webui_earlier"],
+        }
+        self.host.check_output("echo %s > /root/lab-ca.pem", Path(tls["ca_file"]).read_text())
+        assert self.run("deploy.py")[0] == 0
+        person = {"name": "Ada", "email": "ada@lab.test", "password": "Lovelace-1815"}
+        self.token = ""
+        self.token = self.ask("/api/v1/auths/signup", person)["token"]
+        self.chat = self.write("kept")
+        self.host.check_output("echo something > /root/notes.txt")
+        upload = f"{CURL} --header 'Authorization: Bearer {self.token}' --form file=@/root/notes.txt"
+        self.host.check_output(f"{upload} '{self.data['public_url']}/api/v1/files/?process=false'")
+        self.counts = self.count()
+
+    def run(self, deploy: str, **settings: Any) -> tuple[int, str]:
+        data = json.dumps({EARLIER: self.data | settings})
+        result = self.lab.run("-y", deploy, limit=EARLIER, TEST_HOST_DATA=data)
+        print(result.stdout)
+        return result.returncode, result.stdout
+
+    def ask(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The API's answer through the proxy."""
+        headers = f"--header 'Authorization: Bearer {self.token}'" if self.token else ""
+        content = f"--header 'Content-Type: application/json' --data '{json.dumps(body)}'" if body else ""
+        return json.loads(self.host.check_output(f"{CURL} {headers} {content} {self.data['public_url']}{path}"))
+
+    def write(self, title: str) -> str:
+        return str(self.ask("/api/v1/chats/new", {"chat": {"title": title, "messages": []}})["id"])
+
+    def count(self) -> str:
+        """Users, chats, files and the schema, as Postgres has them."""
+        return str(self.host.check_output(f"{PSQL} %s", COUNT))
+
+    def titles(self) -> list[str]:
+        return sorted(chat["title"] for chat in self.ask("/api/v1/chats/"))
+
+    def sets(self) -> list[str]:
+        return str(self.host.check_output(f"ls {SETS}")).split()
+
+    def versions(self) -> set[str]:
+        """Of each process by itself, past the proxy."""
+        ask = "docker exec {} curl --silent http://127.0.0.1:8080/api/config"
+        return {json.loads(self.host.check_output(ask.format(name)))["version"] for name in PROCESSES}
+
+    def assert_only_one_database(self) -> None:
+        names = self.host.check_output(f"{PSQL} %s", "SELECT datname FROM pg_database ORDER BY 1").split()
+        assert names == ["open-webui", "postgres", "template0", "template1"]
+        assert not self.host.run("docker inspect open-webui-postgres-alone").succeeded
+
+
+@pytest.fixture(scope="module")
+def stack(lab: Lab) -> Stack:
+    return Stack(lab)
+
+
+@pytest.fixture(scope="module")
+def made(stack: Stack) -> str:
+    """The name of a set."""
+    assert stack.run("runbooks/backup.py")[0] == 0
+    return stack.sets()[-1]
+
+
+def test_a_set_has_all_rows_counted_in_the_set_itself(stack: Stack, made: str) -> None:
+    manifest = json.loads(stack.host.check_output(f"cat {SETS}/{made}/manifest.json"))
+    found = manifest["open_webui"]
+    assert "|".join(str(found[name]) for name in ("users", "chats", "files", "schema")) == stack.counts
+    assert found["uploads"] == 1
+    assert {"postgres.dump", "open-webui.tar", "valkey.rdb", "stack.tar", "images"} == manifest["parts"].keys()
+    assert list(manifest["images"]) == ["redis-valkey", "open-webui-postgres", *PROCESSES, "open-webui-proxy"]
+    assert "proxy/Caddyfile" in stack.host.check_output(f"tar -tf {SETS}/{made}/stack.tar")
+
+
+def test_what_can_not_come_back_is_refused_and_nothing_is_touched(stack: Stack, made: str) -> None:
+    before, here = containers(stack.host), {"restore_over": [EARLIER]}
+    damage = f"printf x | dd of={SETS}/{made}/postgres.dump bs=1 seek=5000 conv=notrunc status=none"
+    stack.host.check_output(f"cp -a {SETS}/{made} /root/set && {damage}")
+    status, output = stack.run("runbooks/restore.py", **here)
+    stack.host.check_output(f"rm -r {SETS}/{made} && mv /root/set {SETS}/{made}")
+    assert status == 1
+    assert "postgres.dump: expected SHA-256" in output
+    status, output = stack.run("deploy.py", open_webui_image=stack.images["open_webui"])
+    assert status == 1
+    assert f"expected the schema the data have, got one that changes it ({stack.counts.split('|')[-1]} to " in output
+    status, output = stack.run(
+        "runbooks/backup.py", open_webui_replicas=1, database="sqlite", public_url=None, verify_url=None
+    )
+    assert status == 1
+    assert "expected its own database, got the stack's Postgres" in output
+    assert containers(stack.host) == before
+    assert stack.run("runbooks/backup.py")[0] == 0, "its script is the stack's again"
+    stack.host.check_output(f"rm -r {SETS}/{stack.sets()[-1]}")
+
+
+def test_a_restore_that_is_killed_is_ended_by_the_next_one(stack: Stack, made: str) -> None:
+    stack.write("since")
+    here = {"restore_over": [EARLIER], "restore_set": made}
+    thread = threading.Thread(target=stack.run, args=("runbooks/restore.py",), kwargs=here)
+    thread.start()
+    names = "docker exec open-webui-postgres psql --username open-webui --list postgres"
+    within(120, "it swaps the data", lambda: "open-webui.old" in stack.host.run(names).stdout)
+    stack.host.check_output("pkill -9 -x -f 'sh -s'")
+    thread.join()
+    assert stack.host.file("/opt/open-webui/.restoring").exists
+    status, output = stack.run("deploy.py")
+    assert status == 1
+    assert "restore: expected none that was cut off, got one" in output
+    status, output = stack.run("runbooks/restore.py", **here)
+    assert status == 0
+    assert "what was there before is in place again" in output
+    assert f"the data of {made} is in place" in output
+    assert stack.count() == stack.counts
+    assert stack.titles() == ["kept"]
+    stack.assert_only_one_database()
+
+
+def test_an_upgrade_never_has_two_versions_on_one_database(stack: Stack) -> None:
+    """Told by Docker itself: each start and each end of a container, in order."""
+    watch = (
+        "nohup docker events --filter type=container --filter event=start --filter event=die "
+        "--format '{{.Action}} {{index .Actor.Attributes \"name\"}} {{.Actor.Attributes.image}}' "
+        ">/root/events 2>&1 </dev/null & echo $!"
+    )
+    watcher = stack.host.check_output(watch)
+    newest = stack.images["open_webui"]
+    status, output = stack.run("runbooks/upgrade.py", open_webui_image=newest)
+    stack.host.check_output(f"kill {watcher}")
+    assert status == 0
+    assert "ok      chats: 1, as in the manifest" in output, "it was rehearsed"
+    running = dict.fromkeys(PROCESSES, stack.images["open_webui_earlier"])
+    for line in stack.host.check_output("cat /root/events").splitlines():
+        action, name, image = line.split()
+        if name in PROCESSES:
+            running.pop(name, None)
+            if action == "start":
+                running[name] = image
+            assert len(set(running.values())) <= 1, f"two versions at {line}"
+    assert running == dict.fromkeys(PROCESSES, newest)
+    assert stack.versions() == {newest.rpartition(":")[2].strip("v").removesuffix("-slim")}
+    assert stack.count().split("|")[:3] == stack.counts.split("|")[:3]
+    assert stack.count() != stack.counts, "the schema is another"
+    assert stack.titles() == ["kept"]
+
+
+def test_a_rollback_brings_back_the_version_and_its_data(stack: Stack) -> None:
+    stack.write("since")
+    newest = {"open_webui_image": stack.images["open_webui"]}
+    status, output = stack.run("runbooks/rollback.py", **newest, restore_over=[EARLIER])
+    assert status == 0
+    assert "with its data of" in output
+    earlier = stack.images["open_webui_earlier"]
+    assert stack.versions() == {earlier.rpartition(":")[2].strip("v").removesuffix("-slim")}
+    assert stack.count() == stack.counts
+    assert stack.titles() == ["kept"]
+    stack.assert_only_one_database()
+    made_first = json.loads(stack.host.check_output(f"cat {SETS}/{stack.sets()[-1]}/manifest.json"))
+    assert made_first["open_webui"]["chats"] == 2, "what was written since is in a set"
+
+
+def test_the_databases_password_is_renewed_and_the_old_one_good_for_nothing(stack: Stack) -> None:
+    old = stack.host.check_output("grep ^DATABASE_URL= /opt/open-webui/.env").split("'")[1]
+    before = containers(stack.host)
+    status, output = stack.run("runbooks/rotate.py", rotate_secrets=["postgres_password"])
+    assert status == 0
+    assert "postgres_password is renewed; Postgres was not restarted" in output
+    after = containers(stack.host)
+    assert {name for name in after if after[name] != before[name]} == set(PROCESSES)
+    new = stack.host.check_output("grep ^DATABASE_URL= /opt/open-webui/.env").split("'")[1]
+    log_in = 'docker exec --interactive open-webui python3 -c "import psycopg2; psycopg2.connect(input())"'
+    assert stack.host.run(f"echo {new} | {log_in}").succeeded
+    assert "password authentication failed" in stack.host.run(f"echo {old} | {log_in}").stderr
+    assert stack.titles() == ["kept"]
+
+
+def test_a_teardown_leaves_nothing(stack: Stack) -> None:
+    assert named(stack.host), "there is something to find"
+    status, _ = stack.run("runbooks/teardown.py", teardown_data=[EARLIER], teardown_backups=[EARLIER])
+    assert status == 0
+    left = "docker ps --all --quiet; docker volume ls --quiet; docker network ls --format '{{.Name}}'"
+    assert stack.host.check_output(left).split() == ["bridge", "host", "none"]
+    assert named(stack.host) == []

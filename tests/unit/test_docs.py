@@ -1,0 +1,128 @@
+"""What the docs and the example inventories say of settings, modules and places is so."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.defaults import DEFAULTS, ROOT
+from webui_stack import swarm
+from webui_stack.settings import Settings, SettingsError, from_data
+
+EXAMPLES = sorted((ROOT / "inventories").glob("*.example.py"))
+MODULES = {path.stem for path in (ROOT / "webui_stack").glob("*.py")} - {"__init__"}
+DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# A value that is offered, not given: `# "key": ...`, in blocks of lines that belong together.
+OFFERED = re.compile(r'(?m)^ *# "\w+": .*\n(?:^ *# "\w+": .*\n)*')
+
+
+def hosts(inventory: Path) -> dict[str, dict[str, Any]]:
+    """Name -> data of every host in an inventory file."""
+    groups = [value for name, value in runpy.run_path(str(inventory)).items() if not name.startswith("_")]
+    return {name: data for group in groups if isinstance(group, list) for name, data in group}
+
+
+def problems(inventory: Path) -> list[str]:
+    checked: dict[str, Settings] = {}
+    for name, data in hosts(inventory).items():
+        try:
+            checked[name] = from_data({**DEFAULTS, **data})
+        except SettingsError as error:
+            return error.problems
+    return swarm.problems(checked, checked)
+
+
+def offers(text: str) -> Iterator[str]:
+    """The text with one of its blocks of offered values given, each block in turn."""
+    for block in OFFERED.finditer(text):
+        yield text[: block.start()] + block[0].replace("# ", "", block[0].count("\n")) + text[block.end() :]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_sound(example: Path) -> None:
+    assert hosts(example)
+    assert problems(example) == []
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_what_an_example_offers_is_sound(example: Path, tmp_path: Path) -> None:
+    for number, text in enumerate(offers(example.read_text())):
+        path = tmp_path / f"{number}.py"
+        path.write_text(text)
+        assert problems(path) == [], text
+
+
+def test_a_wrong_offer_is_found(tmp_path: Path) -> None:
+    (text,) = offers('hosts = [("a", {\n    # "open_webui_replicas": 2,\n})]\n')
+    path = tmp_path / "wrong.py"
+    path.write_text(text)
+    assert problems(path) == [
+        "public_url: expected the proxy's URL for open_webui_replicas = 2, got None; only the proxy spreads people "
+        "over them"
+    ]
+
+
+def named(text: str) -> set[str]:
+    """The settings that a text names in code: `like_this`, `like_this = 3`, `--data like_this=3`, or a dict's key."""
+    words = {word for code in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"^\w+(?= = |$)", code)}
+    return words | set(re.findall(r"--data '?(\w+)=", text)) | set(re.findall(r'(?m)^"(\w+)": ', text))
+
+
+def unknown(name: str) -> bool:
+    """Whether the settings' own check takes the name for a setting there is not."""
+    try:
+        from_data({name: None, **DEFAULTS})
+    except SettingsError as error:
+        return any(problem.startswith(f"{name}: ") for problem in error.problems)
+    return False
+
+
+@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+def test_a_setting_that_is_named_exists(path: Path) -> None:
+    assert [name for name in sorted(named(path.read_text()) - MODULES) if unknown(name)] == []
+
+
+def test_a_setting_that_does_not_exist_is_found() -> None:
+    text = '`open_webui_replica = 2`, `--data proxy_tsl=acme`\n"postgres_pasword": 1\n`DATABASE_URL` `docker stop x`\n'
+    assert {name for name in named(text) if unknown(name)} == {"open_webui_replica", "proxy_tsl", "postgres_pasword"}
+
+
+def test_every_module_of_the_library_is_in_the_table() -> None:
+    rows = re.findall(r"(?m)^\| (`.+?`) \|", (ROOT / "docs/architecture.md").read_text())
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    assert listed == MODULES
+
+
+def anchors(text: str) -> set[str]:
+    """What GitHub makes of headings for links."""
+    titles = re.findall(r"(?m)^#+ (.+)$", text)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def broken(path: Path) -> list[str]:
+    """The links of a document that lead nowhere in the repository."""
+    found = []
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+        place, _, anchor = link.partition("#")
+        target = (path.parent / place) if place else path
+        if "://" not in link and not (target.exists() and (not anchor or anchor in anchors(target.read_text()))):
+            found.append(link)
+    return found
+
+
+@pytest.mark.parametrize("path", [*DOCS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    assert broken(path) == []
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "a.md"
+    path.write_text(
+        "# One: two\n[a](#one-two) [b](#three) [c](gone.md) [d](a.md#one-two) [e](https://example.org/#x)\n"
+    )
+    assert broken(path) == ["#three", "gone.md"]
