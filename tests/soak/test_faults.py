@@ -49,6 +49,10 @@ class Story:
     ledger: str
     seen: dict[str, Seen] = field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        return f"Faults {self.subject.topology}"
+
     def suffer(self, fault: Fault) -> Seen:
         """Do it, wait until the stack is whole and everybody well, and count what was sent meanwhile."""
         with self.subject.crowd() as crowd:
@@ -62,6 +66,7 @@ class Story:
                 crowd.wait_recovered(max(2 * CALM_S, fault.bound_s - (crowd.now() - done)), mark, CALM_S)
             finally:
                 self.seen[fault.name] = seen = Seen(crowd.result(mark), os.getloadavg()[0])
+                keep(self.title, account.FAULTS, account.fault_rows(self.seen))
                 self.subject.watch(True)
         return seen
 
@@ -78,17 +83,21 @@ def stays_within(seconds: float, check: Callable[[], bool]) -> None:
         time.sleep(1)
 
 
+def keep(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Write the table; once more after each row, so that a run that is ended early leaves what it saw."""
+    REPORTS.mkdir(parents=True, exist_ok=True)
+    (REPORTS / f"{title.lower().replace(' ', '-')}.md").write_text(account.markdown(title, columns, rows))
+
+
 Show = Callable[[str, Sequence[str], Sequence[Sequence[str]]], None]
 
 
 @pytest.fixture(scope="module")
 def show(request: pytest.FixtureRequest) -> Show:
-    """Print a table, in a run that passes as well, and keep it: it is what was measured."""
+    """Print a table, in a run that passes as well: it is what was measured."""
     capture = request.config.pluginmanager.getplugin("capturemanager")
 
     def _show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        REPORTS.mkdir(parents=True, exist_ok=True)
-        (REPORTS / f"{title.lower().replace(' ', '-')}.md").write_text(account.markdown(title, columns, rows))
         with capture.global_and_fixture_disabled():
             print()
             Console(width=140).print(account.table(title, columns, rows))
@@ -101,7 +110,7 @@ def told(kind: type[Subject], request: pytest.FixtureRequest, show: Show) -> Ite
         subject.settle_in()
         story = Story(subject, subject.ledger())
         yield story
-        show(f"Faults {subject.topology}", account.FAULTS, account.fault_rows(story.seen))
+        show(story.title, account.FAULTS, account.fault_rows(story.seen))
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +158,7 @@ def assert_well(story: Story, fault: Fault) -> None:
 
 def assert_measured(story: Story, show: Show) -> None:
     """As many events as get accepted, with each number of processes in turn."""
+    title = f"Throughput {story.subject.topology}"
     seen: dict[int, list[Seen]] = {1: [], 2: [], 4: []}
     for _ in range(ROUNDS):
         for processes, rounds in seen.items():
@@ -156,7 +166,9 @@ def assert_measured(story: Story, show: Show) -> None:
             with story.subject.crowd() as crowd:
                 crowd.settle(SETTLE_S)
                 rounds.append(Seen(crowd.throughput(10), os.getloadavg()[0]))
-    show(f"Throughput {story.subject.topology}", account.THROUGHPUT, account.throughput_rows(seen))
+            measured = {number: found for number, found in seen.items() if found}
+            keep(title, account.THROUGHPUT, account.throughput_rows(measured))
+    show(title, account.THROUGHPUT, account.throughput_rows(seen))
     for one in (one.result for rounds in seen.values() for one in rounds):
         assert (one.lost, one.duplicated, one.strays) == (0, 0, 0)
         assert one.sent >= 8  # one of each sender at least: how many more is up to the machine
