@@ -260,7 +260,7 @@ def test_one_deploy_mends_what_somebody_did_to_nodes_and_services(swarm: Swarm) 
     assert predicted(swarm.plan()) == expected
     assert changed(swarm.deploy()) == expected
     assert swarm.nodes() == {LEAD: "Active Ready Leader", SECOND: "Active Ready", THIRD: "Active Ready"}
-    assert old not in swarm.ask("docker node ls --quiet --no-trunc")
+    assert old not in swarm.ask("docker node ls --quiet")
     labels = json.loads(swarm.ask(f"docker node inspect {LEAD} --format '{{{{json .Spec.Labels}}}}'"))
     assert labels == {**{f"open-webui.{what}": "true" for what in ("data", "proxy", "web")}, "keep": "me"}
     assert len(swarm.tasks()) == 2
