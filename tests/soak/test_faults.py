@@ -27,8 +27,8 @@ ROUNDS = int(os.environ.get("SOAK_ROUNDS", "5"))
 REPORTS = ROOT / "reports" / "soak"
 SETTLE_S = 120
 CALM_S = 5.0
-# Valkey learns from its keepalive that a host is gone whose connections nobody closed (tcp-keepalive, 300 s).
-FORGOTTEN_S = 700
+# Valkey learns from its keepalive that a host is gone whose connections nobody closed (tcp-keepalive, 15 s in a swarm).
+FORGOTTEN_S = 120
 
 
 @dataclass(frozen=True)
