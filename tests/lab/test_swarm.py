@@ -161,8 +161,9 @@ def swarm(request: pytest.FixtureRequest) -> Iterator[Swarm]:
         with tempfile.TemporaryDirectory() as sockets:
             inventory = json.loads((ROOT / ".lab" / LAB / "inventory.json").read_text())
             swarm = Swarm(inventory, Path(sockets))
-            swarm.dry = swarm.plan(**swarm.earlier)
-            swarm.first = swarm.run("-y", "-vvv", "--debug", "--json", "deploy.py", **swarm.earlier)
+            if not swarm.host(LEAD).file("/opt/open-webui").exists:
+                swarm.dry = swarm.plan(**swarm.earlier)
+                swarm.first = swarm.run("-y", "-vvv", "--debug", "--json", "deploy.py", **swarm.earlier)
             yield swarm
     finally:
         if not keep:
