@@ -284,7 +284,7 @@ def test_a_database_of_another_kind_is_left_to_its_own_tools(story: Story) -> No
     finally:
         story.host.check_output("docker rm open-webui && docker rename aside open-webui")
     assert result.returncode == 1
-    assert "expected its own database, got one of Postgres; back that up with pg_dump" in result.stdout
+    assert "expected its own database, got one of Postgres elsewhere; back that up with pg_dump" in result.stdout
     assert sets(story.host) == before
 
 
