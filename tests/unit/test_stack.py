@@ -1,0 +1,175 @@
+"""The stack of a swarm as it is rendered: what `docker stack deploy` makes of it, and the script that deploys it."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.defaults import settings
+from webui_stack import templates
+from webui_stack.settings import Settings
+from webui_stack.swarm import LABELS, Work
+
+SWARM = {
+    "topology": "swarm",
+    "public_url": "https://chat.example.org",
+    "open_webui_shared_dir": "/srv/shared/open-webui",
+    "open_webui_replicas": 3,
+    "swarm_manager": True,
+    "swarm_runs": ["data", "proxy", "open-webui"],
+}
+S3 = {"open_webui_shared_dir": None, "open_webui_env": {"STORAGE_PROVIDER": "s3"}}
+EXTERNAL = {"database_url": "env:URL"}
+
+
+def of(**changes: Any) -> Settings:
+    return settings(**{**SWARM, **changes})
+
+
+def stack(**changes: Any) -> dict[str, Any]:
+    """The definition with its variables as they are named."""
+    text = templates.project(of(**changes))["stack.yaml"]
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    S3,
+    EXTERNAL,
+    {"open_webui_read_only": True},
+    {**S3, "open_webui_read_only": True},
+    {"open_webui_memory_limit_mb": 2048, "valkey_memory_limit_mb": 512, "postgres_memory_limit_mb": 1024},
+    {"open_webui_pids_limit": 0, "valkey_pids_limit": 0},
+    {"open_webui_cap_add": ["DAC_OVERRIDE"]},
+    {"proxy_http_port": 0},
+]
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_each_service_has_what_a_swarm_needs_and_nothing_it_ignores(changes: dict[str, Any]) -> None:
+    services = stack(**changes)["services"]
+    assert set(services) == set(of(**changes).images)
+    # Refused, or ignored without a word by some (docker stack deploy, 26.1).
+    deaf = {"restart", "security_opt", "container_name", "depends_on", "tmpfs", "pids_limit", "mem_limit", "shm_size"}
+    for service in services.values():
+        assert not deaf & service.keys()
+        assert service["deploy"]["endpoint_mode"] == "dnsrr"
+        assert service["cap_drop"] == ["ALL"]
+        assert service["networks"] == ["openwebui-network"]
+        assert service["healthcheck"]["test"]
+        assert re.fullmatch(r"\$\{[A-Z_]+_IMAGE:\?run deploy\.py\}", service["image"]), "a tag is asked of a registry"
+        assert "setpriv" in f"{service.get('entrypoint')} {service['command']}"
+        for volume in service.get("volumes", []):
+            assert isinstance(volume, dict) or ":" in volume
+
+
+def test_data_stay_where_their_volumes_are_and_the_rest_goes_by_label() -> None:
+    services = stack()["services"]
+    constraints = {name: one["deploy"]["placement"]["constraints"] for name, one in services.items()}
+    data = [f"node.labels.{LABELS['data']} == true"]
+    assert constraints == {
+        "redis": data,
+        "postgres": data,
+        "open-webui": [f"node.labels.{LABELS['open-webui']} == true"],
+        "proxy": [f"node.labels.{LABELS['proxy']} == true"],
+    }
+    assert services["proxy"]["deploy"]["mode"] == "global"
+    assert {port["mode"] for port in services["proxy"]["ports"]} == {"host"}
+    assert [name for name, one in services.items() if "ports" in one] == ["proxy"]
+
+
+def test_no_process_migrates_and_what_does_not_get_healthy_is_taken_back() -> None:
+    process = stack()["services"]["open-webui"]
+    assert process["environment"]["ENABLE_DB_MIGRATIONS"] == "false"
+    assert process["deploy"]["update_config"]["failure_action"] == "rollback"
+    assert process["deploy"]["update_config"]["parallelism"] == 1
+
+
+def test_no_secret_is_in_the_definition_and_each_is_read_from_a_file(tmp_path: Path) -> None:
+    chain = tmp_path / "chain.pem"
+    chain.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
+    found = stack(proxy_tls="files", proxy_certificate=str(chain), proxy_certificate_key="env:KEY")
+    environment = found["services"]["open-webui"]["environment"]
+    assert not {"WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL", "DATABASE_URL"} & environment.keys()
+    given = {name: one["name"] for name, one in found["secrets"].items()}
+    assert given == {
+        "open-webui-env": "open-webui-open-webui-env-${OPEN_WEBUI_ENV_SHA256:?run deploy.py}",
+        "postgres-password": "open-webui-postgres-password-${POSTGRES_PASSWORD_SHA256:?run deploy.py}",
+        "proxy-key": "open-webui-proxy-key-${PROXY_KEY_SHA256:?run deploy.py}",
+    }
+    for section in ("secrets", "configs", "volumes", "networks"):
+        assert all(one["external"] is True for one in found[section].values())
+
+
+def test_another_file_of_the_proxy_is_another_config() -> None:
+    def name(**changes: Any) -> str:
+        project = templates.project(of(**changes))
+        sha256 = hashlib.sha256(project["proxy/Caddyfile"].encode()).hexdigest()
+        found = str(yaml.safe_load(project["stack.yaml"])["configs"]["caddyfile"]["name"])
+        assert found == f"open-webui-caddyfile-{sha256[:12]}"
+        return found
+
+    assert name() != name(proxy_acme_email="admin@example.org")
+
+
+def test_the_proxy_asks_where_the_processes_are() -> None:
+    caddyfile = templates.project(of())["proxy/Caddyfile"]
+    assert "dynamic a {\n\t\t\tname open-webui\n\t\t\tport 8080\n" in caddyfile
+    assert "health_uri" not in caddyfile, "Caddy has no active checks of dynamic upstreams"
+
+
+def test_uploads_are_in_the_shared_folder_or_in_no_folder() -> None:
+    (folder,) = stack()["services"]["open-webui"]["volumes"]
+    assert folder == {"type": "bind", "source": "/srv/shared/open-webui", "target": "/app/backend/data"}
+    assert stack(**S3)["services"]["open-webui"]["volumes"] == []
+
+
+def test_only_the_host_with_the_data_has_files() -> None:
+    assert templates.project(of(swarm_runs=["open-webui"], swarm_manager=False)) == {}
+    assert next(iter(templates.project(of()))) == "stack.yaml"
+
+
+def test_hidden_characters_of_a_setting_reach_the_process() -> None:
+    name = """It's a $lab "chat" ${HOME}"""
+    text = templates.project(of(open_webui_env={"WEBUI_NAME": name}))["stack.yaml"]
+    found = yaml.safe_load(text)["services"]["open-webui"]["environment"]["WEBUI_NAME"]
+    assert found.replace("$$", "$") == name
+    assert "$" not in found.replace("$$", "")
+
+
+def scripts(**changes: Any) -> dict[str, str]:
+    some = of(**changes)
+    return {
+        "up": templates.up_swarm_script(some, []),
+        "again": templates.up_swarm_script(some, [Work("crowded", again="open-webui")]),
+        "upgrade": templates.up_swarm_script(some, [], upgrades=True),
+        "mend": "\n".join(templates.mend_script(some)) + "\n",
+    }
+
+
+@pytest.mark.parametrize("changes", VARIANTS, ids=str)
+def test_the_scripts_are_good_shell(changes: dict[str, Any]) -> None:
+    for script in scripts(**changes).values():
+        checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
+        assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_only_an_upgrade_changes_data_and_only_it_makes_a_copy_first() -> None:
+    for name, script in scripts().items():
+        assert ("upgrades=yes migrates=yes" in script) is (name in ("upgrade", "mend"))
+        assert ("runbooks/upgrade.py does that" in script) is (name in ("up", "again"))
+        assert ("docker service update --force" in script) is (name == "again")
+        assert ("\n  go_back >up.log" in script) is (name == "mend")
+
+
+def test_secrets_reach_docker_by_a_file_or_a_pipe_and_names_have_hashes_only() -> None:
+    script = scripts()["up"]
+    assert 'content "$1" | docker secret create' in script
+    assert not re.search(r"docker secret create[^|\n]*\$\(", script)
