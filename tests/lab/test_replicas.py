@@ -142,14 +142,14 @@ def test_a_crowd_outlives_a_killed_process(stack: Stack, show: Callable[[dict[st
         quiet = crowd.result()
         mark = crowd.now()
         stack.kill("open-webui-2")
-        recovered_s = crowd.wait_recovered(60, mark)
+        recovered_s = crowd.wait_recovered(120, mark)
         killed = crowd.result(mark)
     show({"quiet": quiet, "a process killed": killed})
     assert (quiet.lost, quiet.duplicated, quiet.strays, dict(quiet.failed)) == (0, 0, 0, {})
     assert (killed.duplicated, killed.strays) == (0, 0)
     assert 0 < killed.disconnected < 50, "everybody was at one process"
     assert killed.reconnected == killed.disconnected
-    assert recovered_s < 30
+    assert recovered_s < 90  # 3 to 10 where the machine has nothing else to do
     within(60, "both processes listen", lambda: numsub(stack.host) == 2)
 
 
