@@ -36,7 +36,7 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (abou
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit tests/plan
 
-test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about 35 minutes)
+test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about 45 minutes)
 	@$(MAKE) --no-print-directory --jobs 2 day-one day-two
 
 # Side by side, in two labs: most of what they do is waiting, for containers to get healthy.
