@@ -332,4 +332,4 @@ def test_a_member_of_another_swarm_is_refused_and_stays_in_it(swarm: Swarm) -> N
     finally:
         host.check_output("docker swarm leave --force")
     assert "swarm: expected a host that is in this swarm or in none, got a member of another" in result.stdout
-    assert len(swarm.tasks()) == 3
+    within(120, lambda: len(swarm.tasks()) == 3)  # what it had starts elsewhere
