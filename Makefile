@@ -36,7 +36,9 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (abou
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit tests/plan
 
+# The images are made before the two parts begin: both need them all, and what fails there is said once, in sight.
 test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about 45 minutes)
+	$(BIN)/python -m lab up --name $${TEST_LAB_NAME-pytest}
 	@$(MAKE) --no-print-directory --jobs 2 day-one day-two
 
 # Side by side, in two labs: most of what they do is waiting, for containers to get healthy.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -113,7 +114,8 @@ def _inspect_present(kind: str, ids: list[str]) -> list[dict[str, Any]]:
     if not ids:
         return []
     status, out, error = try_run(kind, "inspect", *ids)
-    if status and any("no such" not in line.lower() for line in error.splitlines()):
+    # the engine's words for a container (moby, daemon/container.go) and for a network (libnetwork, error.go)
+    if status and not all(re.search("no such|not found", line, re.IGNORECASE) for line in error.splitlines()):
         raise LabError(f"docker {kind} inspect: expected descriptions, got: {error.strip()}")
     result: list[dict[str, Any]] = json.loads(out)
     return result

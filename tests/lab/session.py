@@ -65,8 +65,14 @@ class Lab:
         return report_in(result.stdout)
 
 
-def _lab(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "lab", *arguments, "--name", NAME], cwd=ROOT, check=True)
+def run_lab(*arguments: str, name: str = NAME) -> None:
+    """`python -m lab ARGUMENTS`; a failure says why in the one line that pytest's summary has for it."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lab", *arguments, "--name", name], cwd=ROOT, stderr=subprocess.PIPE, text=True
+    )
+    print(done.stderr, file=sys.stderr)
+    if done.returncode:
+        pytest.fail(f"lab {' '.join(arguments)}: {done.stderr[done.stderr.find('error: ') :].strip()}", pytrace=False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -78,19 +84,19 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
     """Eight hosts nothing was ever installed on: six Debian 13, a Debian 12 and one without systemd."""
     keep = request.config.getoption("--keep-lab")
     if not keep:
-        _lab("down")
+        run_lab("down")
     try:
-        _lab("up", "--hosts", "2", "--debian", "13")
-        _lab("up", "--hosts", "3", "--debian", "12")
-        _lab("up", "--hosts", "4", "--debian", "13", "--init", "none")
-        _lab("up", "--hosts", "8", "--debian", "13")
+        run_lab("up", "--hosts", "2", "--debian", "13")
+        run_lab("up", "--hosts", "3", "--debian", "12")
+        run_lab("up", "--hosts", "4", "--debian", "13", "--init", "none")
+        run_lab("up", "--hosts", "8", "--debian", "13")
         with tempfile.TemporaryDirectory() as sockets:
             lab = Lab(json.loads((ROOT / ".lab" / NAME / "inventory.json").read_text()), Path(sockets))
             yield lab
             lab.hang_up()
     finally:
         if not keep:
-            _lab("down")
+            run_lab("down")
 
 
 @pytest.fixture(scope="session")
@@ -132,11 +138,12 @@ def state(host: Any) -> str:
     return found
 
 
-# Whatever bears our names, wherever it is; what Docker has is asked of Docker.
+# Whatever bears our names, wherever it is; what Docker has is asked of Docker, and what systemd notes of a unit
+# while it runs comes and goes with a timer.
 NAMED = (
     "find / -xdev -not -path '/var/lib/docker/*' "
     r"\( -iname '*open-webui*' -o -iname '*openwebui*' -o -iname '*valkey*' -o -iname '*redis-data*' \); "
-    "find /run /tmp -xdev -iname '*open-webui*'; "
+    "find /run /tmp -xdev -not -path '/run/systemd/units/*' -iname '*open-webui*'; "
     "grep -rIl open-webui-stack /etc /opt /root /srv /usr/local /var/backups 2>/dev/null"
 )
 

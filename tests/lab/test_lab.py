@@ -1,17 +1,10 @@
 """What other tests trust the lab for: a cut host is cut off, a shared folder is shared."""
 
-import subprocess
-import sys
-
 import pytest
 
-from tests.lab.session import EARLIER, NAME, ROOT, SPARE, Lab
+from tests.lab.session import EARLIER, SPARE, Lab, run_lab
 
 pytestmark = pytest.mark.lab
-
-
-def command(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "lab", *arguments, "--name", NAME], cwd=ROOT, check=True)
 
 
 def reaches_packages(lab: Lab, name: str) -> bool:
@@ -25,13 +18,13 @@ def test_a_cut_host_answers_only_ssh_and_comes_back(lab: Lab) -> None:
     ssh = f"timeout 3 bash -c '</dev/tcp/{address}/22'"
     assert lab.host(EARLIER).run(ssh).succeeded
     try:
-        command("cut", SPARE)
-        command("cut", SPARE)
+        run_lab("cut", SPARE)
+        run_lab("cut", SPARE)
         assert not reaches_packages(lab, SPARE)
         assert lab.host(EARLIER).run(ssh).failed
         assert reaches_packages(lab, EARLIER)
     finally:
-        command("mend", SPARE)
+        run_lab("mend", SPARE)
     assert reaches_packages(lab, SPARE)
     assert lab.host(EARLIER).run(ssh).succeeded
     assert "LAB" not in lab.host(SPARE).check_output("iptables-save")

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import pytest
 import testinfra
 
 from tests.lab.door import Door
-from tests.lab.session import NAME, ROOT, changed, predicted, report_in, rows_in
+from tests.lab.precious import within
+from tests.lab.session import NAME, ROOT, changed, predicted, report_in, rows_in, run_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
@@ -142,25 +143,14 @@ class People:
         self._thread.join()
 
 
-def within(seconds: float, holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(1)
-
-
-def lab(*arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "lab", *arguments, "--name", LAB], cwd=ROOT, check=True)
-
-
 @pytest.fixture(scope="module")
 def swarm(request: pytest.FixtureRequest) -> Iterator[Swarm]:
     """Three hosts that became a swarm in one run, told about in full; a dry run before."""
     keep = request.config.getoption("--keep-lab")
     if not keep:
-        lab("down")
+        run_lab("down", name=LAB)
     try:
-        lab("up", "--hosts", "3")
+        run_lab("up", "--hosts", "3", name=LAB)
         with tempfile.TemporaryDirectory() as sockets:
             inventory = json.loads((ROOT / ".lab" / LAB / "inventory.json").read_text())
             swarm = Swarm(inventory, Path(sockets))
@@ -170,7 +160,7 @@ def swarm(request: pytest.FixtureRequest) -> Iterator[Swarm]:
             yield swarm
     finally:
         if not keep:
-            lab("down")
+            run_lab("down", name=LAB)
 
 
 def test_one_deploy_makes_a_swarm_of_bare_hosts_as_its_dry_run_said(swarm: Swarm) -> None:
@@ -259,7 +249,7 @@ def test_one_deploy_mends_what_somebody_did_to_nodes_and_services(swarm: Swarm) 
     swarm.ask(f"docker node update --label-rm open-webui.proxy --label-add keep=me $(docker node ls -q -f name={LEAD})")
     swarm.ask(f"docker node promote {SECOND}")
     swarm.ask("docker service scale --detach open-webui_open-webui=1")
-    within(30, lambda: swarm.nodes()[THIRD] == "Active Down")
+    within(30, "the manager misses it", lambda: swarm.nodes()[THIRD] == "Active Down")
     expected = [JOIN, RENEW, SHAPE, DEPLOY]
     assert predicted(swarm.plan()) == expected
     assert changed(swarm.deploy()) == expected
@@ -300,10 +290,14 @@ def test_a_worker_that_dies_is_made_up_for_and_gets_its_share_when_it_is_back(sw
     container = f"open-webui-lab-{LAB}-host-{THIRD.rpartition('-')[2]}"
     with People(swarm.door) as people:
         subprocess.run(["docker", "kill", container], check=True, capture_output=True)
-        within(180, lambda: sorted(set(swarm.tasks().values())) == [LEAD, SECOND] and len(swarm.tasks()) == 3)
+        within(
+            180,
+            "its work moved",
+            lambda: sorted(set(swarm.tasks().values())) == [LEAD, SECOND] and len(swarm.tasks()) == 3,
+        )
     assert len(people.failed) <= 1  # a request that the host had when it died; they come one after another
     subprocess.run(["docker", "start", container], check=True, capture_output=True)
-    within(60, lambda: swarm.nodes()[THIRD] == "Active Ready")
+    within(60, "it is back", lambda: swarm.nodes()[THIRD] == "Active Ready")
     assert changed(swarm.deploy(**GOOD)) == [DEPLOY]
     assert sorted(swarm.tasks().values()) == [LEAD, SECOND, THIRD]
 
@@ -332,4 +326,4 @@ def test_a_member_of_another_swarm_is_refused_and_stays_in_it(swarm: Swarm) -> N
     finally:
         host.check_output("docker swarm leave --force")
     assert "swarm: expected a host that is in this swarm or in none, got a member of another" in result.stdout
-    within(120, lambda: len(swarm.tasks()) == 3)  # what it had starts elsewhere
+    within(120, "what it had starts elsewhere", lambda: len(swarm.tasks()) == 3)

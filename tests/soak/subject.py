@@ -19,7 +19,7 @@ import testinfra
 from tests.lab.crowd import Crowd
 from tests.lab.door import Door
 from tests.lab.precious import within
-from tests.lab.session import NAME, ROOT, ask_as_monitor
+from tests.lab.session import NAME, ROOT, ask_as_monitor, run_lab
 
 CONTENT = secrets.token_bytes(100_000)
 # Who and what is in the database: how many, and a hash of which.
@@ -51,16 +51,16 @@ class Subject(ABC):
         """The lab with the stack deployed; gone at the end, unless it is to be kept."""
         name = f"{NAME}-{cls.topology}"
         if not keep:
-            _lab(name, "down")
+            run_lab("down", name=name)
         try:
-            _lab(name, "up", "--hosts", str(cls.hosts))
+            run_lab("up", "--hosts", str(cls.hosts), name=name)
             with tempfile.TemporaryDirectory() as sockets:
                 subject = cls(Path(sockets))
                 subject.deploy()
                 yield subject
         finally:
             if not keep:
-                _lab(name, "down")
+                run_lab("down", name=name)
 
     @property
     def replicas(self) -> int:
@@ -242,11 +242,11 @@ class Swarm(Subject):
 
     def cut(self) -> None:
         self.struck = self.victim
-        _lab(self.lab, "cut", self.struck)
+        run_lab("cut", self.struck, name=self.lab)
         self._wait_for_nodes(self.hosts - 1)
 
     def mend(self) -> None:
-        _lab(self.lab, "mend", self.struck)
+        run_lab("mend", self.struck, name=self.lab)
         self._wait_for_nodes(self.hosts)
 
     def drain(self) -> None:
@@ -270,7 +270,3 @@ class Swarm(Subject):
     def _outer(self, verb: str) -> None:
         container = f"open-webui-lab-{self.lab}-host-{self.struck.rpartition('-')[2]}"
         subprocess.run(["docker", verb, container], check=True, capture_output=True)
-
-
-def _lab(name: str, *arguments: str) -> None:
-    subprocess.run([sys.executable, "-m", "lab", *arguments, "--name", name], cwd=ROOT, check=True)
