@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import shlex
 from collections.abc import Callable, Container, Generator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
@@ -19,6 +19,7 @@ from pyinfra.operations.util.files import generate_color_diff
 from webui_stack import compose, remote, swarm
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
+_Work = TypeVar("_Work", compose.Work, swarm.Work)
 
 
 def _fail(state: State, host: Host, problems: list[str]) -> bool:  # noqa: ARG001
@@ -166,13 +167,7 @@ def services(
     observed = observe()
     for line in observed.unread:
         host.log_styled(f"unread line from Docker: {line}", fg="yellow", log_func=logger.warning)
-    work = compose.pending(observed, directory, images)
-    if not work:
-        host.noop("every service runs as wanted")
-        return
-    for item in work:
-        host.log(str(item))
-    yield StringCommand("sh -s", _stdin=up_script(work))
+    yield from _brought_up(compose.pending(observed, directory, images), up_script)
 
 
 @operation()
@@ -183,7 +178,10 @@ def stack(pending: Callable[[], Sequence[swarm.Work]], up_script: Callable[[Sequ
     (`templates/up-swarm.sh.j2`); it returns to the last good deploy when not all gets healthy, and the operation fails
     then.
     """
-    work = pending()
+    yield from _brought_up(pending(), up_script)
+
+
+def _brought_up(work: Sequence[_Work], up_script: Callable[[Sequence[_Work]], str]) -> Commands:
     if not work:
         host.noop("every service runs as wanted")
         return

@@ -70,6 +70,16 @@ def test_each_service_has_what_a_swarm_needs_and_nothing_it_ignores(changes: dic
             assert isinstance(volume, dict) or ":" in volume
 
 
+def test_a_browser_hears_within_half_a_minute_that_its_host_is_gone() -> None:
+    names = ("WEBSOCKET_SERVER_PING_INTERVAL", "WEBSOCKET_SERVER_PING_TIMEOUT")
+    found = stack()["services"]["open-webui"]["environment"]
+    assert sum(int(found[name]) for name in names) <= 30
+    on_one_host = templates.open_webui_environment(of(topology="compose", open_webui_shared_dir=None, swarm_runs=[]))
+    assert not set(names) & on_one_host.keys()
+    own = stack(open_webui_env={names[0]: "5"})["services"]["open-webui"]["environment"]
+    assert own[names[0]] == "5"
+
+
 def test_data_stay_where_their_volumes_are_and_the_rest_goes_by_label() -> None:
     services = stack()["services"]
     constraints = {name: one["deploy"]["placement"]["constraints"] for name, one in services.items()}
