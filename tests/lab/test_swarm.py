@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -19,7 +20,7 @@ import testinfra
 
 from tests.lab.door import Door
 from tests.lab.precious import within
-from tests.lab.session import NAME, ROOT, changed, predicted, report_in, rows_in, run_lab
+from tests.lab.session import NAME, ROOT, changed, full_filesystem, predicted, report_in, rows_in, run_lab
 
 pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
@@ -222,8 +223,10 @@ def test_an_upgrade_that_changes_data_is_refused_to_a_deploy_and_taken_back_when
     assert "open_webui_image: expected the schema the data have, got one that changes it" in result.stdout
     assert swarm.everything() == before
 
-    result = swarm.run("-y", "runbooks/upgrade.py", open_webui_memory_limit_mb=32)
+    # The migrator takes no notice of it, and uvicorn does not start with it.
+    result = swarm.run("-y", "runbooks/upgrade.py", open_webui_env={"UVICORN_LIMIT_CONCURRENCY": "none"})
     assert result.returncode != 0
+    assert "Invalid value for '--limit-concurrency': 'none'" in result.stdout
     assert "with its data, of " in result.stdout
     assert versions(swarm) == "0.11.4"
     assert swarm.door.visitor().ask("GET", "/api/v1/auths/", token=token).status == 200
@@ -314,6 +317,34 @@ def test_a_host_with_another_folder_is_named_and_nothing_is_deployed(swarm: Swar
     assert result.returncode != 0
     assert f"open_webui_shared_dir: expected {shared} on {SECOND} to be the one that {LEAD} has" in result.stdout
     assert swarm.everything() == before
+
+
+def test_a_host_whose_clock_is_off_is_named_and_changes_nothing(swarm: Swarm) -> None:
+    before = swarm.everything()
+    host = swarm.host(SECOND)
+    # Hosts of a lab have their machine's clock: a `date` that is an hour off stands for it.
+    host.check_output(r"""printf '#!/bin/sh\nexec /bin/date -d "1 hour ago" "$@"\n' >/usr/local/bin/date""")
+    host.check_output("chmod +x /usr/local/bin/date")
+    try:
+        result = swarm.run("-y", "deploy.py", **GOOD)
+    finally:
+        host.check_output("rm /usr/local/bin/date")
+    assert result.returncode != 0
+    assert re.search(
+        r"clock: expected within \d+ s of this machine's, got 3[56]\d\d s off; run an NTP client", result.stdout
+    )
+    assert swarm.everything() == before
+
+
+def test_a_host_whose_disk_is_full_is_named_and_the_others_serve(swarm: Swarm) -> None:
+    before = swarm.everything()
+    with full_filesystem(swarm.host(SECOND), "/var/lib/docker/containers"), People(swarm.door) as people:
+        result = swarm.run("-y", "deploy.py", **GOOD | {"open_webui_jwt_expires_in": "11h"})
+    assert result.returncode != 0
+    assert f"{SECOND}: " in result.stdout
+    assert "no space left on device" in result.stdout
+    assert people.failed == []
+    assert swarm.everything().keys() == before.keys()
 
 
 def test_a_member_of_another_swarm_is_refused_and_stays_in_it(swarm: Swarm) -> None:
