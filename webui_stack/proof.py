@@ -147,7 +147,11 @@ class _Probe:
         processes = self.settings.open_webui_replicas if in_swarm else len(self._processes)
         subscribers = valkey.subscribers(monitor)
         enough = subscribers == processes if in_swarm else subscribers >= processes
-        why = "" if enough else cause.of_silence(self.host, [one.container for one in self._processes], monitor)
+        why = ""
+        if subscribers > processes:
+            why = "those of a host that was lost end within half a minute: run it again; or what else listens there?"
+        elif not enough:
+            why = cause.of_silence(self.host, [one.container for one in self._processes], monitor)
         self.told["subscribers"] = str(subscribers)
         return Check(
             "subscribers",

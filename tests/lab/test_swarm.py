@@ -20,7 +20,17 @@ import testinfra
 
 from tests.lab.door import Door
 from tests.lab.precious import within
-from tests.lab.session import NAME, ROOT, changed, full_filesystem, predicted, report_in, rows_in, run_lab
+from tests.lab.session import (
+    NAME,
+    ROOT,
+    ask_as_monitor,
+    changed,
+    full_filesystem,
+    predicted,
+    report_in,
+    rows_in,
+    run_lab,
+)
 
 pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
@@ -106,6 +116,11 @@ class Swarm:
 
     def everything(self) -> dict[str, dict[str, str]]:
         return {service: self.tasks(service) for service in ("redis", "postgres", "open-webui", "proxy")}
+
+    def listeners(self) -> int:
+        """How many connections Valkey sends Socket.IO's events to."""
+        container = self.ask("docker ps --quiet --filter label=com.docker.swarm.service.name=open-webui_redis")
+        return int(ask_as_monitor(self.host(LEAD), "PUBSUB NUMSUB socketio", container).split()[-1])
 
     @property
     def door(self) -> Door:
@@ -293,11 +308,14 @@ def test_a_worker_that_dies_is_made_up_for_and_gets_its_share_when_it_is_back(sw
     container = f"open-webui-lab-{LAB}-host-{THIRD.rpartition('-')[2]}"
     with People(swarm.door) as people:
         subprocess.run(["docker", "kill", container], check=True, capture_output=True)
+        # Its events are for the lost host, too, which acknowledges none: no keepalive ends such a connection.
+        assert "event of 1024 KB" in swarm.run("-y", "runbooks/verify.py", **GOOD).stdout
         within(
             180,
             "its work moved",
             lambda: sorted(set(swarm.tasks().values())) == [LEAD, SECOND] and len(swarm.tasks()) == 3,
         )
+    within(60, "only its processes listen", lambda: swarm.listeners() == 3)
     assert len(people.failed) <= 1  # a request that the host had when it died; they come one after another
     subprocess.run(["docker", "start", container], check=True, capture_output=True)
     within(60, "it is back", lambda: swarm.nodes()[THIRD] == "Active Ready")

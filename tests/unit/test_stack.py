@@ -80,6 +80,15 @@ def test_a_browser_hears_within_half_a_minute_that_its_host_is_gone() -> None:
     assert own[names[0]] == "5"
 
 
+def test_what_a_host_that_is_gone_had_open_is_closed_within_half_a_minute() -> None:
+    services = stack()["services"]
+    for name in ("redis", "postgres", "open-webui"):
+        # (2^(6+1) - 1) x 200 ms, the shortest first wait: 25 s (Linux, ip-sysctl).
+        assert services[name]["sysctls"] == {"net.ipv4.tcp_retries2": 6}
+    keepalives = {"tcp_keepalives_idle": 15, "tcp_keepalives_interval": 5, "tcp_keepalives_count": 3}
+    assert {f"--{name}={value}" for name, value in keepalives.items()} <= set(services["postgres"]["command"])
+
+
 def test_data_stay_where_their_volumes_are_and_the_rest_goes_by_label() -> None:
     services = stack()["services"]
     constraints = {name: one["deploy"]["placement"]["constraints"] for name, one in services.items()}
