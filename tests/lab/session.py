@@ -9,7 +9,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,21 +164,6 @@ def rest(host: Any) -> None:
     if host.file("/run/systemd/system").exists:
         host.check_output("systemctl stop open-webui-watchdog.timer")
     host.check_output("docker stop open-webui redis-valkey")
-
-
-@contextmanager
-def full_filesystem(host: Any, path: str) -> Iterator[None]:
-    """A full tmpfs in place of `path`, with what is in there already."""
-    host.check_output(
-        "mkdir -p /run/full && mount -t tmpfs -o size=64k,mode=755 tmpfs /run/full && cp -a %s/. /run/full && "
-        "{ cat /dev/zero >/run/full/filler 2>/dev/null || true; } && mount --bind /run/full %s",
-        path,
-        path,
-    )
-    try:
-        yield
-    finally:
-        host.check_output("umount %s && umount /run/full", path)
 
 
 def ask_as_monitor(host: Any, command: str, container: str = "redis-valkey") -> str:

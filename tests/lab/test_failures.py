@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import LEASE, Precious, within
-from tests.lab.session import FRESH, NAME, ROOT, SSH_CONFIG, Lab, changed, containers, full_filesystem
+from tests.lab.session import FRESH, NAME, ROOT, SSH_CONFIG, Lab, changed, containers
 
 pytestmark = pytest.mark.lab
 
@@ -76,6 +76,21 @@ def files(host: Any) -> str:
     """Our files with their checksums; those still on their way into place and the log of the last run left out."""
     names = "-type f ! -name '*.new' ! -name up.log"
     return str(host.check_output(f"find /opt/open-webui -path '*/.good' -prune -o {names} -exec sha256sum {{}} +"))
+
+
+@contextmanager
+def full_filesystem(host: Any, path: str) -> Iterator[None]:
+    """A full tmpfs in place of `path`, with what is in there already."""
+    host.check_output(
+        "mkdir -p /run/full && mount -t tmpfs -o size=64k,mode=755 tmpfs /run/full && cp -a %s/. /run/full && "
+        "{ cat /dev/zero >/run/full/filler 2>/dev/null || true; } && mount --bind /run/full %s",
+        path,
+        path,
+    )
+    try:
+        yield
+    finally:
+        host.check_output("umount %s && umount /run/full", path)
 
 
 def _descriptor(kind: str, content: bytes) -> dict[str, Any]:
