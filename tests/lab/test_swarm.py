@@ -25,7 +25,6 @@ from tests.lab.session import (
     ROOT,
     ask_as_monitor,
     changed,
-    full_filesystem,
     predicted,
     report_in,
     rows_in,
