@@ -72,7 +72,7 @@ def run_lab(*arguments: str, name: str = NAME) -> None:
     )
     print(done.stderr, file=sys.stderr)
     if done.returncode:
-        pytest.fail(f"lab {' '.join(arguments)}: {done.stderr[done.stderr.find('error: ') :].strip()}", pytrace=False)
+        pytest.fail(f"lab {' '.join(arguments)}: {done.stderr.rpartition('error: ')[2].strip()}", pytrace=False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
