@@ -307,16 +307,18 @@ def test_a_worker_that_dies_is_made_up_for_and_gets_its_share_when_it_is_back(sw
     container = f"open-webui-lab-{LAB}-host-{THIRD.rpartition('-')[2]}"
     with People(swarm.door) as people:
         subprocess.run(["docker", "kill", container], check=True, capture_output=True)
-        # Its events are for the lost host, too, which acknowledges none: no keepalive ends such a connection.
-        assert "event of 1024 KB" in swarm.run("-y", "runbooks/verify.py", **GOOD).stdout
-        within(
-            180,
-            "its work moved",
-            lambda: sorted(set(swarm.tasks().values())) == [LEAD, SECOND] and len(swarm.tasks()) == 3,
-        )
-    within(60, "only its processes listen", lambda: swarm.listeners() == 3)
+        try:
+            # Its events are for the lost host, too, which acknowledges none: no keepalive ends such a connection.
+            assert "event in " in swarm.run("-y", "runbooks/verify.py", **GOOD).stdout
+            within(
+                180,
+                "its work moved",
+                lambda: sorted(set(swarm.tasks().values())) == [LEAD, SECOND] and len(swarm.tasks()) == 3,
+            )
+            within(60, "only its processes listen", lambda: swarm.listeners() == 3)
+        finally:
+            subprocess.run(["docker", "start", container], check=True, capture_output=True)
     assert len(people.failed) <= 1  # a request that the host had when it died; they come one after another
-    subprocess.run(["docker", "start", container], check=True, capture_output=True)
     within(60, "it is back", lambda: swarm.nodes()[THIRD] == "Active Ready")
     assert changed(swarm.deploy(**GOOD)) == [DEPLOY]
     assert sorted(swarm.tasks().values()) == [LEAD, SECOND, THIRD]
