@@ -37,7 +37,7 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (abou
 	$(BIN)/pytest -q tests/unit tests/plan
 
 # The images are made before the two parts begin: both need them all, and what fails there is said once, in sight.
-test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about 45 minutes)
+test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about 50 minutes)
 	$(BIN)/python -m lab up --name $${TEST_LAB_NAME-pytest}
 	@$(MAKE) --no-print-directory --jobs 2 day-one day-two
 
