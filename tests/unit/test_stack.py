@@ -111,6 +111,12 @@ def test_no_process_migrates_and_what_does_not_get_healthy_is_taken_back() -> No
     assert process["deploy"]["update_config"]["parallelism"] == 1
 
 
+def test_what_fails_is_taken_back_before_the_next_is_stopped() -> None:
+    updates = [one["deploy"]["update_config"] for one in stack()["services"].values()]
+    rolled_back = [update for update in updates if update["failure_action"] == "rollback"]
+    assert [update["delay"] for update in rolled_back] == ["2s", "2s"]
+
+
 def test_no_secret_is_in_the_definition_and_each_is_read_from_a_file(tmp_path: Path) -> None:
     chain = tmp_path / "chain.pem"
     chain.write_text("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")
