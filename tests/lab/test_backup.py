@@ -244,6 +244,19 @@ def test_a_disk_that_fills_up_on_the_way_makes_no_set_and_costs_none(story: Stor
     assert containers(story.host) == running
 
 
+def test_a_valkey_that_saves_by_itself_is_waited_for(story: Story) -> None:
+    """It is made to save all the time, for as long as a backup takes to ask it."""
+    before = sets(story.host)
+    saves = "timeout 10 valkey-cli --user monitor -r -1 -i 0.001 bgsave"
+    password = "REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password)"
+    run = f"export {password}; docker exec -e REDISCLI_AUTH redis-valkey {saves} >/run/saves 2>&1"
+    story.host.check_output("systemd-run --quiet --collect --unit valkey-saves sh -c %s", run)
+    story.back_up(*story.encrypted)
+    assert len(sets(story.host)) == len(before) + 1
+    within(20, "it saves no more", lambda: not story.host.service("valkey-saves").is_running)
+    assert story.host.check_output("grep -c 'already in progress' /run/saves") != "0", "it never was at it"
+
+
 def test_a_valkey_that_is_full_gives_no_set_and_people_go_on_reading(story: Story) -> None:
     """Its volume is on a disk of its own for once, which fills up."""
     before = sets(story.host)
