@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -14,6 +14,18 @@ from tests.browser.models import Models
 from tests.browser.person import Person, Site
 from tests.lab.precious import EMAIL, PASSWORD
 from tests.lab.session import FRESH, Lab
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure comes with what is on the pages of the people it is about."""
+    report = yield
+    if report.failed:
+        for name, person in item.funcargs.items():
+            if isinstance(person, Person):
+                person.picture(f"failed-{item.name}-{name}")
+                report.sections.append((f"Page of {name}", person.tell()))
+    return report
 
 
 @pytest.fixture(scope="module")

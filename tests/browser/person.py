@@ -35,14 +35,22 @@ class Site:
 
 
 class Person:
-    """What someone does on one page, in the words that are on it. `frames` are what its websockets received."""
+    """What someone does on one page, in the words that are on it. `frames` are what its websockets received.
+
+    `errors` are the page's own, and `pending` the requests it still waits for: why a page is not what a test expects.
+    """
 
     def __init__(self, page: Page) -> None:
         self.page = page
         self.frames: list[str] = []
         self.polls: list[str] = []
+        self.errors: list[str] = []
+        self.pending: dict[Request, str] = {}
         page.on("websocket", self._listen)
-        page.on("request", self._note_poll)
+        page.on("requestfinished", self._note_end)
+        page.on("requestfailed", self._note_failure)
+        page.on("pageerror", lambda error: self.errors.append(f"{time.strftime('%X')} {error}"))
+        page.on("request", self._note_request)
         # an admin gets the release notes, some time after the page is there
         page.add_locator_handler(page.get_by_role("button", name="Okay, Let's Go!"), lambda button: button.click())
 
@@ -124,6 +132,12 @@ class Person:
         """Keep what the page looks like now."""
         self.page.screenshot(path=PICTURES / f"{name}.png")
 
+    def tell(self) -> str:
+        """What the page has come to: its text, its errors, what it waits for."""
+        text = self.page.locator("body").inner_text(timeout=5000)
+        pending = [f"waits since {since} for {request.url}" for request, since in self.pending.items()]
+        return "\n".join([self.page.url, text[:1000], *self.errors[-20:], *pending])
+
     def _credentials(self, email: str, password: str) -> None:
         self.page.get_by_label("Email").fill(email)
         self.page.locator("#password").fill(password)
@@ -132,9 +146,17 @@ class Person:
         if SOCKET in socket.url:
             socket.on("framereceived", lambda frame: self.frames.append(str(frame)))
 
-    def _note_poll(self, request: Request) -> None:
+    def _note_request(self, request: Request) -> None:
+        self.pending[request] = time.strftime("%X")
         if SOCKET in request.url and "transport=polling" in request.url:
             self.polls.append(request.url)
+
+    def _note_end(self, request: Request) -> None:
+        self.pending.pop(request, None)
+
+    def _note_failure(self, request: Request) -> None:
+        self._note_end(request)
+        self.errors.append(f"{time.strftime('%X')} {request.url}: {request.failure}")
 
 
 def pieces(frames: list[str]) -> list[str]:

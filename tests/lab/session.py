@@ -18,7 +18,6 @@ import testinfra
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("TEST_LAB_NAME", "pytest")  # two clones on one machine need two names
-SSH_CONFIG = str(ROOT / ".lab" / NAME / "ssh_config")
 FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND, CUT_OFF, SPARE, EARLIER = (f"{NAME}-{n}" for n in range(1, 9))
 
 
@@ -30,9 +29,7 @@ class Lab:
     sockets: Path
 
     def host(self, name: str) -> Any:
-        """A testinfra host: root by ssh and sudo, by one connection for all commands (a new one takes 0.3 s)."""
-        socket = str(self.sockets / name)
-        return testinfra.get_host(f"ssh://{name}", ssh_config=SSH_CONFIG, controlpath=socket, sudo=True)
+        return host_of(NAME, self.sockets, name)
 
     def hang_up(self) -> None:
         """End the connections of `host`."""
@@ -47,15 +44,7 @@ class Lab:
     def run(self, *arguments: str, limit: str = FRESH, **environment: str) -> subprocess.CompletedProcess[str]:
         """`pyinfra ... tests/lab/inventory.py ARGUMENTS --limit LIMIT`, output and errors together."""
         limits = [part for name in limit.split(",") for part in ("--limit", name)]
-        return subprocess.run(
-            [Path(sys.executable).with_name("pyinfra"), "tests/lab/inventory.py", *arguments, *limits],
-            cwd=ROOT,
-            env={**os.environ, "LAB_NAME": NAME, "PYINFRA_PROGRESS": "off", **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
-        )
+        return run_pyinfra(NAME, "tests/lab/inventory.py", *arguments, *limits, **environment)
 
     def report(self, *arguments: str, limit: str = FRESH, **environment: str) -> dict[str, Any]:
         """The JSON of a run that has to succeed."""
@@ -63,6 +52,33 @@ class Lab:
         print(result.stdout)  # pytest shows it when the test fails
         assert result.returncode == 0
         return report_in(result.stdout)
+
+
+def ssh_config(lab: str) -> str:
+    """The file with which `ssh -F` finds a lab's hosts."""
+    return str(ROOT / ".lab" / lab / "ssh_config")
+
+
+SSH_CONFIG = ssh_config(NAME)
+
+
+def host_of(lab: str, sockets: Path, name: str) -> Any:
+    """A testinfra host: root by ssh and sudo, by one connection for all commands (a new one takes 0.3 s)."""
+    socket = str(sockets / name)
+    return testinfra.get_host(f"ssh://{name}", ssh_config=ssh_config(lab), controlpath=socket, sudo=True)
+
+
+def run_pyinfra(lab: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`pyinfra ARGUMENTS` in a lab, output and errors together."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("pyinfra"), *arguments],
+        cwd=ROOT,
+        env={**os.environ, "LAB_NAME": lab, "PYINFRA_PROGRESS": "off", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=1200,
+    )
 
 
 def run_lab(*arguments: str, name: str = NAME) -> None:
@@ -177,9 +193,9 @@ def ask_as_monitor(host: Any, command: str, container: str = "redis-valkey") -> 
     )
 
 
-def numsub(host: Any) -> int:
+def numsub(host: Any, container: str = "redis-valkey") -> int:
     """Connections that listen on Socket.IO's channel, as Valkey counts them."""
-    return int(ask_as_monitor(host, "PUBSUB NUMSUB socketio").split()[1])
+    return int(ask_as_monitor(host, "PUBSUB NUMSUB socketio", container).split()[1])
 
 
 def report_in(output: str) -> dict[str, Any]:

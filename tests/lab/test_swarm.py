@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -16,19 +14,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import testinfra
 
 from tests.lab.door import Door
 from tests.lab.precious import within
 from tests.lab.session import (
     NAME,
     ROOT,
-    ask_as_monitor,
     changed,
+    host_of,
+    numsub,
     predicted,
     report_in,
     rows_in,
     run_lab,
+    run_pyinfra,
 )
 
 pytestmark = [pytest.mark.lab, pytest.mark.day_two]
@@ -58,29 +57,22 @@ class Swarm:
     dry: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def earlier(self) -> dict[str, str]:
+    def earlier(self) -> dict[str, Any]:
         """Settings of the version to upgrade from."""
         return {"open_webui_image": self.inventory["images"]["open_webui_earlier"]}
 
     def host(self, name: str) -> Any:
-        config = str(ROOT / ".lab" / LAB / "ssh_config")
-        return testinfra.get_host(f"ssh://{name}", ssh_config=config, controlpath=str(self.sockets / name), sudo=True)
+        return host_of(LAB, self.sockets, name)
 
     def run(
         self, *arguments: str, hosts: dict[str, Any] | None = None, **stack: Any
     ) -> subprocess.CompletedProcess[str]:
-        result = subprocess.run(
-            [Path(sys.executable).with_name("pyinfra"), "tests/lab/inventory_swarm.py", *arguments],
-            cwd=ROOT,
-            env={
-                **os.environ,
-                **{"LAB_NAME": LAB, "PYINFRA_PROGRESS": "off"},
-                **{"TEST_HOST_DATA": json.dumps(hosts or {}), "TEST_STACK_DATA": json.dumps(stack)},
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=900,
+        result = run_pyinfra(
+            LAB,
+            "tests/lab/inventory_swarm.py",
+            *arguments,
+            TEST_HOST_DATA=json.dumps(hosts or {}),
+            TEST_STACK_DATA=json.dumps(stack),
         )
         print(result.stdout)  # pytest shows it when the test fails
         return result
@@ -119,7 +111,7 @@ class Swarm:
     def listeners(self) -> int:
         """How many connections Valkey sends Socket.IO's events to."""
         container = self.ask("docker ps --quiet --filter label=com.docker.swarm.service.name=open-webui_redis")
-        return int(ask_as_monitor(self.host(LEAD), "PUBSUB NUMSUB socketio", container).split()[-1])
+        return numsub(self.host(LEAD), container)
 
     @property
     def door(self) -> Door:

@@ -27,7 +27,7 @@ SYSTEMS = {
 }
 
 # What the lab host was deployed with when its output was captured.
-LAB_SETTINGS = {
+LAB_SETTINGS: dict[str, Any] = {
     "docker_source": "distro",
     "docker_address_pools": [{"base": "198.19.0.0/17", "size": 24}],
     "valkey_image": "registry.lab.test:5000/valkey/valkey:8.1.1",

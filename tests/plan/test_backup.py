@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, answering, converged, fresh, machine
 
@@ -32,7 +33,7 @@ def test_age_is_installed_by_hand_where_no_package_is_known(pyinfra: Pyinfra) ->
     assert not [command for command in result.executed("rhel") if any(word in command for word in CHANGING)]
 
 
-RESTIC = {
+RESTIC: dict[str, Any] = {
     "backup_restic_repository": "/srv/restic",
     "backup_restic_password": "env:PASSWORD",
     "backup_restic_env": {"AWS_ACCESS_KEY_ID": "env:ID"},
@@ -99,7 +100,7 @@ def test_a_set_that_is_not_on_this_machine_stops_the_run(pyinfra: Pyinfra, tmp_p
 
 def test_a_live_stack_is_replaced_only_on_the_hosts_that_are_named(pyinfra: Pyinfra) -> None:
     # Nobody answers the proof at the end.
-    allowed = {"restore_over": ["@fake/named"], "verify_timeout_s": 1}
+    allowed: dict[str, Any] = {"restore_over": ["@fake/named"], "verify_timeout_s": 1}
     hosts = {"named": converged(**allowed), "other": converged(**allowed), "bare": fresh(**LAB_SETTINGS, **allowed)}
     result = pyinfra(hosts, "-y", "-vvv", deploy="runbooks/restore.py")
     assert [

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -14,12 +13,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import testinfra
-
 from tests.lab.crowd import Crowd
 from tests.lab.door import Door
 from tests.lab.precious import within
-from tests.lab.session import NAME, ROOT, ask_as_monitor, run_lab
+from tests.lab.session import NAME, ROOT, host_of, numsub, run_lab, run_pyinfra
 
 CONTENT = secrets.token_bytes(100_000)
 # Who and what is in the database: how many, and a hash of which.
@@ -76,9 +73,7 @@ class Subject(ABC):
         return Crowd(door.url, door.ca_file, {door.name: ("127.0.0.1", door.port)}, limit_s=limit_s)
 
     def host(self, name: str = "") -> Any:
-        name = name or self.lead
-        config = str(ROOT / ".lab" / self.lab / "ssh_config")
-        return testinfra.get_host(f"ssh://{name}", ssh_config=config, controlpath=str(self._sockets / name), sudo=True)
+        return host_of(self.lab, self._sockets, name or self.lead)
 
     def ask(self, command: str) -> str:
         """What a command on the lead says."""
@@ -87,18 +82,12 @@ class Subject(ABC):
     def deploy(self, **settings: Any) -> None:
         """Deploy with these settings from now on, as an operator does."""
         self.settings |= settings
-        environment = {
-            **{"SOAK_TOPOLOGY": self.topology, "LAB_NAME": self.lab, "PYINFRA_PROGRESS": "off"},
-            **{"SOAK_STACK": json.dumps(self.settings), "SOAK_HOSTS": json.dumps(self.host_settings)},
-        }
-        result = subprocess.run(
-            [Path(sys.executable).with_name("pyinfra"), "-y", "tests/soak/inventory.py", "deploy.py"],
-            cwd=ROOT,
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=1200,
+        result = run_pyinfra(
+            self.lab,
+            *("-y", "tests/soak/inventory.py", "deploy.py"),
+            SOAK_TOPOLOGY=self.topology,
+            SOAK_STACK=json.dumps(self.settings),
+            SOAK_HOSTS=json.dumps(self.host_settings),
         )
         print(result.stdout)  # pytest shows it when the test fails
         assert result.returncode == 0
@@ -110,7 +99,7 @@ class Subject(ABC):
     def numsub(self) -> int:
         """Processes that listen on Socket.IO's channel, as Valkey counts them; 0 while it can't be asked."""
         try:
-            return int(ask_as_monitor(self.host(), "PUBSUB NUMSUB socketio", self.container("redis")).split()[1])
+            return numsub(self.host(), self.container("redis"))
         except (AssertionError, IndexError):
             return 0
 

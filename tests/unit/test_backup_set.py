@@ -53,7 +53,7 @@ DAMAGES: dict[str, tuple[dict[str, bytes], str]] = {
     "no manifest of a set": ({"manifest.json": b"{}"}, "expected it to describe a backup set"),
     "another set's manifest": ({"manifest.json": manifest("20200101T000000Z")}, "got 20200101T000000Z's"),
     "a path in the manifest": (
-        {"manifest.json": manifest(**{"../x": {"size": 0, "sha256": "0" * 64}})},
+        {"manifest.json": manifest(NAME, **{"../x": {"size": 0, "sha256": "0" * 64}})},
         "expected it to describe a backup set",
     ),
     "a path for a name": ({"../x": b""}, "expected files of a backup set, got '../x'"),

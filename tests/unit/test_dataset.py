@@ -7,6 +7,7 @@ import io
 import json
 import sqlite3
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -122,7 +123,8 @@ def good(dataset: ModuleType, capsysbinary: Any) -> Path:
 
 def complaints(dataset: ModuleType, capsysbinary: Any) -> list[str]:
     dataset.check("sqlite")
-    return capsysbinary.readouterr().out.decode().splitlines()
+    printed: bytes = capsysbinary.readouterr().out
+    return printed.decode().splitlines()
 
 
 def test_a_manifest_tells_what_is_in_the_set(dataset: ModuleType, good: Path, capsysbinary: Any) -> None:
@@ -147,7 +149,7 @@ def _wrong_hash(path: Path) -> None:
     path.write_text(json.dumps(manifest))
 
 
-DAMAGES = {
+DAMAGES: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "a flipped bit": ("open-webui.tar", _flip, "open-webui.tar: expected SHA-256"),
     "a truncated part": ("valkey.rdb", lambda path: path.write_bytes(b"VALK"), "valkey.rdb: expected 9 bytes, got 4"),
     "a missing part": ("images", Path.unlink, "images: expected"),

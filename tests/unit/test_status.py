@@ -24,9 +24,9 @@ def observed(**sections: str) -> survey.Survey:
 
 
 def shown(hosts: dict[str, Status]) -> str:
-    console = Console(file=io.StringIO(), width=200)
-    console.print(status.table(hosts))
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    page = io.StringIO()
+    Console(file=page, width=200).print(status.table(hosts))
+    return page.getvalue()
 
 
 def test_a_good_host() -> None:
