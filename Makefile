@@ -36,10 +36,13 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (abou
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit tests/plan
 
-# The images are made before the two parts begin: both need them all, and what fails there is said once, in sight.
-test: check chromium ## Everything: check, then real hosts in labs of their own and a browser (about 50 minutes)
-	$(BIN)/python -m lab up --name $${TEST_LAB_NAME-pytest}
+test: chromium ## Everything: check, then real hosts in labs of their own and a browser (about 50 minutes)
+	@$(MAKE) --no-print-directory --jobs 2 check images
 	@$(MAKE) --no-print-directory --jobs 2 day-one day-two
+
+# Before the two parts begin: both need them all, and what fails there is said once, in sight.
+images: $(READY)
+	$(BIN)/python -m lab up --name $${TEST_LAB_NAME-pytest} 2>&1 | sed -u 's/^/images   /'
 
 # Side by side, in two labs: most of what they do is waiting, for containers to get healthy.
 day-one: $(READY)
@@ -78,4 +81,4 @@ lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  benchmarks/requirements.in -o benchmarks/requirements.txt
 
-.PHONY: help setup lab lab-down check test day-one day-two chromium soak bench lock
+.PHONY: help setup lab lab-down check test images day-one day-two chromium soak bench lock

@@ -68,6 +68,8 @@ def test_stop_silences_the_model_itself(ada: Person, models: Models) -> None:
 
 def test_a_reload_shows_the_chat(ada: Person, conversation: Conversation) -> None:
     ada.page.goto(f"/c/{conversation.chat}")
+    ada.watch_answer(lambda text: text == conversation.answer)
+    # Not sooner: a page of Open WebUI 0.12 that is left while it asks who its user is signs them out.
     ada.page.reload()
     ada.page.get_by_text(QUESTION).wait_for()
     ada.watch_answer(lambda text: text == conversation.answer)

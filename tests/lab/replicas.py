@@ -1,4 +1,4 @@
-"""The stack of two processes with Postgres behind the proxy, for every module that wants it; deployed once."""
+"""The stack of two processes with Postgres behind the proxy, for every module that wants it."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ class Stack:
         self.host.check_output("systemctl stop open-webui-watchdog.timer; docker ps -q | xargs -r docker stop")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stack(lab: Lab) -> Iterator[Stack]:
-    """The first deploy of SPARE; the browser's tests are the first to want it, the lab's end it."""
+    """Deployed by the first module that wants it, and stopped after each: idle, it takes a quarter of a core."""
     settings = {"open_webui_replicas": len(PROCESSES), "verify_level": "wiring", **proxied(lab, SPARE)}
     stack = Stack(lab, lab.host(SPARE), door_of(lab, SPARE), settings)
     stack.deploy()

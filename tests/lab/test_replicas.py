@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,13 +21,6 @@ pytestmark = pytest.mark.lab
 
 CONTAINERS = {*PROCESSES, "open-webui-postgres", "open-webui-proxy", "redis-valkey"}
 CONTENT = os.urandom(100_000)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def last(stack: Stack) -> Iterator[None]:
-    """No module after this one wants the stack."""
-    yield
-    stack.rest()
 
 
 @pytest.fixture(scope="module")
