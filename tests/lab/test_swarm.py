@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,7 @@ class People:
                     self.served += 1
                 else:
                     self.failed.append(f"{time.strftime('%X')} {answer.status}")
-            except OSError as error:
+            except (OSError, HTTPException) as error:
                 self.failed.append(f"{time.strftime('%X')} {error!r}")
             self._over.wait(0.1)
 
