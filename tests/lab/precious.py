@@ -50,7 +50,7 @@ def within(seconds: float, what: str, check: Any) -> float:
 def socketio(base: str, token: str = "") -> Iterator[websocket.WebSocket]:
     """A Socket.IO connection by hand: Engine.IO's open packet, connect to the default namespace, its confirmation."""
     socket = websocket.create_connection(
-        base.replace("http", "ws", 1) + "/ws/socket.io/?EIO=4&transport=websocket", timeout=10
+        base.replace("http", "ws", 1) + "/ws/socket.io/?EIO=4&transport=websocket", timeout=30
     )
     try:
         assert str(socket.recv()).startswith("0{")
@@ -91,7 +91,7 @@ class Precious:
         headers = {"Content-Type": "application/json"} | bearer
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.base + path, data, headers)
-        with urllib.request.urlopen(request, timeout=10) as response:
+        with urllib.request.urlopen(request, timeout=30) as response:
             return json.load(response)
 
     def valkey(self, *command: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import Precious, Watched, count_rows, within
-from tests.lab.session import EARLIER, NAME, ROOT, SPARE, Lab, containers, named, rest
+from tests.lab.session import EARLIER, NAME, ROOT, SPARE, Lab, ask_as_monitor, containers, named, rest
 
 pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
@@ -242,6 +242,10 @@ def test_data_of_a_newer_valkey_are_not_given_to_an_older_one(circle: Circle) ->
     """The number of the format is in the file's first bytes; 99 is still to come."""
     before = containers(circle.host)
     volume = "/var/lib/docker/volumes/redis-data/_data"
+    # Half a minute after the last time Valkey writes the file anew: now, then, and not while the deploy looks at it.
+    ask_as_monitor(circle.host, "BGSAVE")
+    saved = "rdb_bgsave_in_progress:0"
+    within(30, "it is written", lambda: saved in ask_as_monitor(circle.host, "INFO persistence"))
     circle.host.check_output(f"cp -p {volume}/dump.rdb /root/dump.rdb")
     circle.host.check_output(f"printf REDIS0099 | dd of={volume}/dump.rdb conv=notrunc status=none")
     try:
