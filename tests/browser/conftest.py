@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Error, sync_playwright
 
 from tests.browser.models import Models
 from tests.browser.person import Person, Site
@@ -23,8 +23,12 @@ def pytest_runtest_makereport(item: pytest.Function) -> Generator[None, pytest.T
     if report.failed:
         for name, person in item.funcargs.items():
             if isinstance(person, Person):
-                person.picture(f"failed-{item.name}-{name}")
-                report.sections.append((f"Page of {name}", person.tell()))
+                try:
+                    person.picture(f"failed-{item.name}-{name}")
+                    told = person.tell()
+                except Error as error:  # a page that has crashed: an error here would end the whole run
+                    told = str(error)
+                report.sections.append((f"Page of {name}", told))
     return report
 
 

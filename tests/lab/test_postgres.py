@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import within
-from tests.lab.session import EARLIER, Lab, containers, named
+from tests.lab.session import EARLIER, Lab, containers, followed, named
 
 pytestmark = pytest.mark.lab
 
@@ -158,25 +158,18 @@ def test_a_restore_that_is_killed_is_ended_by_the_next_one(stack: Stack, made: s
 
 def test_an_upgrade_never_has_two_versions_on_one_database(stack: Stack) -> None:
     """Told by Docker itself: each start and each end of a container, in order."""
-    watch = (
-        "nohup docker events --filter type=container --filter event=start --filter event=die "
-        "--format '{{.Action}} {{index .Actor.Attributes \"name\"}} {{.Actor.Attributes.image}}' "
-        ">/root/events 2>&1 </dev/null & echo $!"
-    )
-    watcher = stack.host.check_output(watch)
     newest = stack.images["open_webui"]
-    status, output = stack.run("runbooks/upgrade.py", open_webui_image=newest)
-    stack.host.check_output(f"kill {watcher}")
+    with followed(stack.host) as events:
+        status, output = stack.run("runbooks/upgrade.py", open_webui_image=newest)
     assert status == 0
     assert "ok      chats: 1, as in the manifest" in output, "it was rehearsed"
     running = dict.fromkeys(PROCESSES, stack.images["open_webui_earlier"])
-    for line in stack.host.check_output("cat /root/events").splitlines():
-        action, name, image = line.split()
+    for action, name, image in events:
         if name in PROCESSES:
             running.pop(name, None)
             if action == "start":
                 running[name] = image
-            assert len(set(running.values())) <= 1, f"two versions at {line}"
+            assert len(set(running.values())) <= 1, f"two versions at {action} {name} {image}"
     assert running == dict.fromkeys(PROCESSES, newest)
     assert stack.versions() == {newest.rpartition(":")[2].strip("v").removesuffix("-slim")}
     assert stack.count().split("|")[:3] == stack.counts.split("|")[:3]

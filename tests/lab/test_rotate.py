@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import Precious, Watched, within
-from tests.lab.session import FRESH, Lab, ask_as_monitor, changed, containers
+from tests.lab.session import FRESH, Lab, ask_as_monitor, changed, containers, followed
 
 pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
@@ -90,7 +90,7 @@ class Story:
 
     listener: list[str]
     watched: Watched
-    starts: str
+    starts: list[str]
 
     def __init__(self, lab: Lab) -> None:
         self.lab, self.host = lab, lab.host(FRESH)
@@ -164,19 +164,16 @@ def test_no_output_shows_a_secret(first: Rotation) -> None:
 def second(story: Story, first: Rotation) -> Rotation:
     """Everything renewed at once, Valkey's password as the operator says."""
     story.lab.report("-y", "deploy.py", "--data", "verify_level=user")
-    since = story.host.check_output("date +%s")
     everything = ("--data", ALL, "--data", "verify_level=user", "--data", "valkey_password=env:SUPPLIED")
-    rotation = story.rotate(*everything, SUPPLIED=SUPPLIED)
-    story.starts = story.host.check_output(
-        f"docker events --since {since} --until $(date +%s) --filter container=open-webui --filter event=start "
-        "--format {{.Action}}"
-    )
+    with followed(story.host) as events:
+        rotation = story.rotate(*everything, SUPPLIED=SUPPLIED)
+    story.starts = [action for action, name, _ in events if action == "start" and name == "open-webui"]
     return rotation
 
 
 def test_open_webui_starts_once_for_all_of_them(story: Story, second: Rotation) -> None:
     second.assert_valkey_ran_on()
-    assert story.starts.split() == ["start"]
+    assert story.starts == ["start"]
     assert len(story.renewed()) == 4
     assert story.host.file(f"{SECRETS}/valkey-password").content_string.strip() == SUPPLIED
     assert valkey_answers(story.host, SECRETS) == story.marker
