@@ -15,6 +15,7 @@ lab = [
             "public_url": f"https://{_tls['name']}",
             "proxy_tls": "files",
             "proxy_certificate": _tls["certificate_file"],
+            "verify_ca": _tls["ca_file"],
             "proxy_certificate_key": f"file:{_tls['key_file']}",
             "verify_url": f"https://127.0.0.1:{host['https_port']}",
         },

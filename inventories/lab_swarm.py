@@ -13,6 +13,7 @@ _shared = {
     "public_url": f"https://{_state['tls']['name']}",
     "proxy_tls": "files",
     "proxy_certificate": _state["tls"]["certificate_file"],
+    "verify_ca": _state["tls"]["ca_file"],
     "proxy_certificate_key": f"file:{_state['tls']['key_file']}",
     "swarm_address_pool": "198.19.128.0/17",
     "swarm_encrypted": False,  # the lab's kernel may have no ESP

@@ -35,7 +35,7 @@ def _look(settings: Settings) -> list[str]:
     checks: Sequence[Check] = []
     told: Mapping[str, str] = {}
     if survey.services.containers:
-        at_once = settings.model_copy(update={"verify_timeout_s": 0})
+        at_once = settings.model_copy(update={"verify_timeout_s": 0, "verify_hold_s": 0})
         proved = proof.run(observation, at_once, preflight.lead(), preflight.everywhere())
         checks, told = proved.checks, proved.told
     _found[host.name] = status.of(settings, survey, sources.wanted(settings, survey.machine), checks, told)

@@ -45,6 +45,9 @@ def _problems(settings: Settings, otherwise: Callable[[], list[str]]) -> list[st
     proved = proof.run(preflight.observation(), settings, preflight.lead(), preflight.everywhere())
     reports.add("verify", proved.address, proved.checks)
     failed = [check for check in proved.checks if check.is_fault]
+    for check in proved.checks:
+        if not check.ok and check.advice:
+            host.log_styled(f"advice  {check}", fg="yellow", log_func=logger.warning)
     if not failed:
         host.log(proved.line, log_func=logger.info)
         return []

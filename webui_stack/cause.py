@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import redis
 from pyinfra.api import Host
 
-from webui_stack import remote, valkey
+from webui_stack import firewall, remote, valkey
 
 # Four variables that are no secrets, the password cut out of the URL on the host.
 _READ = r"""docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}
@@ -25,6 +25,15 @@ def variables(host: Host, container: str) -> dict[str, str]:
         return dict(line.partition("=")[::2] for line in remote.run(host, _READ % shlex.quote(container)))
     except remote.RemoteError:
         return {}
+
+
+def of_firewall(host: Host) -> str:
+    """That Docker's rules in the host's packet filter are gone, with what to do; "" when they are there or unknown."""
+    try:
+        tables = firewall.gone(firewall.parse(remote.run(host, firewall.LOOK)))
+    except remote.RemoteError:
+        return ""
+    return f"{firewall.told(tables)}; {firewall.NEXT_STEP}" if tables else ""
 
 
 def of_silence(host: Host, processes: Iterable[str], monitor: redis.Redis) -> str:

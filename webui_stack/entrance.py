@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import shlex
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from pyinfra.api import Host
 
-from webui_stack import compose, remote, tunnel
+from webui_stack import certificate, compose, remote, tunnel
 from webui_stack.settings import Settings
 from webui_stack.websocket import ProbeError, Way
 
@@ -24,8 +24,8 @@ _INTERNAL_CA = "/data/caddy/pki/authorities/local/root.crt"
 def of(host: Host, settings: Settings, proxy: str, timeout_s: float) -> Way:
     """The URL people would use, and how to dial it from this machine.
 
-    `proxy` is the container that Caddy runs in. Its certificate is checked as a browser would check it: against this
-    machine's authorities, and against the one that the settings bring.
+    `proxy` is the container that Caddy runs in. Its certificate is checked as a browser would check it: against the
+    roots this machine knows, and those that the settings bring.
     """
     return _to_proxy(host, settings, proxy, timeout_s) if settings.public_url else _to_port(host, settings, timeout_s)
 
@@ -33,7 +33,13 @@ def of(host: Host, settings: Settings, proxy: str, timeout_s: float) -> Way:
 def _to_port(host: Host, settings: Settings, timeout_s: float) -> Way:
     if settings.verify_url:
         url = settings.verify_url.rstrip("/")
-        return Way(url, origin=settings.external_url or url)
+        parts = urlsplit(url)
+        assert parts.hostname is not None
+        encrypted = None
+        if parts.scheme == "https":
+            direct = partial(tunnel.direct, parts.hostname, parts.port or 443, timeout_s)
+            encrypted = _encrypted(direct, lambda: _trust(settings), parts.hostname)
+        return Way(url, encrypted, settings.external_url or url)
     address, dial = _published(host, settings.open_webui_bind, settings.open_webui_port, timeout_s)
     through_ssh = dial if ipaddress.ip_address(settings.open_webui_bind).is_loopback else None
     url = f"http://{compose.published(address)}:{settings.open_webui_port}"
@@ -48,17 +54,33 @@ def _to_proxy(host: Host, settings: Settings, proxy: str, timeout_s: float) -> W
         dial: Callable[[], Any] = partial(tunnel.direct, parts.hostname, parts.port or settings.proxy_port, timeout_s)
     else:
         _, dial = _published(host, settings.proxy_bind, settings.proxy_port, timeout_s)
+    encrypted = _encrypted(dial, lambda: _trust_in_proxy(host, settings, proxy), settings.proxy_name)
+    return Way(settings.external_url, encrypted, settings.external_url)
 
+
+def _encrypted(dial: Callable[[], Any], trust: Callable[[], ssl.SSLContext], name: str) -> Callable[[], ssl.SSLSocket]:
     def encrypted() -> ssl.SSLSocket:
-        context = _trust(host, settings, proxy)
+        context = trust()
         connection = tunnel.as_socket(dial())
         try:
-            return context.wrap_socket(connection, server_hostname=settings.proxy_name)
+            return context.wrap_socket(connection, server_hostname=name)
         except OSError:
             connection.close()
             raise
 
-    return Way(settings.external_url, encrypted, settings.external_url)
+    return encrypted
+
+
+def certificate_of(way: Way) -> Mapping[str, Any] | None:
+    """The certificate that is served there, as `ssl.SSLSocket.getpeercert` shows it; None without TLS.
+
+    Raises `ssl.SSLCertVerificationError` when a client refuses it, `OSError` when nothing answers, `ProbeError`.
+    """
+    if way.dial is None or urlsplit(way.url).scheme != "https":
+        return None
+    with way.dial() as connection:
+        shown: Mapping[str, Any] = connection.getpeercert()
+        return shown
 
 
 def _published(host: Host, bind: str, port: int, timeout_s: float) -> tuple[str, Callable[[], Any]]:
@@ -73,13 +95,27 @@ def _published(host: Host, bind: str, port: int, timeout_s: float) -> tuple[str,
     return shown, partial(tunnel.direct, shown, port, timeout_s)
 
 
-def _trust(host: Host, settings: Settings, proxy: str) -> ssl.SSLContext:
+def _trust(settings: Settings) -> ssl.SSLContext:
+    """This machine's authorities and the operator's own; as in browsers, only a root ends a chain.
+
+    A chain that ends at an intermediate certificate, or at the server's own, is trusted by Python 3.13's defaults
+    (VERIFY_X509_PARTIAL_CHAIN). A client that lacks the intermediate certificate is then refused, unseen.
+    """
     context = ssl.create_default_context()
+    context.verify_flags &= ~(ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT)
+    if settings.verify_ca and not _add_roots(context, settings.verify_ca):
+        raise ProbeError(
+            f"verify_ca: expected a root certificate, got none in {settings.verify_ca}; intermediate ones are the "
+            "server's to send"
+        )
+    return context
+
+
+def _trust_in_proxy(host: Host, settings: Settings, proxy: str) -> ssl.SSLContext:
+    context = _trust(settings)
     if settings.proxy_tls == "files":
         assert settings.proxy_certificate is not None
-        context.load_verify_locations(cafile=Path(settings.proxy_certificate).expanduser())
-        # The operator's own word: what is in that file needs nobody else's.
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        _add_roots(context, settings.proxy_certificate)  # a root that is in there is the operator's own word
     elif settings.proxy_tls == "internal":
         try:
             lines = remote.run(host, shlex.join(["docker", "exec", proxy, "cat", _INTERNAL_CA]))
@@ -87,3 +123,14 @@ def _trust(host: Host, settings: Settings, proxy: str) -> ssl.SSLContext:
             raise ProbeError(f"the proxy's own CA can't be read: {error}") from None
         context.load_verify_locations(cadata="\n".join(lines))
     return context
+
+
+def _add_roots(context: ssl.SSLContext, path: str) -> bool:
+    """Ensure the roots in a file are trusted; whether it has any. Its other certificates fill no gap in a chain."""
+    try:
+        found = certificate.roots(Path(path).expanduser().read_bytes())
+    except (OSError, ValueError) as error:
+        raise ProbeError(f"{path}: expected certificates in PEM, got {error}") from None
+    if found:
+        context.load_verify_locations(cadata="".join(found))
+    return bool(found)

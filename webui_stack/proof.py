@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 import shlex
+import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import NamedTuple
 
@@ -19,7 +20,19 @@ import redis
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import account, cause, compose, entrance, event, remote, templates, tunnel, valkey, websocket
+from webui_stack import (
+    account,
+    cause,
+    certificate,
+    compose,
+    entrance,
+    event,
+    remote,
+    templates,
+    tunnel,
+    valkey,
+    websocket,
+)
 from webui_stack.check import Check
 from webui_stack.observation import Observation
 from webui_stack.settings import Settings
@@ -57,15 +70,17 @@ class _Probe:
     survey: Survey = field(default_factory=Survey)
     observed: compose.Observed = field(default_factory=compose.Observed)
     told: dict[str, str] = field(default_factory=dict)
+    flushed: str | None = None
     token: str = field(default="", repr=False)
 
     def checks(self, survey: Survey) -> list[Check]:
         """One attempt at all checks. Those of a group follow each other, the groups go on side by side."""
-        self.survey, self.observed = survey, survey.services
+        self.survey, self.observed, self.flushed = survey, survey.services, None
         groups: list[Callable[[], Iterator[Check]]] = []
         if self.settings.runs("data"):
             groups += [self._ping, self._valkey, self._monitored]
         if self.settings.verify_level != "ping":
+            groups.append(self._reachable)
             groups.append(self._open_webui if self.settings.runs("proxy") else self._events_to_all)
         found = [*self._containers(), *_side_by_side(groups)]
         if self.settings.verify_level == "user" and self.settings.runs("data"):
@@ -144,14 +159,17 @@ class _Probe:
     def _subscribers(self, monitor: redis.Redis) -> Check:
         """One for each process. A swarm is known to have so many and no more: one too many is of one that is lost."""
         in_swarm = self.settings.topology == "swarm"
-        processes = self.settings.open_webui_replicas if in_swarm else len(self._processes)
+        wanted = self.settings.open_webui_replicas
+        processes = wanted if in_swarm else max(wanted, len(self._processes))
         subscribers = valkey.subscribers(monitor)
         enough = subscribers == processes if in_swarm else subscribers >= processes
         why = ""
         if subscribers > processes:
             why = "those of a host that was lost end within half a minute: run it again; or what else listens there?"
         elif not enough:
-            why = cause.of_silence(self.host, [one.container for one in self._processes], monitor)
+            why = self._why_cut_off() or cause.of_silence(
+                self.host, [one.container for one in self._processes], monitor
+            )
         self.told["subscribers"] = str(subscribers)
         return Check(
             "subscribers",
@@ -161,9 +179,31 @@ class _Probe:
             why or "Open WebUI is not connected to this Valkey: look for `redis` in `docker logs open-webui`",
         )
 
+    def _reachable(self) -> Iterator[Check]:
+        """That the host reaches each process it has to have; what has no address can't be tested, nor used."""
+        reached = self.observed.processes
+        if self.settings.topology == "swarm":  # how many of them are on this host is its choice
+            of_it = [one for one in self.observed.containers.values() if compose.is_process(one.service)]
+            wanted = [one.name for one in of_it if one.status == "running"]
+        else:
+            wanted = [compose.container_of(service) for service in self.settings.open_webui_services]
+        missing = [_short(name) for name in wanted if name not in reached]
+        if wanted:
+            yield Check(
+                "processes",
+                not missing,
+                f"{len(wanted) - len(missing)} of {len(wanted)} Open WebUI processes have an address in "
+                f"{compose.NETWORK}" + (f", not {', '.join(missing)}" if missing else ""),
+                "it does not run, or was taken off the network; `pyinfra INVENTORY deploy.py` attaches it again",
+            )
+
     def _open_webui(self) -> Iterator[Check]:
         way = self._way_in
         self.told["address"] = way.url
+        for check in self._certificate(way):
+            yield check
+            if check.is_fault and not check.settled:
+                return  # whatever follows would fail for the same reason, and name another
         hint = (
             "look at `docker logs open-webui`"
             if way.dial
@@ -172,6 +212,7 @@ class _Probe:
         try:
             health = websocket.ask(way, "GET", "/health", _ATTEMPT_S)
             yield Check("health", health.get("status") is True, f"/health answered {health}", hint)
+            yield from self._ready(way)
             config = websocket.ask(way, "GET", "/api/config", _ATTEMPT_S)
             self.told["Open WebUI"] = str(config.get("version", "?"))
             on = config.get("features", {}).get("enable_websocket")
@@ -181,14 +222,24 @@ class _Probe:
                 f"/api/config says enable_websocket {on}, version {config.get('version')}",
                 "ENABLE_WEBSOCKET_SUPPORT did not reach the container; run deploy.py again",
             )
+            if config.get("onboarding") and self.settings.is_open_to_others:
+                yield Check(
+                    "first admin",
+                    False,
+                    f"nobody has signed up yet, and others can reach {way.url}",
+                    "the first to sign up is the admin: do it now",
+                    advice=True,
+                )
         except ProbeError as error:
-            yield Check("health", False, str(error), hint)
+            yield Check("health", False, str(error), self._why_cut_off() or hint)
             return
         try:
             with websocket.connected(way, _ATTEMPT_S) as session:
                 elapsed_ms = session.handshake_ms
                 self.told["websocket"] = f"{elapsed_ms:.0f} ms"
                 yield Check("websocket handshake", True, f"connected in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
+                yield from self._origins(way)
+                yield from self._held(session)
                 if self.settings.topology == "compose" and len(self._processes) == 1:
                     yield from self._events(session)
                     return
@@ -200,15 +251,82 @@ class _Probe:
             return
         yield from self._events_to_all()
 
+    def _certificate(self, way: Way) -> Iterator[Check]:
+        """That clients which know roots only trust what is served there, and for how long still."""
+        renewal = "renew it in the proxy that serves it"
+        if self.settings.public_url:
+            renewal = (
+                "renew the file in proxy_certificate and deploy"
+                if self.settings.proxy_tls == "files"
+                else "Caddy renews it at a third of its lifetime: `docker logs open-webui-proxy` tells why it did not"
+            )
+        try:
+            shown = entrance.certificate_of(way)
+        except ssl.SSLCertVerificationError as error:
+            yield certificate.refused(error, renewal)
+        except ProbeError as error:
+            yield Check(certificate.NAME, False, str(error), "see proxy_certificate and verify_ca")
+        except OSError:
+            return  # nobody answers: the next check tells
+        else:
+            if shown:
+                found = certificate.check(shown, time.time(), renewal)
+                self.told["certificate"] = found.seen.partition(" more ")[0]
+                yield found
+
+    def _ready(self, way: Way, which: str = "") -> Iterator[Check]:
+        """What Open WebUI says of its own database and Redis, where its version says so."""
+        why = websocket.ready(way, _ATTEMPT_S)
+        if why is not None:
+            hint = "its database or Valkey does not answer it: look at its `docker logs`"
+            hint = (why and self._why_cut_off()) or hint
+            yield Check(f"ready{which}", not why, why or "/ready: start-up, database and Redis", hint)
+
+    def _origins(self, way: Way) -> Iterator[Check]:
+        """That a websocket opens for a page of each further origin that the settings list."""
+        for origin in self.settings.cors_allow_origin.split(";"):
+            if origin in ("*", way.origin):
+                continue
+            name = f"websocket from {origin}"
+            try:
+                with websocket.connected(replace(way, origin=origin), _ATTEMPT_S) as session:
+                    yield Check(name, True, f"connected in {session.handshake_ms:.0f} ms")
+            except ProbeError as error:
+                given = cause.variables(self.host, self._processes[0].container) if self._processes else {}
+                hint = "a proxy in between must keep Origin as it is; else see open_webui_cors_origins"
+                yield Check(name, False, str(error), cause.of_refusal(given, origin) or hint)
+
+    def _held(self, session: Session) -> Iterator[Check]:
+        """That nothing in between ends a quiet websocket. Events that follow show that it was not just forgotten."""
+        hold_s = self.settings.verify_hold_s
+        if hold_s:
+            open_s = session.hold(hold_s)
+            yield Check(
+                "websocket held",
+                open_s >= hold_s,
+                f"open for {open_s:.0f} s" if open_s >= hold_s else f"ended after {open_s:.0f} s without a word",
+                "Open WebUI is silent for 25 s at a time: what is in between has to wait longer "
+                "(proxy_read_timeout in nginx, timeout tunnel in HAProxy)",
+                settled=True,
+            )
+
     def _why_refused(self, given: dict[str, str], way: Way) -> str:
-        return cause.of_refusal(given, way.origin) or self._why_silent()
+        return self._why_cut_off() or cause.of_refusal(given, way.origin) or self._why_silent()
+
+    def _why_cut_off(self) -> str:
+        """Why packets do not get through at all; asked once for each attempt."""
+        if self.flushed is None:
+            self.flushed = cause.of_firewall(self.host)
+        return self.flushed
 
     def _events_to_all(self) -> Iterator[Check]:
         """That events arrive at a websocket of each process on this host, past whatever spreads people over them."""
         for process in self._processes:
             try:
-                with websocket.connected(self._way_to(process), _ATTEMPT_S) as session:
-                    yield from self._events(session, f" to {_short(process.container)}")
+                way, which = self._way_to(process), f" to {_short(process.container)}"
+                yield from self._ready(way, f" at {_short(process.container)}")
+                with websocket.connected(way, _ATTEMPT_S) as session:
+                    yield from self._events(session, which)
             except ProbeError as error:
                 name = f"websocket to {_short(process.container)}"
                 hint = f"look at `docker logs {process.container}`"
@@ -304,6 +422,8 @@ class _Probe:
         ]
 
     def _why_silent(self) -> str:
+        if cut_off := self._why_cut_off():
+            return cut_off
         try:
             with self._client(valkey.MONITOR) as monitor:
                 return cause.of_silence(self.host, [one.container for one in self._processes], monitor)
@@ -372,7 +492,7 @@ def run(
     survey = observation.survey()
     while True:
         checks = probe.checks(survey)
-        failed = [check for check in checks if not check.ok]
+        failed = [check for check in checks if check.is_fault]
         if not failed or any(check.settled for check in failed) or time.monotonic() >= deadline:
             break
         time.sleep(_PAUSE_S)
@@ -393,5 +513,6 @@ def _line(told: Mapping[str, str]) -> str:
         f"{subscribers} subscriber{'' if subscribers == '1' else 's'}" if subscribers else "",
         f"websocket in {told['websocket']}" if "websocket" in told else "",
         f"event in {told['event']}" if "event" in told else "",
+        f"certificate {told['certificate']} more" if "certificate" in told else "",
     ]
     return f"{told.get('address', '')}  {', '.join(part for part in parts if part)}".strip()

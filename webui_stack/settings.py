@@ -509,7 +509,15 @@ class Settings(BaseModel):
     ]
     verify_event_kb: Annotated[int, _between(1, 16000), Rule("kilobytes from 1 to 16000", "e.g. 1024")]
     verify_timeout_s: Seconds
+    verify_hold_s: Annotated[
+        int,
+        _must(lambda value: value == 0 or 30 <= value <= 3600),
+        Rule("0, or seconds from 30 to 3600", "Open WebUI is silent for 25 s at a time; 0 holds no websocket open"),
+    ]
     verify_url: Origin | None
+    verify_ca: (
+        Annotated[str, _must(_is_pem), Rule("a readable PEM certificate on this machine", "check the path")] | None
+    )
 
     backup_dir: AbsolutePath
     backup_keep: Annotated[
@@ -651,6 +659,11 @@ class Settings(BaseModel):
     def external_url(self) -> str:
         """What people type, "" where nobody has said: the URL of our proxy, or of the operator's own."""
         return (self.public_url or self.open_webui_public_url or "").rstrip("/")
+
+    @property
+    def is_open_to_others(self) -> bool:
+        """Whether somebody beside the host itself can reach the sign-up page."""
+        return bool(self.external_url) or not ipaddress.ip_address(self.open_webui_bind).is_loopback
 
     @property
     def connections_per_process(self) -> int:

@@ -6,6 +6,7 @@ import http.client
 import json
 import logging
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,11 @@ _quiet = logging.Logger("socket.io", logging.CRITICAL)
 
 
 class ProbeError(Exception):
-    """What was seen instead of the expected answer."""
+    """What was seen instead of the expected answer; `status` is that of HTTP, if one came."""
+
+    def __init__(self, seen: str, status: int | None = None) -> None:
+        super().__init__(seen)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -62,11 +67,32 @@ def ask(way: Way, method: str, path: str, timeout_s: float, body: Any = None, to
     finally:
         connection.close()
     if response.status != 200:
-        raise ProbeError(f"{where} answered {response.status} {response.reason}")
+        raise ProbeError(f"{where} answered {response.status} {response.reason}{_detail(answer)}", response.status)
     try:
         return json.loads(answer)
     except ValueError:
-        raise ProbeError(f"{where} answered no JSON but {answer[:60]!r}") from None
+        raise ProbeError(f"{where} answered no JSON but {answer[:60]!r}", response.status) from None
+
+
+def _detail(answer: bytes) -> str:
+    """The reason in an answer of FastAPI, which names no secret; "" where there is none."""
+    try:
+        detail = json.loads(answer)["detail"]
+    except (ValueError, KeyError, TypeError):
+        return ""
+    return f": {detail[:100]}" if isinstance(detail, str) else ""
+
+
+def ready(way: Way, timeout_s: float) -> str | None:
+    """Why the process is not ready for people, "" when it is, None where its version can't be asked.
+
+    `/ready` is there since Open WebUI 0.8.11 (start-up, database, Redis). An older one answers with its front page.
+    """
+    try:
+        ask(way, "GET", "/ready", timeout_s)
+    except ProbeError as error:
+        return None if error.status in (200, 404) else str(error)
+    return ""
 
 
 class Session:
@@ -78,9 +104,16 @@ class Session:
     def __init__(self, client: socketio.Client, handshake_ms: float) -> None:
         self._client = client
         self._arrived: queue.Queue[tuple[float, str, Any]] = queue.Queue()
+        self._ended = threading.Event()
         self.handshake_ms = handshake_ms
         self.sid = str(client.get_sid())
         client.on("*", lambda event, *data: self._arrived.put((time.perf_counter(), event, data[0] if data else None)))
+        client.on("disconnect", lambda *_: self._ended.set())
+
+    def hold(self, seconds: float) -> float:
+        """Keep it open and quiet, but for the pings that the server sends; for how many seconds it was open."""
+        start = time.perf_counter()
+        return time.perf_counter() - start if self._ended.wait(seconds) else seconds
 
     def call(self, event: str, data: Any, timeout_s: float) -> Any:
         """The server's acknowledgement of an event. Raises `ProbeError`."""

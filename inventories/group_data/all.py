@@ -121,7 +121,9 @@ watchdog_pause_s = 120  # restart a container that stopped answering, once in so
 verify_level = "wiring"
 verify_event_kb = 1024  # size of the large event that has to arrive, in kilobytes
 verify_timeout_s = 60  # the proof must succeed within so many seconds
+verify_hold_s = 0  # hold a websocket open for so long; 60 finds proxies that end quiet ones; 0: not tried
 verify_url = None  # where this machine reaches Open WebUI; None: through SSH when bound to loopback, else the host
+verify_ca = None  # a private CA's root certificate, in PEM on this machine; trusted besides this machine's own
 
 # --- Backup and restore (runbooks/backup.py, runbooks/restore.py) --------------------------------------
 backup_dir = "/var/backups/open-webui"  # where sets are kept on the host (0700, root)

@@ -134,6 +134,7 @@ def proxied(lab: Lab, name: str) -> dict[str, Any]:
         "public_url": f"https://{tls['name']}",
         "proxy_tls": "files",
         "proxy_certificate": tls["certificate_file"],
+        "verify_ca": tls["ca_file"],
         "proxy_certificate_key": f"file:{tls['key_file']}",
         "verify_url": f"https://127.0.0.1:{door_of(lab, name).port}",
     }

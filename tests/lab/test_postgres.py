@@ -40,6 +40,7 @@ class Stack:
             "public_url": f"https://{tls['name']}",
             "proxy_tls": "files",
             "proxy_certificate": tls["certificate_file"],
+            "verify_ca": tls["ca_file"],
             "proxy_certificate_key": f"file:{tls['key_file']}",
             "verify_url": f"https://127.0.0.1:{port}",
             "open_webui_image": self.images["open_webui_earlier"],

@@ -154,6 +154,7 @@ class Compose(Subject):
             "public_url": self.door.url,
             "proxy_tls": "files",
             "proxy_certificate": tls["certificate_file"],
+            "verify_ca": tls["ca_file"],
             "proxy_certificate_key": f"file:{tls['key_file']}",
             "verify_url": f"https://127.0.0.1:{self.door.port}",
         }

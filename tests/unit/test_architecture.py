@@ -14,6 +14,7 @@ from tests.defaults import ROOT
 PURE = {
     "swarm",
     *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
+    *("certificate", "firewall"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
@@ -72,6 +73,8 @@ LIBRARY = {
     "database": {"webui_stack.settings"},
     "history": set[str](),
     "rollout": set[str](),
+    "firewall": set[str](),
+    "certificate": {"cryptography", "webui_stack.check"},
     "symptoms": set[str](),
     "diagnosis": {"webui_stack.check", "webui_stack.compose", "webui_stack.settings", "webui_stack.symptoms"},
     "report": {"webui_stack.check", "jinja2", "rich"},

@@ -1040,6 +1040,17 @@ MISTAKES = [
         id="verify_timeout_s: fraction",
     ),
     pytest.param(
+        {"verify_hold_s": 10},
+        "verify_hold_s: expected 0, or seconds from 30 to 3600, got 10; Open WebUI is silent for 25 s at a time; "
+        "0 holds no websocket open",
+        id="verify_hold_s: shorter than a silence",
+    ),
+    pytest.param(
+        {"verify_ca": "/nonexistent/ca.pem"},
+        "verify_ca: expected a readable PEM certificate on this machine, got '/nonexistent/ca.pem'; check the path",
+        id="verify_ca: not there",
+    ),
+    pytest.param(
         {"verify_url": "chat.example.org:8080"},
         "verify_url: expected a URL of scheme, host and maybe a port, with no path, got "
         "'chat.example.org:8080'; e.g. 'https://chat.example.org'",
@@ -1749,6 +1760,7 @@ CHOICES = [
     ("verify_level", "user"),
     ("verify_event_kb", 16000),
     ("verify_timeout_s", 1),
+    ("verify_hold_s", 60),
     ("verify_url", "http://127.0.0.1:20001"),
     ("backup_dir", "/srv/backups"),
     ("backup_keep", 0),
@@ -1793,7 +1805,7 @@ def test_default_can_be_set_otherwise(name: str, value: Any) -> None:
 
 
 def test_every_setting_has_another_good_value() -> None:
-    elsewhere = {"docker_registry_ca", "proxy_certificate"}  # need a file: the next tests
+    elsewhere = {"docker_registry_ca", "proxy_certificate", "verify_ca"}  # need a file: the next tests
     assert {name for name, _ in CHOICES} | elsewhere == set(Settings.model_fields)
 
 
@@ -1801,6 +1813,12 @@ def test_proxy_certificate_can_be_set(tmp_path: Path) -> None:
     chain = tmp_path / "chain.pem"
     chain.write_text(PEM)
     assert settings(proxy_certificate=str(chain)).proxy_certificate == str(chain)
+
+
+def test_verify_ca_can_be_set(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(PEM)
+    assert settings(verify_ca=str(ca)).verify_ca == str(ca)
 
 
 def test_registry_ca_can_be_set(tmp_path: Path) -> None:
