@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gevent import GreenletExit
 from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
+from pyinfra.api.exceptions import PyinfraError
 
 from tasks import sources
 from webui_stack import (
@@ -17,10 +20,12 @@ from webui_stack import (
     bundle,
     compose,
     database,
+    exit_status,
     facts,
     invocation,
     machine,
     operations,
+    remote,
     rollout,
     secrets,
     swarm,
@@ -41,12 +46,37 @@ def check() -> Settings:
     """
     checked = settings()
     _locks(inventory)
+    _enter(host.name, inventory)
     _machine(checked=checked)
     return checked
 
 
+@cache
+def _enter(name: str, inventory: Inventory) -> None:
+    """Ensure this host answers as root; otherwise it fails with the reason, and the run goes on with the others."""
+    try:
+        _observation(name, inventory).survey()
+        if host not in state.failed_hosts:
+            return
+    except (PyinfraError, OSError, EOFError) as error:
+        if isinstance(error, EOFError):
+            print(file=sys.stderr)  # pyinfra's question for the password has no end of line
+        if reason := remote.why_not_root(inventory.get_host(name)):
+            host.log_styled(reason, fg="red", log_func=logger.error)
+        elif host not in state.failed_hosts:
+            raise
+        logger.debug("the first look at the host failed", exc_info=error)
+    if host not in state.failed_hosts:
+        # Raises when no host is left.
+        state.fail_hosts({inventory.get_host(name)})  # type: ignore[no-untyped-call]
+    elif not state.active_hosts:
+        raise PyinfraError("No hosts remaining!")
+    raise GreenletExit  # ends this host's reading of the deploy file; pyinfra 3.10 goes on with the other hosts'
+
+
 def settings() -> Settings:
     """This host's settings, once all targeted hosts' are known to be sound."""
+    exit_status.watch()  # for a run from another folder, where pyinfra does not read config.py
     return _all_settings(inventory)[host.name].settings
 
 

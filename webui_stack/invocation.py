@@ -17,9 +17,14 @@ def _parameters() -> dict[str, Any]:
     return dict(cli.make_context("pyinfra", sys.argv[1:], resilient_parsing=True).params)
 
 
+def inventory() -> str:
+    """The inventory of this run as it was typed: a file, or hosts."""
+    return str(_parameters()["inventory"])
+
+
 def inventory_file() -> Path | None:
     """The inventory file of this run; None when hosts were named on the command line."""
-    path = Path(str(_parameters()["inventory"]))
+    path = Path(inventory())
     return path.absolute() if path.is_file() else None
 
 
@@ -32,3 +37,8 @@ def out_of_step() -> str | None:
     """The option, if there is one, that takes a host through all operations without regard to the others."""
     options = {"serial": "--serial", "no_wait": "--no-wait"}
     return next((option for name, option in options.items() if _parameters()[name]), None)
+
+
+def has_bad_data() -> bool:
+    """Whether a `--data` is not NAME=VALUE."""
+    return any("=" not in str(given) for given in _parameters()["data"])

@@ -16,7 +16,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
-from webui_stack import compose, remote, swarm
+from webui_stack import compose, exit_status, remote, swarm
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 _Work = TypeVar("_Work", compose.Work, swarm.Work)
@@ -33,6 +33,7 @@ def _fail(state: State, host: Host, problems: list[str]) -> bool:  # noqa: ARG00
 def _refuse(problems: list[str]) -> FunctionCommand:
     """A command that fails with `problems`; a dry run shows them as what would stop the run."""
     if not state.is_executing:
+        exit_status.would_fail()
         for problem in problems:
             host.log_styled(f"would stop here: {problem}", fg="yellow", log_func=logger.warning)
     return FunctionCommand(_fail, (problems,), {})
@@ -63,7 +64,8 @@ def gate(check: Callable[[], list[str]], *, at_execution: bool = False) -> Comma
         problems = check()
     except Exception as error:
         logger.debug("a check raised", exc_info=True)
-        problems = [f"unexpected {type(error).__name__}: {error}; --debug shows where: please report it"]
+        unexpected = f"unexpected {type(error).__name__}: {error}; --debug shows where: please report it"
+        problems = [remote.why_not_root(host) or unexpected]
     if problems:
         yield _refuse(problems)
     else:

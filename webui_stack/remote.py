@@ -12,6 +12,8 @@ from typing import Any
 from pyinfra.api import Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 
+from webui_stack import access
+
 
 class RemoteError(Exception):
     """The command failed; the text is what it wrote to its error output."""
@@ -33,3 +35,29 @@ def run(host: Host, command: str, stdin: Sequence[str] = ()) -> list[str]:
     if not status:
         raise RemoteError(output.stderr)
     return list(output.stdout_lines)
+
+
+def why_not_root(host: Host) -> str | None:
+    """Why commands do not run as root on this host, in one line; None where that is not why something failed.
+
+    Asks with the SSH user's own rights, so it answers where `run` can't.
+    """
+    arguments: Any
+    arguments, _ = pop_global_arguments(host.state, host, {})
+    plain = {**arguments, "_sudo": False, "_su_user": None, "_doas": False, "_sudo_password": None}
+    try:
+        _, output = host.run_shell_command(
+            access.COMMAND,
+            print_output=False,
+            print_input=False,
+            **{key: value for key, value in plain.items() if key in CONNECTOR_ARGUMENT_KEYS},
+        )
+    except Exception:  # the connection itself is broken, and whoever asked has an error that says so
+        return None
+    password = arguments.get("_sudo_password") or host.connector_data.get("prompted_sudo_password")
+    return access.refusal(
+        access.parse(output.stdout_lines),
+        uses_sudo=bool(arguments.get("_sudo")),
+        has_password=bool(password),
+        folder=str(arguments.get("_temp_dir") or host.get_temp_dir_config()),  # type: ignore[no-untyped-call]
+    )

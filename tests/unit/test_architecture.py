@@ -12,7 +12,7 @@ import pytest
 from tests.defaults import ROOT
 
 PURE = {
-    "swarm",
+    *("access", "swarm"),
     *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
     *("certificate", "firewall"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
@@ -60,7 +60,10 @@ LIBRARY = {
     "progress": set[str](),
     "bundle": {"webui_stack.lock", "webui_stack.progress"},
     "backup_set": {"pydantic", "webui_stack.progress"},
+    "access": set[str](),
     "invocation": {"pyinfra_cli"},
+    "exit_status": {"click", "pyinfra", "pyinfra_cli", "webui_stack.invocation"},
+    "remote": {"pyinfra", "webui_stack.access"},
     "secrets": {"pydantic", "webui_stack.settings"},
     "templates": {"pydantic", "jinja2", *of_pure()},
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.templates"},
@@ -92,7 +95,9 @@ LIBRARY = {
         *("pyinfra", "webui_stack.backup_set", "webui_stack.progress", "webui_stack.remote", "webui_stack.templates"),
         "webui_stack.transfer",
     },
-    "operations": {"pyinfra", "webui_stack.compose", "webui_stack.remote", "webui_stack.swarm"},
+    "operations": {
+        *("pyinfra", "webui_stack.compose", "webui_stack.exit_status", "webui_stack.remote", "webui_stack.swarm"),
+    },
     "formation": {
         *("gevent", "pyinfra", "webui_stack.operations", "webui_stack.remote", "webui_stack.secrets"),
         "webui_stack.swarm",
@@ -138,11 +143,13 @@ def test_deploy_files_import_tasks_alone(path: Path) -> None:
     assert {name for name in found if not name.startswith("tasks.")} == set()
 
 
-@pytest.mark.parametrize(
-    "path", modules("inventories/**/*.py", "config.py"), ids=lambda path: str(path.relative_to(ROOT))
-)
+@pytest.mark.parametrize("path", modules("inventories/**/*.py"), ids=lambda path: str(path.relative_to(ROOT)))
 def test_inventories_import_nothing_of_the_project(path: Path) -> None:
     assert beyond(path, set()) == set()
+
+
+def test_pyinfras_configuration_imports_the_exit_status_alone() -> None:
+    assert beyond(ROOT / "config.py", {"webui_stack.exit_status"}) == set()
 
 
 @pytest.mark.parametrize("path", modules("lab/*.py"), ids=lambda path: path.stem)
