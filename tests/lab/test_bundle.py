@@ -71,7 +71,7 @@ def test_a_bundle_that_was_damaged_is_refused_before_the_host_is_touched(
         target.write(source.read(1_000_000))  # the beginning is enough
     before = state(cut_off)
     result = lab.run("-y", "deploy.py", *packed[:2], *packed[4:], "--data", f"bundle_file={damaged}", limit=CUT_OFF)
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert "damaged.tar: expected a whole tar archive" in result.stdout or "expected SHA-256" in result.stdout
     assert "Starting operation" not in result.stdout
     assert state(cut_off) == before

@@ -215,7 +215,7 @@ def test_a_network_with_another_subnet_is_reported_and_kept(lab: Lab, deployed: 
 def test_a_mistake_in_the_settings_stops_before_any_host(lab: Lab, deployed: dict[str, Any]) -> None:
     before = state(lab.host(FRESH))
     result = lab.run("-y", "deploy.py", "--data", "open_webui_port=99999", "--data", "valky_image=x")
-    assert result.returncode == 1
+    assert result.returncode == 2
     assert f"{FRESH} / open_webui_port: expected a TCP port from 1 to 65535" in result.stdout
     assert f"{FRESH} / valky_image: expected a setting of this project, got an unknown name" in result.stdout
     assert "Starting operation" not in result.stdout

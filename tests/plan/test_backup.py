@@ -57,7 +57,7 @@ def test_a_dry_run_says_where_a_set_would_go(pyinfra: Pyinfra) -> None:
 
 def test_a_password_that_can_not_be_read_stops_the_run(pyinfra: Pyinfra) -> None:
     result = pyinfra({"one": converged(**RESTIC)}, "-y", "-vvv", deploy="runbooks/backup.py", ID="marker")
-    assert result.status == 1
+    assert result.status == 2
     assert "backup_restic_password: expected to read env:PASSWORD, got no environment variable" in result.output
     assert "Starting operation" not in result.output
 
@@ -93,7 +93,7 @@ def test_a_set_comes_from_where_the_settings_say(pyinfra: Pyinfra, tmp_path: Pat
 
 def test_a_set_that_is_not_on_this_machine_stops_the_run(pyinfra: Pyinfra, tmp_path: Path) -> None:
     result = pyinfra({"one": fresh(**LAB_SETTINGS, restore_from=str(tmp_path))}, "-y", deploy="runbooks/restore.py")
-    assert result.status == 1
+    assert result.status == 2
     assert f"restore_from: {tmp_path}: expected the set newest in it, got none; look at the path" in result.output
     assert "Starting operation" not in result.output
 

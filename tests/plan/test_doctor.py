@@ -90,6 +90,6 @@ def test_doctor_runs_one_command_on_a_host_and_nothing_that_changes_it(pyinfra: 
 
 def test_wrong_settings_are_refused_first(pyinfra: Pyinfra) -> None:
     result = pyinfra({"one": answering(DEPLOYED, valkey_timeout_s=1)}, "-y", deploy="runbooks/doctor.py")
-    assert result.status == 1
+    assert result.status == 2
     assert "valkey_timeout_s: expected 0, or seconds from 120 to 86400, got 1" in result.output
     assert result.executed("one") == []

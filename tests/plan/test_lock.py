@@ -141,7 +141,7 @@ def test_a_lock_that_can_not_be_followed_stops_before_any_host(
     if text is not None:
         file.write_text(text)
     result = locked(pyinfra, {"same": holding(converged())}, file, "-y", "-vvv")
-    assert result.status == 1
+    assert result.status == 2
     assert problem in result.output
     assert "nothing was changed" in result.output
     assert result.executed("same") == []
@@ -189,11 +189,11 @@ def test_hosts_that_run_different_images_are_not_locked(pyinfra: Pyinfra, tmp_pa
 def test_a_bundle_is_made_of_one_host_and_a_lock(pyinfra: Pyinfra, lock_file: Path, tmp_path: Path) -> None:
     hosts = {name: holding(converged()) for name in ("a", "b")}
     two = pyinfra(hosts, "--data", f"lock_file={lock_file}", "-y", deploy="runbooks/bundle.py")
-    assert two.status == 1
+    assert two.status == 2
     assert "expected one host to take images and packages from, got 2; name it with --limit HOST" in two.output
     limit = ("--limit", "@fake/a", "-y")
     none = pyinfra(hosts, "--data", f"lock_file={tmp_path / 'none'}", *limit, deploy="runbooks/bundle.py")
-    assert none.status == 1
+    assert none.status == 2
     assert f"none: expected the image {VALKEY}, got none; run runbooks/lock.py" in none.output
 
 
@@ -250,7 +250,7 @@ def test_a_corrupt_bundle_stops_before_any_host(pyinfra: Pyinfra, archive: Path)
     data[data.index(b"debs")] ^= 1
     archive.write_bytes(data)
     result = bundled(pyinfra, {"same": holding(converged())}, archive, "-y", "-vvv")
-    assert result.status == 1
+    assert result.status == 2
     assert "bundle x.tar, packages/debian-13-amd64.tar: expected SHA-256" in result.output
     assert result.executed("same") == []
 
@@ -260,5 +260,5 @@ def test_an_older_bundle_than_the_lock_file_is_refused(pyinfra: Pyinfra, archive
     newer.write_text(lock_file.read_text().replace("a" * 64, "d" * 64))
     data = ("--data", f"lock_file={newer}")
     result = bundled(pyinfra, {"same": holding(converged())}, archive, "-y", *data)
-    assert result.status == 1
+    assert result.status == 2
     assert f"expected the image {VALKEY} as in hosts.lock.toml, got another; make the bundle again" in result.output

@@ -74,8 +74,8 @@ def planned(pyinfra: Pyinfra) -> Run:
     return pyinfra(hosts, "--json")
 
 
-def test_plan_is_json_and_a_success(planned: Run) -> None:
-    assert planned.status == 0
+def test_plan_is_json_and_tells_by_its_status_that_hosts_would_be_refused(planned: Run) -> None:
+    assert planned.status == 1
     assert all(operation["name"] and not operation["args"] for operation in planned.plan)
 
 
@@ -307,5 +307,5 @@ def test_an_architecture_nobody_builds_for_refuses_its_host_alone(pyinfra: Pyinf
         "would stop here: architecture: expected x86_64 or aarch64, got armv7l; Open WebUI publishes no image for it"
         in result.said("arm")
     )
-    assert result.status == 0
+    assert result.status == 1
     assert "Docker | Install Docker" in result.changes("fresh")

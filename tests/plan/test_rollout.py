@@ -250,7 +250,7 @@ def test_a_single_batch_is_an_ordinary_run(pyinfra: Pyinfra, options: list[str])
 @pytest.mark.parametrize("option", ["--serial", "--no-wait"])
 def test_options_that_take_hosts_out_of_step_are_refused(pyinfra: Pyinfra, option: str) -> None:
     run = pyinfra({"a": outdated(), "b": outdated()}, "-y", "-vv", option, "--data", "rollout_batch=1")
-    assert run.status == 1
+    assert run.status == 2
     assert f"rollout_canary, rollout_batch: expected all hosts to go in step, got {option}; leave it out" in run.output
     assert not was_changed(run, "a")
     assert not was_changed(run, "b")
@@ -259,7 +259,7 @@ def test_options_that_take_hosts_out_of_step_are_refused(pyinfra: Pyinfra, optio
 def test_settings_that_are_not_of_one_run_are_refused_before_any_host(pyinfra: Pyinfra) -> None:
     hosts = {"a": {**outdated(), "rollout_batch": 1}, "b": {**outdated(), "rollout_canary": ["@fake/x"]}}
     run = pyinfra(hosts, "-y", "-vv")
-    assert run.status == 1
+    assert run.status == 2
     assert "nothing was changed: 3 problems in the settings" in run.output
     assert (
         "rollout_batch: expected the same for all targeted hosts, since it is about the run, got 1 (@fake/a)"

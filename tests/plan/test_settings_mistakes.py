@@ -32,7 +32,7 @@ def test_all_problems_of_all_hosts_come_out(stopped: Run) -> None:
 
 
 def test_the_run_fails_and_shows_no_traceback(stopped: Run) -> None:
-    assert stopped.status == 1
+    assert stopped.status == 2
     assert "Traceback" not in stopped.output
 
 
@@ -55,7 +55,7 @@ def test_hosts_out_of_the_limit_are_not_asked(pyinfra: Pyinfra) -> None:
 
 def test_data_of_the_command_line_is_checked_as_well(pyinfra: Pyinfra) -> None:
     result = pyinfra({"one": fresh()}, "--dry", "--data", "open_webui_port=no")
-    assert result.status == 1
+    assert result.status == 2
     assert (
         "@fake/one / open_webui_port: expected a TCP port from 1 to 65535, as a number, got 'no'; e.g. 3000"
         in result.output
@@ -64,5 +64,5 @@ def test_data_of_the_command_line_is_checked_as_well(pyinfra: Pyinfra) -> None:
 
 def test_a_runbook_checks_the_settings_too(pyinfra: Pyinfra) -> None:
     result = pyinfra({"one": fresh(open_webui_port=0)}, "--dry", deploy="runbooks/verify.py")
-    assert result.status == 1
+    assert result.status == 2
     assert "nothing was changed: 1 problem in the settings\n" in result.output
