@@ -12,7 +12,7 @@ from tests.lab.session import SPARE, Lab, state
 
 pytestmark = pytest.mark.lab
 
-PASSWORD = "right horse"  # noqa: S105 of a user on a throw-away host
+PASSWORD = "right horse"
 
 
 @pytest.fixture(scope="module")
