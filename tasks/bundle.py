@@ -8,7 +8,8 @@ from pyinfra import host, inventory, state
 from pyinfra.api import DeployError, Inventory, deploy
 
 from tasks import preflight, sources
-from webui_stack import delivery, facts, lease, lock, operations
+from webui_stack import bundle, delivery, facts, lease, lock, operations
+from webui_stack.bundle import Bundle
 from webui_stack.lock import Lock, LockError, Wanted
 from webui_stack.settings import Settings
 
@@ -27,7 +28,8 @@ def pack(settings: Settings) -> None:
     """Ensure a bundle on this machine has the locked images and, on apt's systems, Docker's packages.
 
     Taken from the one targeted host, which has to run what is locked and to reach its package sources. It is
-    left as it was. Raises `DeployError` for more hosts, or without a lock.
+    left as it was. The lock file gets the SHA-256 of the packages. Raises `DeployError` for more hosts, or without
+    a lock.
     """
     _one_host(inventory)
     found = _lock(settings)
@@ -42,8 +44,19 @@ def pack(settings: Settings) -> None:
         platform=lock.platform(machine),
         path=str(sources.bundle_path(settings)),
         lock_text=lock.render(found),
+        record=lambda made: _record(settings, found, lock.platform(machine), made),
     )
     operations.gate(name="Let go of the host", check=_let_go, at_execution=True)
+
+
+def _record(settings: Settings, found: Lock, platform: str, made: Bundle) -> None:
+    """Ensure the lock file names the packages that were just packed; a bundle with others is refused then."""
+    part = made.parts.get(bundle.packages_part(platform))
+    if part is None:
+        return
+    file = sources.lock_path(settings)
+    sources.write_lock(file, lock.with_archive(found, platform, part.sha256))
+    host.log(f"wrote the SHA-256 of its packages to {file}: commit that file, and take it along with the bundle")
 
 
 _leases: dict[str, lease.Lease] = {}

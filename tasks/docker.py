@@ -61,7 +61,8 @@ def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
     if survey.engine.packages.issuperset(names):
         return []
     if source := sources.opened(settings):
-        return bundle.package_refusals(source, lock.platform(survey.machine))
+        own = sources.committed(settings)
+        return bundle.package_refusals(source, lock.platform(survey.machine), own, sources.lock_path(settings).name)
     return lock.package_refusals(names, survey.engine.packages, locked, survey.machine)
 
 

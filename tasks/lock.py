@@ -63,16 +63,10 @@ def _write(settings: Settings) -> list[str]:
     if state.is_executing:
         _told.add(file)
         if changes:
-            _put(file, lock.render(new))
+            sources.write_lock(file, new)
     for line in changes:
         host.log(line)
     verb = "wrote" if state.is_executing else "would write"
     said = f"{verb} {file}" if changes else f"{file} says so already"
     host.log_styled(f"{said}: {len(new.images)} images", fg="green", log_func=logger.info)
     return []
-
-
-def _put(file: Path, text: str) -> None:
-    new = file.with_name(f".{file.name}.new")
-    new.write_text(text, encoding="ascii")
-    new.replace(file)

@@ -27,20 +27,21 @@ def check(of_all: Mapping[str, Settings]) -> list[str]:
 def _problems(name: str, settings: Settings) -> list[str]:
     try:
         found = followed(settings)
-        beside = read_lock(lock_path(settings)) if opened(settings) else None
+        source = opened(settings)
     except LockError as error:
         return error.problems
     if found is None:
         expected = f"{name} / lock_file: expected {settings.lock_file}, got no such file; run runbooks/lock.py"
         return [expected] if settings.lock_file else []
-    where = bundle_path(settings).name if opened(settings) else lock_path(settings).name
+    where = lock_path(settings).name if committed(settings) else bundle_path(settings).name
     problems = lock.missing(found, references(settings), where)
-    if beside and not problems:
+    if source and not problems:
+        packed = source.lock.images
         problems = [
-            f"{where}: expected the image {reference} as in {lock_path(settings).name}, got another; make the bundle "
-            "again with runbooks/bundle.py"
+            f"{source.path.name}: expected the image {reference} as in {where}, got "
+            f"{'another' if reference in packed else 'none'}; make the bundle again with runbooks/bundle.py"
             for reference in references(settings)
-            if reference in beside.images and beside.images[reference].digest != found.images[reference].digest
+            if reference not in packed or packed[reference].digest != found.images[reference].digest
         ]
     return [f"{name} / {line}" for line in problems]
 
@@ -76,11 +77,19 @@ def opened(settings: Settings) -> Bundle | None:
     return found
 
 
-def followed(settings: Settings) -> Lock | None:
-    """The lock this host's deploy follows: its bundle's, or the lock file; None without one."""
-    if source := opened(settings):
-        return source.lock
+def committed(settings: Settings) -> Lock | None:
+    """The operator's own lock; None without one."""
     return None if settings.lock_file == "" else read_lock(lock_path(settings))
+
+
+def followed(settings: Settings) -> Lock | None:
+    """The lock this host's deploy follows; None without one.
+
+    The operator's own decides what a bundle may bring: the bundle may be somebody else's. Its own lock counts where
+    the operator has none.
+    """
+    source = opened(settings)
+    return committed(settings) or (source.lock if source else None)
 
 
 def wanted(settings: Settings, machine: Machine) -> list[Wanted]:
@@ -98,6 +107,13 @@ def read_lock(file: Path) -> Lock | None:
         return None
     except (OSError, UnicodeDecodeError) as error:
         raise LockError([f"{file.name}: expected to read it, got {error}; run runbooks/lock.py again"]) from None
+
+
+def write_lock(file: Path, written: Lock) -> None:
+    """Ensure the file holds the lock; a reader sees the old one or the new one."""
+    new = file.with_name(f".{file.name}.new")
+    new.write_text(lock.render(written), encoding="ascii")
+    new.replace(file)
 
 
 @cache

@@ -93,10 +93,20 @@ def _as(one: Wanted, architecture: str) -> Wanted:
     return Wanted(one.reference, one.image, architecture)
 
 
-def package_refusals(bundle: Bundle, platform: str) -> list[str]:
-    """Why Docker's packages for a host can't come from the bundle."""
-    if packages_part(platform) in bundle.parts:
-        return []
+def package_refusals(bundle: Bundle, platform: str, committed: Lock | None, where: str) -> list[str]:
+    """Why Docker's packages for a host can't come from the bundle.
+
+    `committed` is the operator's own lock, in the file `where`. The bundle may be somebody else's, so an archive that
+    the lock does not name is not installed. Without a lock, the bundle's own counts.
+    """
+    if part := bundle.parts.get(packages_part(platform)):
+        wanted = committed.archives.get(platform, "no such entry") if committed else f"sha256:{part.sha256}"
+        if wanted == f"sha256:{part.sha256}":
+            return []
+        return [
+            f"bundle {bundle.path.name}: expected the packages for {platform} that {where} names ({wanted}), got "
+            f"sha256:{part.sha256}; make it with runbooks/bundle.py, which writes that entry, and bring both files"
+        ]
     got = sorted(Path(part).name.removesuffix(".tar") for part in bundle.parts if part.startswith("packages/"))
     return [
         f"bundle {bundle.path.name}: expected Docker's packages for {platform}, got {', '.join(got) or 'none'}; make a "

@@ -65,14 +65,22 @@ def packages(names: Sequence[str], present: frozenset[str], platform: str, sourc
 
 
 @operation(is_idempotent=False)
-def export(images: Sequence[Wanted], packages: Sequence[str], platform: str, path: str, lock_text: str) -> Commands:
+def export(
+    images: Sequence[Wanted],
+    packages: Sequence[str],
+    platform: str,
+    path: str,
+    lock_text: str,
+    record: Callable[[Bundle], None],
+) -> Commands:
     """Ensure a bundle at `path` on this machine: the images as this host has them, and the packages.
 
     The packages, `name=version`, come from the host's own package sources with all they depend on, base system
     included, so that any host of the same release can use them; [] for none. The host is left as it was. It
     needs twice the largest image's size below /var/lib for the time being.
+    `record` is called with the bundle once it is whole.
     """
-    yield FunctionCommand(_export, (list(images), list(packages), platform, path, lock_text), {})
+    yield FunctionCommand(_export, (list(images), list(packages), platform, path, lock_text, record), {})
 
 
 def _load(state: State, host: Host, source: Bundle, one: Wanted) -> bool:  # noqa: ARG001
@@ -103,6 +111,7 @@ def _export(
     platform: str,
     path: str,
     lock_text: str,
+    record: Callable[[Bundle], None],
 ) -> bool:
     def work() -> None:
         held = host.get_fact(facts.HeldImages, images=images)
@@ -119,6 +128,7 @@ def _export(
                 part = bundle.packages_part(platform)
                 _fetch(host, writer, part, templates.save_packages_script(transfer.FOLDER, packages))
             made = writer.close(host.log)
+        record(made)
         size_mb = sum(part.size for part in made.parts.values()) / 1e6
         said = f"wrote {target}: {len(made.parts)} parts, {size_mb:.0f} MB"
         host.log_styled(said, fg="green", log_func=logger.info)

@@ -47,10 +47,14 @@ class Image(_Model):
 
 
 class Lock(_Model):
-    """Images by their reference in the settings; package versions by platform, then package."""
+    """Images by their reference in the settings; package versions by platform, then package.
+
+    `archives` are the digests of the packages' archives in the bundle that was made for this lock, by platform.
+    """
 
     images: dict[str, Image] = {}
     packages: dict[str, dict[str, Version]] = {}
+    archives: dict[str, Digest] = {}
 
 
 def parse(text: str, where: str) -> Lock:
@@ -79,6 +83,15 @@ def render(lock: Lock) -> str:
     for platform, versions in sorted(lock.packages.items()):
         lines += ["", f"[packages.{json.dumps(platform)}]"]
         lines += [f"{json.dumps(name)} = {json.dumps(version)}" for name, version in sorted(versions.items())]
+    if lock.archives:
+        lines += [
+            "",
+            "# Of the bundle that runbooks/bundle.py made; others are refused.",
+            "[archives]",
+        ]
+        lines += [
+            f"{json.dumps(platform)} = {json.dumps(digest)}" for platform, digest in sorted(lock.archives.items())
+        ]
     return _HEADER + "\n".join(lines) + "\n"
 
 
@@ -108,7 +121,8 @@ def _flat(lock: Lock) -> dict[str, str]:
         for platform, versions in lock.packages.items()
         for name, version in versions.items()
     }
-    return images | ids | packages
+    archives = {f"packages' archive for {platform}": digest for platform, digest in lock.archives.items()}
+    return images | ids | packages | archives
 
 
 def missing(lock: Lock, references: Iterable[str], where: str) -> list[str]:
@@ -247,7 +261,14 @@ def record(seen: Sequence[Seen], old: Lock, *, keep: bool) -> Lock:
     if keep:
         images = old.images | images
         packages = old.packages | packages
-    return Lock(images=images, packages=packages)
+    # An archive has the packages that were locked when it was made.
+    archives = {name: digest for name, digest in old.archives.items() if packages.get(name) == old.packages.get(name)}
+    return Lock(images=images, packages=packages, archives=archives)
+
+
+def with_archive(lock: Lock, platform: str, sha256: str) -> Lock:
+    """The lock that lets a bundle's packages for `platform` be installed: those of this SHA-256, and no others."""
+    return lock.model_copy(update={"archives": {**lock.archives, platform: f"sha256:{sha256}"}})
 
 
 def _digests(image: LocalImage, known: Image | None) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shlex
 from pathlib import Path
 from typing import Any
@@ -255,6 +256,15 @@ def test_a_corrupt_bundle_stops_before_any_host(pyinfra: Pyinfra, archive: Path)
     assert result.executed("same") == []
 
 
+def test_packages_that_the_lock_file_names_are_installed(pyinfra: Pyinfra, archive: Path) -> None:
+    file = archive.with_name("hosts.lock.toml")
+    file.write_text(lock.render(lock.with_archive(LOCK, "debian-13-amd64", hashlib.sha256(b"debs").hexdigest())))
+    hosts = {"fresh": holding(fresh(docker_source="distro", **images()), "", "")}
+    result = bundled(pyinfra, hosts, archive, "--json", "--data", f"lock_file={file}")
+    assert not [line for line in result.said("fresh") if "would stop here" in line]
+    assert "Docker | Install Docker from the bundle" in result.changes("fresh")
+
+
 def test_an_older_bundle_than_the_lock_file_is_refused(pyinfra: Pyinfra, archive: Path, lock_file: Path) -> None:
     newer = archive.with_name("hosts.lock.toml")
     newer.write_text(lock_file.read_text().replace("a" * 64, "d" * 64))
@@ -262,3 +272,20 @@ def test_an_older_bundle_than_the_lock_file_is_refused(pyinfra: Pyinfra, archive
     result = bundled(pyinfra, {"same": holding(converged())}, archive, "-y", *data)
     assert result.status == 2
     assert f"expected the image {VALKEY} as in hosts.lock.toml, got another; make the bundle again" in result.output
+
+
+def test_a_bundle_of_somebody_else_brings_no_image_that_the_lock_file_does_not_name(
+    pyinfra: Pyinfra, tmp_path: Path, lock_file: Path
+) -> None:
+    # The same references and digests, but other images behind them.
+    theirs = LOCK.model_copy(
+        update={"images": {n: Image(digest=DIGESTS[n], ids={"amd64": ["sha256:" + "e" * 64]}) for n in IDS}}
+    )
+    parts = {bundle.image_part("sha256:" + "e" * 64): b"image", bundle.packages_part("debian-13-amd64"): b"debs"}
+    file = pack(tmp_path / "x.tar", {"lock.toml": lock.render(theirs).encode(), **parts})
+    hosts = {"fresh": holding(fresh(docker_source="distro", **images()), "", "")}
+    result = bundled(pyinfra, hosts, file, "--dry", "--data", f"lock_file={lock_file}")
+    said = "\n".join(result.said("fresh"))
+    assert f"bundle x.tar: expected the image {VALKEY} for amd64, got none" in said
+    assert "expected the packages for debian-13-amd64 that hosts.lock.toml names (no such entry)" in said
+    assert result.status == 1

@@ -15,7 +15,7 @@ from tests.defaults import ROOT
 from tests.plan.conftest import Pyinfra, fresh, machine
 from tests.plan.conftest import answering as answer
 
-PYINFRA = Path(sys.executable).with_name("pyinfra")
+PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
 
 
 def run(*arguments: str, folder: Path = ROOT) -> tuple[int, str]:

@@ -142,11 +142,20 @@ def test_a_reference_with_a_digest_can_not_be_loaded(good: Bundle) -> None:
 
 
 def test_packages_for_another_release_are_named(good: Bundle) -> None:
-    assert bundle.package_refusals(good, "debian-13-amd64") == []
-    assert bundle.package_refusals(good, "rhel-9-amd64") == [
+    assert bundle.package_refusals(good, "debian-13-amd64", None, "") == []
+    assert bundle.package_refusals(good, "rhel-9-amd64", None, "") == [
         "bundle x.tar: expected Docker's packages for rhel-9-amd64, got debian-13-amd64; make a bundle on such a host "
         "with runbooks/bundle.py, or install Docker there yourself"
     ]
+
+
+def test_the_operators_lock_decides_which_packages_are_installed(good: Bundle) -> None:
+    own = lock.with_archive(LOCK, "debian-13-amd64", good.parts[PACKAGES].sha256)
+    assert bundle.package_refusals(good, "debian-13-amd64", own, "x.lock.toml") == []
+    other = lock.with_archive(LOCK, "debian-13-amd64", "f" * 64)
+    for mine, wanted in ((other, "sha256:" + "f" * 64), (LOCK, "no such entry")):
+        (line,) = bundle.package_refusals(good, "debian-13-amd64", mine, "x.lock.toml")
+        assert f"expected the packages for debian-13-amd64 that x.lock.toml names ({wanted}), got sha256:" in line
 
 
 def test_progress_is_told_of_what_is_long_and_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,15 @@ def test_hosts_that_run_the_same_make_a_lock() -> None:
     assert made == LOCK
 
 
+def test_the_digest_of_packages_stays_as_long_as_their_versions() -> None:
+    (platform,) = LOCK.packages
+    old = lock.with_archive(LOCK, platform, "e" * 64)
+    assert lock.parse(lock.render(old), "x.lock.toml") == old
+    assert lock.record([seen("a", **VERSIONS)], old, keep=False).archives == {platform: sha("e")}
+    newer = {name: f"{version}.1" for name, version in VERSIONS.items()}
+    assert lock.record([seen("a", **newer)], old, keep=False).archives == {}
+
+
 def test_two_architectures_and_two_stores_share_a_digest() -> None:
     made = lock.record([seen("a"), seen("b", id_="2", architecture="arm64"), seen("c", id_="a")], Lock(), keep=False)
     assert made.images[VALKEY].ids == {"amd64": [sha("1"), sha("a")], "arm64": [sha("2")]}
