@@ -216,8 +216,10 @@ def _valkey_unanswered(seen: Observed, _: Settings) -> Iterator[Check]:
             "valkey: answers",
             False,
             "; ".join(dict.fromkeys(seen.errors))[:200] or "no answer",
-            "its settings can't be judged; a password this project did not make is not looked for, and anything else "
-            "is in `docker logs redis-valkey`",
+            "a script keeps it busy, and it answers nobody else until that ends: wait, or `docker restart redis-valkey`"
+            if any(error.startswith("BUSY") for error in seen.errors)
+            else "its settings can't be judged; a password this project did not make is not looked for, and anything "
+            "else is in `docker logs redis-valkey`",
             advice=any("NOAUTH" in error for error in seen.errors),
         )
 
@@ -273,6 +275,19 @@ def _saving(seen: Observed, _: Settings) -> Iterator[Check]:
         not failed,
         f"failed: {', '.join(failed)}" if failed else "ok",
         "Valkey refuses writes after a failed save: look for disk and memory in `docker logs redis-valkey`",
+    )
+
+
+def _loading(seen: Observed, _: Settings) -> Iterator[Check]:
+    if "loading" not in seen.info:
+        return
+    loads = seen.info["loading"] == "1"
+    done, eta = seen.info.get("loading_loaded_perc", "?"), seen.info.get("loading_eta_seconds", "?")
+    yield Check(
+        "valkey: loading",
+        not loads,
+        f"{done} % of its data are loaded, {eta} s to go" if loads else "done",
+        "it answers nobody until then; a restart would begin this again, so wait",
     )
 
 
@@ -542,7 +557,8 @@ def _persisted(seen: Observed, _: Settings) -> Iterator[Check]:
 _HOST: tuple[Row, ...] = (_disk, _memory, _overcommit, _nodes, _containers, _postgres_connections)
 _VALKEY: tuple[Row, ...] = (_valkey_unanswered, _valkey_version, _valkey_access, _valkey_port)
 _VALKEY_SETTINGS: tuple[Row, ...] = (
-    *(_eviction, _persistence, _saving, _timeout, _clients, _open_files, _pubsub_buffer, _denied, _subscribers),
+    *(_eviction, _persistence, _saving, _loading, _timeout, _clients, _open_files, _pubsub_buffer, _denied),
+    _subscribers,
 )
 _OPEN_WEBUI: tuple[Row, ...] = (
     *(_websocket, _addresses, _networks, _secret_key, _image, _published, _cors),

@@ -113,12 +113,14 @@ class _Probe:
         result is as good as one of ours, and costs nothing; without a good one, Valkey is asked."""
         container = self.observed.of("redis")
         age_s = compose.health_age_s(container, self.survey.machine.epoch_s) if container else math.inf
-        answer = "PONG" if age_s <= _HEALTH_AGE_S else self._ping_by_exec()
+        # The health check also passes with MISCONF and BUSY, which are alive and not well.
+        passed = container and age_s <= _HEALTH_AGE_S and container.health_log == "PONG"
+        answer = "PONG" if passed else self._ping_by_exec()
         yield Check(
             "ping in its container",
             answer == "PONG",
             f"valkey-cli ping answered {answer or 'nothing'}",
-            "Valkey does not answer inside its own container; look at `docker logs redis-valkey`",
+            valkey.next_step(answer),
         )
 
     def _ping_by_exec(self) -> str:
@@ -449,7 +451,9 @@ def _read_passwords(host: Host, stack_dir: str) -> dict[str, str]:
 def _valkey_hint(error: redis.RedisError) -> str:
     if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
         return "users.acl and secrets/ disagree; run deploy.py again"
-    return "look at `docker logs redis-valkey`"
+    if isinstance(error, redis.exceptions.BusyLoadingError):  # without its first word (redis-py 8)
+        return valkey.next_step("LOADING")
+    return valkey.next_step(str(error))
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,23 @@ CHANNEL = "socketio"
 USER, MONITOR = "open-webui", "monitor"
 
 
+# What a PING is answered by a Valkey that is alive and not well -> what to do. While ours loads, its default user has a
+# password (templates/valkey-start.sh.j2), so that it says NOAUTH and not LOADING.
+_NOT_WELL = {
+    "LOADING": "it loads its data, which a restart would begin again: wait",
+    "NOAUTH": "it loads its data, which a restart would begin again: wait, and look at `docker logs redis-valkey`",
+    "MISCONF": "it could not save and refuses writes until it can: look for room with `df`, and at "
+    "`docker logs redis-valkey`",
+    "BUSY": "a script keeps it busy: wait",
+}
+
+
+def next_step(answer: str) -> str:
+    """What to do where a PING is answered by this, or not at all."""
+    found = next((step for word, step in _NOT_WELL.items() if answer.startswith(word)), "")
+    return found or "Valkey does not answer inside its own container; look at `docker logs redis-valkey`"
+
+
 @contextmanager
 def connect(dial: Callable[[], Any], user: str, password: str, timeout_s: float) -> Iterator[redis.Redis]:
     """A client logged in as `user`. `dial` opens the connected socket it talks over.

@@ -156,6 +156,7 @@ CASES = [
         "no AOF, no snapshots",
     ),
     ("valkey: last save", "rdb_last_bgsave_status:ok", "rdb_last_bgsave_status:err", "fault", "rdb_last_bgsave"),
+    ("valkey: loading", "loading:0", "loading:1\nanswer loading_loaded_perc:41.50", "fault", "41.50 % of its data"),
     ("valkey: timeout", '"timeout":"1800"', '"timeout":"0"', "fault", "never closed"),
     ("valkey: connections", "connected_clients:", "connected_clients:900", "fault", "of 10000 in use"),
     ("valkey: connections", "connected_clients:", "connected_clients:600", "advice", "of 10000 in use"),

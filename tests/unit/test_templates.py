@@ -198,10 +198,48 @@ def test_the_schema_finds_what_compose_would_refuse() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    ["container_name", "healthcheck", "restart", "cap_drop", "cap_add", "logging", "networks"],
+    ["container_name", "restart", "cap_drop", "cap_add", "logging", "networks"],
 )
 def test_valkey_keeps_what_the_tutorial_says(key: str) -> None:
     assert service("redis")[key] == TUTORIAL["services"]["redis"][key]
+
+
+def test_valkeys_health_check_is_the_tutorials_ping_as_often() -> None:
+    ours, tutorial = service("redis")["healthcheck"], TUTORIAL["services"]["redis"]["healthcheck"]
+    different = {"test", "start_period"}
+    assert {key: ours[key] for key in ours.keys() - different} == {
+        key: tutorial[key] for key in tutorial.keys() - different
+    }
+    assert ours["test"].startswith("valkey-cli ping")
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_alive"),
+    [
+        ("PONG", True),
+        ("MISCONF Errors writing to the AOF file: No space left on device", True),
+        ("MISCONF Valkey is configured to save RDB snapshots, but it's currently unable to persist to disk.", True),
+        ("BUSY Valkey is busy running a script.", True),
+        # Neither healthy nor, for as long as loading may take, unhealthy: nothing is started on it.
+        ("LOADING Valkey is loading the dataset in memory", False),
+        ("NOAUTH Authentication required.", False),
+        ("Could not connect to Valkey at 127.0.0.1:6379: Connection refused", False),
+        ("", False),
+    ],
+)
+def test_a_valkey_that_cannot_save_is_alive_and_one_that_loads_is_not_yet(
+    answer: str, is_alive: bool, tmp_path: Path
+) -> None:
+    cli = tmp_path / "valkey-cli"
+    cli.write_text(f'#!/bin/sh\n[ "$*" = ping ] && echo "{answer}"\n')
+    cli.chmod(0o755)
+    check = service("redis")["healthcheck"]["test"].replace("$$", "$")
+    ran = subprocess.run(["sh", "-c", check], env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True)
+    assert (ran.returncode == 0) == is_alive
+
+
+def test_valkey_may_load_for_longer_than_a_deploy_waits() -> None:
+    assert service("redis")["healthcheck"]["start_period"] == "1h"
 
 
 def test_valkey_keeps_the_tutorials_volume_and_its_data() -> None:
@@ -669,6 +707,26 @@ def test_the_watchdog_pauses_as_long_as_the_settings_say(value: int) -> None:
     ]
     assert f"\npause_s={value}\n" in files["/srv/chat/watchdog.sh"]
     assert "ExecStart=/bin/sh /srv/chat/watchdog.sh\n" in files["/etc/systemd/system/open-webui-watchdog.service"]
+
+
+def test_the_default_user_is_closed_once_valkey_has_loaded_also_where_its_disk_is_full(tmp_path: Path) -> None:
+    """Otherwise nobody could ask it anything, until somebody restarts it."""
+    (tmp_path / "users.acl").write_text("user default on nopass resetkeys resetchannels -@all +ping\nuser monitor on\n")
+    (tmp_path / "answers").write_text(
+        "NOAUTH\nLOADING Valkey is loading\nMISCONF Errors writing to the AOF file\nBUSY\nOK\n"
+    )
+    for name, text in {
+        "valkey-cli": 'echo "$*" >>asked; head -n 1 answers; sed -i 1d answers',
+        "docker-entrypoint.sh": "true",
+        "sleep": "true",
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    script = templates.project(settings())["valkey/start.sh"].replace("/etc/valkey/", "./").replace("/run/", "./run-")
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run(["sh", "-c", f"{script.replace('exec ', '')}\nwait"], cwd=tmp_path, env=environment, check=True)
+    rules = "acl setuser default reset on nopass resetkeys resetchannels -@all +ping"
+    assert (tmp_path / "asked").read_text().splitlines() == ["ping", "ping", "ping", rules, rules]
 
 
 def test_the_start_script_is_good_shell() -> None:
