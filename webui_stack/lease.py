@@ -1,8 +1,8 @@
 """One operator at a time on a host: a lease that is renewed while its holder lives, and expires when not.
 
-The lease is a file on the host, so that it holds between machines; `flock` makes taking it atomic. It is
-in /run, so that a reboot ends it. Renewal is what makes a killed holder's lease short and a long
-deploy's safe.
+The lease is a file on the host, so that it holds between machines; `flock` makes taking it atomic, in a folder
+that only root may enter. It is in /run, so that a reboot ends it. Renewal is what makes a killed holder's lease
+short and a long deploy's safe.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pyinfra import logger
 from pyinfra.api import Host
 
 from webui_stack import compose, remote
-from webui_stack.survey import DEPLOY_LOG, LEASE_FILE
+from webui_stack.survey import DEPLOY_LOG, LEASE_FILE, OLD_LEASE_FILE
 
 # A killed operator's host is free again after this many seconds.
 EXPIRY_S = 120
@@ -27,10 +27,10 @@ EXPIRY_S = 120
 _WORK_S = 7200
 _RENEWAL_S = 30
 
-# Answers "held OWNER SINCE LEFT_S" when somebody else has it, "busy" when it is taken and the services are
-# still being brought up by a run that has lost it. A lease of the same user and machine is
+# Answers "held OWNER SINCE LEFT_S" when somebody else has it, "busy WHO" when it is taken and somebody is at work here
+# whose operator is gone, or a backup is made. A lease of the same user and machine is
 # taken over when its process is gone, which only that machine can tell: hence FORMER.
-# The watchdog holds the work lock for a moment every few seconds.
+# The lease's own lock is held for a moment. A run of the version of before has its lease elsewhere.
 # `leave` removes the locks as well: two runs that begin in that very moment could both get the lease, of a host where
 # nothing is left.
 _SCRIPT = """
@@ -39,29 +39,38 @@ log() {{
   umask 027
   mkdir -p {log_folder} && printf '%s\\n' {line} >>{log}
 }}
+mkdir -p -m 700 {folder}
 exec 9>>{file}.lock
-flock 9
+flock --timeout 30 9 || {{
+  echo "lease: expected {file}.lock for a moment, got it held for 30 s; see lslocks" >&2
+  exit 1
+}}
 now=$(date +%s)
-read -r owner since expires 2>/dev/null <{file} || expires=0
+read -r owner since expires 2>/dev/null <{file} || owner=
 case {action} in
 take)
-  if [ "$expires" -gt "$now" ] && [ "$owner" != {owner} ] && [ "$owner" != {former} ]; then
-    echo "held $owner $since $((expires - now))"
-    exit 0
-  fi
+  for path in {old_file} {file}; do
+    if read -r owner since expires 2>/dev/null <"$path" &&
+      [ "$expires" -gt "$now" ] && [ "$owner" != {owner} ] && [ "$owner" != {former} ]; then
+      echo "held $owner $since $((expires - now))"
+      exit 0
+    fi
+  done
   echo {owner} "$now" $((now + {expiry_s})) >{file}
-  flock --timeout 3 {work_lock} true || echo busy
+  for lock in {old_work_lock} {work_lock}; do
+    [ ! -e "$lock" ] || flock --timeout 3 "$lock" true || {{ echo "busy $(cat "$lock")"; break; }}
+  done
   log
   ;;
 renew)
   if [ "$owner" = {owner} ]; then echo {owner} "$since" $((now + {expiry_s})) >{file}; fi
   ;;
 release)
-  if [ "$owner" = {owner} ]; then rm -f {file}; fi
+  if [ "$owner" = {owner} ]; then rm -f {file} {old_file} {old_file}.lock {old_work_lock}; fi
   log
   ;;
 leave)
-  if [ "$owner" = {owner} ]; then rm -f {file} {file}.lock {work_lock}; fi
+  if [ "$owner" = {owner} ]; then rm -rf {folder} {old_file} {old_file}.lock {old_work_lock}; fi
   ;;
 log)
   log
@@ -124,12 +133,11 @@ def take(host: Host, line: str = "") -> tuple[list[str], Lease | None]:
             f"or {left_s} s if it was killed (the lease expires unless its run renews it)"
         ], None
     deadline = time.monotonic() + _WORK_S
-    while answer == "busy":
+    while answer.startswith("busy"):
+        holder = answer.removeprefix("busy").strip() or "a run that was cut off"
         if time.monotonic() > deadline:
-            return [
-                f"lease: expected the work of a killed run to end, got {compose.WORK_LOCK} held for {_WORK_S} s"
-            ], None
-        host.log("a run that was cut off is still at work here; waiting for it to end")
+            return [f"lease: expected others' work here to end, got {_WORK_S} s of it by {holder}"], None
+        host.log(f"still at work here: {holder}; waiting for it to end")
         gevent.sleep(5)
         answer = _ask(host, "take")
     return [], Lease(host)
@@ -156,7 +164,10 @@ def _ask(host: Host, action: str, former: str = "-", line: str = "") -> str:
     lines = remote.run(
         host,
         _SCRIPT.format(
+            folder=compose.RUN_FOLDER,
             file=LEASE_FILE,
+            old_file=OLD_LEASE_FILE,
+            old_work_lock=compose.OLD_WORK_LOCK,
             action=action,
             owner=shlex.quote(_owner()),
             former=shlex.quote(former),

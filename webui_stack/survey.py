@@ -15,7 +15,9 @@ SECTIONS = ("machine", "engine", "images", "containers", "units", "history", "fi
 SWARM_SECTION = "swarm"
 # The log of deploys on the host, and the lease of the run that is at work there.
 DEPLOY_LOG = "/var/log/open-webui/deploys.jsonl"
-LEASE_FILE = "/run/open-webui-stack.lease"
+LEASE_FILE = f"{compose.RUN_FOLDER}/lease"
+# Where the version of before has it.
+OLD_LEASE_FILE = "/run/open-webui-stack.lease"
 # What lines of the secrets' script begin with.
 _STALE = ("content ", "mode ", "refused ")
 

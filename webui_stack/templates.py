@@ -258,6 +258,7 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             stack=compose.STACK,
             gateway=compose.GATEWAY,
             lease_file=survey.LEASE_FILE,
+            old_lease_file=survey.OLD_LEASE_FILE,
             deploy_log=survey.DEPLOY_LOG,
             units=[survey.DOCKER_UNIT, survey.TIMER_UNIT, survey.BACKUP_UNIT],
             paths=map(shlex.quote, _managed_paths(settings)),
@@ -419,12 +420,22 @@ def doctor_script(settings: Settings) -> str:
     )
 
 
+def _locks() -> dict[str, Any]:
+    return {
+        "run_folder": compose.RUN_FOLDER,
+        "work_lock": compose.WORK_LOCK,
+        "containers_lock": compose.CONTAINERS_LOCK,
+        "old_work_lock": compose.OLD_WORK_LOCK,
+        "lock_wait_s": compose.LOCK_WAIT_S,
+    }
+
+
 def watchdog(settings: Settings) -> dict[str, str]:
     """The watchdog's files by absolute path: a script, and the systemd service and timer that run it."""
     units = ["open-webui-watchdog.service", "open-webui-watchdog.timer"]
     return {
         f"{settings.stack_dir}/watchdog.sh": _render(
-            "watchdog.sh.j2", settings=settings, containers=containers(settings), work_lock=compose.WORK_LOCK
+            "watchdog.sh.j2", settings=settings, containers=containers(settings), **_locks()
         ),
         **{f"/etc/systemd/system/{unit}": _render(f"{unit}.j2", settings=settings) for unit in units},
     }
@@ -445,7 +456,7 @@ def backup(settings: Settings) -> dict[str, str]:
         path: _render(
             template,
             settings=settings,
-            work_lock=compose.WORK_LOCK,
+            **_locks(),
             stack=compose.STACK,
             containers=containers(settings),
             names=compose.containers_of(settings.images),
@@ -535,7 +546,7 @@ def _data(settings: Settings) -> dict[str, Any]:
     """What scripts need that change, or look into, the data."""
     return {
         "settings": settings,
-        "work_lock": compose.WORK_LOCK,
+        **_locks(),
         "containers": containers(settings),
         "followers": settings.open_webui_services[1:],
         "volumes": volumes(settings),
@@ -573,8 +584,8 @@ def teardown_script(settings: Settings, mode: str, host: str, machine: Machine, 
             network=compose.NETWORK,
             label=compose.NETWORK_LABEL,
             images=settings.images.values(),
-            work_lock=compose.WORK_LOCK,
-            lease_file=survey.LEASE_FILE,
+            **_locks(),
+            old_lease_file=survey.OLD_LEASE_FILE,
             deploy_log=survey.DEPLOY_LOG,
             log_folder=posixpath.dirname(survey.DEPLOY_LOG),
             package_manager=machine.package_manager,

@@ -17,7 +17,7 @@ import websocket
 from tests.lab.session import FRESH, Lab
 
 EMAIL, PASSWORD = "ada@lab.test", "Lovelace-1815"
-LEASE = "/run/open-webui-stack.lease"
+LEASE = "/run/open-webui-stack/lease"
 # For root's shell on the host, so that the password is no argument of a process of this machine.
 AS_OPEN_WEBUI = 'docker exec -i -e REDISCLI_AUTH="$(cat /opt/open-webui/secrets/valkey-password)" redis-valkey'
 VALKEY_CLI = f"{AS_OPEN_WEBUI} valkey-cli --user open-webui"

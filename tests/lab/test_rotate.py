@@ -33,7 +33,7 @@ docker kill open-webui
 # The script that holds the work lock, and what it has started.
 KILL = """
 for fd in /proc/[0-9]*/fd/9; do
-  if [ "$(readlink $fd)" = /run/open-webui-stack.work ]; then pid=${fd#/proc/} pids="${pids-} ${pid%%/*}"; fi
+  if [ "$(readlink $fd)" = /run/open-webui-stack/work ]; then pid=${fd#/proc/} pids="${pids-} ${pid%%/*}"; fi
 done
 kill -9 $pids
 """

@@ -36,7 +36,7 @@ PLACES = {
     "good compose file": "cat /opt/open-webui/.good/compose.yaml /opt/open-webui/.good/images",
     "valkey's files": "cat /opt/open-webui/valkey/*",
     "watchdog": "cat /opt/open-webui/watchdog.sh /etc/systemd/system/open-webui-watchdog.*",
-    "lease": "cat /run/open-webui-stack*",
+    "lease": "cat /run/open-webui-stack/* $(find /run/open-webui-stack.* -type f)",
     "temporary files": "find /tmp /var/tmp /home /root -type f -exec cat {} +",
     "configuration": "find /etc -type f -exec cat {} +",
     "log files": "find /var/log -type f ! -path '*/journal/*' -exec cat {} +",
