@@ -23,7 +23,7 @@ _STALE = ("content ", "mode ", "refused ")
 
 
 class IncompleteError(ValueError):
-    """A section is missing or was cut off, by a full disk for one; what it would have said is not known."""
+    """A section is missing or was cut off, or Docker did not answer: what it would have said is unknown."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,13 @@ class Survey:
 def parse(lines: Iterable[str]) -> Survey:
     """Read what `templates/survey.sh.j2` prints. Raises `IncompleteError` naming the section it can't trust."""
     found = _split(lines)
+    for line in found.get(SWARM_SECTION, []):
+        if line.startswith("unknown "):
+            what, _, why = line.removeprefix("unknown ").partition(" ")
+            raise IncompleteError(
+                f"swarm: expected Docker to name its {what}, got {why or 'no answer'}; "
+                "look at `docker node ls` on the host, and run again once it answers"
+            )
     stale = [line for line in found["project"] if line.startswith(_STALE)]
     inputs = [line for line in found["project"] if line.startswith("inputs ")]
     wanted = [line for line in found["project"] if not line.startswith((*_STALE, "inputs "))]

@@ -191,7 +191,7 @@ def test_only_an_upgrade_changes_data_and_only_it_makes_a_copy_first() -> None:
         assert ("upgrades=yes migrates=yes" in script) is (name in ("upgrade", "mend"))
         assert ("runbooks/upgrade.py does that" in script) is (name in ("up", "again"))
         assert ("docker service update --force" in script) is (name == "again")
-        assert ("\n  go_back >up.log" in script) is (name == "mend")
+        assert ("\n  mend >up.log" in script) is (name == "mend")
 
 
 def test_secrets_reach_docker_by_a_file_or_a_pipe_and_names_have_hashes_only() -> None:

@@ -1,0 +1,527 @@
+"""The script that deploys the stack to a swarm, with a Docker that fails at chosen calls: no answer is never "none"."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.defaults import settings
+from webui_stack import survey, templates
+from webui_stack.secrets import Supplied
+
+# What Docker 26.1 says where there is nothing of that name, and where the swarm has no leader (`docker service ls`).
+NO_SERVICE = "\nStatus: Error: no such service: open-webui_open-webui, Code: 1"
+NO_SECRET = "Status: Error response from daemon: secret nope not found, Code: 1"
+NO_LEADER = (
+    "Error response from daemon: rpc error: code = Unknown desc = The swarm does not have a leader. It's possible that "
+    "too few managers are online. Make sure more than half of the managers are online."
+)
+NO_ENGINE = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+
+# How often it asks here, in place of 60 times.
+PATIENCE = 3
+# No waiting lasts: each look at the clock is 100 s after the one before.
+OVERDUE = (
+    'date() { [ "$1" = +%s ] || { command date "$@"; return; }; '
+    'echo "$(wc -l <"$WORLD/clock")00"; echo >>"$WORLD/clock"; }'
+)
+
+# A swarm that runs what it was told: the stub keeps the image and the number of open-webui's processes. A file in
+# failing/ has a pattern of calls, how many of them fail, and what they say.
+STUB = r"""#!/bin/sh
+WORLD=WHERE
+echo "$*" >>"$WORLD/calls"
+for rule in "$WORLD"/failing/*; do
+  [ -e "$rule" ] || continue
+  { read -r pattern; read -r left; } <"$rule"
+  case $* in $pattern) ;; *) continue ;; esac
+  [ "$left" -gt 0 ] || continue
+  { echo "$pattern"; echo $((left - 1)); sed 1,2d "$rule"; } >"$WORLD/$$" && mv "$WORLD/$$" "$rule"
+  sed 1,2d "$rule" >&2
+  exit 1
+done
+read -r web <"$WORLD/web"
+read -r replicas <"$WORLD/replicas"
+read -r healthy <"$WORLD/healthy"
+case $* in
+"service ls --format"*)
+  echo "open-webui_redis 1/1"
+  echo "open-webui_postgres 1/1"
+  echo "open-webui_open-webui $replicas/$replicas"
+  echo "open-webui_proxy 1/1"
+  ;;
+"service inspect --format"*UpdateStatus*) echo ;;
+"service inspect --format {{.Spec.TaskTemplate.ContainerSpec.Image}} open-webui_open-webui") echo "$web" ;;
+"service inspect --format {{.Spec.TaskTemplate.ContainerSpec.Image}} open-webui_"*) echo "sha256:${5#open-webui_}" ;;
+"service inspect --format {{.Spec.Name}}"*) echo "$5 {}" ;;
+"service inspect"*) echo "words of $5" ;;
+"service ps --quiet"*open-webui_open-webui) seq $replicas | sed 's/^/web/' ;;
+"service ps --quiet"*) echo "${5#open-webui_}" ;;
+"service ps --format {{.Node}}|"*) cat "$WORLD/tasks" ;;
+"inspect --type task"*)
+  shift 5
+  for task; do
+    name=${task%%[0-9]*} state=running
+    case $name in web) name=open-webui ;; esac
+    case $task in web*) [ "${task#web}" -le "$healthy" ] || state=starting ;; esac
+    echo "$state running \"2026-01-01\" words of open-webui_$name"
+  done
+  ;;
+"service update --replicas 0"*) echo 0 >"$WORLD/replicas" ;;
+"stack deploy"*)
+  [ ! -e "$WORLD/broken" ] || exit 1
+  echo "$OPEN_WEBUI_REPLICAS" >"$WORLD/replicas"
+  echo "$OPEN_WEBUI_IMAGE" >"$WORLD/web"
+  [ "$OPEN_WEBUI_IMAGE" = sha256:new ] || echo 2 >"$WORLD/healthy"
+  echo "deploy $OPEN_WEBUI_IMAGE $OPEN_WEBUI_REPLICAS $OPEN_WEBUI_ORDER" >>"$WORLD/done"
+  ;;
+"node ls"*) printf 'Ready Active\nReady Active\nReady Active\nReady Active\n' ;;
+"node inspect"*) echo ready ;;
+"secret ls"* | "config ls"*) ;;
+"secret inspect"* | "config inspect"*) echo id ;;
+"image inspect --format {{.Id}} new:1.1") echo sha256:new ;;
+"image inspect --format {{.Id}} old:1.1") echo sha256:old ;;
+"image inspect --format {{.Id}} "*) echo "sha256:${5%%:*}" ;;
+"ps --quiet"*) echo container ;;
+"exec"*psql*)
+  statements=$(cat)
+  printf '%s\n' "$statements" >>"$WORLD/sql"
+  case $statements in
+  *to_regclass*) echo alembic_version ;;
+  *string_agg*) cat "$WORLD/heads" ;;
+  *"datname = 'open-webui.before'"*) if [ -e "$WORLD/before" ]; then echo 1; fi ;;
+  esac
+  case $statements in *'CREATE DATABASE "open-webui.before"'*) : >"$WORLD/before" ;; esac
+  case $statements in *'ALTER DATABASE "open-webui.before"'*)
+    rm "$WORLD/before"
+    echo old >"$WORLD/heads"
+    echo "put back" >>"$WORLD/done"
+    ;;
+  esac
+  case $statements in 'DROP DATABASE IF EXISTS "open-webui.before"'*) rm -f "$WORLD/before" ;; esac
+  ;;
+"run --rm --interactive"*" - schema "*)
+  case $(printf '%s\n' "$*" | sed 's/.* \([^ ]*\) - schema \(.*\)/\1 \2/') in
+  "new:1.1 new" | "sha256:new new") echo "same x x" ;;
+  *) echo "older old new" ;;
+  esac
+  ;;
+"run --rm --network"*import\ open_webui.config*)
+  echo new >"$WORLD/heads"
+  echo migrated >>"$WORLD/done"
+  ;;
+volume* | tag*) ;;
+"service ps --no-trunc"* | "service logs"*) ;;
+"service update --force"*) ;;
+*) echo "the stub does not know: $*" >&2; exit 1 ;;
+esac
+"""
+
+
+@dataclass(frozen=True)
+class World:
+    """A host with the data: its folder, and what its Docker says."""
+
+    path: Path
+
+    @property
+    def stack(self) -> Path:
+        return self.path / "stack"
+
+    def fail(self, pattern: str, times: int = 1, message: str = NO_LEADER) -> None:
+        rules = self.path / "failing"
+        (rules / str(len(list(rules.iterdir())))).write_text(f"{pattern}\n{times}\n{message}\n")
+
+    def set(self, **values: object) -> None:
+        for name, value in values.items():
+            (self.path / name).write_text(f"{value}\n")
+
+    def read(self, name: str) -> list[str]:
+        path = self.path / name
+        return path.read_text().splitlines() if path.exists() else []
+
+    def settings(self, image: str = "new:1.1") -> Any:
+        return settings(
+            topology="swarm",
+            public_url="https://chat.example.org",
+            open_webui_shared_dir="/srv/shared/open-webui",
+            open_webui_replicas=2,
+            swarm_manager=True,
+            swarm_runs=["data", "proxy", "open-webui"],
+            stack_dir=str(self.stack),
+            valkey_image="redis:1.1",
+            postgres_image="postgres:1.1",
+            proxy_image="proxy:1.1",
+            open_webui_image=image,
+        )
+
+    def call(self, function: str, *, upgrades: bool = True, mends: bool = False) -> subprocess.CompletedProcess[str]:
+        """Call a function of the script in its folder; nobody waits."""
+        some = self.settings()
+        script = (
+            "\n".join(templates.mend_script(some)) if mends else templates.up_swarm_script(some, [], upgrades=upgrades)
+        )
+        head = (
+            f"set -u\ndir={self.stack}\ngood=$dir/.good\nrecalled= given=' OPEN_WEBUI_IMAGE=sha256:new' since=0\n"
+            "cd $dir\nsleep() { :; }\n"
+        )
+        assert " -ge 60 ]" in script
+        assert "seq 60" in script
+        script = script.replace(" -ge 60 ]", f" -ge {PATIENCE} ]").replace("seq 60", f"seq {PATIENCE}")
+        text = f"{script.rpartition('main')[0]}\n{head}\n{function}\n"
+        environment = {**os.environ, "WORLD": str(self.path), "PATH": f"{self.path}/bin:{os.environ['PATH']}"}
+        done = subprocess.run(["sh"], input=text, capture_output=True, text=True, env=environment, timeout=60)
+        print(done.stdout, done.stderr)
+        return done
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return begun(tmp_path)
+
+
+def begun(path: Path) -> World:
+    """The deploy of before runs healthy and is remembered; the files of the next one are there."""
+    made = World(path)
+    for folder in ("bin", "failing", "stack/secrets", "stack/valkey", "stack/proxy", "stack/.good/secrets"):
+        (path / folder).mkdir(parents=True)
+    for name in ("valkey", "proxy"):
+        (made.stack / ".good" / name).mkdir()
+    stub = path / "bin" / "docker"
+    stub.write_text(STUB.replace("WHERE", str(path)))
+    stub.chmod(0o755)
+    project = templates.project(made.settings())
+    for into in (made.stack, made.stack / ".good"):
+        (into / "stack.yaml").write_text(project["stack.yaml"])
+        (into / ".env").write_text("WEBUI_SECRET_KEY='x'\nVALKEY_ACL_SHA256='y'\n")
+        (into / "secrets/postgres-password").write_text("secret")
+    (made.stack / "proxy/Caddyfile").write_text(project["proxy/Caddyfile"])
+    (made.stack / ".good/of").write_text("before\n")
+    (made.stack / ".good/images").write_text(
+        "sha256:redis redis:1.1 /redis-valkey\nsha256:postgres postgres:1.1 /open-webui-postgres\n"
+        "sha256:old old:1.1 /open-webui\nsha256:proxy proxy:1.1 /open-webui-proxy\n"
+    )
+    (made.stack / "backup.sh").write_text('echo "set" >>"$WORLD/done"\n[ ! -e "$WORLD/no_room" ]\n')
+    made.set(clock="", web="sha256:old", replicas=2, healthy=2, heads="old", tasks="")
+    return made
+
+
+def deployed(world: World) -> list[str]:
+    return world.read("done")
+
+
+# --- Asking ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("message", "status"),
+    [
+        (NO_SERVICE, "1"),
+        (NO_SECRET, "1"),
+        ("no such service: nope", "1"),
+        ("Error response from daemon: No such image: nope:latest", "1"),
+        ("Error response from daemon: task nope not found", "1"),
+        (NO_LEADER, "2"),
+        (NO_ENGINE, "2"),
+        ("dial unix /var/run/docker.sock: connect: no such file or directory", "2"),
+        ("sh: 1: docker: not found", "2"),
+        ("", "2"),
+    ],
+)
+def test_not_found_and_no_answer_are_two_results(world: World, message: str, status: str) -> None:
+    world.fail("service inspect *", 1000, message)
+    assert world.call("ask docker service inspect x; echo status $?").stdout.splitlines()[-1] == f"status {status}"
+
+
+def test_what_answers_late_is_an_answer(world: World) -> None:
+    world.fail("node inspect *", PATIENCE - 1)
+    assert world.call('ask docker node inspect x && echo "$answer"').stdout == "ready\n"
+
+
+def test_nobody_is_asked_for_longer_than_a_minute(world: World) -> None:
+    world.fail("node inspect *", 1000)
+    assert "expected an answer within a minute, got Error response" in world.call("ask docker node inspect x").stdout
+    assert len(world.read("calls")) == PATIENCE
+    assert f"$asked -ge {PATIENCE} ]" not in templates.up_swarm_script(world.settings(), [])
+
+
+# --- Waiting ---------------------------------------------------------------------------------------
+
+
+def test_all_is_not_healthy_because_docker_lists_no_services(world: World) -> None:
+    world.set(healthy=0)
+    world.fail("service ls *")
+    done = world.call(f"{OVERDUE}\nawait; echo status $?")
+    assert done.stdout.splitlines()[-1] == "status 1"
+    assert "waiting for open-webui 0 of 2" in done.stdout
+
+
+def test_a_service_that_is_not_in_the_list_is_waited_for(world: World) -> None:
+    world.fail("service inspect *UpdateStatus* open-webui_postgres", 1000, NO_SERVICE)
+    done = world.call(f"{OVERDUE}\nawait; echo status $?")
+    assert "waiting for postgres, which is missing" in done.stdout
+    assert done.stdout.splitlines()[-1] == "status 1"
+
+
+def test_all_that_is_healthy_needs_no_waiting(world: World) -> None:
+    assert world.call("await; echo status $?").stdout == "status 0\n"
+
+
+def test_the_services_are_those_of_the_file(world: World) -> None:
+    names = [f"open-webui_{name}" for name in ("redis", "postgres", "open-webui", "proxy")]
+    assert world.call("services").stdout.split() == names
+    (world.stack / "stack.yaml").write_text("")
+    assert world.call("await; echo status $?").stdout.splitlines()[-1] == "status 1"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "status"),
+    [
+        ("", 0),
+        ("a|Running 3 minutes ago", 1),
+        ("a|Shutdown 3 minutes ago\nb|Starting 2 seconds ago", 1),  # its container runs
+        ("a|Shutdown 3 minutes ago\na|Failed 2 seconds ago\nb|Complete 1 second ago\n|Pending 1 second ago", 0),
+    ],
+)
+def test_processes_have_stopped_once_every_task_is_over(world: World, tasks: str, status: int) -> None:
+    world.set(tasks=tasks)
+    assert world.call("stopped; echo status $?").stdout.splitlines()[-1] == f"status {status}"
+
+
+@pytest.mark.parametrize("question", ["service ps *", "node inspect *"])
+def test_processes_have_not_stopped_because_docker_does_not_answer(world: World, question: str) -> None:
+    world.set(tasks="a|Running 3 minutes ago")
+    world.fail(question, 1000)
+    assert world.call("stopped; echo status $?").stdout.splitlines()[-1] == "status 1"
+    for rule in (world.path / "failing").iterdir():
+        rule.unlink()
+    world.fail(question)
+    assert world.call("stopped; echo status $?").stdout.splitlines()[-1] == "status 1"
+
+
+def test_a_node_that_is_gone_runs_nothing(world: World) -> None:
+    world.set(tasks="a|Running 3 minutes ago")
+    world.fail("node inspect *", 1000, "Error response from daemon: node a not found")
+    assert world.call("stopped; echo status $?").stdout == "status 0\n"
+
+
+# --- A whole upgrade, with each question unanswered once -------------------------------------------
+
+UPGRADED = [
+    *("deploy sha256:new 0 start-first", "set", "migrated", "deploy sha256:new 2 start-first"),
+]
+
+
+def test_an_upgrade_stops_all_makes_a_set_and_migrates(world: World) -> None:
+    assert world.call("bring_up").returncode == 0
+    assert deployed(world) == UPGRADED
+    assert "sha256:new new:1.1 /open-webui\n" in (world.stack / ".good/images").read_text()
+    assert not (world.stack / ".upgrading").exists()
+    assert not (world.path / "before").exists()
+
+
+def test_an_upgrade_is_the_same_whichever_question_has_no_answer_at_first(world: World, tmp_path: Path) -> None:
+    assert world.call("bring_up").returncode == 0
+    calls = world.read("calls")
+    asked = ("service", "node", "stack", "secret inspect", "config inspect", "inspect --type task", "ps")
+    questions = [number for number, call in enumerate(calls) if call.startswith(asked)]
+    assert len(questions) > 60
+    good = (world.stack / ".good/known").read_text().splitlines()[1:]
+    for number in questions:
+        again = begun(tmp_path / str(number))
+        nth = (
+            'n=$(cat "$WORLD/n"); echo $((n + 1)) >"$WORLD/n"; '
+            f'[ $n != {number} ] || {{ echo "{NO_ENGINE}" >&2; exit 1; }}'
+        )
+        stub = again.path / "bin/docker"
+        where = f"WORLD={again.path}\n"
+        stub.write_text(stub.read_text().replace(where, f"{where}{nth}\n"))
+        again.set(n=0)
+        done = again.call("bring_up")
+        assert (done.returncode, deployed(again)) == (0, UPGRADED), f"{number}: {calls[number]}"
+        assert (again.stack / ".good/known").read_text().splitlines()[1:] == good
+
+
+@pytest.mark.parametrize("question", ["service inspect *ContainerSpec.Image* open-webui_open-webui", "ps --quiet *"])
+def test_nothing_is_touched_where_docker_does_not_say_what_serves(world: World, question: str) -> None:
+    world.fail(question, 1000)
+    assert world.call("all_of_it; echo status $?").stdout.splitlines()[-1] == "status 1"
+    assert deployed(world) == []
+
+
+# --- An upgrade that was killed --------------------------------------------------------------------
+
+
+def killed(world: World, *, after: str) -> None:
+    """An upgrade was killed after this step of it."""
+    assert world.call("prepare && all_of_it").returncode == 0
+    (world.path / "done").unlink()
+    assert (world.stack / ".upgrading").exists()
+    if after == "copy":
+        world.set(heads="old", replicas=0)
+    elif after == "migration":
+        world.set(replicas=0)
+    elif after == "remember":
+        assert world.call("remember").returncode == 0
+
+
+def test_what_people_wrote_since_the_new_version_serves_stays(world: World) -> None:
+    killed(world, after="deploy")
+    assert world.call("mend", mends=True).returncode == 0
+    assert deployed(world) == []
+    assert not (world.stack / ".upgrading").exists()
+    assert not (world.path / "before").exists(), "the copy is of no use any more"
+    assert "sha256:new new:1.1 /open-webui\n" in (world.stack / ".good/images").read_text()
+    assert not (world.stack / ".good/of").exists()
+
+
+def test_an_upgrade_that_was_remembered_stays_whether_it_is_healthy_or_not(world: World) -> None:
+    killed(world, after="remember")
+    world.set(healthy=0)
+    assert world.call("mend", mends=True).returncode == 0
+    assert deployed(world) == []
+    assert not (world.stack / ".upgrading").exists()
+
+
+@pytest.mark.parametrize("after", ["copy", "migration"])
+def test_where_the_new_version_does_not_serve_the_old_one_comes_back(world: World, after: str) -> None:
+    killed(world, after=after)
+    assert world.call("mend", mends=True).returncode == 0
+    assert deployed(world) == ["deploy sha256:old 0 start-first", "set", "put back", "deploy sha256:old 2 start-first"]
+    assert not (world.stack / ".upgrading").exists()
+
+
+def test_what_the_new_version_took_is_in_a_set_before_it_leaves(world: World) -> None:
+    killed(world, after="deploy")
+    world.set(healthy=1)
+    assert world.call(f"{OVERDUE}\nmend", mends=True).returncode == 0
+    assert deployed(world)[:3] == ["deploy sha256:old 0 start-first", "set", "put back"]
+    assert 'DROP DATABASE IF EXISTS "open-webui.failed"' in "\n".join(world.read("sql"))
+
+
+def test_what_can_not_be_in_a_set_stays_in_postgres(world: World) -> None:
+    killed(world, after="migration")
+    world.set(no_room="")
+    done = world.call("mend", mends=True)
+    assert done.returncode == 0
+    assert "no set could be made of what the new version wrote: it stays in Postgres, as the database" in done.stdout
+    (renamed,) = [line for line in world.read("sql") if line.startswith('ALTER DATABASE "open-webui" RENAME')]
+    assert "open-webui.failed" not in renamed
+
+
+def test_an_upgrade_that_was_killed_stays_as_it_is_while_docker_does_not_answer(world: World) -> None:
+    killed(world, after="deploy")
+    for question in ("service ls *", "service inspect *", "service ps *"):
+        world.fail(question, 1000)
+        assert world.call("mend", mends=True).returncode == 1
+        for rule in (world.path / "failing").iterdir():
+            rule.unlink()
+    assert deployed(world) == []
+    assert (world.stack / ".upgrading").exists()
+    assert (world.stack / ".good/of").exists()
+    assert (world.path / "before").exists()
+
+
+def test_a_way_back_that_was_cut_off_goes_on_back(world: World) -> None:
+    """Its files may be those of before already, while the new version was still there."""
+    killed(world, after="deploy")
+    world.set(healthy=0)
+    world.fail("node ls *", 1000)  # it gets as far as its first deploy
+    assert world.call(f"{OVERDUE}\nmend", mends=True).returncode == 1
+    for rule in (world.path / "failing").iterdir():
+        rule.unlink()
+    world.set(healthy=2)
+    assert world.call("mend", mends=True).returncode == 0
+    assert deployed(world)[-1] == "deploy sha256:old 2 start-first"
+
+
+def test_a_failing_upgrade_goes_back_with_a_set_of_what_was_written(world: World) -> None:
+    world.set(healthy=0)
+    assert world.call(f"{OVERDUE}\nbring_up").returncode == 1
+    done = deployed(world)
+    assert done.index("migrated") < done.index("set", done.index("migrated")) < done.index("put back")
+
+
+# --- The survey ------------------------------------------------------------------------------------
+
+MEMBER = '{"state":"active","id":"n1","manages":true,"address":"192.0.2.1","error":""}'
+NODE = (
+    '{"id":"n1","name":"a","role":"manager","availability":"active","labels":null,"state":"ready","reachable":"",'
+    '"address":""}'
+)
+SURVEYED = r"""#!/bin/sh
+for rule in "$WORLD"/failing/*; do
+  [ -e "$rule" ] || continue
+  { read -r pattern; read -r left; } <"$rule"
+  case $* in $pattern) ;; *) continue ;; esac
+  [ "$left" -gt 0 ] || continue
+  { echo "$pattern"; echo $((left - 1)); sed 1,2d "$rule"; } >"$WORLD/$$" && mv "$WORLD/$$" "$rule"
+  sed 1,2d "$rule" >&2
+  exit 1
+done
+case $* in
+"info --format {\"state\""*) cat "$WORLD/member" ;;
+"node ls --quiet") echo n1 ;;
+"node inspect"*) cat "$WORLD/node" ;;
+"service ls --quiet"*) printf 's1\ns2\n' ;;
+"service ls --filter id="*) echo "1/1 (max 1 per node)" ;;
+"service ps"*) echo "Running 3 minutes ago on a" ;;
+"service inspect --format {{.Spec.Name}}"*) echo "open-webui_$5 {}" ;;
+"service inspect"*) echo completed ;;
+*) exit 1 ;;
+esac
+"""
+
+
+def surveyed(world: World, **changes: Any) -> survey.Survey:
+    (world.path / "bin/docker").write_text(SURVEYED)
+    world.set(node=NODE)
+    if not (world.path / "member").exists():
+        world.set(member=MEMBER)
+    script = templates.survey_script(world.settings(), Supplied(None, None, {}))
+    environment = {**os.environ, "WORLD": str(world.path), "PATH": f"{world.path}/bin:{os.environ['PATH']}"}
+    text = "sleep() { :; }\n" + "\n".join(script)
+    done = subprocess.run(["sh", "-s", "survey"], input=text, capture_output=True, text=True, env=environment)
+    return survey.parse(done.stdout.splitlines())
+
+
+def test_the_survey_tells_nodes_and_services(world: World) -> None:
+    found = surveyed(world).swarm
+    assert [node.name for node in found.nodes] == ["a"]
+    assert {name: (one.running, one.hosts, one.wanted, one.update) for name, one in found.services.items()} == {
+        "s1": (1, 1, 1, "completed"),
+        "s2": (1, 1, 1, "completed"),
+    }
+    assert found.unread == ()
+
+
+@pytest.mark.parametrize(
+    "question", ["node ls *", "node inspect *", "service ls *", "service ps *", "service inspect *"]
+)
+def test_a_survey_without_an_answer_fails_and_one_with_a_late_answer_does_not(world: World, question: str) -> None:
+    world.fail(question, 2)
+    assert len(surveyed(world).swarm.services) == 2
+    world.fail(question, 1000)
+    what = "nodes" if question.startswith("node") else "services"
+    with pytest.raises(
+        survey.IncompleteError, match=f"swarm: expected Docker to name its {what}, got Error response from"
+    ):
+        surveyed(world)
+
+
+@pytest.mark.parametrize("member", [MEMBER.replace("true", "false"), MEMBER.replace("active", "inactive")])
+def test_a_host_that_steers_no_swarm_is_not_asked(world: World, member: str) -> None:
+    world.set(member=member)
+    world.fail("node *", 1000)
+    world.fail("service *", 1000)
+    assert surveyed(world).swarm.services == {}
+
+
+def test_a_host_without_docker_is_in_no_swarm(world: World) -> None:
+    world.fail("*", 1000, "sh: 1: docker: not found")
+    assert not surveyed(world).swarm.is_member
