@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Any
 
 from pyinfra import host, logger
 from pyinfra.api import deploy
-from pyinfra.operations import apt, dnf, files, systemd, sysvinit
+from pyinfra.operations import dnf, files, server, systemd, sysvinit
 
 from tasks import preflight, sources
-from webui_stack import bundle, delivery, engine, lock, operations, templates
+from webui_stack import apt, bundle, delivery, engine, lock, operations, packages, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import DOCKER_UNIT, Survey
 
@@ -30,6 +31,7 @@ def install(settings: Settings) -> None:
         name="Check that Docker can come from there",
         check=lambda: (
             engine.refusals(survey().machine, survey().engine, settings.docker_source, wanted)
+            + _repository_refusals(settings, survey())
             + _locked_refusals(settings, survey())
         ),
     )
@@ -48,6 +50,17 @@ def install(settings: Settings) -> None:
         check=lambda: engine.shortcomings(survey().engine),
         at_execution=True,
     )
+
+
+def _repository_refusals(settings: Settings, survey: Survey) -> list[str]:
+    """Why Docker's repository can't be added beside the sources there are; warns of files that give way to ours."""
+    if settings.docker_source != "docker-ce" or sources.opened(settings):
+        return []
+    texts, repository = survey.engine.apt_sources, survey.machine.repository_of(settings.docker_repo_url)
+    for path in apt.replaced(texts, repository, engine.APT_SOURCES):
+        told = f"{path}: has Docker's repository, which {engine.APT_SOURCES} takes over; it is kept as {path}.disabled"
+        host.log_styled(told, fg="yellow", log_func=logger.warning)
+    return apt.refusals(texts, repository, engine.APT_SOURCES)
 
 
 def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
@@ -99,15 +112,18 @@ def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
             dnf.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
         operations.files(
             name="Add Docker's repository",
-            contents={engine.DNF_REPOSITORY: templates.docker_sources(settings, machine)},
+            contents=templates.docker_repository(settings, machine),
             present=lambda: survey().files,
+            checks={engine.DNF_REPOSITORY: lambda _: _keep(engine.DNF_REPOSITORY)},
         )
         if missing:
             dnf.packages(name="Install Docker", packages=wanted)
         return
     if rivals:
-        apt.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
+        packages.remove(name="Remove packages Docker conflicts with", names=rivals)
     if source := sources.opened(settings):
+        if missing:
+            packages.turn(name="Wait for other package managers")
         delivery.packages(
             name="Install Docker from the bundle",
             names=wanted,
@@ -119,33 +135,43 @@ def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
     if settings.docker_source == "docker-ce":
         _apt_repository(settings, survey)
     if missing:
-        apt.update(name="Refresh the package lists")
-        apt.packages(name="Install Docker", packages=wanted, no_recommends=True)
+        packages.install(name="Install Docker", names=wanted, sources=observed.apt_sources)
 
 
 def _apt_repository(settings: Settings, survey: Callable[[], Survey]) -> None:
     machine, observed = survey().machine, survey().engine
-    # Two files for one repository with different Signed-By make apt fail altogether.
-    for path in host.loop(sorted(set(observed.repository_files) - {engine.APT_SOURCES})):  # type: ignore[no-untyped-call]
-        files.file(name=f"Remove the older repository file {path}", path=path, present=False)
     tools = ["ca-certificates", "curl"]
     if not observed.packages.issuperset(tools):
-        apt.update(name="Refresh the package lists for the tools")
-        apt.packages(name="Install what fetching a key needs", packages=tools, no_recommends=True)
+        packages.install(name="Install what fetching a key needs", names=tools, sources=observed.apt_sources)
     if observed.repository_key_sha256 != settings.docker_repo_key_sha256:
         files.directory(name="Make the folder for repository keys", path="/etc/apt/keyrings", mode="755")
         files.download(
             name="Fetch Docker's repository key",
-            src=f"{settings.docker_repo_url}/{machine.repository}/gpg",
+            src=f"{machine.repository_of(settings.docker_repo_url)}/gpg",
             dest=engine.APT_KEY,
             mode="644",
             sha256sum=settings.docker_repo_key_sha256,
         )
+    wanted = templates.docker_repository(settings, machine)
+    theirs = apt.replaced(observed.apt_sources, machine.repository_of(settings.docker_repo_url), engine.APT_SOURCES)
+    # With ours in the same command: between the two, apt might fail altogether.
+    aside = " && ".join(shlex.join(["mv", "-f", path, f"{path}.disabled"]) for path in theirs)
+    if aside and all(survey().files.get(path) == text for path, text in wanted.items()):
+        server.shell(name="Put aside the older files with Docker's repository", commands=[aside])
     operations.files(
         name="Add Docker's repository",
-        contents={engine.APT_SOURCES: templates.docker_sources(settings, machine)},
+        contents=wanted,
         present=lambda: survey().files,
+        # Nothing that apt can't use comes to the host, nor takes the place of what it can.
+        checks={engine.APT_SOURCES: lambda new: f"{apt.probe_command(new)} && {_keep(engine.APT_SOURCES)}"},
+        apply=aside or None,
     )
+
+
+def _keep(path: str) -> str:
+    """A shell command that keeps a copy of a file that somebody else wrote, by a name that apt and dnf overlook."""
+    there = shlex.quote(path)
+    return f"if [ -e {there} ] && ! grep -q 'by open-webui-stack' {there}; then cp -p {there} {there}.disabled; fi"
 
 
 def _service(settings: Settings, survey: Callable[[], Survey]) -> None:

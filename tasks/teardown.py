@@ -7,7 +7,7 @@ from pyinfra.api import deploy
 
 from tasks import deployment, preflight
 from webui_stack import deployment as deployments
-from webui_stack import facts, operations, templates
+from webui_stack import facts, operations, packages, templates
 from webui_stack.secrets import HiddenLines
 from webui_stack.settings import Settings
 
@@ -58,6 +58,8 @@ def _silent() -> list[str]:
 
 @deploy("Teardown")
 def _remove(settings: Settings) -> None:
+    if settings.teardown_docker and preflight.observation().survey().machine.package_manager == "apt":
+        packages.turn(name="Wait for other package managers")
     operations.script(name="Remove what this project made", lines=_script(settings, "remove"))
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from pyinfra.operations import apt
-
 from tasks import preflight
-from webui_stack import operations
+from webui_stack import operations, packages
 
 
 def bring(package: str, why: str, home: str) -> None:
     """Ensure the package is on the host, which the setting `why` needs; by hand, from `home`, where apt is not."""
-    machine, packages = preflight.observation().survey().machine, preflight.observation().survey().engine.packages
-    if package in packages:
+    survey = preflight.observation().survey()
+    if package in survey.engine.packages:
         return
-    if machine.package_manager == "apt":
-        apt.packages(name=f"Install {package}", packages=[package], update=True)
+    if survey.machine.package_manager == "apt":
+        packages.install(name=f"Install {package}", names=[package], sources=survey.engine.apt_sources)
     else:
         missing = f"{package}: expected it on the host for {why}, got none; install it from {home}"
         operations.gate(name=f"Check that {package} is there", check=lambda: [missing])

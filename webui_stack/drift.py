@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from webui_stack import compose, engine, lock, swarm, templates
+from webui_stack import apt, compose, engine, lock, swarm, templates
 from webui_stack.lock import Wanted
 from webui_stack.settings import Settings
 from webui_stack.survey import DOCKER_UNIT, TIMER_UNIT, Survey
@@ -39,7 +39,8 @@ def _docker(settings: Settings, survey: Survey) -> Iterator[str]:
     if settings.docker_source == "docker-ce" and survey.machine.package_manager == "apt":
         if survey.engine.repository_key_sha256 != settings.docker_repo_key_sha256:
             yield f"{engine.APT_KEY}: is not the key that docker_repo_key_sha256 says"
-        for path in set(survey.engine.repository_files) - {engine.APT_SOURCES}:
+        repository = survey.machine.repository_of(settings.docker_repo_url)
+        for path in apt.replaced(survey.engine.apt_sources, repository, engine.APT_SOURCES):
             yield f"{path}: has Docker's repository, too"
     if survey.machine.has_systemd and DOCKER_UNIT not in survey.units:
         yield f"{DOCKER_UNIT}: is not both active and enabled"

@@ -13,10 +13,11 @@ from webui_stack.machine import Machine
 Source = Literal["docker-ce", "distro", "present"]
 
 DAEMON_JSON = "/etc/docker/daemon.json"
-# Docker's repository: its key for apt, and a file for each package manager.
+# Docker's repository: a key and a file for each package manager.
 APT_KEY = "/etc/apt/keyrings/docker.asc"
 APT_SOURCES = "/etc/apt/sources.list.d/docker.sources"
 DNF_REPOSITORY = "/etc/yum.repos.d/docker-ce.repo"
+DNF_KEY = "/etc/pki/rpm-gpg/RPM-GPG-KEY-docker-ce"
 
 # https://docs.docker.com/engine/install/debian/#install-from-a-package (2026-11)
 _CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin"]
@@ -48,7 +49,7 @@ _CONFLICTS = {"apt": _APT_CONFLICTS, "dnf": _DNF_CONFLICTS}
 _MIN_COMPOSE = (2, 21)
 _MIN_ENGINE = (20, 10)
 
-# Versions, running engine (a shim is a container), installed packages of either source, repository files.
+# Versions, running engine (a shim is a container), installed packages of either source, apt's files of sources.
 # `known_compose` may be set by whoever knows Compose's version, which takes it long to tell.
 COMMAND = r"""
 if command -v docker >/dev/null 2>&1; then
@@ -63,11 +64,13 @@ if command -v dpkg-query >/dev/null 2>&1; then
 elif command -v rpm >/dev/null 2>&1; then
   rpm -qa --qf 'package=%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\n'
 fi
-docker='download\.docker\.com/linux|apt\.dockerproject\.org'
-grep -lE "$docker" /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources 2>/dev/null |
-  while read -r file; do
-    if grep -E '^(deb|URIs:)' "$file" | grep -qvE "$docker"; then echo "shared=$file"; else echo "repository=$file"; fi
-  done
+for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
+  if [ -f "$file" ]; then
+    echo "apt_file=$file"
+    sed 's,://[^/@ ]*@,://,g; s/^/apt_line=/' "$file" # no passwords
+    echo
+  fi
+done
 echo "key=$(sha256sum </etc/apt/keyrings/docker.asc 2>/dev/null | cut -d ' ' -f 1)"
 if [ -f /etc/docker/daemon.json ]; then sed 's/^/daemon=/' /etc/docker/daemon.json; fi
 true
@@ -76,7 +79,10 @@ true
 
 @dataclass(frozen=True)
 class Engine:
-    """Docker as observed on one host. `server` and `compose` are their versions, `versions` those of all packages."""
+    """Docker as observed on one host. `server` and `compose` are their versions, `versions` those of all packages.
+
+    `apt_sources` are the texts of apt's files of sources, by path.
+    """
 
     server: str = ""
     compose: str = ""
@@ -84,8 +90,7 @@ class Engine:
     running_containers: int = 0
     processes: frozenset[str] = frozenset()
     versions: Mapping[str, str] = field(default_factory=dict)
-    repository_files: tuple[str, ...] = ()
-    shared_repository_files: tuple[str, ...] = ()
+    apt_sources: Mapping[str, str] = field(default_factory=dict)
     repository_key_sha256: str = ""
     daemon_json: str | None = None
 
@@ -103,9 +108,15 @@ class Engine:
 def parse(lines: Iterable[str]) -> Engine:
     """Read `COMMAND`'s output; what is not in it is empty."""
     values: dict[str, list[str]] = {}
+    texts: dict[str, list[str]] = {}
     for line in lines:
         key, _, value = line.partition("=")
-        values.setdefault(key, []).append(value)
+        if key == "apt_file":
+            text = texts.setdefault(value, [])
+        elif key == "apt_line":
+            text.append(value)
+        else:
+            values.setdefault(key, []).append(value)
 
     def first(key: str) -> str:
         return values.get(key, [""])[0].strip()
@@ -117,8 +128,7 @@ def parse(lines: Iterable[str]) -> Engine:
         running_containers=int(first("running") or 0),
         processes=frozenset(values.get("process", [])),
         versions=dict(line.partition(" ")[::2] for line in values.get("package", [])),
-        repository_files=tuple(values.get("repository", [])),
-        shared_repository_files=tuple(values.get("shared", [])),
+        apt_sources={path: "".join(f"{line}\n" for line in text) for path, text in texts.items()},
         repository_key_sha256=first("key"),
         daemon_json="\n".join(values["daemon"]) if "daemon" in values else None,
     )
@@ -183,11 +193,6 @@ def _unavailable(machine: Machine, engine: Engine, source: Source) -> list[str]:
             f"docker_source: expected no other engine, got {', '.join(rivals)} with "
             f"{', '.join(sorted(engine.processes))} running and {engine.running_containers} containers up; keep it "
             f"with docker_source = '{keep}' or 'present', or remove it yourself first"
-        )
-    if source == "docker-ce" and engine.shared_repository_files:
-        found.append(
-            f"docker repository: expected a file of its own, got it in {', '.join(engine.shared_repository_files)} "
-            "among others; remove Docker's lines there, this project adds its own file"
         )
     if engine.server and not engine.packages & set(packages(machine, source)) and not rivals:
         found.append(

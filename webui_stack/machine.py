@@ -59,6 +59,10 @@ class Machine:
             return "centos"
         return self.distribution
 
+    def repository_of(self, url: str) -> str:
+        """The address of the distribution's part of Docker's repository at `url`."""
+        return f"{url}/{self.repository}"
+
 
 def parse(lines: Iterable[str]) -> Machine:
     """Read `COMMAND`'s output. Missing values become empty or 0, which `refusals` then refuses."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from pyinfra.api import Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
+from pyinfra.connectors.util import CommandOutput
 
 from webui_stack import access
 
@@ -24,17 +25,25 @@ def run(host: Host, command: str, stdin: Sequence[str] = ()) -> list[str]:
 
     Raises `RemoteError`, or what the connection raises when it is lost.
     """
-    arguments: Any
-    arguments, _ = pop_global_arguments(host.state, host, {"_stdin": list(stdin)} if stdin else {})
-    status, output = host.run_shell_command(
-        command,
-        print_output=False,
-        print_input=False,
-        **{key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS},
-    )
+    status, output = attempt(host, command, stdin)
     if not status:
         raise RemoteError(output.stderr)
     return list(output.stdout_lines)
+
+
+def attempt(host: Host, command: str, stdin: Sequence[str] = (), *, shown: bool = False) -> tuple[bool, CommandOutput]:
+    """Run the command as `run` does: whether it succeeded, and all it printed.
+
+    `shown` leaves it to pyinfra's `-v` whether command and output are seen, as an operation's are.
+    """
+    arguments: Any
+    arguments, _ = pop_global_arguments(host.state, host, {"_stdin": list(stdin)} if stdin else {})
+    return host.run_shell_command(
+        command,
+        print_output=shown and host.state.print_output,
+        print_input=shown and host.state.print_input,
+        **{key: value for key, value in arguments.items() if key in CONNECTOR_ARGUMENT_KEYS},
+    )
 
 
 def why_not_root(host: Host) -> str | None:

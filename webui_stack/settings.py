@@ -121,6 +121,14 @@ def _is_pem(path: str) -> bool:
         return False
 
 
+def _is_key(path: str) -> bool:
+    try:
+        text = Path(path).expanduser().read_text(encoding="ascii")
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: ~nobody
+        return False
+    return text.count("-----BEGIN PGP PUBLIC KEY BLOCK-----") == 1 and "PRIVATE KEY" not in text
+
+
 # Folders whose mode and contents are the system's: a stack folder is made root's and 0700.
 _SYSTEM_FOLDERS = ("/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr", "/var/lib/docker")
 
@@ -311,6 +319,14 @@ class Settings(BaseModel):
         _matches(r"[0-9a-f]{64}"),
         Rule("64 lower-case hexadecimal digits", "run sha256sum on the repository's gpg file"),
     ]
+    docker_repo_rpm_key: (
+        Annotated[
+            str,
+            _must(_is_key),
+            Rule("a readable file with one PGP public key in ASCII armor", "check the path; None is Docker's own key"),
+        ]
+        | None
+    )
     docker_daemon: Annotated[
         dict[str, Any],
         _must(lambda keys: _is_json(keys) and not {"default-address-pools", "hosts"} & set(keys)),

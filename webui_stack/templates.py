@@ -18,8 +18,9 @@ from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
 from webui_stack.settings import VECTOR_POOL, Settings
 
+_FOLDER = Path(__file__).parent.parent / "templates"
 _environment = Environment(
-    loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
+    loader=FileSystemLoader(_FOLDER),
     undefined=StrictUndefined,
     autoescape=False,  # noqa: S701 nothing here is HTML; each template quotes for its own format
     bytecode_cache=FileSystemBytecodeCache(),  # compiling them takes longer than all else before a no-change run acts
@@ -272,7 +273,7 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
 def _managed_paths(settings: Settings) -> list[str]:
     """Every file a deploy may write, whatever the host is."""
     project_paths = (f"{settings.stack_dir}/{path}" for path in project(settings))
-    elsewhere = (engine.DAEMON_JSON, engine.APT_SOURCES, engine.DNF_REPOSITORY)
+    elsewhere = (engine.DAEMON_JSON, engine.APT_SOURCES, engine.DNF_REPOSITORY, engine.DNF_KEY)
     return [*project_paths, *watchdog(settings), *_backup_templates(settings), *authorities(settings), *elsewhere]
 
 
@@ -282,8 +283,7 @@ def managed_files(settings: Settings, machine: Machine) -> dict[str, str]:
     if machine.has_systemd and settings.watchdog_pause_s and settings.topology == "compose":
         wanted |= watchdog(settings)
     if settings.docker_source == "docker-ce":
-        path = engine.APT_SOURCES if machine.package_manager == "apt" else engine.DNF_REPOSITORY
-        wanted[path] = docker_sources(settings, machine)
+        wanted |= docker_repository(settings, machine)
     return wanted
 
 
@@ -608,7 +608,7 @@ def _docker_files(settings: Settings, observed: engine.Engine) -> list[str]:
     """The files that belong to Docker as it was installed, whether they are there or not."""
     found = [engine.ca_path(registry) for registry in settings.docker_registry_ca]
     if settings.docker_source == "docker-ce":
-        found += [engine.APT_SOURCES, engine.APT_KEY, engine.DNF_REPOSITORY]
+        found += [engine.APT_SOURCES, engine.APT_KEY, engine.DNF_REPOSITORY, engine.DNF_KEY]
     if engine.is_ours(observed.daemon_json, settings.docker_daemon_json):
         found.append(engine.DAEMON_JSON)
     return found
@@ -631,10 +631,20 @@ def rotate_script(settings: Settings, supplied: Supplied, rotated: Iterable[str]
     )
 
 
-def docker_sources(settings: Settings, machine: Machine) -> str:
-    """Docker's repository for apt (deb822) or dnf."""
-    template = "docker.sources.j2" if machine.package_manager == "apt" else "docker-ce.repo.j2"
-    return _render(template, settings=settings, machine=machine)
+def docker_repository(settings: Settings, machine: Machine) -> dict[str, str]:
+    """The files of Docker's repository for apt (deb822) or dnf, by path; for dnf its key as well.
+
+    The key for apt is fetched with the repository, and has a SHA-256 to be known by.
+    """
+    if machine.package_manager == "apt":
+        return {engine.APT_SOURCES: _render("docker.sources.j2", settings=settings, machine=machine)}
+    # Docker's own: fingerprint 060A 61C5 1B55 8A7F 742B 77AA C52F EB6B 621E 9F35 (docs.docker.com/engine/install/rhel).
+    own = settings.docker_repo_rpm_key
+    key = Path(own).expanduser() if own else _FOLDER / "docker-ce.asc"
+    return {
+        engine.DNF_KEY: key.read_text(encoding="ascii"),
+        engine.DNF_REPOSITORY: _render("docker-ce.repo.j2", settings=settings, machine=machine, key=engine.DNF_KEY),
+    }
 
 
 def _render(name: str, **context: Any) -> str:

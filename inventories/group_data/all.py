@@ -12,6 +12,7 @@ docker_source = "docker-ce"  # "docker-ce": Docker's repository; "distro": the d
 docker_repo_url = "https://download.docker.com/linux"  # the docker-ce repository, or your mirror of it
 # SHA-256 of that repository's key file for apt (fingerprint 9DC858229FC7DD38854AE2D88D81803C0EBFCD88)
 docker_repo_key_sha256 = "1500c1f56fa9e26b9b8f42452a553675796ade0807cdce11975eb98170b3a570"
+docker_repo_rpm_key = None  # its key for dnf, a file on this machine; None: Docker's own, which comes with this
 # Keys ensured in /etc/docker/daemon.json; all other keys there are kept. {} leaves the file alone.
 docker_daemon = {
     "live-restore": True,  # containers keep running while Docker itself restarts

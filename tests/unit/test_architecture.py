@@ -13,7 +13,7 @@ from tests.defaults import ROOT
 
 PURE = {
     *("access", "swarm"),
-    *("check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
+    *("apt", "check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
     *("certificate", "firewall"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
 }
@@ -51,6 +51,7 @@ def of_pure() -> set[str]:
 
 
 LIBRARY = {
+    "apt": set[str](),
     "check": set[str](),
     "settings": {"pydantic", "pydantic_core"},
     "machine": {"webui_stack.settings"},
@@ -70,7 +71,7 @@ LIBRARY = {
     "swarm": {"webui_stack.compose", "webui_stack.settings"},
     "survey": {"webui_stack.compose", "webui_stack.engine", "webui_stack.machine", "webui_stack.swarm"},
     "drift": {
-        *("webui_stack.compose", "webui_stack.engine", "webui_stack.lock", "webui_stack.settings"),
+        *("webui_stack.apt", "webui_stack.compose", "webui_stack.engine", "webui_stack.lock", "webui_stack.settings"),
         *("webui_stack.survey", "webui_stack.swarm", "webui_stack.templates"),
     },
     "database": {"webui_stack.settings"},
@@ -98,6 +99,7 @@ LIBRARY = {
     "operations": {
         *("pyinfra", "webui_stack.compose", "webui_stack.exit_status", "webui_stack.remote", "webui_stack.swarm"),
     },
+    "packages": {"pyinfra", "webui_stack.apt", "webui_stack.operations", "webui_stack.remote"},
     "formation": {
         *("gevent", "pyinfra", "webui_stack.operations", "webui_stack.remote", "webui_stack.secrets"),
         "webui_stack.swarm",

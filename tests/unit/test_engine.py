@@ -84,27 +84,20 @@ def test_an_empty_daemon_json_is_there() -> None:
     assert engine.parse(["daemon="]).daemon_json == ""
 
 
-REPOSITORIES = {
-    "docker.list": "deb [signed-by=/k] https://download.docker.com/linux/debian trixie stable\n",
-    "docker.sources": "Types: deb\nURIs: https://download.docker.com/linux/debian\nSuites: trixie\n",
-    "debian.sources": "Types: deb\nURIs: https://packages.example.org/debian\nSuites: trixie\n",
-    "shared.list": "deb https://packages.example.org/x trixie main\n"
-    "deb https://download.docker.com/linux/debian trixie stable\n",
-}
-
-
 @pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="the command's apt half needs dpkg")
-def test_repository_files_are_told_from_shared_ones(tmp_path: Path) -> None:
+def test_apts_files_of_sources_are_read_whole_and_without_passwords(tmp_path: Path) -> None:
     """The very command, on this machine, with its paths led to a folder."""
     folder = tmp_path / "etc/apt/sources.list.d"
     folder.mkdir(parents=True)
-    for name, text in REPOSITORIES.items():
-        (folder / name).write_text(text)
+    (tmp_path / "etc/apt/sources.list").write_text("# none\n\ndeb https://me:secret@packages.example.org/x trixie main")
+    (folder / "docker.sources").write_text("Types: deb\n\nURIs: https://a=b.example.org\n")
+    (folder / "old.list.disabled").write_text("deb https://packages.example.org/y trixie main\n")
     command = engine.COMMAND.replace("/etc/apt", f"{tmp_path}/etc/apt")
     output = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
-    observed = engine.parse(output.splitlines())
-    assert observed.repository_files == (f"{folder}/docker.list", f"{folder}/docker.sources")
-    assert observed.shared_repository_files == (f"{folder}/shared.list",)
+    assert engine.parse(output.splitlines()).apt_sources == {
+        f"{tmp_path}/etc/apt/sources.list": "# none\n\ndeb https://packages.example.org/x trixie main\n",
+        f"{folder}/docker.sources": "Types: deb\n\nURIs: https://a=b.example.org\n",
+    }
 
 
 # --- What to install --------------------------------------------------------------------------------
@@ -225,20 +218,6 @@ REFUSALS = [
             "up; keep it with docker_source = 'distro' or 'present', or remove it yourself first"
         ],
         id="a Kubernetes node's containerd runs",
-    ),
-    pytest.param(
-        DEBIAN_13,
-        replace(FRESH, shared_repository_files=("/etc/apt/sources.list",)),
-        "docker-ce",
-        [
-            "docker repository: expected a file of its own, got it in /etc/apt/sources.list among others; "
-            "remove Docker's lines there, this project adds its own file"
-        ],
-        id="Docker's repository among others",
-    ),
-    pytest.param(
-        DEBIAN_13, replace(FRESH, shared_repository_files=("/etc/apt/sources.list",)), "distro", [],
-        id="Docker's repository among others, distro",
     ),
     pytest.param(
         DEBIAN_13,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.defaults import ALL_PY, DEFAULTS, settings
+from tests.defaults import ALL_PY, DEFAULTS, ROOT, settings
 from webui_stack.settings import Settings, SettingsError, from_data
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -175,6 +175,12 @@ MISTAKES = [
         "docker_repo_key_sha256: expected 64 lower-case hexadecimal digits, got None; run sha256sum on the "
         "repository's gpg file",
         id="docker_repo_key_sha256: None",
+    ),
+    pytest.param(
+        {"docker_repo_rpm_key": "/etc/passwd"},
+        "docker_repo_rpm_key: expected a readable file with one PGP public key in ASCII armor, got '/etc/passwd'; "
+        "check the path; None is Docker's own key",
+        id="docker_repo_rpm_key: no key",
     ),
     pytest.param(
         {"docker_daemon": {"hosts": ["tcp://0.0.0.0:2375"]}},
@@ -1672,6 +1678,7 @@ CHOICES = [
     ("docker_source", "present"),
     ("docker_repo_url", "http://packages.example.org:8080/docker/linux"),
     ("docker_repo_key_sha256", "0" * 64),
+    ("docker_repo_rpm_key", str(ROOT / "templates/docker-ce.asc")),
     ("docker_daemon", {}),
     ("docker_daemon", {"log-driver": "journald", "dns": ["192.0.2.1"]}),
     ("docker_address_pools", [{"base": "198.19.0.0/17", "size": 24}, {"base": "198.19.128.0/17", "size": 26}]),

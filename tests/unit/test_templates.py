@@ -18,7 +18,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
-from tests.defaults import FIXTURES, settings
+from tests.defaults import FIXTURES, ROOT, settings
 from webui_stack import compose, machine, templates, transfer
 from webui_stack.engine import Engine
 from webui_stack.secrets import Supplied
@@ -1099,7 +1099,8 @@ def test_what_was_made_by_hand_steps_aside_only_with_the_operators_word() -> Non
 
 
 def test_repository_for_apt() -> None:
-    assert templates.docker_sources(settings(docker_repo_url="https://packages.example.org/linux"), DEBIAN_13) == (
+    found = templates.docker_repository(settings(docker_repo_url="https://packages.example.org/linux"), DEBIAN_13)
+    assert found["/etc/apt/sources.list.d/docker.sources"] == (
         "# Written by open-webui-stack; a change made here is put back by the next deploy.\n"
         "Types: deb\n"
         "URIs: https://packages.example.org/linux/debian\n"
@@ -1110,20 +1111,23 @@ def test_repository_for_apt() -> None:
     )
 
 
-def test_repository_for_dnf() -> None:
-    lines = ["os.ID=rocky", "os.VERSION_ID=9.5", "architecture=aarch64"]
-    text = templates.docker_sources(
-        settings(docker_repo_url="https://packages.example.org/linux"), machine.parse(lines)
-    )
-    assert text == (
+def test_repository_for_dnf_takes_its_key_from_a_file_and_never_from_where_the_packages_are(tmp_path: Path) -> None:
+    rocky = machine.parse(["os.ID=rocky", "os.VERSION_ID=9.5", "architecture=aarch64"])
+    found = templates.docker_repository(settings(docker_repo_url="https://packages.example.org/linux"), rocky)
+    assert found["/etc/yum.repos.d/docker-ce.repo"] == (
         "# Written by open-webui-stack; a change made here is put back by the next deploy.\n"
         "[docker-ce-stable]\n"
         "name=Docker CE Stable\n"
         "baseurl=https://packages.example.org/linux/centos/$releasever/$basearch/stable\n"
         "enabled=1\n"
         "gpgcheck=1\n"
-        "gpgkey=https://packages.example.org/linux/centos/gpg\n"
+        "gpgkey=file:///etc/pki/rpm-gpg/RPM-GPG-KEY-docker-ce\n"
     )
+    key = "/etc/pki/rpm-gpg/RPM-GPG-KEY-docker-ce"
+    assert found[key] == (ROOT / "templates/docker-ce.asc").read_text()
+    own = tmp_path / "mirror.asc"
+    own.write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmine\n-----END PGP PUBLIC KEY BLOCK-----\n")
+    assert templates.docker_repository(settings(docker_repo_rpm_key=str(own)), rocky)[key] == own.read_text()
 
 
 # --- secrets.sh.j2, run for real -------------------------------------------------------------------

@@ -1,0 +1,113 @@
+"""Operations on apt's packages that wait for others, and go on without sources of packages that are dead."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+
+from pyinfra import logger
+from pyinfra.api import FunctionCommand, Host, State, operation
+
+from webui_stack import apt, remote
+from webui_stack.operations import Commands
+
+# A fresh host's unattended-upgrades holds dpkg's lock for minutes.
+_PATIENCE_S = 900.0
+_PAUSE_S = 5.0
+_APT_GET = (
+    "LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get --yes "
+    "-o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold"
+)
+
+
+class _HeldError(Exception):
+    """Another program held one of apt's locks for too long; the text names it."""
+
+
+@operation(is_idempotent=False)
+def install(names: Sequence[str], sources: Mapping[str, str]) -> Commands:
+    """Ensure the packages (`name` or `name=version`) are installed from apt's sources, without what they recommend.
+
+    Waits a quarter of an hour at most for another package manager, and names it. A source that apt can't read fails the
+    operation only if the packages can't be had without it; otherwise the run warns of it. `sources` are the texts of
+    apt's files (`engine.Engine.apt_sources`). Fails with apt's own words.
+    """
+    yield FunctionCommand(_install, (list(names), dict(sources)), {})
+
+
+@operation(is_idempotent=False)
+def remove(names: Sequence[str]) -> Commands:
+    """Ensure the packages are not installed; waits for another package manager as `install` does."""
+    yield FunctionCommand(_remove, (list(names),), {})
+
+
+@operation(is_idempotent=False)
+def turn() -> Commands:
+    """Ensure nobody else is at work with dpkg, for a script that follows; waits for them as `install` does."""
+    yield FunctionCommand(_turn, (), {})
+
+
+def _install(state: State, host: Host, names: list[str], sources: dict[str, str]) -> bool:  # noqa: ARG001
+    try:
+        updated, update_said = _patiently(host, f"{_APT_GET} -qq update")
+        done, said = _patiently(host, f"{_APT_GET} install --no-install-recommends {shlex.join(names)}")
+    except _HeldError as error:
+        return _fail(host, [str(error)])
+    if not done:
+        # Of a source that is out of reach apt only warns: the packages are missing then.
+        return _fail(host, [*apt.complaints(update_said), *(apt.complaints(said) or said)])
+    if not updated:
+        for line in apt.dead(update_said, sources):
+            told = f"apt: expected all sources of packages to work, got an error from {line}; mend or remove it"
+            host.log_styled(told, fg="yellow", log_func=logger.warning)
+    return True
+
+
+def _remove(state: State, host: Host, names: list[str]) -> bool:  # noqa: ARG001
+    try:
+        done, said = _patiently(host, f"{_APT_GET} remove {shlex.join(names)}")
+    except _HeldError as error:
+        return _fail(host, [str(error)])
+    return done or _fail(host, apt.complaints(said) or said)
+
+
+def _turn(state: State, host: Host) -> bool:  # noqa: ARG001
+    try:
+        # Installs nothing, and takes dpkg's lock for it. Any other failure is for the script that follows.
+        _patiently(host, f"{_APT_GET} -qq install")
+    except _HeldError as error:
+        return _fail(host, [str(error)])
+    return True
+
+
+def _patiently(host: Host, command: str) -> tuple[bool, list[str]]:
+    """Whether the command succeeded, and what it said, once no other program holds apt's locks.
+
+    apt's own `DPkg::Lock::Timeout` does not wait for the lock of the lists (seen with 3.0), and does not say for whom.
+    """
+    deadline = time.monotonic() + _PATIENCE_S
+    told = ""
+    while True:
+        done, output = remote.attempt(host, command, shown=True)
+        said = [*output.stdout_lines, *output.stderr_lines]
+        if done or not apt.is_locked(said):
+            return done, said
+        holder = apt.holder(said)
+        if time.monotonic() > deadline:
+            raise _HeldError(
+                f"apt: expected its turn within {_PATIENCE_S / 60:.0f} minutes, got it kept by {holder}; "
+                "see what that does, and run again"
+            )
+        if holder != told:
+            host.log_styled(
+                f"waiting for {holder}, {_PATIENCE_S / 60:.0f} minutes at most", fg="yellow", log_func=logger.warning
+            )
+            told = holder
+        time.sleep(_PAUSE_S)  # apt asks for its locks only at its start
+
+
+def _fail(host: Host, said: Sequence[str]) -> bool:
+    for line in said:
+        host.log_styled(line, fg="red", log_func=logger.error)
+    return False
