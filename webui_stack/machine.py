@@ -2,35 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
+from webui_stack import ports
 from webui_stack.settings import Settings
 
-# Distribution and releases Docker publishes packages for and this project was written against
+# Releases Docker publishes packages for and this project was written against, with their code names
 # (https://docs.docker.com/engine/install/, 2026-11). RHEL's family is matched by major version.
-_APT_RELEASES = {"debian": {"12", "13"}, "ubuntu": {"22.04", "24.04"}}
+_APT_RELEASES = {
+    "debian": {"12": "bookworm", "13": "trixie"},
+    "ubuntu": {"22.04": "jammy", "24.04": "noble", "26.04": "resolute"},
+}
 _RHEL_FAMILY = {"rhel", "centos", "rocky", "almalinux"}
 _RHEL_MAJORS = {"8", "9", "10"}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
-# One round trip. Every line is `key=value`; `os.` lines are /etc/os-release as it is.
+# One round trip. Every line is `key=value`; `os.` lines are /etc/os-release as it is. Free space is looked for where
+# Docker has, or is to have (`data_root`), its data; its images are elsewhere where containerd keeps them (the default
+# of fresh installations since Docker 29). The folder of the stack, `dir`, is told where it is a link.
 COMMAND = r"""
 sed -n 's/^\([A-Z_]*\)=/os.\1=/p' /etc/os-release
 echo "architecture=$(uname -m)"
 echo "uid=$(id -u)"
 echo "init=$(cat /proc/1/comm)"
 echo "memory_kb=$(sed -n 's/^MemAvailable: *\([0-9]*\).*/\1/p' /proc/meminfo)"
-d=/var/lib/docker; [ -d "$d" ] || d=/var/lib
-echo "disk_kb=$(df -Pk "$d" | awk 'NR==2 {print $4}')"
+info=$(docker info --format '{{println .DockerRootDir}}{{.DriverStatus}}' 2>/dev/null)
+root=$(printf '%s\n' "$info" | sed -n 1p)
+root=${root:-${data_root:-$(sed -n 's/.*"data-root" *: *"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)}}
+free() { # KEY FOLDER
+  d=$2
+  while [ ! -d "${d:-/}" ]; do d=${d%/*}; done
+  echo "$1=$(df -Pk "${d:-/}" | awk 'NR==2 {print $4}') ${d:-/}"
+}
+case $root in /*) ;; *) root=/var/lib/docker ;; esac
+free disk_kb "$root"
+case $info in *io.containerd.snapshotter*) free images_kb /var/lib/containerd ;; esac
+if [ -L "${dir:-}" ]; then echo "stack_dir=$(readlink -f "$dir")"; fi
+ip -o addr show 2>/dev/null | while read -r _ name _ address _; do
+  echo "address=${address%/*} $(cat "/sys/class/net/${name%@*}/mtu") ${name%@*}"
+done
+echo "route=$(ip -o route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p')"
 echo "epoch_s=$(date +%s)"
 """
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One host as observed. Sizes in MB, time in seconds since the epoch."""
+    """One host as observed. Sizes in MB, time in seconds since the epoch.
+
+    `distribution`, `version` and `codename` of a derivative are those of the release it is made from. `stack_dir` is
+    where a link at that place leads, "" without one. `mtus` gives interface and MTU by each address of the host, and
+    `address` is the one it reaches others by.
+    """
 
     distribution: str
     version: str
@@ -42,6 +67,11 @@ class Machine:
     memory_mb: int
     disk_mb: int
     epoch_s: int
+    disk_folder: str = "/var/lib"
+    stack_dir: str = ""
+    mtus: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    address: str = ""
+    taken: tuple[ports.Taken, ...] = ()
 
     @property
     def package_manager(self) -> Literal["apt", "dnf"]:
@@ -65,28 +95,67 @@ class Machine:
 
 
 def parse(lines: Iterable[str]) -> Machine:
-    """Read `COMMAND`'s output. Missing values become empty or 0, which `refusals` then refuses."""
-    values = dict(line.split("=", 1) for line in lines if "=" in line)
+    """Read the output of `COMMAND` and `ports.COMMAND`. Missing values become empty or 0, which `refusals` refuses."""
+    values: dict[str, list[str]] = {}
+    for line in lines:
+        key, separator, value = line.partition("=")
+        if separator:
+            values.setdefault(key, []).append(value)
 
     def text(key: str) -> str:
-        return values.get(key, "").strip().strip("\"'")
+        return values.get(key, [""])[-1].strip().strip("\"'")
 
     def number(key: str) -> int:
-        value = text(key)
+        value = text(key).partition(" ")[0]
         return int(value) if value.isdigit() else 0
 
+    # The one with less room decides.
+    disk = min((key for key in ("disk_kb", "images_kb") if key in values), key=number, default="disk_kb")
+    distribution, version, codename = _release({key: text(f"os.{key}") for key in _RELEASE})
     return Machine(
-        distribution=text("os.ID"),
-        version=text("os.VERSION_ID"),
-        codename=text("os.VERSION_CODENAME"),
+        distribution=distribution,
+        version=version,
+        codename=codename,
         pretty_name=text("os.PRETTY_NAME") or "an unknown system",
         architecture=text("architecture"),
         is_root=text("uid") == "0",
         has_systemd=text("init") == "systemd",
         memory_mb=number("memory_kb") // 1024,
-        disk_mb=number("disk_kb") // 1024,
+        disk_mb=number(disk) // 1024,
         epoch_s=number("epoch_s"),
+        disk_folder=text(disk).partition(" ")[2] or "/var/lib",
+        stack_dir=text("stack_dir"),
+        mtus=dict(_interface(line) for line in values.get("address", []) if len(line.split()) == 3),
+        address=text("route"),
+        taken=ports.parse(values),
     )
+
+
+_RELEASE = ("ID", "ID_LIKE", "VERSION_ID", "VERSION_CODENAME", "UBUNTU_CODENAME", "DEBIAN_CODENAME")
+
+
+def _release(os: Mapping[str, str]) -> tuple[str, str, str]:
+    """Distribution, version and code name; of a derivative those of the release whose packages it uses.
+
+    Linux Mint, Pop!_OS and the like name it by its code name; RHEL's rebuilds have its version (os-release(5)).
+    """
+    found = (os["ID"], os["VERSION_ID"], os["VERSION_CODENAME"])
+    if os["ID"] in _APT_RELEASES or os["ID"] in _RHEL_FAMILY:
+        return found
+    like = os["ID_LIKE"].split()
+    for distribution, codename in (
+        ("ubuntu", os["UBUNTU_CODENAME"]),
+        ("debian", os["DEBIAN_CODENAME"] or os["VERSION_CODENAME"]),
+    ):
+        for version, name in _APT_RELEASES[distribution].items():
+            if distribution in like and codename == name:
+                return distribution, version, name
+    return ("centos", *found[1:]) if "rhel" in like else found
+
+
+def _interface(line: str) -> tuple[str, tuple[str, int]]:
+    address, mtu, name = line.split()
+    return address, (name, int(mtu) if mtu.isdigit() else 0)
 
 
 def is_supported(machine: Machine) -> bool:
@@ -102,10 +171,16 @@ def refusals(machine: Machine, settings: Settings, now_s: float, *, has_stack: b
     `has_stack` leaves out free memory and disk, which a running stack has taken itself.
     """
     found = []
-    if not is_supported(machine):
+    if settings.docker_source == "present":
+        if not machine.has_systemd and not is_supported(machine):
+            found.append(
+                f"system: expected a Linux with systemd, got {machine.pretty_name} without it; use another system"
+            )
+    elif not is_supported(machine):
         found.append(
-            "system: expected Debian 12/13, Ubuntu 22.04/24.04 or RHEL, CentOS Stream, Rocky, AlmaLinux 8-10, "
-            f"got {machine.pretty_name}; install Docker yourself and set docker_source = 'present' on one of these"
+            "system: expected Debian 12/13, Ubuntu 22.04/24.04/26.04, or RHEL, CentOS Stream, Rocky, AlmaLinux 8-10, "
+            f"or a derivative of these, got {machine.pretty_name}; install Docker on it yourself and set "
+            "docker_source = 'present'"
         )
     if machine.architecture not in _ARCHITECTURES:
         found.append(
@@ -125,9 +200,16 @@ def refusals(machine: Machine, settings: Settings, now_s: float, *, has_stack: b
             )
         if machine.disk_mb < settings.preflight_min_disk_mb:
             found.append(
-                f"disk: expected {settings.preflight_min_disk_mb} MB free under /var/lib, got {machine.disk_mb} MB; "
+                f"disk: expected {settings.preflight_min_disk_mb} MB free under {machine.disk_folder}, got "
+                f"{machine.disk_mb} MB; "
                 "free some or lower preflight_min_disk_mb"
             )
+    if machine.stack_dir:
+        found.append(
+            f"stack_dir: expected a folder, got a link at {settings.stack_dir}; set stack_dir = '{machine.stack_dir}', "
+            "where it leads"
+        )
+    found += ports.refusals(machine.taken, settings)
     skew_s = abs(machine.epoch_s - now_s)
     if skew_s > settings.preflight_max_clock_skew_s:
         found.append(
@@ -135,3 +217,14 @@ def refusals(machine: Machine, settings: Settings, now_s: float, *, has_stack: b
             f"{skew_s:.0f} s off; run an NTP client there (apt install systemd-timesyncd): logins and TLS depend on it"
         )
     return found
+
+
+def mtu_between(hosts: Iterable[tuple[Settings, Machine]]) -> int | None:
+    """The smallest MTU of the interfaces that hosts of a swarm reach each other by; None where none is known."""
+    found = [
+        machine.mtus[address][1]
+        for settings, machine in hosts
+        for address in [settings.swarm_address or machine.address]
+        if address in machine.mtus and machine.mtus[address][1]
+    ]
+    return min(found, default=None)

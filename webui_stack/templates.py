@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose, engine, machine, survey, swarm, symptoms
+from webui_stack import compose, engine, machine, ports, survey, swarm, symptoms
 from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
@@ -251,6 +251,7 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             member=shlex.quote(swarm.MEMBER),
             node=shlex.quote(swarm.NODE),
             machine_command=machine.COMMAND,
+            ports_command=ports.COMMAND,
             engine_command=engine.COMMAND,
             images=list(dict.fromkeys(shlex.quote(image) for image in settings.images.values())),
             network=compose.NETWORK,

@@ -4,7 +4,7 @@
 
 # --- Preflight: a host with less than this is refused --------------------------------------------
 preflight_min_memory_mb = 1024  # free memory in MB; Open WebUI needs 0.8 GB, and a model cache more
-preflight_min_disk_mb = 8192  # free disk under /var/lib in MB; the images alone take about 5 GB
+preflight_min_disk_mb = 8192  # free disk where Docker has its data, in MB; the images alone take about 5 GB
 preflight_max_clock_skew_s = 120  # a host's clock may differ from this machine's by so many seconds
 
 # --- Docker ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from tests.defaults import ROOT
 PURE = {
     *("access", "swarm"),
     *("apt", "check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
-    *("certificate", "firewall"),
+    *("certificate", "firewall", "ports"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
@@ -54,7 +54,8 @@ LIBRARY = {
     "apt": set[str](),
     "check": set[str](),
     "settings": {"pydantic", "pydantic_core"},
-    "machine": {"webui_stack.settings"},
+    "ports": {"webui_stack.compose", "webui_stack.settings"},
+    "machine": {"webui_stack.ports", "webui_stack.settings"},
     "engine": {"webui_stack.machine"},
     "compose": set[str](),
     "lock": {"pydantic", "webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,17 +23,16 @@ NOW = float(DEBIAN_13.epoch_s)
 OS_RELEASE = {
     "debian-12": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"',
     "debian-11": 'ID=debian\nVERSION_ID="11"\nVERSION_CODENAME=bullseye\nPRETTY_NAME="Debian GNU/Linux 11 (bullseye)"',
-    "debian-testing": 'ID=debian\nVERSION_CODENAME=forky\nPRETTY_NAME="Debian GNU/Linux forky/sid"',
     "ubuntu-22.04": 'ID=ubuntu\nID_LIKE=debian\nVERSION_ID="22.04"\nVERSION_CODENAME=jammy\n'
     'PRETTY_NAME="Ubuntu 22.04.5 LTS"',
     "ubuntu-24.04": 'ID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\n'
     'PRETTY_NAME="Ubuntu 24.04.3 LTS"',
     "ubuntu-20.04": 'ID=ubuntu\nVERSION_ID="20.04"\nVERSION_CODENAME=focal\nPRETTY_NAME="Ubuntu 20.04.6 LTS"',
+    **{path.name: path.read_text() for path in (FIXTURES / "machine" / "os-release").iterdir()},
     "rhel-8": 'ID="rhel"\nVERSION_ID="8.10"\nPRETTY_NAME="Red Hat Enterprise Linux 8.10 (Ootpa)"',
     "rhel-7": 'ID="rhel"\nVERSION_ID="7.9"\nPRETTY_NAME="Red Hat Enterprise Linux Server 7.9 (Maipo)"',
     "centos-stream-10": 'ID="centos"\nVERSION_ID="10"\nPRETTY_NAME="CentOS Stream 10 (Coughlan)"',
     "rocky-9": 'ID="rocky"\nVERSION_ID="9.5"\nPRETTY_NAME="Rocky Linux 9.5 (Blue Onyx)"',
-    "almalinux-9": 'ID="almalinux"\nVERSION_ID="9.5"\nPRETTY_NAME="AlmaLinux 9.5 (Teal Serval)"',
     "fedora-42": 'ID=fedora\nVERSION_ID=42\nPRETTY_NAME="Fedora Linux 42 (Server Edition)"',
     "alpine": 'ID=alpine\nVERSION_ID=3.22.1\nPRETTY_NAME="Alpine Linux v3.22"',
 }
@@ -42,8 +45,8 @@ def running(system: str) -> Machine:
     return machine.parse([*lines, *[line for line in rest if not line.startswith("os.")]])
 
 
-def refusals(observed: Machine, *, has_stack: bool = False, now_s: float = NOW) -> list[str]:
-    return machine.refusals(observed, settings(), now_s, has_stack=has_stack)
+def refusals(observed: Machine, *, has_stack: bool = False, now_s: float = NOW, **changes: Any) -> list[str]:
+    return machine.refusals(observed, settings(**changes), now_s, has_stack=has_stack)
 
 
 # --- Reading ----------------------------------------------------------------------------------------
@@ -90,6 +93,9 @@ def test_the_command_reads_this_very_machine() -> None:
         ("centos-stream-10", "dnf", "centos"),
         ("rocky-9", "dnf", "centos"),
         ("almalinux-9", "dnf", "centos"),
+        ("linuxmint-22", "apt", "ubuntu"),
+        ("lmde-6", "apt", "debian"),
+        ("cloudlinux-9", "dnf", "centos"),
     ],
 )
 def test_where_dockers_packages_for_it_are(system: str, manager: str, repository: str) -> None:
@@ -115,6 +121,12 @@ def test_architecture_in_dockers_words(architecture: str, expected: str) -> None
         "centos-stream-10",
         "rocky-9",
         "almalinux-9",
+        "ubuntu-26.04",
+        "linuxmint-22",
+        "lmde-6",
+        "pop-22.04",
+        "raspberrypi-13",
+        "cloudlinux-9",
     ],
 )
 def test_supported_system_is_welcome(system: str) -> None:
@@ -134,9 +146,132 @@ def test_supported_system_is_welcome(system: str) -> None:
 )
 def test_unsupported_system_is_refused_by_its_name(system: str, shown: str) -> None:
     assert refusals(running(system)) == [
-        "system: expected Debian 12/13, Ubuntu 22.04/24.04 or RHEL, CentOS Stream, Rocky, AlmaLinux 8-10, "
-        f"got {shown}; install Docker yourself and set docker_source = 'present' on one of these"
+        "system: expected Debian 12/13, Ubuntu 22.04/24.04/26.04, or RHEL, CentOS Stream, Rocky, AlmaLinux 8-10, "
+        f"or a derivative of these, got {shown}; install Docker on it yourself and set docker_source = 'present'"
     ]
+
+
+@pytest.mark.parametrize(
+    ("system", "release"),
+    [
+        ("linuxmint-22", ("ubuntu", "24.04", "noble")),
+        ("pop-22.04", ("ubuntu", "22.04", "jammy")),
+        ("lmde-6", ("debian", "12", "bookworm")),
+        ("raspberrypi-13", ("debian", "13", "trixie")),
+        ("ubuntu-26.04", ("ubuntu", "26.04", "resolute")),
+        ("debian-testing", ("debian", "", "forky")),
+        ("cloudlinux-9", ("centos", "9.4", "")),
+        ("almalinux-9", ("almalinux", "9.3", "")),
+        ("fedora-42", ("fedora", "42", "")),
+        ("arch", ("arch", "", "")),
+    ],
+)
+def test_a_derivative_is_the_release_it_is_made_from(system: str, release: tuple[str, str, str]) -> None:
+    observed = running(system)
+    assert (observed.distribution, observed.version, observed.codename) == release
+
+
+@pytest.mark.parametrize("system", sorted(OS_RELEASE))
+def test_docker_that_is_there_is_good_on_any_linux_with_systemd(system: str) -> None:
+    assert refusals(running(system), docker_source="present") == []
+
+
+def test_an_unknown_system_without_systemd_is_refused_though_docker_is_there() -> None:
+    alpine = replace(running("alpine"), has_systemd=False)
+    assert refusals(alpine, docker_source="present") == [
+        "system: expected a Linux with systemd, got Alpine Linux v3.22 without it; use another system"
+    ]
+    assert refusals(replace(running("debian-12"), has_systemd=False), docker_source="present") == []
+
+
+# --- Folders ------------------------------------------------------------------------------------------
+
+
+def test_a_stack_dir_that_is_a_link_is_refused_with_where_it_leads() -> None:
+    assert refusals(replace(DEBIAN_13, stack_dir="/srv/data/open-webui")) == [
+        "stack_dir: expected a folder, got a link at /opt/open-webui; set stack_dir = '/srv/data/open-webui', where it "
+        "leads"
+    ]
+
+
+def observe(tmp_path: Path, docker: str, **variables: str) -> Machine:
+    """The very command, with a `docker` that prints this and a `df` that knows two file systems."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "docker").write_text(f"#!/bin/sh\nprintf '{docker}'\n")
+    (folder / "df").write_text(
+        "#!/bin/sh\necho header\ncase $2 in */containerd) echo f b u 5242880 ;; *) echo f b u 9437184 ;; esac\n"
+    )
+    for program in folder.iterdir():
+        program.chmod(0o755)
+    command = machine.COMMAND.replace("/var/lib", str(tmp_path)).replace("/etc/docker", str(tmp_path))
+    environment = {"PATH": f"{folder}:{os.environ['PATH']}", **variables}
+    output = subprocess.run(["sh", "-uc", command], env=environment, capture_output=True, text=True, check=True).stdout
+    return machine.parse(output.splitlines())
+
+
+def test_free_space_is_looked_for_where_docker_has_its_data(tmp_path: Path) -> None:
+    (tmp_path / "big").mkdir()
+    observed = observe(tmp_path, f"{tmp_path}/big\\n[[Backing Filesystem extfs]]\\n")
+    assert (observed.disk_folder, observed.disk_mb) == (f"{tmp_path}/big", 9216)
+
+
+def test_the_file_system_of_containerds_images_counts_where_they_are_there(tmp_path: Path) -> None:
+    (tmp_path / "containerd").mkdir()
+    observed = observe(tmp_path, f"{tmp_path}\\n[[driver-type io.containerd.snapshotter.v1]]\\n")
+    assert (observed.disk_folder, observed.disk_mb) == (f"{tmp_path}/containerd", 5120)
+
+
+def test_without_docker_the_place_it_is_to_have_decides(tmp_path: Path) -> None:
+    (tmp_path / "daemon.json").write_text(f'{{"debug": true, "data-root": "{tmp_path}/theirs/docker"}}')
+    (tmp_path / "theirs").mkdir()
+    assert observe(tmp_path, "").disk_folder == f"{tmp_path}/theirs"
+
+
+def test_the_settings_place_for_dockers_data_comes_first_where_docker_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "ours").mkdir()
+    assert observe(tmp_path, "", data_root=f"{tmp_path}/ours/not/yet").disk_folder == f"{tmp_path}/ours"
+
+
+def test_a_host_with_no_place_of_its_own_has_dockers_default(tmp_path: Path) -> None:
+    assert observe(tmp_path, "", data_root="relative").disk_folder == str(tmp_path)
+
+
+def test_a_link_at_the_stacks_place_is_followed_and_a_folder_is_not_told(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert observe(tmp_path, "", dir=f"{tmp_path}/link").stack_dir == f"{tmp_path}/real"
+    shutil.rmtree(tmp_path / "bin")
+    assert observe(tmp_path, "", dir=f"{tmp_path}/real").stack_dir == ""
+
+
+# --- Networks between hosts ---------------------------------------------------------------------------
+
+
+def host(mtus: dict[str, tuple[str, int]], address: str = "") -> Machine:
+    return replace(DEBIAN_13, mtus=mtus, address=address)
+
+
+def test_the_smallest_mtu_of_the_interfaces_between_hosts_counts() -> None:
+    one = host({"192.0.2.1": ("eth0", 1500), "10.0.0.1": ("wg0", 1420)}, "192.0.2.1")
+    two = host({"192.0.2.2": ("eth0", 1450)}, "192.0.2.2")
+    plain = settings()
+    tunnel = plain.model_copy(update={"swarm_address": "10.0.0.1"})
+    assert machine.mtu_between([(plain, one)]) == 1500
+    assert machine.mtu_between([(plain, one), (plain, two)]) == 1450
+    assert machine.mtu_between([(tunnel, one), (plain, two)]) == 1420
+
+
+def test_an_mtu_nobody_could_tell_is_none() -> None:
+    assert (
+        machine.mtu_between([(settings(), DEBIAN_13), (settings(), host({"192.0.2.1": ("eth0", 0)}, "192.0.2.1"))])
+        is None
+    )
+
+
+def test_addresses_are_read_with_their_interfaces() -> None:
+    lines = ["address=192.0.2.1 1400 eth0", "address=fe80::1  eth0", "route=192.0.2.1"]
+    assert (machine.parse(lines).mtus, machine.parse(lines).address) == ({"192.0.2.1": ("eth0", 1400)}, "192.0.2.1")
 
 
 MEMORY = "memory: expected 1024 MB available, got 512 MB; add memory or lower preflight_min_memory_mb"

@@ -1,0 +1,108 @@
+"""A port that somebody else has is named with its holder; the stack's own, or one beside ours, is no trouble."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import pytest
+
+from tests.defaults import settings
+from webui_stack import ports
+
+NGINX = 'LISTEN 0 511 0.0.0.0:80 0.0.0.0:* users:(("nginx",pid=812,fd=6),("nginx",pid=811,fd=6))'
+PROXY = {"public_url": "https://chat.example.org"}
+
+
+def taken(*listening: str, published: tuple[str, ...] = (), socket: tuple[str, ...] = ()) -> tuple[ports.Taken, ...]:
+    return ports.parse({"listening": listening, "published": published, "socket": socket})
+
+
+def refusals(found: tuple[ports.Taken, ...], **changes: Any) -> list[str]:
+    return ports.refusals(found, settings(**changes))
+
+
+def test_a_program_on_the_port_is_named() -> None:
+    assert refusals(taken(NGINX), **PROXY) == [
+        "port 80 (proxy_http_port): expected it to be free on this host, got it taken by nginx (pid 812); stop that, "
+        "or choose another port"
+    ]
+
+
+def test_a_container_on_the_port_is_named_and_not_dockers_own_program() -> None:
+    found = taken(
+        'LISTEN 0 4096 0.0.0.0:443 0.0.0.0:* users:(("docker-proxy",pid=9,fd=4))',
+        published=("traefik 0.0.0.0:443->443/tcp, [::]:443->443/tcp, 8080/tcp",),
+    )
+    (line,) = refusals(found, **PROXY)
+    assert line.startswith(
+        "port 443 (public_url): expected it to be free on this host, got it taken by the container traefik;"
+    )
+
+
+def test_a_container_without_dockers_program_is_seen() -> None:
+    assert len(refusals(taken(published=("wiki 127.0.0.1:2990-3010->80-100/tcp",)))) == 1
+
+
+@pytest.mark.parametrize(
+    ("found", "changes"),
+    [
+        pytest.param(taken(), {}, id="nobody"),
+        pytest.param(taken(NGINX), {}, id="a port that is not published"),
+        pytest.param(taken(NGINX), {**PROXY, "proxy_http_port": 0}, id="a port that is switched off"),
+        pytest.param(
+            taken(
+                'LISTEN 0 4096 127.0.0.1:3000 0.0.0.0:* users:(("docker-proxy",pid=9,fd=4))',
+                published=("open-webui 127.0.0.1:3000->8080/tcp",),
+            ),
+            {},
+            id="Open WebUI's own",
+        ),
+        pytest.param(taken(published=("open-webui-proxy 0.0.0.0:443->443/tcp",)), PROXY, id="the proxy's own"),
+        pytest.param(taken(published=("open-webui_proxy.x.y 0.0.0.0:443->443/tcp",)), PROXY, id="a swarm's own"),
+        pytest.param(
+            taken('LISTEN 0 5 192.0.2.9:3000 0.0.0.0:* users:(("node",pid=7,fd=1))'),
+            {},
+            id="another address of the host",
+        ),
+        pytest.param(taken("LISTEN 0 5 [::]:3000 [::]:*"), {}, id="IPv6 alone"),
+        pytest.param(taken(published=("dns 0.0.0.0:3000->53/udp",)), {}, id="UDP"),
+        pytest.param(taken("", "LISTEN", "LISTEN 0 5 x *"), {}, id="lines that say nothing"),
+    ],
+)
+def test_nobody_is_in_the_way(found: tuple[ports.Taken, ...], changes: dict[str, Any]) -> None:
+    assert refusals(found, **changes) == []
+
+
+@pytest.mark.parametrize(
+    ("listening", "bind"),
+    [
+        ("127.0.0.1:3000", "127.0.0.1"),
+        ("0.0.0.0:3000", "127.0.0.1"),
+        ("127.0.0.1:3000", "0.0.0.0"),
+        ("*:3000", "127.0.0.1"),
+        ("127.0.0.1%lo:3000", "127.0.0.1"),
+        ("[::]:3000", "::1"),
+    ],
+)
+def test_sockets_that_can_not_be_beside_each_other(listening: str, bind: str) -> None:
+    (line,) = refusals(taken(f"LISTEN 0 5 {listening} 0.0.0.0:*"), open_webui_bind=bind)
+    assert "taken by another program" in line
+
+
+def test_a_host_without_ss_tells_by_its_kernel() -> None:
+    assert taken(socket=("0100007F 0BB8", "00000000000000000000000000000000 01BB")) == (
+        ports.Taken("127.0.0.1", 3000, "another program"),
+        ports.Taken("::", 443, "another program"),
+    )
+
+
+def test_a_swarm_publishes_on_hosts_with_the_proxy_alone() -> None:
+    swarm = settings(**PROXY).model_copy(update={"topology": "swarm", "swarm_runs": ["proxy"]})
+    assert [port for _, _, port in ports.wanted(swarm)] == [443, 80]
+    assert ports.wanted(swarm.model_copy(update={"swarm_runs": ["data"]})) == []
+
+
+def test_the_command_reads_this_very_machine() -> None:
+    output = subprocess.run(["sh", "-c", ports.COMMAND], capture_output=True, text=True, check=True).stdout
+    assert all(line.partition("=")[0] in ("listening", "socket", "published") for line in output.splitlines())
