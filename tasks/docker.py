@@ -11,7 +11,7 @@ from pyinfra.api import deploy
 from pyinfra.operations import dnf, files, server, systemd, sysvinit
 
 from tasks import preflight, sources
-from webui_stack import apt, bundle, delivery, engine, lock, operations, packages, templates
+from webui_stack import apt, bundle, delivery, docker_config, engine, lock, operations, packages, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import DOCKER_UNIT, Survey
 
@@ -25,12 +25,12 @@ def install(settings: Settings) -> None:
     packages, so that the engine first starts with it.
     """
     survey = preflight.observation().survey
-    wanted = settings.docker_daemon_json
 
     operations.gate(
         name="Check that Docker can come from there",
         check=lambda: (
-            engine.refusals(survey().machine, survey().engine, settings.docker_source, wanted)
+            engine.refusals(survey().machine, survey().engine, settings.docker_source)
+            + _config_refusals(settings, survey())
             + _repository_refusals(settings, survey())
             + _locked_refusals(settings, survey())
         ),
@@ -42,7 +42,11 @@ def install(settings: Settings) -> None:
             present=lambda: survey().files,
         )
     if settings.docker_source != "present":
-        _configure(survey, wanted)
+        operations.docker_config(
+            name="Configure Docker",
+            observe=lambda: docker_config.plan(settings, survey().docker),
+            script=templates.docker_config_script,
+        )
         _packages(settings, survey)
         _service(settings, survey)
     operations.gate(
@@ -50,6 +54,10 @@ def install(settings: Settings) -> None:
         check=lambda: engine.shortcomings(survey().engine),
         at_execution=True,
     )
+
+
+def _config_refusals(settings: Settings, survey: Survey) -> list[str]:
+    return [] if settings.docker_source == "present" else docker_config.refusals(settings, survey.docker)
 
 
 def _repository_refusals(settings: Settings, survey: Survey) -> list[str]:
@@ -77,27 +85,6 @@ def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
         own = sources.committed(settings)
         return bundle.package_refusals(source, lock.platform(survey.machine), own, sources.lock_path(settings).name)
     return lock.package_refusals(names, survey.engine.packages, locked, survey.machine)
-
-
-def _configure(survey: Callable[[], Survey], wanted: dict[str, Any]) -> None:
-    """daemon.json with our keys merged in; a running engine is restarted for it in the same command,
-    so that a lost connection can't leave the file new and the engine old."""
-    try:
-        merged = engine.merge_daemon_json(survey().engine.daemon_json, wanted)
-    except engine.DaemonJsonError:
-        return  # the gate above has refused this host
-    if survey().machine.has_systemd:
-        # Reload first: it switches live-restore on, so that the restart leaves containers running.
-        restart = "if systemctl is-active --quiet docker; then systemctl reload docker && systemctl restart docker; fi"
-    else:
-        restart = "if service docker status >/dev/null 2>&1; then service docker restart; fi"
-    operations.files(
-        name="Configure Docker",
-        contents={engine.DAEMON_JSON: merged} if merged else {},
-        present=lambda: survey().files,
-        checks={engine.DAEMON_JSON: engine.validate_command},
-        apply=restart,
-    )
 
 
 def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:

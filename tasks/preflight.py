@@ -20,6 +20,7 @@ from webui_stack import (
     bundle,
     compose,
     database,
+    docker_config,
     exit_status,
     facts,
     invocation,
@@ -132,7 +133,8 @@ def is_whole() -> bool:
 @cache
 def _observation(name: str, inventory: Inventory) -> Observation:
     checked = _all_settings(inventory)[name]
-    return Observation(inventory.get_host(name), templates.survey_script(checked.settings, checked.supplied))
+    script = templates.survey_script(checked.settings, checked.supplied)
+    return Observation(inventory.get_host(name), script, docker_config.alone(checked.settings))
 
 
 @deploy("Preflight")

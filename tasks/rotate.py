@@ -10,7 +10,7 @@ from pyinfra import host, inventory, logger
 from pyinfra.api import Inventory, deploy
 
 from tasks import preflight, sources
-from webui_stack import deployment, drift, operations, templates
+from webui_stack import deployment, docker_config, drift, operations, templates
 from webui_stack.observation import Observation
 from webui_stack.settings import Settings
 
@@ -46,7 +46,8 @@ def _apart_from_supplied(name: str, inventory: Inventory) -> Observation:
     """What is known of this host, were the secrets that are to be renewed not supplied but kept."""
     settings, supplied = preflight.settings(), preflight.supplied()
     kept: dict[str, Any] = {name: None for name in _rotated(settings) if hasattr(supplied, name)}
-    return Observation(inventory.get_host(name), templates.survey_script(settings, replace(supplied, **kept)))
+    script = templates.survey_script(settings, replace(supplied, **kept))
+    return Observation(inventory.get_host(name), script, docker_config.alone(settings))
 
 
 @deploy("Rotate")

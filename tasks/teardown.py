@@ -64,5 +64,4 @@ def _remove(settings: Settings) -> None:
 
 
 def _script(settings: Settings, mode: str) -> HiddenLines:
-    survey = preflight.observation().survey()
-    return templates.teardown_script(settings, mode, host.name, survey.machine, survey.engine)
+    return templates.teardown_script(settings, mode, host.name, preflight.observation().survey())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from webui_stack import apt, compose, engine, lock, swarm, templates
+from webui_stack import apt, compose, docker_config, engine, lock, swarm, templates
 from webui_stack.lock import Wanted
 from webui_stack.settings import Settings
 from webui_stack.survey import DOCKER_UNIT, TIMER_UNIT, Survey
@@ -32,10 +32,11 @@ def _docker(settings: Settings, survey: Survey) -> Iterator[str]:
     if not survey.engine.server:
         yield "docker: does not run"
     try:
-        if engine.merge_daemon_json(survey.engine.daemon_json, settings.docker_daemon_json):
-            yield f"{engine.DAEMON_JSON}: is not as docker_daemon says"
-    except engine.DaemonJsonError as error:
-        yield f"{engine.DAEMON_JSON}: can't be read, {error}"
+        if docker_config.plan(settings, survey.docker).action != "nothing":
+            cut_off = "was cut off while it was changed" if survey.docker.cut_off else "is not as docker_daemon says"
+            yield f"{docker_config.DAEMON_JSON}: {cut_off}"
+    except docker_config.DaemonJsonError as error:
+        yield f"{docker_config.DAEMON_JSON}: can't be read, {error}"
     if settings.docker_source == "docker-ce" and survey.machine.package_manager == "apt":
         if survey.engine.repository_key_sha256 != settings.docker_repo_key_sha256:
             yield f"{engine.APT_KEY}: is not the key that docker_repo_key_sha256 says"

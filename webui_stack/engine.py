@@ -1,18 +1,15 @@
-"""Docker Engine on a host: what is there, what may be installed, what daemon.json has to say. Pure."""
+"""Docker Engine on a host: what is there, what may be installed. Pure."""
 
 from __future__ import annotations
 
-import json
-import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from webui_stack.machine import Machine
 
 Source = Literal["docker-ce", "distro", "present"]
 
-DAEMON_JSON = "/etc/docker/daemon.json"
 # Docker's repository: a key and a file for each package manager.
 APT_KEY = "/etc/apt/keyrings/docker.asc"
 APT_SOURCES = "/etc/apt/sources.list.d/docker.sources"
@@ -72,7 +69,6 @@ for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/source
   fi
 done
 echo "key=$(sha256sum </etc/apt/keyrings/docker.asc 2>/dev/null | cut -d ' ' -f 1)"
-if [ -f /etc/docker/daemon.json ]; then sed 's/^/daemon=/' /etc/docker/daemon.json; fi
 true
 """
 
@@ -92,7 +88,6 @@ class Engine:
     versions: Mapping[str, str] = field(default_factory=dict)
     apt_sources: Mapping[str, str] = field(default_factory=dict)
     repository_key_sha256: str = ""
-    daemon_json: str | None = None
 
     @property
     def packages(self) -> frozenset[str]:
@@ -130,7 +125,6 @@ def parse(lines: Iterable[str]) -> Engine:
         versions=dict(line.partition(" ")[::2] for line in values.get("package", [])),
         apt_sources={path: "".join(f"{line}\n" for line in text) for path, text in texts.items()},
         repository_key_sha256=first("key"),
-        daemon_json="\n".join(values["daemon"]) if "daemon" in values else None,
     )
 
 
@@ -155,22 +149,11 @@ def conflicts(machine: Machine, engine: Engine, source: Source) -> list[str]:
     return [name for name in rivals if name in engine.packages]
 
 
-def refusals(machine: Machine, engine: Engine, source: Source, daemon: Mapping[str, Any]) -> list[str]:
-    """Every reason not to install Docker from `source` here and merge `daemon` into its configuration."""
+def refusals(machine: Machine, engine: Engine, source: Source) -> list[str]:
+    """Every reason not to install Docker from `source` here."""
     if source == "present":
         return _too_old(engine)
-    return _unavailable(machine, engine, source) + _unmergeable(engine, daemon)
-
-
-def _unmergeable(engine: Engine, daemon: Mapping[str, Any]) -> list[str]:
-    try:
-        merge_daemon_json(engine.daemon_json, daemon)
-    except DaemonJsonError as error:
-        return [
-            f"/etc/docker/daemon.json: expected a JSON object, got something else ({error}); "
-            "mend it on the host: it is never overwritten"
-        ]
-    return []
+    return _unavailable(machine, engine, source)
 
 
 def _unavailable(machine: Machine, engine: Engine, source: Source) -> list[str]:
@@ -236,54 +219,3 @@ def _version(text: str) -> tuple[int, ...]:
             break
         numbers.append(int(part))
     return tuple(numbers)
-
-
-def validate_command(path: str) -> str:
-    """A shell command that fails when dockerd would not start with the configuration at `path`.
-
-    `dockerd --validate` came with Docker 23.0; without it, or without Docker yet, nothing is checked.
-    """
-    return (
-        "if dockerd --help 2>/dev/null | grep -q -- --validate; "
-        f"then dockerd --validate --config-file {shlex.quote(path)}; fi"
-    )
-
-
-class DaemonJsonError(ValueError):
-    """/etc/docker/daemon.json is not a JSON object, so it can't be merged without losing something."""
-
-
-def merge_daemon_json(current: str | None, wanted: Mapping[str, Any]) -> str | None:
-    """daemon.json with `wanted` merged in, or None when `current` already says all of it.
-
-    Keys that `wanted` doesn't name are kept, in nested objects too. Raises `DaemonJsonError` when
-    `current` can't be read.
-    """
-    try:
-        present = json.loads(current) if current and current.strip() else {}
-    except json.JSONDecodeError as error:
-        raise DaemonJsonError(f"line {error.lineno}: {error.msg}") from None
-    if not isinstance(present, dict):
-        raise DaemonJsonError("it is not an object")
-    # Through JSON, so that a tuple is a list; compared as JSON, because in Python 1 == True.
-    merged = _merge(present, json.loads(json.dumps(wanted)))
-    if json.dumps(merged, sort_keys=True) == json.dumps(present, sort_keys=True):
-        return None
-    return json.dumps(merged, indent=2) + "\n"
-
-
-def is_ours(current: str | None, wanted: Mapping[str, Any]) -> bool:
-    """Whether daemon.json is there and says nothing but `wanted`, or a part of it."""
-    try:
-        present = json.loads(current or "")
-        return isinstance(present, dict) and merge_daemon_json(json.dumps(wanted), present) is None
-    except ValueError:
-        return False
-
-
-def _merge(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(present)
-    for key, value in wanted.items():
-        before = merged.get(key)
-        merged[key] = _merge(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
-    return merged

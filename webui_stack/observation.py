@@ -5,12 +5,16 @@ pyinfra has no fact cache (3.10): each `get_fact` is a remote command, and a rou
 
 from __future__ import annotations
 
+import base64
+import binascii
 import time
+from dataclasses import replace
 
 from gevent.lock import RLock
+from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import facts, tunnel
+from webui_stack import docker_config, facts, remote, tunnel
 from webui_stack.secrets import HiddenLines
 from webui_stack.survey import Survey
 
@@ -24,9 +28,11 @@ class Observation:
     `host` is pyinfra's own object, good in any greenlet; `pyinfra.host` is good in those that pyinfra starts.
     """
 
-    def __init__(self, host: Host, script: HiddenLines) -> None:
+    def __init__(self, host: Host, script: HiddenLines, daemon_json: str) -> None:
         self.host = host
         self._script = script
+        # Texts of daemon.json by their SHA-256, to begin with the one that this project writes.
+        self._daemon_jsons = {docker_config.sha256(daemon_json): daemon_json}
         self._survey: Survey | None = None
         self._changes = 0
         self._at = 0.0
@@ -52,8 +58,29 @@ class Observation:
         with self._turn:
             tunnel.send_at_once(self.host)
             self._changes, self._at, self.made_at_s = self._count(), time.monotonic(), time.time()
-            self._survey = self.host.get_fact(facts.Survey, _stdin=self._script)
+            self._survey = self._with_daemon_json(self.host.get_fact(facts.Survey, _stdin=self._script))
             return self._survey
+
+    def _with_daemon_json(self, found: Survey) -> Survey:
+        """The survey with the text of daemon.json, which stays unknown where it could not be read.
+
+        It may hold a secret, and pyinfra can show what a fact prints: so it is fetched apart, where it is not our own.
+        """
+        wanted = found.docker.sha256
+        if wanted and wanted not in self._daemon_jsons:
+            try:
+                for line in remote.run(self.host, docker_config.READ):
+                    self._remember(line)
+            except Exception:
+                logger.debug("daemon.json could not be read", exc_info=True)
+        return replace(found, docker=replace(found.docker, text=self._daemon_jsons.get(wanted)))
+
+    def _remember(self, line: str) -> None:
+        try:
+            text = base64.b64decode(line.strip(), validate=True).decode("utf-8", "surrogateescape")
+        except binascii.Error:
+            return  # the host's shell may print lines of its own
+        self._daemon_jsons[docker_config.sha256(text)] = text
 
     def _count(self) -> int:
         """How many of the host's operations have run commands so far."""

@@ -17,6 +17,7 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
 from webui_stack import compose, exit_status, remote, swarm
+from webui_stack import docker_config as configuration
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 _Work = TypeVar("_Work", compose.Work, swarm.Work)
@@ -114,6 +115,37 @@ def files(
             yield StringCommand(f"{check(f'{path}.new')} || {{ rm -f {new_files}; exit 1; }}")
     renames = [shlex.join(["mv", "-f", f"{path}.new", path]) for path in changed]
     yield StringCommand(" && ".join([*renames, *([apply] if apply else [])]))
+
+
+@operation()
+def docker_config(
+    observe: Callable[[], configuration.Plan], script: Callable[[configuration.Plan], Sequence[str]]
+) -> Commands:
+    """Ensure Docker runs with the daemon.json of a plan; the keys of others, its mode and its owner stay.
+
+    `observe` gives the plan (`webui_stack.docker_config`), `script` the script that carries it out
+    (`templates/docker-config.sh.j2`). That holds the file, which may have a secret, so it only travels on stdin, as a
+    list that doesn't show itself. Docker restarts only where a reload is not enough. When Docker does not run with the
+    new file, the operation fails, with the earlier file back and Docker started again. It tells what stays as the host
+    has it, and which containers a restart stops. With `--diff` only the keys we want are shown.
+    """
+    try:
+        plan = observe()
+    except configuration.DaemonJsonError:
+        host.noop("a gate has refused this host")
+        return
+    for line in plan.told:
+        host.log_styled(line, fg="yellow", log_func=logger.warning)
+    if plan.action == "nothing":
+        host.noop("daemon.json is as wanted")
+        return
+    if plan.stops:
+        host.log_styled(f"docker: restarts; this stops {', '.join(plan.stops)}", fg="yellow", log_func=logger.warning)
+    if state.config.DIFF:
+        host.log(f"{configuration.DAEMON_JSON}:")
+        for line in generate_color_diff(*(text.splitlines() for text in plan.diff)):
+            logger.info(f"  {line}")
+    yield StringCommand("sh -s", _stdin=script(plan))
 
 
 @operation()

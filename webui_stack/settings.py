@@ -13,8 +13,10 @@ import hashlib
 import ipaddress
 import json
 import re
+import runpy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -287,6 +289,14 @@ AgeRecipient = Annotated[
 ]
 
 
+_DEFAULTS = Path(__file__).parent.parent / "inventories" / "group_data" / "all.py"
+
+
+@cache
+def _shipped_docker_daemon() -> dict[str, Any]:
+    return dict(runpy.run_path(str(_DEFAULTS))["docker_daemon"])
+
+
 class AddressPool(BaseModel):
     """One entry of Docker's `default-address-pools`: networks of `/size` cut from `base`."""
 
@@ -343,6 +353,7 @@ class Settings(BaseModel):
         ],
         Rule("a list of {'base': subnet, 'size': prefix length}", "[] keeps Docker's own"),
     ]
+    docker_restart_stops_others: Switch
     docker_registry_ca: Annotated[
         dict[
             Annotated[
@@ -704,6 +715,14 @@ class Settings(BaseModel):
         if self.docker_address_pools:
             wanted["default-address-pools"] = [pool.model_dump() for pool in self.docker_address_pools]
         return wanted
+
+    @property
+    def docker_daemon_explicit(self) -> frozenset[str]:
+        """The keys of `docker_daemon_json` that the operator asked for: they are not as the defaults have them."""
+        shipped = _shipped_docker_daemon()
+        return frozenset(
+            key for key, value in self.docker_daemon_json.items() if key not in shipped or shipped[key] != value
+        )
 
     @property
     def digest(self) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from webui_stack import compose, engine, machine, swarm
+from webui_stack import compose, docker_config, engine, machine, swarm
 
 # The systemd units a run cares for.
 DOCKER_UNIT, TIMER_UNIT, BACKUP_UNIT = "docker.service", "open-webui-watchdog.timer", "open-webui-backup.timer"
 # In the order they are printed.
-SECTIONS = ("machine", "engine", "images", "containers", "units", "history", "files", "project")
+SECTIONS = ("machine", "engine", "docker_config", "images", "containers", "units", "history", "files", "project")
 # The first one on hosts of a swarm, and on no others.
 SWARM_SECTION = "swarm"
 # The log of deploys on the host, and the lease of the run that is at work there.
@@ -41,6 +41,7 @@ class Survey:
 
     machine: machine.Machine = field(default_factory=lambda: machine.parse([]))
     engine: engine.Engine = field(default_factory=engine.Engine)
+    docker: docker_config.Observed = field(default_factory=docker_config.Observed)
     services: compose.Observed = field(default_factory=compose.Observed)
     files: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
@@ -68,6 +69,7 @@ def parse(lines: Iterable[str]) -> Survey:
     return Survey(
         machine.parse(found["machine"]),
         engine.parse(found["engine"]),
+        docker_config.parse(found["docker_config"]),
         compose.parse([*wanted, *found["images"], *found["containers"]]),
         _files(found["files"]),
         tuple(stale),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import shlex
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose, engine, machine, ports, survey, swarm, symptoms
+from webui_stack import compose, docker_config, engine, machine, ports, survey, swarm, symptoms
 from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
@@ -253,6 +254,7 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             machine_command=machine.COMMAND,
             ports_command=ports.COMMAND,
             engine_command=engine.COMMAND,
+            docker_command=docker_config.COMMAND,
             images=list(dict.fromkeys(shlex.quote(image) for image in settings.images.values())),
             network=compose.NETWORK,
             containers=containers(settings),
@@ -274,7 +276,7 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
 def _managed_paths(settings: Settings) -> list[str]:
     """Every file a deploy may write, whatever the host is."""
     project_paths = (f"{settings.stack_dir}/{path}" for path in project(settings))
-    elsewhere = (engine.DAEMON_JSON, engine.APT_SOURCES, engine.DNF_REPOSITORY, engine.DNF_KEY)
+    elsewhere = (engine.APT_SOURCES, engine.DNF_REPOSITORY, engine.DNF_KEY)
     return [*project_paths, *watchdog(settings), *_backup_templates(settings), *authorities(settings), *elsewhere]
 
 
@@ -568,7 +570,7 @@ def _deploys(settings: Settings) -> dict[str, Any]:
     return {**_data(settings), "compose": compose.command(settings.stack_dir), "deploys_kept": _DEPLOYS_KEPT}
 
 
-def teardown_script(settings: Settings, mode: str, host: str, machine: Machine, observed: engine.Engine) -> HiddenLines:
+def teardown_script(settings: Settings, mode: str, host: str, observed: survey.Survey) -> HiddenLines:
     """The shell script that removes what this project made on the host; `mode` is what it says of its modes."""
     return HiddenLines(
         _render(
@@ -589,10 +591,14 @@ def teardown_script(settings: Settings, mode: str, host: str, machine: Machine, 
             old_lease_file=survey.OLD_LEASE_FILE,
             deploy_log=survey.DEPLOY_LOG,
             log_folder=posixpath.dirname(survey.DEPLOY_LOG),
-            package_manager=machine.package_manager,
-            packages=[name for name in engine.packages(machine, settings.docker_source) if name in observed.packages],
-            docker_files=_docker_files(settings, observed),
-            daemon_json=engine.DAEMON_JSON,
+            package_manager=observed.machine.package_manager,
+            packages=[
+                name
+                for name in engine.packages(observed.machine, settings.docker_source)
+                if name in observed.engine.packages
+            ],
+            docker_files=_docker_files(settings, observed.docker),
+            daemon_json=docker_config.DAEMON_JSON,
         )
     )
 
@@ -605,14 +611,34 @@ def _remembered(settings: Settings) -> dict[str, str]:
     }
 
 
-def _docker_files(settings: Settings, observed: engine.Engine) -> list[str]:
+def _docker_files(settings: Settings, observed: docker_config.Observed) -> list[str]:
     """The files that belong to Docker as it was installed, whether they are there or not."""
     found = [engine.ca_path(registry) for registry in settings.docker_registry_ca]
     if settings.docker_source == "docker-ce":
         found += [engine.APT_SOURCES, engine.APT_KEY, engine.DNF_REPOSITORY, engine.DNF_KEY]
-    if engine.is_ours(observed.daemon_json, settings.docker_daemon_json):
-        found.append(engine.DAEMON_JSON)
+    if docker_config.is_ours(settings, observed):
+        found.append(docker_config.DAEMON_JSON)
     return found
+
+
+def docker_config_script(plan: docker_config.Plan) -> HiddenLines:
+    """The shell script that gives Docker the daemon.json of a plan; it holds the file, so it only travels on stdin."""
+    return HiddenLines(
+        _render(
+            "docker-config.sh.j2",
+            plan=plan,
+            text=_base64(plan.text),
+            bridge=_base64(plan.bridge),
+            daemon_json=docker_config.DAEMON_JSON,
+            mark=docker_config.MARK,
+            options=docker_config.OPTIONS,
+            work_lock=compose.WORK_LOCK,
+        )
+    )
+
+
+def _base64(text: str | None) -> str:
+    return b64encode((text or "").encode("utf-8", "surrogateescape")).decode("ascii")
 
 
 def rotate_script(settings: Settings, supplied: Supplied, rotated: Iterable[str]) -> HiddenLines:

@@ -13,12 +13,14 @@ docker_repo_url = "https://download.docker.com/linux"  # the docker-ce repositor
 # SHA-256 of that repository's key file for apt (fingerprint 9DC858229FC7DD38854AE2D88D81803C0EBFCD88)
 docker_repo_key_sha256 = "1500c1f56fa9e26b9b8f42452a553675796ade0807cdce11975eb98170b3a570"
 docker_repo_rpm_key = None  # its key for dnf, a file on this machine; None: Docker's own, which comes with this
-# Keys ensured in /etc/docker/daemon.json; all other keys there are kept. {} leaves the file alone.
+# Defaults for /etc/docker/daemon.json. What the host already says there wins over them, but not over a value that
+# you change here. {} leaves the file alone.
 docker_daemon = {
     "live-restore": True,  # containers keep running while Docker itself restarts
     "log-driver": "json-file",
     "log-opts": {"max-size": "10m", "max-file": "3"},  # for containers that don't set their own
 }
+docker_restart_stops_others = False  # True: Docker may restart even where that stops containers of others
 docker_address_pools = []  # subnets Docker may use, [{"base": "10.200.0.0/16", "size": 24}]; []: Docker's own
 docker_registry_ca = {}  # private registries' CA files on this machine, {"registry.example.org:5000": "ca.pem"}
 

@@ -124,7 +124,8 @@ GROUPS = {
             "docker rm -f redis-valkey", [UP], ["redis: has no container"], **VALKEY_ANEW
         ),
         "container stopped": Drift("docker stop open-webui", [UP], ["open-webui: is exited"], restarted=["open-webui"]),
-        "daemon.json edited": Drift("sed -i '/live-restore/s/true/false/' /etc/docker/daemon.json", [CONFIGURE]),
+        # Not another value for it: that would be the host's choice, and stay.
+        "daemon.json edited": Drift("sed -i '/live-restore/d' /etc/docker/daemon.json", [CONFIGURE]),
     },
     "a container paused, an image moved": {
         "container paused": Drift("docker pause redis-valkey", [UP], ["redis: is paused"]),

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import pytest
 
 from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
-from webui_stack import templates
+from webui_stack import docker_config, templates
 
 MACHINE = re.sub(r"epoch_s=\d+", f"epoch_s={time.time():.0f}", (FIXTURES / "machine" / "debian-13.txt").read_text())
 SYSTEMS = {
@@ -80,6 +81,14 @@ def converged(**data: Any) -> dict[str, Any]:
     project = {f"{wanted.stack_dir}/{path}": text for path, text in templates.project(wanted).items()}
     host = {"sections": surveys.DEPLOYED, "fake_responses": {"dpkg -l": _DPKG}, **changed}
     return answering(host, machine=machine(), files=files_section({**project, **templates.watchdog(wanted)}))
+
+
+def configured(host: dict[str, Any], daemon_json: str, **sections: str) -> dict[str, Any]:
+    """The host, were this its daemon.json."""
+    section = sections.pop("docker_config", surveys.with_daemon_json(daemon_json))
+    answered = answering(host, docker_config=section, **sections)
+    encoded = b64encode(daemon_json.encode()).decode()
+    return {**answered, "fake_responses": {docker_config.READ: encoded, **answered["fake_responses"]}}
 
 
 @dataclass(frozen=True)

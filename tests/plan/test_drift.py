@@ -8,9 +8,10 @@ import pytest
 
 from tests import surveys
 from tests.defaults import settings
-from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, converged, fresh
-from webui_stack import drift, survey
+from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, configured, converged, fresh
+from webui_stack import drift
 
+ANOTHER = surveys.DAEMON_JSON.replace("live-restore", "debug")
 PROJECT = surveys.DEPLOYED["project"]
 
 
@@ -26,7 +27,7 @@ def hosts() -> dict[str, dict[str, Any]]:
         "file": answering(deployed, files=deployed["sections"]["files"].replace("OnBootSec=60", "OnBootSec=1")),
         "container": answering(deployed, containers=surveys.DEPLOYED["containers"].replace('"running"', '"exited"', 1)),
         "files under it": answering(deployed, project=PROJECT.replace("1000000000", "-")),
-        "daemon": answering(deployed, engine=surveys.DEPLOYED["engine"].replace("live-restore", "debug")),
+        "daemon": configured(deployed, ANOTHER),
         "watchdog off": {
             **deployed,
             "watchdog_pause_s": 0,
@@ -52,6 +53,8 @@ def test_a_deploy_changes_something_exactly_where_there_is_drift(planned: Run, n
     changed = {
         key: host[key] for key in (*LAB_SETTINGS, "watchdog_pause_s", "open_webui_jwt_expires_in") if key in host
     }
-    found = drift.of(settings(**changed), survey.parse(surveys.printed(host["sections"]).splitlines()))
+    found = drift.of(
+        settings(**changed), surveys.parsed(host["sections"], ANOTHER if name == "daemon" else surveys.DAEMON_JSON)
+    )
     assert bool(planned.changes(name)) is bool(found), found
     assert bool(found) is (name != "converged")

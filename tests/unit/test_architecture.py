@@ -13,7 +13,8 @@ from tests.defaults import ROOT
 
 PURE = {
     *("access", "swarm"),
-    *("apt", "check", "settings", "secrets", "machine", "engine", "compose", "templates", "adoption"),
+    *("apt", "check", "settings", "secrets", "machine", "engine", "docker_config", "compose"),
+    *("templates", "adoption"),
     *("certificate", "firewall", "ports"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
 }
@@ -57,6 +58,7 @@ LIBRARY = {
     "ports": {"webui_stack.compose", "webui_stack.settings"},
     "machine": {"webui_stack.ports", "webui_stack.settings"},
     "engine": {"webui_stack.machine"},
+    "docker_config": {"webui_stack.compose", "webui_stack.settings"},
     "compose": set[str](),
     "lock": {"pydantic", "webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
     "progress": set[str](),
@@ -70,10 +72,14 @@ LIBRARY = {
     "templates": {"pydantic", "jinja2", *of_pure()},
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.templates"},
     "swarm": {"webui_stack.compose", "webui_stack.settings"},
-    "survey": {"webui_stack.compose", "webui_stack.engine", "webui_stack.machine", "webui_stack.swarm"},
+    "survey": {
+        *("webui_stack.compose", "webui_stack.docker_config", "webui_stack.engine", "webui_stack.machine"),
+        "webui_stack.swarm",
+    },
     "drift": {
-        *("webui_stack.apt", "webui_stack.compose", "webui_stack.engine", "webui_stack.lock", "webui_stack.settings"),
-        *("webui_stack.survey", "webui_stack.swarm", "webui_stack.templates"),
+        *("webui_stack.apt", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.engine"),
+        *("webui_stack.lock", "webui_stack.settings", "webui_stack.survey", "webui_stack.swarm"),
+        "webui_stack.templates",
     },
     "database": {"webui_stack.settings"},
     "history": set[str](),
@@ -85,8 +91,8 @@ LIBRARY = {
     "report": {"webui_stack.check", "jinja2", "rich"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
     "observation": {
-        *("gevent", "pyinfra", "webui_stack.facts", "webui_stack.secrets", "webui_stack.survey"),
-        "webui_stack.tunnel",
+        *("gevent", "pyinfra", "webui_stack.docker_config", "webui_stack.facts", "webui_stack.remote"),
+        *("webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"),
     },
     "transfer": {"paramiko", "pyinfra", "webui_stack.remote"},
     "delivery": {
@@ -98,7 +104,8 @@ LIBRARY = {
         "webui_stack.transfer",
     },
     "operations": {
-        *("pyinfra", "webui_stack.compose", "webui_stack.exit_status", "webui_stack.remote", "webui_stack.swarm"),
+        *("pyinfra", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.exit_status"),
+        *("webui_stack.remote", "webui_stack.swarm"),
     },
     "packages": {"pyinfra", "webui_stack.apt", "webui_stack.operations", "webui_stack.remote"},
     "formation": {

@@ -9,7 +9,7 @@ import pytest
 
 from tests import surveys
 from tests.defaults import settings
-from webui_stack import drift, survey, templates
+from webui_stack import drift, templates
 from webui_stack.settings import Settings
 
 LAB: dict[str, Any] = {
@@ -21,17 +21,17 @@ LAB: dict[str, Any] = {
 
 
 def files(wanted: Settings) -> str:
-    machine = survey.parse(surveys.printed(surveys.DEPLOYED).splitlines()).machine
+    machine = surveys.parsed(surveys.DEPLOYED).machine
     return "\n".join(
         "\n".join([f"file {path}", *(f"|{line}" for line in text.splitlines())])
         for path, text in templates.managed_files(wanted, machine).items()
     )
 
 
-def found(sections: dict[str, str] | None = None, **changes: Any) -> list[str]:
+def found(sections: dict[str, str] | None = None, daemon_json: str = surveys.DAEMON_JSON, **changes: Any) -> list[str]:
     """The drift of a lab host as deployed, were some sections of its survey, or settings, others."""
     deployed = {**surveys.DEPLOYED, "files": files(settings(**LAB)), **(sections or {})}
-    return drift.of(settings(**LAB, **changes), survey.parse(surveys.printed(deployed).splitlines()))
+    return drift.of(settings(**LAB, **changes), surveys.parsed(deployed, daemon_json))
 
 
 def without(section: str, pattern: str, replacement: str = "") -> dict[str, str]:
@@ -50,8 +50,10 @@ def test_a_host_as_deployed_has_none() -> None:
     [
         (without("engine", "package=docker\\.io .*\n"), ["packages: docker.io not installed"]),
         (without("engine", "server=.*"), ["docker: does not run"]),
-        (without("engine", "live-restore"), ["/etc/docker/daemon.json: is not as docker_daemon says"]),
-        (without("engine", "daemon={\n"), ["/etc/docker/daemon.json: can't be read, line 1: Extra data"]),
+        (without("docker_config", "sha256=.*", "sha256=unknown"),
+         ["/etc/docker/daemon.json: can't be read, it could not be read"]),
+        (without("docker_config", "runs=", "changing=\nruns="),
+         ["/etc/docker/daemon.json: was cut off while it was changed"]),
         (without("units", "=enabled", "=disabled"), ["docker.service: is not both active and enabled",
                                                      "open-webui-watchdog.timer: is not both active and enabled"]),
         (without("files", "file /opt/open-webui/compose.yaml", "file /elsewhere"),
@@ -70,6 +72,20 @@ def test_each_difference_is_named(sections: dict[str, str], lines: list[str]) ->
     assert found(sections) == lines
 
 
+@pytest.mark.parametrize(
+    ("daemon_json", "lines"),
+    [
+        (surveys.DAEMON_JSON.replace("live-restore", "debug"),
+         ["/etc/docker/daemon.json: is not as docker_daemon says"]),
+        (surveys.DAEMON_JSON.replace("true", "false"), []),  # what the host says wins over a default
+        (surveys.DAEMON_JSON.replace("198.19", "198.18"), ["/etc/docker/daemon.json: is not as docker_daemon says"]),
+        (surveys.DAEMON_JSON[2:], ["/etc/docker/daemon.json: can't be read, line 1: Extra data"]),
+    ],
+)  # fmt: skip
+def test_a_changed_daemon_json_is_one_where_it_is_not_a_choice(daemon_json: str, lines: list[str]) -> None:
+    assert found({"docker_config": surveys.with_daemon_json(daemon_json)}, daemon_json) == lines
+
+
 def test_a_changed_setting_is_one() -> None:
     assert found(open_webui_jwt_expires_in="1h") == ["/opt/open-webui/compose.yaml: differs"]
     assert found(watchdog_pause_s=0) == ["open-webui-watchdog.timer: runs"]
@@ -77,7 +93,7 @@ def test_a_changed_setting_is_one() -> None:
 
 
 def test_a_fresh_host_lacks_all_of_it() -> None:
-    fresh = survey.parse(surveys.printed(surveys.FRESH).splitlines())
+    fresh = surveys.parsed(surveys.FRESH)
     lines = drift.of(settings(**LAB), fresh)
     for what in (
         "packages: ",

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from tests.defaults import DEFAULTS, FIXTURES
+from tests.defaults import FIXTURES
 from webui_stack import engine, machine
-from webui_stack.engine import Engine, Source, is_ours, merge_daemon_json
+from webui_stack.engine import Engine, Source
 
 # COMMAND's output on lab hosts: Debian 13 with docker.io after a deploy, and before anything was installed.
 DEPLOYED = engine.parse((FIXTURES / "engine" / "debian-13-docker.io-26.1.5.txt").read_text().splitlines())
@@ -41,7 +37,7 @@ DOCKER_CE = Engine(
 
 
 def test_a_host_with_the_distributions_docker_is_read_whole() -> None:
-    assert replace(DEPLOYED, versions={}, daemon_json=None) == Engine(
+    assert replace(DEPLOYED, versions={}) == Engine(
         server="26.1.5+dfsg1",
         compose="2.26.1-4",
         has_cli=True,
@@ -50,7 +46,6 @@ def test_a_host_with_the_distributions_docker_is_read_whole() -> None:
     )
     assert DEPLOYED.packages >= {"docker.io", "docker-cli", "docker-compose", "containerd", "runc"}
     assert len(DEPLOYED.packages) == 153
-    assert json.loads(DEPLOYED.daemon_json or "")["log-driver"] == "json-file"
 
 
 def test_a_fresh_host_has_no_docker() -> None:
@@ -76,12 +71,6 @@ def test_a_compose_version_loses_its_v() -> None:
     assert engine.parse(["compose=v2.40.0"]).compose == "2.40.0"
 
 
-def test_equals_signs_in_daemon_json_stay() -> None:
-    assert engine.parse(['daemon={"labels":', 'daemon=["a=b=c"]}']).daemon_json == '{"labels":\n["a=b=c"]}'
-
-
-def test_an_empty_daemon_json_is_there() -> None:
-    assert engine.parse(["daemon="]).daemon_json == ""
 
 
 @pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="the command's apt half needs dpkg")
@@ -149,8 +138,6 @@ def test_rivals_that_have_to_go(
 
 
 # --- Refusals ---------------------------------------------------------------------------------------
-
-WANTED = DEFAULTS["docker_daemon"]
 
 REFUSALS = [
     pytest.param(DEBIAN_13, FRESH, "docker-ce", [], id="fresh host, docker-ce"),
@@ -229,41 +216,8 @@ REFUSALS = [
         ],
         id="an engine from no package",
     ),
-    pytest.param(
-        DEBIAN_13,
-        replace(FRESH, daemon_json="{\n  broken"),
-        "docker-ce",
-        [
-            "/etc/docker/daemon.json: expected a JSON object, got something else (line 2: Expecting property name "
-            "enclosed in double quotes); mend it on the host: it is never overwritten"
-        ],
-        id="daemon.json is no JSON",
-    ),
-    pytest.param(
-        DEBIAN_13,
-        replace(FRESH, daemon_json="[]"),
-        "distro",
-        [
-            "/etc/docker/daemon.json: expected a JSON object, got something else (it is not an object); "
-            "mend it on the host: it is never overwritten"
-        ],
-        id="daemon.json is a list",
-    ),
-    pytest.param(
-        DEBIAN_12,
-        replace(FRESH, daemon_json="[]"),
-        "distro",
-        [
-            "docker_source: expected a distribution with Compose v2, got Debian 12, whose packages have none; "
-            "set docker_source = 'docker-ce', or upgrade the host to Debian 13",
-            "/etc/docker/daemon.json: expected a JSON object, got something else (it is not an object); "
-            "mend it on the host: it is never overwritten",
-        ],
-        id="two reasons at once",
-    ),
     pytest.param(DEBIAN_13, DOCKER_CE, "present", [], id="present and new enough"),
     pytest.param(DEBIAN_12, DOCKER_CE, "present", [], id="present on Debian 12"),
-    pytest.param(DEBIAN_13, replace(DOCKER_CE, daemon_json="[]"), "present", [], id="present leaves daemon.json alone"),
     pytest.param(
         DEBIAN_13,
         FRESH,
@@ -281,7 +235,7 @@ REFUSALS = [
 def test_docker_may_come_from_there_or_is_refused(
     host: machine.Machine, observed: Engine, source: Source, lines: list[str]
 ) -> None:
-    assert engine.refusals(host, observed, source, WANTED) == lines
+    assert engine.refusals(host, observed, source) == lines
 
 
 STOPPED = (
@@ -332,112 +286,3 @@ NO_COMPOSE = (
 )
 def test_an_engine_too_old_for_the_stack(server: str, compose: str, lines: list[str]) -> None:
     assert engine.shortcomings(Engine(has_cli=True, server=server, compose=compose)) == lines
-
-
-# --- daemon.json ------------------------------------------------------------------------------------
-
-
-def test_the_deployed_daemon_json_needs_nothing_more() -> None:
-    assert merge_daemon_json(DEPLOYED.daemon_json, WANTED) is None
-
-
-@pytest.mark.parametrize("current", [None, "", " \n", "{}"], ids=["no file", "empty", "blank", "empty object"])
-def test_a_new_daemon_json_holds_what_is_wanted(current: str | None) -> None:
-    merged = merge_daemon_json(current, WANTED)
-    assert merged is not None
-    assert json.loads(merged) == WANTED
-    assert merged.endswith("}\n")
-
-
-@pytest.mark.parametrize("current", [None, "", "{}", '{"debug": true}'])
-def test_wanting_nothing_changes_nothing(current: str | None) -> None:
-    assert merge_daemon_json(current, {}) is None
-
-
-def test_foreign_keys_are_kept_nested_ones_too() -> None:
-    current = '{"debug": true, "log-opts": {"labels": "x", "max-size": "1m"}, "log-driver": "journald"}'
-    merged = merge_daemon_json(current, {"log-driver": "json-file", "log-opts": {"max-size": "10m"}})
-    assert json.loads(merged or "") == {
-        "debug": True,
-        "log-opts": {"labels": "x", "max-size": "10m"},
-        "log-driver": "json-file",
-    }
-
-
-def test_lists_are_replaced_whole() -> None:
-    merged = merge_daemon_json('{"dns": ["192.0.2.1", "192.0.2.2"]}', {"dns": ["192.0.2.3"]})
-    assert json.loads(merged or "") == {"dns": ["192.0.2.3"]}
-
-
-def test_a_number_where_a_bool_belongs_is_put_right() -> None:
-    """1 equals True in Python and not in JSON: dockerd refuses to start with it."""
-    merged = merge_daemon_json('{"live-restore": 1}', {"live-restore": True})
-    assert merged is not None
-    assert json.loads(merged)["live-restore"] is True
-
-
-def test_a_tuple_is_the_list_json_makes_of_it() -> None:
-    """An inventory is Python; a tuple there must not rewrite the file and restart Docker at every run."""
-    assert merge_daemon_json('{"dns": ["192.0.2.1"]}', {"dns": ("192.0.2.1",)}) is None
-
-
-@pytest.mark.parametrize(
-    ("current", "message"),
-    [
-        pytest.param("{", "line 1: Expecting property name enclosed in double quotes", id="cut off"),
-        pytest.param('{\n"a": 1,\n}', "line 3: Expecting property name enclosed in double quotes", id="trailing comma"),
-        pytest.param("[]", "it is not an object", id="a list"),
-        pytest.param('"debug"', "it is not an object", id="text"),
-        pytest.param("null", "it is not an object", id="null"),
-    ],
-)
-def test_what_can_not_be_merged_is_not_overwritten(current: str, message: str) -> None:
-    with pytest.raises(engine.DaemonJsonError) as caught:
-        merge_daemon_json(current, WANTED)
-    assert str(caught.value).startswith(message)
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
-    max_leaves=8,
-)
-OBJECT = st.dictionaries(st.sampled_from("abc"), JSON, max_size=3)
-
-
-def holds(present: Any, wanted: Any) -> bool:
-    """Whether every key of `wanted` is in `present`, at any depth."""
-    if isinstance(wanted, dict) and isinstance(present, dict):
-        return all(key in present and holds(present[key], value) for key, value in wanted.items())
-    return bool(present == wanted)
-
-
-@given(OBJECT, OBJECT)
-def test_merging_twice_changes_nothing_more(current: dict[str, Any], wanted: dict[str, Any]) -> None:
-    merged = merge_daemon_json(json.dumps(current), wanted) or json.dumps(current)
-    assert merge_daemon_json(merged, wanted) is None
-    assert holds(json.loads(merged), wanted)
-    assert {key: value for key, value in json.loads(merged).items() if key not in wanted} == {
-        key: value for key, value in current.items() if key not in wanted
-    }
-
-
-def test_the_check_of_a_new_daemon_json_quotes_its_path() -> None:
-    assert "--config-file '/etc/docker/daemon json.new'" in engine.validate_command("/etc/docker/daemon json.new")
-
-
-@pytest.mark.parametrize(
-    ("current", "expected"),
-    [
-        pytest.param(json.dumps(WANTED), True, id="as we write it"),
-        pytest.param(json.dumps(dict(list(WANTED.items())[:1])), True, id="a part of that"),
-        pytest.param(json.dumps({**WANTED, "mtu": 1400}), False, id="a key of somebody's"),
-        pytest.param(json.dumps({**WANTED, "log-opts": {"tag": "x"}}), False, id="a nested key of somebody's"),
-        pytest.param(json.dumps({**WANTED, "log-driver": "journald"}), False, id="another value"),
-        pytest.param("[]", False, id="no object"),
-        pytest.param("{", False, id="not JSON"),
-        pytest.param(None, False, id="no file"),
-    ],
-)
-def test_daemon_json_is_ours_when_it_says_nothing_else(current: str | None, expected: bool) -> None:
-    assert is_ours(current, WANTED) is expected

@@ -600,6 +600,11 @@ MISTAKES = [
         id="open_webui_persistent_config: text",
     ),
     pytest.param(
+        {"docker_restart_stops_others": "yes"},
+        "docker_restart_stops_others: expected True or False, got 'yes'; write it without quotes",
+        id="docker_restart_stops_others: text",
+    ),
+    pytest.param(
         {"stack_adopt": "yes"},
         "stack_adopt: expected True or False, got 'yes'; write it without quotes",
         id="stack_adopt: text",
@@ -1663,6 +1668,15 @@ def test_the_proxys_name_and_port_are_its_urls(public_url: str | None, name: str
     assert (found.proxy_name, found.proxy_port, found.external_url) == (name, port, external)
 
 
+def test_an_operators_wish_is_what_differs_from_the_defaults() -> None:
+    assert settings().docker_daemon_explicit == set()
+    changed = {**DEFAULTS["docker_daemon"], "log-opts": {"max-size": "50m"}, "mtu": 1400}
+    pools = [{"base": "198.19.0.0/17", "size": 24}]
+    found = settings(docker_daemon=changed, docker_address_pools=pools).docker_daemon_explicit
+    assert found == {"log-opts", "mtu", "default-address-pools"}
+    assert settings(**SWARM).docker_daemon_explicit == {"live-restore"}
+
+
 def test_a_swarms_docker_goes_without_live_restore() -> None:
     assert settings().docker_daemon_json["live-restore"] is True
     assert settings(**SWARM).docker_daemon_json["live-restore"] is False  # one that has it on joins none
@@ -1681,6 +1695,7 @@ CHOICES = [
     ("docker_repo_rpm_key", str(ROOT / "templates/docker-ce.asc")),
     ("docker_daemon", {}),
     ("docker_daemon", {"log-driver": "journald", "dns": ["192.0.2.1"]}),
+    ("docker_restart_stops_others", True),
     ("docker_address_pools", [{"base": "198.19.0.0/17", "size": 24}, {"base": "198.19.128.0/17", "size": 26}]),
     ("network_subnet", "198.18.5.0/24"),
     ("stack_dir", "/srv/stacks/open_webui-1.2"),

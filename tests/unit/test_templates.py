@@ -19,10 +19,11 @@ import yaml
 from pydantic import SecretStr
 
 from tests.defaults import FIXTURES, ROOT, settings
-from webui_stack import compose, machine, templates, transfer
+from webui_stack import compose, docker_config, machine, templates, transfer
 from webui_stack.engine import Engine
 from webui_stack.secrets import Supplied
 from webui_stack.settings import Settings
+from webui_stack.survey import Survey
 
 TUTORIAL = yaml.safe_load((FIXTURES / "tutorial-compose.yml").read_text())
 DEBIAN_13 = machine.parse((FIXTURES / "machine" / "debian-13.txt").read_text().splitlines())
@@ -895,8 +896,8 @@ def test_the_repositorys_snapshots_are_read_from_restics_json() -> None:
     assert subprocess.run(["sh", "-c", listed], input="[]\n", capture_output=True, text=True).stdout == ""
 
 
-def teardown(mode: str, observed: Engine | None = None, **changes: Any) -> str:
-    return "\n".join(templates.teardown_script(settings(**changes), mode, "a", DEBIAN_13, observed or Engine()))
+def teardown(mode: str, observed: Survey | None = None, **changes: Any) -> str:
+    return "\n".join(templates.teardown_script(settings(**changes), mode, "a", observed or Survey(DEBIAN_13)))
 
 
 @pytest.mark.parametrize("mode", ["look", "remove"])
@@ -921,17 +922,21 @@ def test_a_teardown_knows_every_file_that_is_put_on_a_host() -> None:
     assert f"{transfer.FOLDER};" in teardown("remove")
 
 
+def with_docker(**daemon: Any) -> Survey:
+    text = json.dumps(daemon)
+    docker = docker_config.Observed(sha256=docker_config.sha256(text), text=text)
+    return Survey(DEBIAN_13, Engine(versions={"docker-ce": "1", "docker.io": "1"}), docker)
+
+
 def test_docker_goes_with_what_is_installed_of_it_and_its_own_files() -> None:
     wanted = settings().docker_daemon_json
-    observed = Engine(versions={"docker-ce": "1", "docker.io": "1"}, daemon_json=json.dumps(wanted))
-    script = teardown("remove", observed, teardown_docker=True)
+    script = teardown("remove", with_docker(**wanted), teardown_docker=True)
     assert "dpkg --remove docker-ce\n" in script
     assert "/etc/apt/sources.list.d/docker.sources" in script
     assert "daemon.json; do" in script
-    with_more = Engine(daemon_json=json.dumps({**wanted, "mtu": 1400}))
-    assert "daemon.json; do" not in teardown("remove", with_more, teardown_docker=True)
+    assert "daemon.json; do" not in teardown("remove", with_docker(**wanted, mtu=1400), teardown_docker=True)
     for changes in ({}, {"teardown_docker": True, "docker_source": "present"}):
-        assert "dpkg" not in teardown("remove", observed, **changes)
+        assert "dpkg" not in teardown("remove", with_docker(**wanted), **changes)
 
 
 @pytest.mark.parametrize("named", [False, True])

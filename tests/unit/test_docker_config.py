@@ -1,0 +1,601 @@
+"""Docker's configuration: the host's own choices win, no two drivers are mixed, and what fails is put back."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests import surveys
+from tests.defaults import DEFAULTS, settings
+from webui_stack import docker_config, templates
+from webui_stack.docker_config import Container, DaemonJsonError, Observed, Plan, plan, refusals
+
+SHIPPED = DEFAULTS["docker_daemon"]
+POOLS = [{"base": "198.19.0.0/17", "size": 24}]
+SYSLOG = {"log-driver": "syslog", "log-opts": {"syslog-address": "udp://127.0.0.1:514"}}
+SOMEBODYS = Container("somebodys")
+OURS = Container("open-webui", folder="/opt/open-webui")
+RUNNING = Observed(runs=True, containers=(OURS, SOMEBODYS))
+
+
+def with_file(text: str | dict[str, Any] | None, observed: Observed = RUNNING) -> Observed:
+    """The host with this daemon.json."""
+    if text is None:
+        return observed
+    text = text if isinstance(text, str) else json.dumps(text)
+    return replace(observed, sha256=docker_config.sha256(text), text=text)
+
+
+def written(found: Plan) -> Any:
+    assert found.text is not None
+    assert found.text.endswith("}\n")
+    return json.loads(found.text)
+
+
+def merged(present: str | dict[str, Any] | None, observed: Observed = RUNNING, **changes: Any) -> Any:
+    """What daemon.json says after a deploy; None where it stays."""
+    found = plan(settings(**changes), with_file(present, observed))
+    return None if found.text is None else written(found)
+
+
+# --- Reading ----------------------------------------------------------------------------------------
+
+
+def test_a_host_is_read_whole() -> None:
+    found = docker_config.parse(surveys.DEPLOYED["docker_config"].splitlines())
+    assert found == Observed(
+        sha256=docker_config.sha256(surveys.DAEMON_JSON),
+        options=frozenset({"containerd", "hosts"}),
+        runs=True,
+        live_restore=True,
+        containers=(Container("open-webui", "/opt/open-webui"), Container("redis-valkey", "/opt/open-webui")),
+    )
+
+
+def test_no_answer_is_not_taken_for_no_containers() -> None:
+    assert docker_config.parse(["runs=", "containers="]).containers is None
+    assert docker_config.parse(["runs=", "info=false inactive 26.1.5"]).containers is None
+    assert docker_config.parse(["runs=", "info=false inactive 26.1.5", "containers="]).containers == ()
+
+
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [
+        ("--log-driver", "log-driver"),
+        ("--log-opt", "log-opts"),
+        ("--default-address-pool", "default-address-pools"),
+        ("--insecure-registry", "insecure-registries"),
+        ("-Hfd://", "hosts"),
+        ("-D", "debug"),
+        ("-l", "log-level"),
+    ],
+)
+def test_an_option_is_known_by_its_key_in_daemon_json(option: str, key: str) -> None:
+    assert docker_config.parse([f"option={option}"]).options == {key}
+
+
+@pytest.mark.parametrize("state", ["active", "pending", "locked", "error"])
+def test_a_node_of_a_swarm_is_one_in_every_state(state: str) -> None:
+    assert docker_config.parse([f"info=false {state} 26.1.5"]).in_swarm
+    assert not docker_config.parse(["info=false inactive 26.1.5"]).in_swarm
+
+
+UNIT = (
+    "ExecStart={ path=/usr/sbin/dockerd ; argv[]=/usr/sbin/dockerd -H fd:// --log-driver=journald $DOCKER_OPTS ; "
+    "ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }"
+)
+
+
+def executable(folder: Path, name: str, text: str) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{text}")
+    (folder / name).chmod(0o755)
+
+
+def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
+    path = f"{folder / 'bin'}:{os.environ['PATH']}"
+    return subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, env={"PATH": path}, timeout=60)
+
+
+def test_the_command_tells_options_by_name_and_no_value(tmp_path: Path) -> None:
+    """Of the unit, of its environment file and of the engine that runs; a value may be a proxy's password."""
+    (tmp_path / "default").write_text(
+        '# DOCKER_OPTS=--bip=192.0.2.1/24\nDOCKER_OPTS="--log-opt tag=x --dns 192.0.2.1"\n'
+    )
+    process = tmp_path / "proc"
+    (process / "7").mkdir(parents=True)
+    (process / "7/cmdline").write_text(
+        "/usr/sbin/dockerd\0--http-proxy=http://user:sesame@proxy\0--config-file\0/x.json\0"
+    )
+    executable(
+        tmp_path / "bin",
+        "systemctl",
+        f"""case $3 in
+        ExecStart) cat <<'END'\n{UNIT}\nEND\n;;
+        EnvironmentFiles) echo 'EnvironmentFiles={tmp_path}/default (ignore_errors=yes)' ;;
+        MainPID) echo MainPID=7 ;;
+        esac
+        """,
+    )
+    executable(tmp_path / "bin", "docker", "exit 1\n")
+    (tmp_path / "daemon.json").mkdir()
+    command = docker_config.COMMAND.replace("/etc/docker", str(tmp_path)).replace("/proc/", f"{process}/")
+    done = run(tmp_path, f"set -u\n{command}")
+    assert "sesame" not in done.stdout
+    found = docker_config.parse(done.stdout.splitlines())
+    assert found == Observed(
+        sha256="unknown",  # no file, but something is there
+        options=frozenset({"hosts", "log-driver", "log-opts", "dns", "http-proxy", "config-file"}),
+        config_files=frozenset({"/x.json"}),
+        runs=True,
+    )
+
+
+# --- What becomes of daemon.json --------------------------------------------------------------------
+
+
+def test_the_deployed_daemon_json_needs_nothing_more() -> None:
+    assert plan(settings(docker_address_pools=POOLS), with_file(surveys.DAEMON_JSON)) == Plan()
+
+
+@pytest.mark.parametrize("present", [None, "", " \n", "{}"], ids=["no file", "empty", "blank", "empty object"])
+def test_a_new_daemon_json_holds_what_is_wanted(present: str | None) -> None:
+    assert merged(present) == SHIPPED
+    assert plan(settings(), with_file(present)).text == docker_config.alone(settings())
+
+
+@pytest.mark.parametrize("present", [None, "", "{}", '{"debug": true}'])
+def test_wanting_nothing_changes_nothing(present: str | None) -> None:
+    assert plan(settings(docker_daemon={}), with_file(present)) == Plan()
+
+
+KEPT = "/etc/docker/daemon.json: {} stay as they are there, not as docker_daemon says"
+
+
+@pytest.mark.parametrize(
+    ("present", "changes", "expected", "told"),
+    [
+        pytest.param(
+            SYSLOG, {}, {**SYSLOG, "live-restore": True}, [KEPT.format("log-driver, log-opts")], id="a driver"
+        ),
+        pytest.param(
+            {"log-driver": "local"}, {}, {"log-driver": "local", "live-restore": True},
+            [KEPT.format("log-driver, log-opts")], id="a driver without options",
+        ),
+        pytest.param(
+            {"log-opts": {"max-size": "1m", "labels": "x"}}, {},
+            {"log-opts": {"max-size": "1m", "max-file": "3", "labels": "x"}, "live-restore": True,
+             "log-driver": "json-file"},
+            [KEPT.format("log-opts")], id="options of the same driver",
+        ),
+        pytest.param(
+            {"live-restore": False}, {}, {**SHIPPED, "live-restore": False}, [KEPT.format("live-restore")],
+            id="a switch",
+        ),
+        pytest.param(
+            {"live-restore": False}, {"docker_daemon": {**SHIPPED, "mtu": 1400}},
+            {**SHIPPED, "mtu": 1400, "live-restore": False}, [KEPT.format("live-restore")],
+            id="a key the operator adds makes no wish of the others",
+        ),
+        pytest.param(
+            {"log-driver": "json-file", "log-opts": {"max-size": "1m"}},
+            {"docker_daemon": {**SHIPPED, "log-opts": {"max-size": "50m"}}},
+            {"log-driver": "json-file", "log-opts": {"max-size": "50m"}, "live-restore": True}, [],
+            id="the operator's wish for options",
+        ),
+        pytest.param(
+            SYSLOG, {"docker_daemon": {**SHIPPED, "log-opts": {"max-size": "50m"}}},
+            {**SYSLOG, "live-restore": True}, [KEPT.format("log-driver, log-opts")],
+            id="a wish for options of another driver",
+        ),
+        pytest.param(
+            SYSLOG, {"docker_daemon": {"log-driver": "journald"}}, {"log-driver": "journald"}, [],
+            id="a wish for a driver leaves none of the other's options",
+        ),
+        pytest.param(
+            SYSLOG, {"docker_daemon": {"log-driver": "local", "log-opts": {"max-size": "1m"}}},
+            {"log-driver": "local", "log-opts": {"max-size": "1m"}}, [],
+            id="a wish for a driver and its options",
+        ),
+        pytest.param(
+            {"dns": ["192.0.2.1", "192.0.2.2"]}, {"docker_daemon": {"dns": ["192.0.2.3"]}}, {"dns": ["192.0.2.3"]}, [],
+            id="lists are replaced whole",
+        ),
+        pytest.param(
+            {"default-address-pools": []}, {"docker_daemon": {}, "docker_address_pools": POOLS},
+            {"default-address-pools": POOLS}, [], id="pools are always a wish",
+        ),
+        pytest.param(
+            {"live-restore": 1}, {}, SHIPPED, [], id="a number where a bool belongs, which dockerd refuses"
+        ),
+        pytest.param(
+            {"live-restore": True}, {"topology": "swarm", "swarm_manager": True, "swarm_runs": ["open-webui", "data"],
+                                     "public_url": "https://x.example.org", "open_webui_shared_dir": "/srv/shared"},
+            {**SHIPPED, "live-restore": False}, [], id="a swarm of ours needs it off",
+        ),
+    ],
+)  # fmt: skip
+def test_the_hosts_choices_win_over_defaults_and_the_operators_wishes_over_both(
+    present: dict[str, Any], changes: dict[str, Any], expected: dict[str, Any], told: list[str]
+) -> None:
+    found = plan(settings(**changes), with_file(present))
+    assert written(found) == expected
+    assert list(found.told) == told
+    assert plan(settings(**changes), with_file(found.text)) == Plan(told=found.told), "it does not converge"
+
+
+def test_a_tuple_is_the_list_json_makes_of_it() -> None:
+    """An inventory is Python; a tuple there must not rewrite the file and restart Docker at every run."""
+    assert merged('{"dns": ["192.0.2.1"]}', docker_daemon={"dns": ("192.0.2.1",)}) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "told"),
+    [
+        pytest.param({"log-driver"}, {"live-restore": True}, "log-driver, log-opts", id="a driver"),
+        pytest.param({"log-opts"}, {"live-restore": True}, "log-driver, log-opts", id="options of one"),
+        pytest.param(
+            {"live-restore"}, {key: SHIPPED[key] for key in docker_config.LOGGING}, "live-restore", id="live-restore"
+        ),
+    ],
+)
+def test_what_is_an_option_of_dockers_service_is_not_put_into_the_file(
+    options: set[str], expected: dict[str, Any], told: str
+) -> None:
+    """dockerd does not start with both; not even an operator's wish is worth that."""
+    found = plan(settings(), replace(RUNNING, options=frozenset(options)))
+    assert written(found) == expected
+    assert found.told == (f"docker: {told} stay as the options of Docker's service have them",)
+    pools = replace(RUNNING, options=frozenset({"default-address-pools"}))
+    assert merged(None, pools, docker_daemon={}, docker_address_pools=POOLS) is None
+
+
+def test_no_live_restore_on_a_node_of_somebodys_swarm() -> None:
+    found = plan(settings(), replace(RUNNING, in_swarm=True))
+    assert written(found) == {key: SHIPPED[key] for key in docker_config.LOGGING}
+    assert found.told == ("docker: live-restore stays off: this host is in a swarm, where Docker refuses it",)
+    assert not found.survives
+
+
+def test_an_engine_configured_elsewhere_is_left_alone() -> None:
+    found = plan(settings(), replace(RUNNING, config_files=frozenset({"/srv/docker.json"})))
+    assert found == Plan(told=("docker: is configured by /srv/docker.json, so nothing of docker_daemon is set there",))
+    usual = replace(RUNNING, config_files=frozenset({"/etc/docker/daemon.json"}))
+    assert written(plan(settings(), usual)) == SHIPPED
+
+
+@pytest.mark.parametrize(
+    ("present", "message"),
+    [
+        pytest.param("{", "line 1: Expecting property name enclosed in double quotes", id="cut off"),
+        pytest.param('{\n"a": 1,\n}', "line 3: Expecting property name enclosed in double quotes", id="trailing comma"),
+        pytest.param("[]", "it is not an object", id="a list"),
+        pytest.param('"debug"', "it is not an object", id="text"),
+        pytest.param("null", "it is not an object", id="null"),
+    ],
+)
+def test_what_can_not_be_merged_is_not_overwritten(present: str, message: str) -> None:
+    with pytest.raises(DaemonJsonError) as caught:
+        plan(settings(), with_file(present))
+    assert str(caught.value).startswith(message)
+    (refusal,) = refusals(settings(), with_file(present))
+    assert refusal.startswith("/etc/docker/daemon.json: expected a JSON object, got something else (")
+
+
+def test_a_file_that_could_not_be_read_is_not_taken_for_none() -> None:
+    (refusal,) = refusals(settings(), Observed(sha256="unknown"))
+    assert "it could not be read" in refusal
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from("abc"), inner, max_size=3),
+    max_leaves=8,
+)
+KEYS = ["live-restore", "log-driver", "log-opts", "mtu", "dns"]
+OBJECT = st.dictionaries(st.sampled_from(KEYS), JSON, max_size=4)
+
+
+@given(OBJECT, OBJECT, st.frozensets(st.sampled_from(KEYS)), st.booleans())
+def test_planning_twice_changes_nothing_more(
+    present: dict[str, Any], wanted: dict[str, Any], options: frozenset[str], in_swarm: bool
+) -> None:
+    observed = Observed(options=options, in_swarm=in_swarm)
+    some = settings(docker_daemon=wanted)
+    found = plan(some, with_file(present, observed))
+    after = written(found) if found.text else present
+    assert plan(some, with_file(after, observed)).action == "nothing"
+    ours = set(wanted) | ({"log-opts"} if "log-driver" in wanted else set())
+    for key in present.keys() - ours:
+        assert after[key] == present[key]
+    for key in options - present.keys():
+        assert key not in after
+
+
+@pytest.mark.parametrize(
+    ("present", "expected"),
+    [
+        pytest.param(SHIPPED, True, id="as we write it"),
+        pytest.param(dict(list(SHIPPED.items())[:1]), True, id="a part of that"),
+        pytest.param({**SHIPPED, "mtu": 1400}, False, id="a key of somebody's"),
+        pytest.param({**SHIPPED, "log-opts": {"tag": "x"}}, False, id="a nested key of somebody's"),
+        pytest.param({**SHIPPED, "log-driver": "journald"}, False, id="another value"),
+        pytest.param("[]", False, id="no object"),
+        pytest.param("{", False, id="not JSON"),
+        pytest.param(None, False, id="no file"),
+    ],
+)
+def test_daemon_json_is_ours_when_it_says_nothing_else(present: Any, expected: bool) -> None:
+    assert docker_config.is_ours(settings(), with_file(present)) is expected
+
+
+# --- Reload or restart, and whom it stops -----------------------------------------------------------
+
+
+def test_what_a_reload_is_enough_for_restarts_nothing() -> None:
+    found = plan(settings(), with_file(SYSLOG))
+    assert (found.action, found.awaits_live_restore, found.stops) == ("reload", True, ())
+    assert plan(settings(docker_daemon={"labels": ["a=b"]}), RUNNING).action == "reload"
+
+
+def test_containers_run_on_by_live_restore() -> None:
+    found = plan(settings(docker_address_pools=POOLS), with_file(SYSLOG))
+    assert (found.action, found.survives, found.stops) == ("restart", True, ())
+    assert json.loads(found.bridge or "") == {**SYSLOG, "live-restore": True}
+    assert refusals(settings(docker_address_pools=POOLS), with_file(SYSLOG)) == []
+
+
+STOPPED = [
+    pytest.param(replace(RUNNING, in_swarm=True), {}, id="a swarm has no live-restore"),
+    pytest.param(with_file({"live-restore": False}), {}, id="the host has it off"),
+    pytest.param(RUNNING, {"docker_daemon": {"log-driver": "local"}}, id="nobody wants it"),
+    pytest.param(RUNNING, {"docker_daemon": {"live-restore": True, "bip": "192.0.2.1/24"}}, id="another bridge"),
+    pytest.param(replace(RUNNING, options=frozenset({"live-restore"})), {}, id="off by an option"),
+]
+
+
+@pytest.mark.parametrize(("observed", "changes"), STOPPED)
+def test_a_restart_that_stops_containers_of_others_needs_a_setting(observed: Observed, changes: dict[str, Any]) -> None:
+    found = plan(settings(**changes), observed)
+    assert (found.action, found.survives, found.stops, found.others) == (
+        "restart",
+        False,
+        ("somebodys", "open-webui"),
+        1,
+    )
+    assert refusals(settings(**changes), observed) == [
+        "docker: expected a restart that stops no containers of others, got one that stops somebodys; set "
+        "docker_restart_stops_others = True to restart all the same, or docker_daemon = {} to leave "
+        "/etc/docker/daemon.json as it is"
+    ]
+    assert refusals(settings(**changes, docker_restart_stops_others=True), observed) == []
+    assert refusals(settings(**changes), replace(observed, containers=(OURS,))) == []
+    assert refusals(settings(**changes), replace(observed, runs=False, containers=None)) == []
+
+
+def test_live_restore_by_an_option_that_is_on_keeps_containers() -> None:
+    observed = replace(RUNNING, options=frozenset({"live-restore"}), live_restore=True)
+    found = plan(settings(), observed)
+    assert (found.survives, found.bridge) == (True, None)
+
+
+def test_a_docker_that_does_not_answer_is_not_taken_for_one_without_containers() -> None:
+    (refusal,) = refusals(settings(docker_address_pools=POOLS), replace(RUNNING, containers=None))
+    assert refusal.startswith("docker: expected it to say which containers run, got no answer")
+    assert refusals(settings(docker_daemon={}), replace(RUNNING, containers=None)) == []
+
+
+def test_a_run_that_was_killed_is_ended_by_the_next() -> None:
+    """Whatever the file says: nobody knows whether Docker has read it."""
+    found = plan(settings(), with_file(SHIPPED, replace(RUNNING, cut_off=True)))
+    assert (found.action, found.text) == ("restart", json.dumps(SHIPPED))
+    killed_early = plan(settings(docker_daemon={}), replace(RUNNING, cut_off=True))
+    assert (killed_early.action, killed_early.text) == ("restart", "{}\n")
+
+
+# --- What is shown ----------------------------------------------------------------------------------
+
+PRIVATE = {
+    "proxies": {"http-proxy": "http://user:sesame@proxy"},
+    "log-driver": "splunk",
+    "log-opts": {"splunk-token": "sesame"},
+}
+
+
+def test_a_diff_shows_only_our_keys_and_no_plan_shows_more() -> None:
+    wish = {**SHIPPED, "log-driver": "local"}
+    found = plan(settings(docker_daemon=wish), with_file(PRIVATE))
+    assert [json.loads(text) for text in found.diff] == [{"log-driver": "splunk", "log-opts": {}}, wish]
+    proxies = {"proxies": {"http-proxy": "http://user:sesame@other"}}
+    wished = plan(settings(docker_daemon=proxies), with_file(PRIVATE))
+    assert json.loads(wished.diff[1]) == {"proxies": {"http-proxy": "http://***@other"}}
+    for shown in (found, wished, with_file(PRIVATE), templates.docker_config_script(found)):
+        assert "sesame" not in repr(shown)
+
+
+# --- The script -------------------------------------------------------------------------------------
+
+DOCKERD = """
+if [ "$*" = --help ]; then echo --validate; exit; fi
+echo "dockerd $*" >>$here/log
+for file; do :; done
+if grep -q invalid "$file"; then echo 'no good: http://user:sesame@proxy' >&2; exit 1; fi
+"""
+# A Docker that does not start with "bad" in its file, and says then why.
+SYSTEMCTL = """
+case "$*" in
+*ExecStart*) echo 'ExecStart={ path=/usr/sbin/dockerd ; argv[]=/usr/sbin/dockerd -H fd:// ; ignore_errors=no }' ;;
+*MainPID*) if [ -e $here/alive ]; then echo MainPID=7; else echo MainPID=0; fi ;;
+*reset-failed*) rm -f $here/limit ;;
+*stop*) rm -f $here/alive ;;
+*start*)
+  echo "$* $(tr -d ' \\n' <$here/etc/daemon.json)" >>$here/log
+  rm -f $here/alive
+  if [ -e $here/limit ] || grep -q bad $here/etc/daemon.json 2>/dev/null; then touch $here/limit; exit 1; fi
+  touch $here/alive ;;
+esac
+"""
+DOCKER = """
+[ -e $here/alive ] || exit 1
+case $1 in info) cat $here/live-restore ;; esac
+"""
+
+
+class Host:
+    """A folder that stands for a host with a running Docker."""
+
+    def __init__(self, folder: Path, daemon_json: str | None) -> None:
+        self.folder, self.file = folder, folder / "etc/daemon.json"
+        self.file.parent.mkdir()
+        if daemon_json is not None:
+            self.file.write_text(daemon_json)
+            self.file.chmod(0o600)
+        (folder / "proc/7").mkdir(parents=True)
+        (folder / "proc/7/cmdline").write_text("/usr/sbin/dockerd\0-H\0fd://\0")
+        (folder / "run/systemd/system").mkdir(parents=True)
+        (folder / "alive").touch()
+        (folder / "live-restore").write_text("true\n")
+        for name, text in {
+            "dockerd": DOCKERD,
+            "systemctl": SYSTEMCTL,
+            "docker": DOCKER,
+            "journalctl": "echo 'failed to start daemon: bad thing at http://user:sesame@proxy'\n",
+            "kill": "",
+            "sleep": "",
+        }.items():
+            executable(folder / "bin", name, f"here={folder}\n{text}")
+
+    def apply(self, found: Plan) -> subprocess.CompletedProcess[str]:
+        script = "\n".join(templates.docker_config_script(found))
+        for path, ours in {"/etc/docker": "etc", "/proc": "proc", "/run": "run"}.items():
+            script = script.replace(path, str(self.folder / ours))
+        return run(self.folder, script.replace("kill -s", f"{self.folder}/bin/kill -s"))
+
+    @property
+    def log(self) -> list[str]:
+        file = self.folder / "log"
+        return file.read_text().splitlines() if file.exists() else []
+
+    @property
+    def left(self) -> list[str]:
+        return sorted(path.name for path in self.file.parent.iterdir())
+
+
+GOOD = Plan(action="restart", text='{"x": "good"}\n')
+BAD = Plan(action="restart", text='{"x": "bad"}\n')
+
+
+@contextmanager
+def unchanged(host: Host) -> Iterator[None]:
+    """The file is the same afterwards, with its mode, and Docker runs; nothing else is left."""
+    before = host.file.read_bytes() if host.file.exists() else None
+    yield
+    assert (host.file.read_bytes() if host.file.exists() else None) == before
+    assert (host.folder / "alive").exists()
+    if before is not None:
+        assert host.file.stat().st_mode & 0o777 == 0o600
+    assert host.left == (["daemon.json"] if before is not None else [])
+
+
+def test_a_good_file_is_in_force_with_the_mode_it_had(tmp_path: Path) -> None:
+    host = Host(tmp_path, "{}")
+    done = host.apply(GOOD)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert host.file.read_text() == GOOD.text
+    assert host.file.stat().st_mode & 0o777 == 0o600
+    assert host.left == ["daemon.json"]
+    assert host.log == [
+        f"dockerd -H fd:// --validate --config-file {host.file}.new",
+        'restart docker.service {"x":"good"}',
+    ]
+
+
+def test_a_new_file_is_readable_and_one_behind_a_link_stays_there(tmp_path: Path) -> None:
+    host = Host(tmp_path, None)
+    assert host.apply(GOOD).returncode == 0
+    assert host.file.stat().st_mode & 0o777 == 0o644
+    host.file.rename(tmp_path / "elsewhere")
+    host.file.symlink_to(tmp_path / "elsewhere")
+    assert host.apply(replace(GOOD, text='{"x": 2}\n')).returncode == 0
+    assert host.file.is_symlink()
+    assert (tmp_path / "elsewhere").read_text() == '{"x": 2}\n'
+
+
+@pytest.mark.parametrize("present", ["{ }", "", None], ids=["a file", "an empty one", "none"])
+def test_a_file_that_docker_does_not_start_with_is_put_back(tmp_path: Path, present: str | None) -> None:
+    host = Host(tmp_path, present)
+    with unchanged(host):
+        done = host.apply(BAD)
+    assert done.returncode == 1
+    assert "failed to start daemon: bad thing at http://***@proxy" in done.stdout
+    assert "/daemon.json is as it was before, and Docker runs" in done.stdout
+
+
+def test_on_the_way_back_docker_starts_with_live_restore_so_that_containers_run_on(tmp_path: Path) -> None:
+    host = Host(tmp_path, "{ }")
+    with unchanged(host):
+        host.apply(replace(BAD, survives=True, awaits_live_restore=True, bridge='{"live-restore": true}\n'))
+    assert [line for line in host.log if "start" in line.split()[0]] == [
+        'restart docker.service {"x":"bad"}',
+        'start docker.service {"live-restore":true}',
+    ]
+
+
+def test_without_live_restore_in_force_nothing_is_restarted(tmp_path: Path) -> None:
+    host = Host(tmp_path, "{ }")
+    (tmp_path / "live-restore").write_text("false\n")
+    with unchanged(host):
+        done = host.apply(replace(GOOD, survives=True, awaits_live_restore=True, bridge="{}\n"))
+    assert done.returncode == 1
+    assert "expected live-restore to be on after a reload, got it off; nothing was restarted" in done.stdout
+    assert not [line for line in host.log if "start" in line.split()[0]]
+
+
+def test_what_dockerd_refuses_never_gets_into_place(tmp_path: Path) -> None:
+    host = Host(tmp_path, "{ }")
+    with unchanged(host):
+        done = host.apply(replace(GOOD, text='{"x": "invalid"}\n'))
+    assert (done.returncode, done.stdout) == (1, "no good: http://***@proxy\n")
+
+
+def test_a_docker_that_does_not_run_is_not_started(tmp_path: Path) -> None:
+    host = Host(tmp_path, "{ }")
+    (tmp_path / "alive").unlink()
+    assert host.apply(BAD).returncode == 0
+    assert host.file.read_text() == BAD.text
+    assert not [line for line in host.log if "start" in line.split()[0]]
+
+
+@pytest.mark.parametrize("word", ["had", "none"])
+def test_a_script_that_was_killed_leaves_what_the_next_one_needs_to_go_back(tmp_path: Path, word: str) -> None:
+    """Killed after the new file got into place, Docker dead since: the file before that comes back."""
+    host = Host(tmp_path, '{"x": "bad"}')
+    (tmp_path / "alive").unlink()
+    (host.file.parent / "daemon.json.changing").write_text(f"{word}\n")
+    if word == "had":
+        (host.file.parent / "daemon.json.before").write_text("{ }")
+    assert host.apply(BAD).returncode == 1
+    assert (tmp_path / "alive").exists()
+    assert host.left == (["daemon.json"] if word == "had" else [])
+    if word == "had":
+        assert host.file.read_text() == "{ }"
+
+
+@pytest.mark.parametrize("shell", ["bash", "dash"])
+@pytest.mark.parametrize("survives", [True, False])
+@pytest.mark.parametrize("action", ["reload", "restart"])
+def test_the_script_is_good_shell(shell: str, survives: bool, action: Any) -> None:
+    found = Plan(action=action, text="{}\n", bridge="{}\n", survives=survives, awaits_live_restore=survives)
+    script = "\n".join(templates.docker_config_script(found))
+    checked = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True)
+    assert (checked.returncode, checked.stderr) == (0, "")

@@ -1,0 +1,401 @@
+"""Docker's configuration: what daemon.json gets, what stays as the operator has it, whom a restart stops. Pure.
+
+`docker_daemon` in inventories/group_data/all.py holds defaults, no policy: what daemon.json or the options of Docker's
+service say wins over them. A value that the operator has set in the inventory is a wish, and wins over daemon.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from webui_stack import compose
+from webui_stack.settings import Settings
+
+DAEMON_JSON = "/etc/docker/daemon.json"
+# It is there while daemon.json is replaced: what was killed meanwhile has left it (templates/docker-config.sh.j2).
+MARK = f"{DAEMON_JSON}.changing"
+
+# A driver and its options belong together: dockerd does not start with the options of another driver.
+LOGGING = ("log-driver", "log-opts")
+_DEFAULT_DRIVER = "json-file"
+# What dockerd takes over by a reload (26.1, daemon/reload.go).
+_RELOADABLE = {
+    *("debug", "features", "insecure-registries", "labels", "live-restore", "registry-mirrors", "shutdown-timeout"),
+    *("max-concurrent-downloads", "max-concurrent-uploads", "max-download-attempts"),
+}
+# Containers run on while Docker restarts with live-restore and another value of these. Of others nobody knows: a
+# changed bridge or data root leaves containers behind (docs.docker.com/engine/daemon/live-restore, 2026-11).
+_HARMLESS = {
+    *_RELOADABLE,
+    *LOGGING,
+    *("builder", "default-address-pools", "default-network-opts", "default-shm-size", "default-ulimits"),
+    *("dns", "dns-opts", "dns-search", "http-proxy", "https-proxy", "log-format", "log-level", "metrics-addr"),
+    *("no-new-privileges", "no-proxy", "proxies"),
+}
+# Options of dockerd whose key in daemon.json has another name (26.1, cmd/dockerd/config.go, opts/).
+_KEYS = {
+    "D": "debug",
+    "G": "group",
+    "H": "hosts",
+    "b": "bridge",
+    "g": "data-root",
+    "graph": "data-root",
+    "l": "log-level",
+    "p": "pidfile",
+    "s": "storage-driver",
+    "add-runtime": "runtimes",
+    "allow-nondistributable-artifacts": "allow-nondistributable-artifacts",
+    "authorization-plugin": "authorization-plugins",
+    "cdi-spec-dir": "cdi-spec-dirs",
+    "default-address-pool": "default-address-pools",
+    "default-network-opt": "default-network-opts",
+    "default-ulimit": "default-ulimits",
+    "dns-opt": "dns-opts",
+    "exec-opt": "exec-opts",
+    "feature": "features",
+    "host": "hosts",
+    "insecure-registry": "insecure-registries",
+    "label": "labels",
+    "log-opt": "log-opts",
+    "node-generic-resource": "node-generic-resources",
+    "registry-mirror": "registry-mirrors",
+    "storage-opt": "storage-opts",
+}
+
+# The options Docker's service is configured with, a line each. A word of the unit may be a variable of its environment
+# file ($DOCKER_OPTS of Debian's); without systemd, Debian's init script reads the same variable.
+OPTIONS = r"""
+configured_options() {
+  set -f
+  words=$(systemctl show --property ExecStart docker.service 2>/dev/null |
+    sed -n 's/.* argv\[\]=[^ ]*\(.*\) ; ignore_errors=.*/\1/p' | tail -n 1)
+  sources=$(systemctl show --property EnvironmentFiles docker.service 2>/dev/null |
+    sed -n 's/^EnvironmentFiles=\([^ ]*\).*/\1/p')
+  if [ ! "$words" ] && [ ! -d /run/systemd/system ]; then words='$DOCKER_OPTS' sources=/etc/default/docker; fi
+  for word in $words; do
+    case $word in
+    '$'*)
+      name=$(printf '%s\n' "$word" | tr -d '${}')
+      for word in $(sed -n "s/^ *$name=//p" $sources 2>/dev/null | tr -d "\"'"); do printf '%s\n' "$word"; done
+      ;;
+    *) printf '%s\n' "$word" ;;
+    esac
+  done
+}
+
+docker_pid() {
+  pid=$(systemctl show --property MainPID docker.service 2>/dev/null | sed -n 's/^MainPID=//p')
+  if [ ! "$pid" ]; then pid=$(cat /var/run/docker.pid 2>/dev/null); fi
+  if [ "${pid:-0}" -gt 0 ] && [ -e "/proc/$pid/cmdline" ]; then echo "$pid"; fi
+}
+
+running_options() {
+  pid=$(docker_pid)
+  if [ "$pid" ]; then tr '\0' '\n' <"/proc/$pid/cmdline" | sed 1d; fi
+}
+"""
+
+# Names of options, and no values: an option may hold a proxy's password. So may daemon.json: `READ` gets it, unseen.
+COMMAND = (
+    OPTIONS
+    + r"""
+if [ -e /etc/docker/daemon.json ]; then
+  sum=$(sha256sum </etc/docker/daemon.json | cut -d ' ' -f 1)
+  echo "sha256=${sum:-unknown}"
+fi
+if [ -e /etc/docker/daemon.json.changing ]; then echo "changing="; fi
+{ configured_options; running_options; } | sed -n 's/^\(-[^=]*\).*/option=\1/p' | sort -u
+{ configured_options; running_options; } | sed -n 's/^--config-file=//p; /^--config-file$/{n;p;}' | sort -u |
+  sed 's/^/config_file=/'
+if [ "$(docker_pid)" ]; then echo "runs="; fi
+if info=$(docker info --format '{{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}} {{.ServerVersion}}' 2>/dev/null); then
+  echo "info=$info"
+fi
+folder='{{json (.Label "com.docker.compose.project.working_dir")}}'
+stack='{{json (.Label "com.docker.stack.namespace")}}'
+if seen=$(docker ps --format '{"name":{{json .Names}},"folder":'"$folder"',"stack":'"$stack}" 2>/dev/null); then
+  printf '%s\n' containers= "$seen" | sed 's/^{/container={/'
+fi
+"""
+)
+
+# daemon.json, in base64: what follows a missing end of its last line can't be taken for a part of it.
+READ = f"base64 -w 0 {DAEMON_JSON} && echo"
+
+
+@dataclass(frozen=True)
+class Container:
+    """One that runs, with the folder of its compose project and the stack of its swarm's, if it has them."""
+
+    name: str
+    folder: str = ""
+    stack: str = ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Docker's configuration on one host.
+
+    `sha256` is that of daemon.json, "" where there is none. Its `text` may hold a secret, so it is never shown; it is
+    None where it is not known. `options` are the names of those that Docker's service has, as daemon.json calls them.
+    `containers` is None where Docker did not answer.
+    """
+
+    sha256: str = ""
+    text: str | None = field(default=None, repr=False)
+    cut_off: bool = False
+    options: frozenset[str] = frozenset()
+    config_files: frozenset[str] = frozenset()
+    runs: bool = False
+    live_restore: bool = False
+    in_swarm: bool = False
+    containers: tuple[Container, ...] | None = None
+
+
+def parse(lines: Iterable[str]) -> Observed:
+    """Read `COMMAND`'s output; what is not in it is empty."""
+    values: dict[str, list[str]] = {}
+    for line in lines:
+        key, _, value = line.partition("=")
+        values.setdefault(key, []).append(value)
+    live_restore, state, version = [*values.get("info", [""])[0].split(" "), "", "", ""][:3]
+    containers = None
+    if "containers" in values and version:
+        containers = tuple(Container(**json.loads(line)) for line in values.get("container", []))
+    return Observed(
+        sha256=values.get("sha256", [""])[0],
+        cut_off="changing" in values,
+        options=frozenset(map(_key, values.get("option", []))),
+        config_files=frozenset(values.get("config_file", [])),
+        runs="runs" in values,
+        live_restore=live_restore == "true",
+        in_swarm=state not in ("", "inactive"),
+        containers=containers,
+    )
+
+
+def _key(option: str) -> str:
+    """What daemon.json calls an option of dockerd."""
+    name = option.removeprefix("--") if option.startswith("--") else option[1:2]
+    return _KEYS.get(name, name)
+
+
+def sha256(text: str) -> str:
+    """As the survey has it of daemon.json."""
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class DaemonJsonError(ValueError):
+    """daemon.json is not a JSON object, so it can't be merged without losing something."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What becomes of daemon.json. No text of it is ever shown.
+
+    `text` is the new file, if `action` is not "nothing". `bridge` is the old one with live-restore: where Docker does
+    not start with the new file, it starts with this one, so that containers run on. `told` are the lines on what stays
+    as the host has it. `survives` says that containers run on while Docker restarts, by live-restore, and
+    `awaits_live_restore` that it has to be on once Docker has read the file. Otherwise a restart stops the containers
+    in `stops`; the first `others` of them are not ours.
+    """
+
+    action: Literal["nothing", "reload", "restart"] = "nothing"
+    text: str | None = field(default=None, repr=False)
+    bridge: str | None = field(default=None, repr=False)
+    diff: tuple[str, str] = ("", "")
+    told: tuple[str, ...] = ()
+    survives: bool = False
+    awaits_live_restore: bool = False
+    stops: tuple[str, ...] = ()
+    others: int = 0
+
+
+def plan(settings: Settings, observed: Observed) -> Plan:
+    """What a deploy does to daemon.json. Raises `DaemonJsonError` when what is there can't be read."""
+    wanted = settings.docker_daemon_json
+    present = _present(observed)
+    if elsewhere := sorted(observed.config_files - {DAEMON_JSON}):
+        told = f"docker: is configured by {', '.join(elsewhere)}, so nothing of docker_daemon is set there"
+        return Plan(told=(told,) if wanted else ())
+    merged, told_of = _merged(present, wanted, settings.docker_daemon_explicit, observed)
+    changed = {key for key in present.keys() | merged.keys() if not _same(present.get(key), merged.get(key))}
+    if not changed and not observed.cut_off:
+        return Plan(told=told_of)
+    text = _written(merged) if changed or observed.text is None else observed.text
+    # After a run that was killed nobody knows what Docker has read.
+    action: Literal["reload", "restart"] = "reload" if changed <= _RELOADABLE and not observed.cut_off else "restart"
+    lives_on = merged.get("live-restore", "live-restore" in observed.options and observed.live_restore) is True
+    survives = action == "restart" and lives_on and not observed.in_swarm and changed <= _HARMLESS
+    running = observed.containers or () if action == "restart" and observed.runs and not survives else ()
+    ours = [one.name for one in running if _is_ours(one, settings)]
+    others = [one.name for one in running if one.name not in ours]
+    return Plan(
+        action=action,
+        text=text,
+        bridge=_written({**present, "live-restore": True}) if survives and "live-restore" in merged else None,
+        diff=(_shown(present, wanted), _shown(merged, wanted)),
+        told=told_of,
+        survives=survives,
+        awaits_live_restore=survives or (action == "reload" and lives_on and not observed.in_swarm),
+        stops=(*sorted(others), *sorted(ours)),
+        others=len(others),
+    )
+
+
+def refusals(settings: Settings, observed: Observed) -> list[str]:
+    """Every reason not to change Docker's configuration here."""
+    try:
+        found = plan(settings, observed)
+    except DaemonJsonError as error:
+        return [
+            f"{DAEMON_JSON}: expected a JSON object, got something else ({error}); mend it on the host: it is never "
+            "overwritten"
+        ]
+    if found.action == "nothing" or not observed.runs:
+        return []
+    if observed.containers is None:
+        return [
+            "docker: expected it to say which containers run, got no answer; it has to restart for "
+            f"{DAEMON_JSON}: look at `journalctl -u docker` (or /var/log/docker.log) on the host"
+        ]
+    if found.others and not settings.docker_restart_stops_others:
+        names = ", ".join(found.stops[: found.others])
+        return [
+            f"docker: expected a restart that stops no containers of others, got one that stops {names}; set "
+            "docker_restart_stops_others = True to restart all the same, or docker_daemon = {} to leave "
+            f"{DAEMON_JSON} as it is"
+        ]
+    return []
+
+
+def alone(settings: Settings) -> str:
+    """daemon.json as a deploy writes it where there was none."""
+    return _written(_merged({}, settings.docker_daemon_json, frozenset(), Observed())[0])
+
+
+def is_ours(settings: Settings, observed: Observed) -> bool:
+    """Whether daemon.json is there and says nothing but what a deploy would write, or a part of it."""
+    try:
+        present = _present(observed)
+    except DaemonJsonError:
+        return False
+    wanted = json.loads(alone(settings))
+    return bool(observed.sha256) and _same(_merge(wanted, present), wanted)
+
+
+def _is_ours(container: Container, settings: Settings) -> bool:
+    if settings.topology == "swarm":
+        return container.stack == compose.STACK
+    return container.folder == settings.stack_dir
+
+
+def _present(observed: Observed) -> dict[str, Any]:
+    if observed.sha256 and observed.text is None:
+        raise DaemonJsonError("it could not be read")
+    try:
+        present = json.loads(observed.text) if observed.text and observed.text.strip() else {}
+    except json.JSONDecodeError as error:
+        raise DaemonJsonError(f"line {error.lineno}: {error.msg}") from None
+    if not isinstance(present, dict):
+        raise DaemonJsonError("it is not an object")
+    return present
+
+
+def _merged(
+    present: Mapping[str, Any], wanted: Mapping[str, Any], explicit: frozenset[str], observed: Observed
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """daemon.json with what is wanted, and the lines on what is left out of that."""
+    # Through JSON, so that a tuple is a list.
+    wanted = json.loads(json.dumps(wanted))
+    merged = deepcopy(dict(present))
+    kept: list[str] = []
+    told: list[str] = []
+    options = sorted(key for key in wanted if _pair(key) & observed.options)
+    if options:
+        told.append(f"docker: {', '.join(options)} stay as the options of Docker's service have them")
+    for key, value in wanted.items():
+        if key in options:
+            continue
+        if key == "live-restore" and value is True and observed.in_swarm:
+            told.append("docker: live-restore stays off: this host is in a swarm, where Docker refuses it")
+        elif key in LOGGING:
+            _log(key, merged, wanted, explicit, kept, dict(present))
+        else:
+            _set(key, value, merged, explicit, kept)
+    if kept:
+        told.append(f"{DAEMON_JSON}: {', '.join(kept)} stay as they are there, not as docker_daemon says")
+    return merged, tuple(told)
+
+
+def _pair(key: str) -> set[str]:
+    return set(LOGGING) if key in LOGGING else {key}
+
+
+def _log(
+    key: str,
+    merged: dict[str, Any],
+    wanted: Mapping[str, Any],
+    explicit: frozenset[str],
+    kept: list[str],
+    present: Mapping[str, Any],
+) -> None:
+    """Set one of the two keys of the log driver, so that no driver gets the options of another."""
+    theirs = present.get("log-driver", _DEFAULT_DRIVER)
+    if wanted.get("log-driver", _DEFAULT_DRIVER) == theirs or not present.keys() & set(LOGGING):
+        _set(key, wanted[key], merged, explicit, kept)
+    elif "log-driver" not in explicit:
+        kept.append(key)
+    else:
+        merged[key] = wanted[key]
+        if "log-opts" not in wanted:
+            merged.pop("log-opts", None)
+
+
+def _set(key: str, value: Any, merged: dict[str, Any], explicit: frozenset[str], kept: list[str]) -> None:
+    """Set a key: the operator's wish, or a default where daemon.json says nothing that could stand for it."""
+    before = merged.get(key)
+    if isinstance(before, dict) and isinstance(value, dict):
+        merged[key] = _merge(before, value) if key in explicit else _merge(value, before)
+        if not all(_same(merged[key].get(name), one) for name, one in value.items()):
+            kept.append(key)
+    elif key in explicit or type(before) is not type(value):
+        merged[key] = value
+    elif not _same(before, value):
+        kept.append(key)
+
+
+def _merge(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(present)
+    for key, value in wanted.items():
+        before = merged.get(key)
+        merged[key] = _merge(before, value) if isinstance(before, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Compared as JSON: in Python, 1 == True."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _written(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _shown(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The part of daemon.json that may be shown: the keys we want, less a password in a URL."""
+    return re.sub(r"//[^/@\s\"]*@", "//***@", _written(_part(value, wanted)))
+
+
+def _part(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: _part(one, wanted[key]) if isinstance(one, dict) and isinstance(wanted[key], Mapping) else one
+        for key, one in value.items()
+        if key in wanted
+    }
