@@ -345,6 +345,7 @@ class Settings(BaseModel):
             "use docker_address_pools for the pools; hosts conflicts with the service's own -H",
         ),
     ]
+    docker_restart_stops_others: Switch
     docker_address_pools: Annotated[
         list[
             Annotated[
@@ -353,7 +354,6 @@ class Settings(BaseModel):
         ],
         Rule("a list of {'base': subnet, 'size': prefix length}", "[] keeps Docker's own"),
     ]
-    docker_restart_stops_others: Switch
     docker_registry_ca: Annotated[
         dict[
             Annotated[
