@@ -632,7 +632,7 @@ def docker_config_script(plan: docker_config.Plan) -> HiddenLines:
             daemon_json=docker_config.DAEMON_JSON,
             mark=docker_config.MARK,
             options=docker_config.OPTIONS,
-            work_lock=compose.WORK_LOCK,
+            **_locks(),
         )
     )
 

@@ -71,8 +71,6 @@ def test_a_compose_version_loses_its_v() -> None:
     assert engine.parse(["compose=v2.40.0"]).compose == "2.40.0"
 
 
-
-
 @pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="the command's apt half needs dpkg")
 def test_apts_files_of_sources_are_read_whole_and_without_passwords(tmp_path: Path) -> None:
     """The very command, on this machine, with its paths led to a folder."""
