@@ -283,10 +283,32 @@ def test_a_setting_reaches_every_process_while_everybody_is_served(swarm: Swarm)
     assert {**before, "open-webui": {}} == {**after, "open-webui": {}}, "others were replaced as well"
 
 
+# Fails the first time that somebody waits for the services, as while the swarm elects a leader.
+NO_LEADER = r"""cat >/usr/local/bin/docker <<'END'
+#!/bin/sh
+case $* in
+"service ls --format "*)
+  if mkdir /run/no-leader 2>/dev/null; then
+    echo "Error response from daemon: rpc error: code = Unknown desc = The swarm does not have a leader." >&2
+    exit 1
+  fi
+  ;;
+esac
+exec /usr/bin/docker "$@"
+END
+chmod 755 /usr/local/bin/docker"""
+
+
 def test_what_does_not_get_healthy_is_taken_back_while_everybody_is_served(swarm: Swarm) -> None:
     before = swarm.tasks()
-    with People(swarm.door) as people:
-        result = swarm.run("-y", "deploy.py", **GOOD, open_webui_memory_limit_mb=32)
+    host = swarm.host(LEAD)
+    host.check_output(NO_LEADER)
+    try:
+        with People(swarm.door) as people:
+            result = swarm.run("-y", "deploy.py", **GOOD, open_webui_memory_limit_mb=32)
+        assert host.file("/run/no-leader").exists, "Docker was asked in another way"
+    finally:
+        host.check_output("rm -rf /usr/local/bin/docker /run/no-leader")
     assert result.returncode != 0
     assert "going back to the deploy of" in result.stdout
     assert "that one runs; the change is not in force" in result.stdout
