@@ -6,10 +6,14 @@ later, or is a fault the operator's own settings chose. Why each row: the commen
 
 from __future__ import annotations
 
+import ipaddress
+import itertools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 
-from webui_stack import compose
+from webui_stack import compose, firewall
 from webui_stack.check import Check
 from webui_stack.settings import BROKEN_VARIABLES, Settings, is_pinned_image
 from webui_stack.symptoms import ADDRESSES, Container, Observed, number
@@ -19,27 +23,103 @@ _FIXES: tuple[tuple[str, dict[str, int]], ...] = (
     ("CVE-2025-49844 (code execution)", {"7.2": 11, "8.0": 6, "8.1": 4}),
     ("CVE-2025-67733, CVE-2026-21863", {"7.2": 12, "8.0": 7, "8.1": 6, "9.0": 3}),
     ("CVE-2026-23479, CVE-2026-25243, CVE-2026-23631", {"7.2": 13, "8.0": 9, "8.1": 7, "9.0": 4}),
-    ("CVE-2026-56684 (code execution), CVE-2026-63639", {"8.0": 10, "8.1": 9, "9.0": 5, "9.1": 1}),
+    ("CVE-2026-56684 (code execution), CVE-2026-63639", {"7.2": 14, "8.0": 10, "8.1": 9, "9.0": 5, "9.1": 1}),
 )
+# The newest patch release of each line that was known on 2026-11-29.
+_NEWEST = {"8.0": 12, "8.1": 11, "9.0": 8, "9.1": 3}
+# The same of Caddy (github.com/caddyserver/caddy/releases).
+_CADDY_FIXED, _CADDY_NEWEST = (2, 11, 2), (2, 11, 9)
+_CADDY_HOLES = "GHSA-5r3v-vc8m-m96g, GHSA-hffm-g8v7-wrv7, GHSA-7r4p-vjf4-gxv4"
 _LOOPBACK = re.compile(r"//(127\.\d+\.\d+\.\d+|localhost|\[::1\])(?=[:/]|$)")
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 compared, not bound
 _HOUR_S = 3600
 _DEPLOY = "`pyinfra INVENTORY deploy.py`"
 _THREADS = "https://github.com/open-webui/open-webui/issues"
+_PULLS = "https://github.com/open-webui/open-webui/pull"
 
 # One function for each row, or few that belong together; it says nothing where there is nothing to look at.
 Row = Callable[[Observed, Settings], Iterator[Check]]
 
 
 def _disk(seen: Observed, _: Settings) -> Iterator[Check]:
-    free, total = seen.host_number("disk_free_kb") // 1024, seen.host_number("disk_kb") // 1024
+    where = str(seen.host.get("disk_root"))
+    step = "a full disk ends Valkey's writes and Open WebUI's database: `docker system df`, `docker image prune`"
+    yield from _room("disk", where, seen.host, step)
+
+
+def _room(name: str, where: str, of: Mapping[str, str], step: str) -> Iterator[Check]:
+    """Space and inodes of the file system that a folder is on. Some have no fixed number of inodes, and say 0."""
+    free, total = number(of.get("disk_free_kb")) // 1024, number(of.get("disk_kb")) // 1024
     if total:
         yield Check(
-            "disk",
+            name,
             free >= 1024 and free >= total // 10,
-            f"{free} of {total} MB free under {seen.host.get('disk_root')}",
-            "a full disk ends Valkey's writes and Open WebUI's database: `docker system df`, `docker image prune`",
+            f"{free} of {total} MB free under {where}",
+            step,
             advice=free >= 1024,
+        )
+    free, total = number(of.get("inodes_free")), number(of.get("inodes"))
+    if total:
+        yield Check(
+            f"{name}: inodes",
+            free * 10 >= total,
+            f"{free} of {total} inodes free under {where}",
+            f"without one no file can be made, whatever space is left; {step}",
+            advice=free * 100 >= total,
+        )
+
+
+def _backups(seen: Observed, settings: Settings) -> Iterator[Check]:
+    if not settings.runs("data") or not seen.backup:
+        return
+    if seen.backup.get("mount") != seen.host.get("mount"):  # else the row of Docker's disk says it
+        yield from _room("backups: disk", settings.backup_dir, seen.backup, "lower backup_keep, or move backup_dir")
+    failed = seen.backup.get("last_run") == "failed"
+    yield Check(
+        "backups: last run",
+        not failed,
+        "open-webui-backup.service failed" if failed else "did not fail",
+        "`journalctl -u open-webui-backup.service` tells why; `systemctl start open-webui-backup` tries again",
+    )
+    if not settings.backup_schedule:
+        return
+    timer = seen.backup.get("timer") or "no systemd"
+    yield Check(
+        "backups: timer",
+        timer == "active",
+        f"open-webui-backup.timer is {timer}, backup_schedule is {settings.backup_schedule}",
+        "without it no backup is made: `pyinfra INVENTORY runbooks/backup.py` puts it there",
+    )
+    yield from _newest_backup(seen)
+
+
+def _newest_backup(seen: Observed) -> Iterator[Check]:
+    newest, now_s = seen.backup.get("newest", ""), seen.backup_number("now_s")
+    # A schedule may leave out days: its longest pause counts.
+    pauses_s = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(seen.due)]
+    pause_s = max(pauses_s, default=math.inf)
+    try:
+        age_s = now_s - datetime.strptime(newest, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        age_s = math.inf
+    made = f"{newest}, {age_s / _HOUR_S:.0f} hours old" if newest else "there is none"
+    due = f", one is due at least every {pause_s / _HOUR_S:.0f} hours" if pauses_s else ""
+    yield Check(
+        "backups: newest",
+        bool(newest) and age_s <= 2 * pause_s,
+        made + due,
+        "`journalctl -u open-webui-backup.service` tells why; `pyinfra INVENTORY runbooks/backup.py` makes one",
+    )
+
+
+def _firewall(seen: Observed, _: Settings) -> Iterator[Check]:
+    tables = firewall.gone(seen.firewall)
+    if seen.firewall:
+        yield Check(
+            "docker: packet filter",
+            not tables,
+            firewall.told(tables) if tables else "Docker's rules are there, or are not Docker's to make",
+            f"published ports and the containers' network are cut off: {firewall.NEXT_STEP}",
         )
 
 
@@ -64,6 +144,29 @@ def _postgres_connections(seen: Observed, _: Settings) -> Iterator[Check]:
             f"{used} of {limit} in use",
             "at the limit requests fail: postgres_max_connections, or smaller pools (database_pool_size)",
             advice=used < limit,
+        )
+
+
+def _vectors(seen: Observed, _: Settings) -> Iterator[Check]:
+    """An ivfflat index that was made with its empty table, as Open WebUI before 0.11.4 did.
+
+    PostgreSQL keeps no record of that. But the seventh object id after the table's is the index's when one transaction
+    made both (seen with 17; the other indexes follow), and REINDEX gives an index another file than its id.
+    """
+    if seen.vectors:
+        method, distance, original, rows = seen.vectors
+        untrained = method == "ivfflat" and original and 0 < distance < 10 and rows != 0
+        repair = (
+            "REINDEX INDEX idx_document_chunk_vector"
+            if rows >= 5000
+            else "DROP INDEX idx_document_chunk_vector: 0.11.4 and later make it again once it is of use"
+        )
+        yield Check(
+            "postgres: vector index",
+            not untrained,
+            f"{method}, " + ("made while its table was empty" if untrained else "made of what was in its table"),
+            f"document search returns wrong passages: in psql, {repair}, {_PULLS}/30143",
+            advice=True,
         )
 
 
@@ -180,17 +283,41 @@ def _valkey_version(seen: Observed, _: Settings) -> Iterator[Check]:
     known = line in _FIXES[-1][1]
     package = seen.valkey.get("package", "")
     seen_as = f"Valkey {version}" + (f" (package {package})" if package else "")
-    wanted = max(fixed.get(line, 0) for _, fixed in _FIXES)
+    wanted = max(_NEWEST.get(line, 0), *(fixed.get(line, 0) for _, fixed in _FIXES))
+    behind = known and number(patch) < wanted
     yield Check(
         "valkey: version",
-        known and not missing,
-        f"{seen_as} is older than the fixes of {', '.join(missing)}" if missing else seen_as,
+        known and not behind,
+        f"{seen_as} is older than the fixes of {', '.join(missing)}"
+        if missing
+        else f"{seen_as} is not the newest of its line"
+        if behind
+        else seen_as,
         f"a distribution fixes under an old number: look {package} up in its security tracker"
         if package
         else f"set valkey_image to {line}.{wanted} or newer of that line"
-        if missing
+        if behind
         else "that release line is not known to get fixes: https://github.com/valkey-io/valkey/releases",
         advice=bool(package) or not missing,
+    )
+
+
+def _caddy_version(seen: Observed, _: Settings) -> Iterator[Check]:
+    version, package = seen.proxy.get("version", "").split(" ")[0].removeprefix("v"), seen.proxy.get("package", "")
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    if not numbers:
+        return
+    known = tuple(int(part) for part in numbers.groups())
+    seen_as = f"Caddy {version}" + (f" (package {package})" if package else "")
+    newest = ".".join(map(str, _CADDY_NEWEST))
+    yield Check(
+        "proxy: version",
+        known >= _CADDY_NEWEST,
+        f"{seen_as} is older than the fixes of {_CADDY_HOLES}" if known < _CADDY_FIXED else seen_as,
+        f"a distribution fixes under an old number: look {package} up in its security tracker"
+        if package
+        else f"set proxy_image to {newest} or newer",
+        advice=bool(package) or known >= _CADDY_FIXED,
     )
 
 
@@ -461,18 +588,42 @@ def _image(seen: Observed, _: Settings) -> Iterator[Check]:
         )
 
 
-def _published(seen: Observed, _: Settings) -> Iterator[Check]:
-    if seen.open_webui and seen.api:
-        everywhere = any(address in _EVERYWHERE for address, _, _ in seen.open_webui.ports)
-        # /api/config says `onboarding` as long as there is no user (open_webui/main.py, 0.12).
-        unclaimed = everywhere and bool(seen.api.get("onboarding"))
-        yield Check(
-            "open-webui: first admin",
-            not unclaimed,
-            "published on all addresses, and nobody signed up yet" if unclaimed else "nobody can take that place",
-            "the first to sign up is the admin: sign up now, or set open_webui_bind = '127.0.0.1'",
-            advice=True,
-        )
+def _published(seen: Observed, settings: Settings) -> Iterator[Check]:
+    if not (seen.open_webui and seen.api):
+        return
+    # /api/config says `onboarding` as long as there is no user (open_webui/main.py, 0.12).
+    unclaimed = bool(seen.api.get("onboarding"))
+    reach = _reach(seen, settings) if unclaimed else ""
+    yield Check(
+        "open-webui: first admin",
+        not reach,
+        f"nobody has signed up yet, and {reach}" if reach else _claimed(unclaimed),
+        "the first to sign up is the admin: sign up now, or set open_webui_bind = '127.0.0.1' until you have",
+        advice=reach.endswith(_PRIVATE),
+    )
+
+
+_PRIVATE = "a private address"
+
+
+def _claimed(unclaimed: bool) -> str:
+    return "nobody has signed up yet, but only the host itself can" if unclaimed else "somebody has signed up"
+
+
+def _reach(seen: Observed, settings: Settings) -> str:
+    """Who beside the host itself reaches the sign-up page, in words; "" for nobody."""
+    assert seen.open_webui is not None
+    if settings.external_url:
+        return f"{settings.external_url} is open to everybody"
+    doors = [seen.open_webui, seen.containers.get("open-webui-proxy")]
+    addresses = {address for door in doors if door for address, _, _ in door.ports}
+    outside = [address for address in addresses if not (address == "::1" or address.startswith("127."))]
+    for address in sorted(outside):
+        if address in _EVERYWHERE:
+            return "it is published on all addresses"
+        if not ipaddress.ip_address(address).is_private:
+            return f"it is published on {address}"
+    return f"it is published on {min(outside)}, {_PRIVATE}" if outside else ""
 
 
 def _cors(seen: Observed, settings: Settings) -> Iterator[Check]:
@@ -554,7 +705,10 @@ def _persisted(seen: Observed, _: Settings) -> Iterator[Check]:
         )
 
 
-_HOST: tuple[Row, ...] = (_disk, _memory, _overcommit, _nodes, _containers, _postgres_connections)
+_HOST: tuple[Row, ...] = (
+    *(_disk, _memory, _overcommit, _firewall, _backups, _nodes, _containers, _postgres_connections, _vectors),
+    _caddy_version,
+)
 _VALKEY: tuple[Row, ...] = (_valkey_unanswered, _valkey_version, _valkey_access, _valkey_port)
 _VALKEY_SETTINGS: tuple[Row, ...] = (
     *(_eviction, _persistence, _saving, _loading, _timeout, _clients, _open_files, _pubsub_buffer, _denied),

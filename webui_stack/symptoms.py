@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 # Asked of Valkey in one session. The answers tell themselves apart by their form (valkey-cli --json, 8.0).
@@ -83,9 +84,13 @@ class Denied(NamedTuple):
 class Observed:
     """One host. Empty where there is nothing; `persisted` is None where the database could not be compared.
 
-    `nodes` and `services` are a swarm's, as one of its managers has them: a node's state and availability, a
-    service's tasks that run of those it is to have. `variables` are the names of Open WebUI's that are not empty,
-    `values` the few that may be shown. `postgres` has the connections in use and how many there may be.
+    `firewall` is what `firewall.LOOK` printed. `backup` has the disk of the sets, the newest one, and the state of the
+    units that make them; `due` are the next times that the schedule names. `vectors` is the index of document search:
+    its method, how far it was made after its table, whether it is as it was made then, and the rows of that table.
+    `proxy` has the versions of Caddy and of its package. `nodes` and `services` are a swarm's, as one of its managers
+    has them: a node's state and availability, a service's tasks that run of those it is to have. `variables` are the
+    names of Open WebUI's that are not empty, `values` the few that may be shown. `postgres` has the connections in use
+    and how many there may be.
     """
 
     host: Mapping[str, str] = field(default_factory=dict)
@@ -98,6 +103,11 @@ class Observed:
     key_fingerprint: str = ""
     key_is_short: bool = False
     valkey: Mapping[str, str] = field(default_factory=dict)
+    proxy: Mapping[str, str] = field(default_factory=dict)
+    firewall: Mapping[str, str] = field(default_factory=dict)
+    backup: Mapping[str, str] = field(default_factory=dict)
+    due: tuple[datetime, ...] = ()
+    vectors: tuple[str, int, bool, int] | None = None
     postgres: tuple[int, int] | None = None
     info: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, str] = field(default_factory=dict)
@@ -111,6 +121,9 @@ class Observed:
 
     def host_number(self, name: str) -> int:
         return number(self.host.get(name))
+
+    def backup_number(self, name: str) -> int:
+        return number(self.backup.get(name))
 
     def info_number(self, name: str) -> int:
         return number(self.info.get(name))
@@ -135,15 +148,19 @@ def number(text: str | None) -> int:
 def parse(lines: Iterable[str]) -> Observed:
     """Read the output of `templates/doctor.sh.j2`. Lines it can't read are kept in `unread`, never dropped."""
     found: dict[str, Any] = {
-        name: {} for name in ("host", "containers", "values", "addresses", "valkey", "api", "nodes", "services")
+        name: {}
+        for name in (
+            *("host", "containers", "values", "addresses", "valkey", "api", "nodes", "services"),
+            *("firewall", "backup", "proxy"),
+        )
     }
-    found |= {"variables": set(), "unread": []}
+    found |= {"variables": set(), "unread": [], "due": []}
     answers = []
     for line in lines:
         kind, _, rest = line.partition(" ")
         first, _, last = rest.partition(" ")
         try:
-            if kind in ("host", "valkey"):
+            if kind in ("host", "valkey", "firewall", "backup", "proxy"):
                 found[kind][first] = last
             elif kind == "container":
                 container = _container(json.loads(rest))
@@ -158,6 +175,11 @@ def parse(lines: Iterable[str]) -> Observed:
                 if rest:
                     _, used, limit = rest.split()
                     found["postgres"] = (int(used), int(limit))
+            elif kind == "due":
+                found["due"].append(datetime.fromisoformat(rest).replace(tzinfo=UTC))
+            elif kind == "vectors":
+                method, distance, original, rows = rest.split()
+                found["vectors"] = (method, int(distance), original == "1", int(rows))
             elif kind == "variable":
                 found["variables"].add(first)
             elif kind == "value":
@@ -179,7 +201,7 @@ def parse(lines: Iterable[str]) -> Observed:
                 found["unread"].append(line)
         except (ValueError, KeyError, TypeError, AttributeError):
             found["unread"].append(line)
-    found |= {"variables": frozenset(found["variables"]), "unread": tuple(found["unread"])}
+    found |= {"variables": frozenset(found["variables"]), "unread": tuple(found["unread"]), "due": tuple(found["due"])}
     return Observed(**found, **_answers(answers))
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose, docker_config, engine, machine, ports, survey, swarm, symptoms
+from webui_stack import compose, docker_config, engine, firewall, machine, ports, survey, swarm, symptoms
 from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
@@ -420,6 +420,7 @@ def doctor_script(settings: Settings) -> str:
         ours=compose.OURS,
         shown=symptoms.SHOWN,
         addresses=symptoms.ADDRESSES,
+        firewall=firewall.LOOK,
     )
 
 

@@ -247,5 +247,5 @@ def predicted(report: dict[str, Any]) -> list[str]:
 
 def faults(output: str) -> set[str]:
     """The names of the faults doctor prints; most begin with what they are about."""
-    about = "redis-valkey|open-webui|valkey|websocket"
+    about = "redis-valkey|open-webui|valkey|websocket|docker|backups|postgres|proxy|disk"
     return set(re.findall(rf"fault   ((?:(?:{about}): )?.+?): ", output))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.precious import Precious
 from tests.lab.session import FRESH, Lab, ask_as_monitor, containers, faults, numsub, state
 
 pytestmark = pytest.mark.lab
@@ -23,6 +24,21 @@ services:
       WEBSOCKET_REDIS_URL: redis://127.0.0.1:6379/1
 """
 COMPOSE = "docker compose --project-directory /opt/open-webui --file /opt/open-webui/compose.yaml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def claimed(lab: Lab, deployed: dict[str, Any]) -> None:
+    """Somebody has signed up: a published stack without an admin is a fault of its own."""
+    Precious(lab)
+
+
+@pytest.fixture
+def flushed(lab: Lab) -> Iterator[Any]:
+    """The host after a firewall's reload took everybody's rules; its own come back afterwards."""
+    host = lab.host(FRESH)
+    host.check_output("iptables-save >/root/rules && iptables -F && iptables -t nat -F")
+    yield host
+    host.check_output("iptables-restore </root/rules && rm /root/rules")
 
 
 @pytest.fixture
@@ -57,6 +73,14 @@ def test_doctor_shows_no_secret_however_much_pyinfra_prints(lab: Lab, deployed: 
     assert len(secrets) == 3
     assert "key " in result.stdout, "the fingerprint is there, so the output is"
     assert [secret for secret in secrets if secret in result.stdout] == []
+
+
+def test_flushed_rules_of_docker_are_named_by_doctor_and_verify(lab: Lab, flushed: Any) -> None:
+    assert faults(lab.run(*DOCTOR).stdout) == {"docker: packet filter"}
+    result = lab.run("-y", "runbooks/verify.py", "--data", "verify_timeout_s=1")
+    assert result.returncode == 1
+    assert "somebody flushed it; `systemctl restart docker` makes them again" in result.stdout
+    assert "a proxy in between" not in result.stdout
 
 
 def test_each_fault_is_named_and_gone_after_the_next_deploy(lab: Lab, meddled: Any) -> None:

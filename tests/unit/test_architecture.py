@@ -87,7 +87,13 @@ LIBRARY = {
     "firewall": set[str](),
     "certificate": {"cryptography", "webui_stack.check"},
     "symptoms": set[str](),
-    "diagnosis": {"webui_stack.check", "webui_stack.compose", "webui_stack.settings", "webui_stack.symptoms"},
+    "diagnosis": {
+        "webui_stack.check",
+        "webui_stack.compose",
+        "webui_stack.firewall",
+        "webui_stack.settings",
+        "webui_stack.symptoms",
+    },
     "report": {"webui_stack.check", "jinja2", "rich"},
     "facts": {"pyinfra", "typing_extensions", *of_pure()},
     "observation": {

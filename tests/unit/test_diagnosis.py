@@ -18,7 +18,7 @@ def cured(text: str) -> str:
     """The deployed host, had somebody followed all advice."""
     for old, new in {
         "overcommit_memory 0": "overcommit_memory 1",
-        "valkey_version:8.1.1": "valkey_version:8.0.11",
+        "valkey_version:8.1.1": "valkey_version:8.0.12",
         "valkey package 8.1.1+dfsg1-3+deb13u3": "valkey package ",
         '"onboarding":true,': "",
         "CORS_ALLOW_ORIGIN=*": "CORS_ALLOW_ORIGIN=https://chat.example.org",
@@ -29,7 +29,28 @@ def cured(text: str) -> str:
     return text
 
 
-FINE = cured(DEPLOYED)
+# What a host tells besides, of which the captures know nothing yet.
+AROUND = """host mount /
+host inodes 16777216
+host inodes_free 12000000
+backup disk_kb 100000000
+backup disk_free_kb 60000000
+backup mount /var/backups
+backup inodes 1000000
+backup inodes_free 900000
+backup newest 20261128T033000Z
+backup timer inactive
+backup last_run inactive
+backup now_s 1795944000
+firewall backend
+firewall managed yes
+firewall nat 1
+firewall filter 3
+proxy version v2.11.9 h1:abc=
+proxy package
+vectors ivfflat 700 1 9000
+"""
+FINE = AROUND + cured(DEPLOYED)
 CONTAINER = {"redis-valkey": '"name":"/redis-valkey"', "open-webui": '"name":"/open-webui"'}
 
 
@@ -54,11 +75,11 @@ def changed(text: str, old: str, new: str) -> str:
     return result
 
 
-def test_the_deployed_host_has_advice_and_no_fault() -> None:
+def test_of_the_deployed_host_the_open_door_alone_is_a_fault() -> None:
     assert levels(judged(DEPLOYED)) == {
         "overcommit_memory": "advice",
         "valkey: version": "advice",
-        "open-webui: first admin": "advice",
+        "open-webui: first admin": "fault",
         "open-webui: CORS": "advice",
         "open-webui: saved settings": "advice",
     }
@@ -102,6 +123,24 @@ IDLE = "\n".join(f"answer id={number} addr=198.19.1.3:1 name= age=9999 idle=3601
 CASES = [
     ("disk", "disk_free_kb 69440980", "disk_free_kb 1000000", "fault", "976 of 258019 MB free"),
     ("disk", "disk_free_kb 69440980", "disk_free_kb 20000000", "advice", "19531 of 258019 MB free"),
+    ("disk: inodes", "host inodes_free 12000000", "host inodes_free 9", "fault", "9 of 16777216 inodes free"),
+    ("disk: inodes", "host inodes_free 12000000", "host inodes_free 1000000", "advice", "1000000 of 16777216"),
+    ("backups: disk", "backup disk_free_kb 60000000", "backup disk_free_kb 1000", "fault", "0 of 97656 MB free"),
+    ("backups: disk", "backup disk_free_kb 60000000", "backup disk_free_kb 6000000", "advice", "5859 of 97656 MB"),
+    ("backups: disk: inodes", "backup inodes_free 900000", "backup inodes_free 0", "fault", "0 of 1000000 inodes"),
+    ("backups: last run", "last_run inactive", "last_run failed", "fault", "open-webui-backup.service failed"),
+    ("docker: packet filter", "firewall nat 1", "firewall nat 0", "fault", "filter (nat): somebody flushed it"),
+    ("docker: packet filter", "firewall filter 3", "firewall filter 0", "fault", "filter (filter): somebody"),
+    ("proxy: version", "version v2.11.9", "version v2.11.7", "advice", "Caddy 2.11.7"),
+    ("proxy: version", "version v2.11.9", "version v2.11.1", "fault", "Caddy 2.11.1 is older than the fixes of GHSA"),
+    (
+        "proxy: version",
+        "v2.11.9 h1:abc=\nproxy package",
+        "2.6.2\nproxy package 2.6.2-12",
+        "advice",
+        "package 2.6.2-12",
+    ),
+    ("postgres: vector index", "vectors ivfflat 700", "vectors ivfflat 7", "advice", "made while its table was empty"),
     ("memory", "memory_free_kb 21670260", "memory_free_kb 100000", "fault", "97 of 24105 MB available"),
     ("memory", "memory_free_kb 21670260", "memory_free_kb 400000", "advice", "390 of 24105 MB available"),
     ("overcommit_memory", "overcommit_memory 1", "overcommit_memory 2", "advice", "is 2"),
@@ -117,20 +156,23 @@ CASES = [
     ("open-webui: origin", "open-webui|/opt/open-webui", "/root/x", "advice", "made by compose in /root/x"),
     (
         "valkey: version",
-        "valkey_version:8.0.11",
+        "valkey_version:8.0.12",
         "valkey_version:8.0.1",
         "fault",
         "CVE-2025-49844 (code execution)",
     ),
     (
         "valkey: version",
-        "valkey_version:8.0.11",
+        "valkey_version:8.0.12",
         "valkey_version:8.0.9",
         "fault",
         "than the fixes of CVE-2026-56684",
     ),
-    ("valkey: version", "valkey_version:8.0.11", "valkey_version:9.0.4", "fault", "Valkey 9.0.4 is older"),
-    ("valkey: version", "valkey_version:8.0.11", "valkey_version:7.9.3", "advice", "Valkey 7.9.3"),
+    ("valkey: version", "valkey_version:8.0.12", "valkey_version:9.0.4", "fault", "Valkey 9.0.4 is older"),
+    ("valkey: version", "valkey_version:8.0.12", "valkey_version:7.2.13", "fault", "Valkey 7.2.13 is older"),
+    ("valkey: version", "valkey_version:8.0.12", "valkey_version:8.0.11", "advice", "not the newest of its line"),
+    ("valkey: version", "valkey_version:8.0.12", "valkey_version:9.1.2", "advice", "not the newest of its line"),
+    ("valkey: version", "valkey_version:8.0.12", "valkey_version:7.9.3", "advice", "Valkey 7.9.3"),
     ("valkey: password", "nopass resetkeys resetchannels -@all +ping", "nopass ~* &* +@all", "fault", "anybody"),
     (
         "valkey: published port",
@@ -190,7 +232,7 @@ CASES = [
         "from WEBUI_SECRET_KEY_FILE",
     ),
     ("open-webui: image", "open-webui|:v0.12.4-slim", ":main", "advice", ":main"),
-    ("open-webui: first admin", 'api {"status"', 'api {"onboarding":true,"status"', "advice", "nobody signed up"),
+    ("open-webui: first admin", 'api {"status"', 'api {"onboarding":true,"status"', "fault", "on all addresses"),
     ("open-webui: CORS", "CORS_ALLOW_ORIGIN=https://chat.example.org", "X=", "advice", "any web page"),
     (
         "open-webui: REDIS_SOCKET_TIMEOUT",
@@ -239,6 +281,105 @@ def test_every_process_is_looked_at() -> None:
     assert {name: level for name, level in found.items() if name.startswith("open-webui-")} == dict.fromkeys(
         ("open-webui-postgres", "open-webui-2", "open-webui-proxy"), "fault"
     )
+
+
+UNCLAIMED = changed(FINE, 'api {"status"', 'api {"onboarding":true,"status"')
+PORT = '"8080/tcp":[{"HostIp":"%s","HostPort":"3000"}]'
+
+
+@pytest.mark.parametrize(
+    ("ports", "changes", "level", "seen"),
+    [
+        pytest.param("127.0.0.1", {}, "ok", "nobody has signed up yet, but only the host itself can", id="loopback"),
+        pytest.param("::1", {}, "ok", "nobody has signed up yet, but only the host itself can", id="loopback, IPv6"),
+        pytest.param("::", {}, "fault", "it is published on all addresses", id="all, IPv6"),
+        pytest.param("192.88.99.7", {}, "fault", "it is published on 192.88.99.7", id="a public address"),
+        pytest.param("192.168.1.7", {}, "advice", "it is published on 192.168.1.7, a private address", id="private"),
+        pytest.param(
+            "127.0.0.1",
+            {"public_url": "https://chat.example.org"},
+            "fault",
+            "https://chat.example.org is open to everybody",
+            id="behind our proxy",
+        ),
+        pytest.param(
+            "127.0.0.1",
+            {"open_webui_public_url": "https://chat.example.org"},
+            "fault",
+            "https://chat.example.org is open to everybody",
+            id="behind the operator's own",
+        ),
+    ],
+)
+def test_an_open_door_and_nobody_inside(ports: str, changes: dict[str, Any], level: str, seen: str) -> None:
+    for text, wanted in ((UNCLAIMED, level), (FINE, "ok")):
+        published = changed(text, PORT % "0.0.0.0", PORT % ports)
+        (found,) = [check for check in judged(published, **changes) if check.name == "open-webui: first admin"]
+        assert ("ok" if found.ok else "fault" if found.is_fault else "advice") == wanted
+        if text == UNCLAIMED:
+            assert seen in found.seen
+
+
+DUE = "due 2026-11-30 03:30:00\ndue 2026-12-01 03:30:00\ndue 2026-12-02 03:30:00\n"
+SCHEDULED = DUE + FINE.replace("backup timer inactive", "backup timer active")
+
+
+@pytest.mark.parametrize(
+    ("row", "old", "new", "seen"),
+    [
+        ("backups: timer", "timer active", "timer failed", "open-webui-backup.timer is failed"),
+        ("backups: timer", "timer active", "timer ", "is no systemd"),
+        ("backups: newest", "newest 20261128T033000Z", "newest 20261127T033000Z", "every 24 hours"),
+        ("backups: newest", "newest 20261128T033000Z", "newest ", "there is none"),
+    ],
+)
+def test_backups_that_are_not_made_are_a_fault(row: str, old: str, new: str, seen: str) -> None:
+    schedule = {"backup_schedule": "*-*-* 03:30"}
+    assert levels(judged(SCHEDULED, **schedule)) == {}
+    checks = judged(changed(SCHEDULED, old, new), **schedule)
+    assert levels(checks) == {row: "fault"}
+    assert seen in next(check.seen for check in checks if check.name == row)
+
+
+def test_a_schedule_with_pauses_is_judged_by_the_longest() -> None:
+    over_the_weekend = SCHEDULED.replace("due 2026-12-01", "due 2026-12-03").replace("due 2026-12-02", "due 2026-12-04")
+    old = changed(over_the_weekend, "newest 20261128T033000Z", "newest 20261124T033000Z")
+    assert levels(judged(old, backup_schedule="Mon,Thu 03:30")) == {}
+
+
+def test_without_a_schedule_no_timer_is_missed() -> None:
+    assert "backups: timer" not in {check.name for check in judged(FINE)}
+
+
+def test_one_disk_is_told_once() -> None:
+    same = changed(FINE, "backup mount /var/backups", "backup mount /")
+    assert "backups: disk" not in {check.name for check in judged(same)}
+    assert "backups: disk" in {check.name for check in judged(FINE)}
+
+
+def test_a_file_system_without_inodes_has_no_such_row() -> None:
+    none = changed(FINE, "host inodes 16777216\nhost inodes_free 12000000", "host inodes 0\nhost inodes_free 0")
+    assert "disk: inodes" not in {check.name for check in judged(none)}
+
+
+@pytest.mark.parametrize(
+    "vectors",
+    [
+        pytest.param("ivfflat 7 0 9000", id="REINDEX since"),
+        pytest.param("ivfflat 10 1 9000", id="REINDEX CONCURRENTLY since, and nothing else in between"),
+        pytest.param("ivfflat 700 1 9000", id="made long after its table"),
+        pytest.param("ivfflat 7 1 0", id="nothing in it yet"),
+        pytest.param("hnsw 7 1 9000", id="hnsw needs no training"),
+    ],
+)
+def test_a_good_vector_index_is_no_matter(vectors: str) -> None:
+    assert levels(judged(FINE.replace("vectors ivfflat 700 1 9000", f"vectors {vectors}"))) == {}
+
+
+@pytest.mark.parametrize(("rows", "repair"), [(9000, "REINDEX INDEX"), (40, "DROP INDEX"), (-1, "DROP INDEX")])
+def test_the_repair_of_a_vector_index_fits_its_size(rows: int, repair: str) -> None:
+    checks = judged(changed(FINE, "vectors ivfflat 700 1 9000", f"vectors ivfflat 7 1 {rows}"))
+    assert repair in next(check.next_step for check in checks if check.name == "postgres: vector index")
 
 
 def test_connections_of_postgres_are_fine_up_to_four_fifths() -> None:

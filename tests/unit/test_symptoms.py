@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,13 +23,13 @@ esac
 """
 
 
-def report(folder: Path, *variables: str, engine: bool = True) -> symptoms.Observed:
+def report(folder: Path, *variables: str, engine: bool = True, **changes: Any) -> symptoms.Observed:
     """What the script, run by a real shell, prints of a container with these variables."""
     (folder / "variables").write_text("".join(json.dumps(variable) + "\n" for variable in variables))
     docker = folder / "docker"
     docker.write_text(DOCKER.replace("case", 'case "$1" in version) exit 0 ;; esac\ncase', 1) if engine else DOCKER)
     docker.chmod(0o755)
-    script = templates.doctor_script(settings(stack_dir=str(folder / "stack")))
+    script = templates.doctor_script(settings(stack_dir=str(folder / "stack"), **changes))
     result = subprocess.run(
         ["sh", "-s", "doctor"],
         input=script,
@@ -106,6 +107,29 @@ def test_without_an_engine_the_script_ends_well(tmp_path: Path) -> None:
     assert found.host["engine"] == ""
     assert found.variables == frozenset()
     assert found.host_number("memory_kb") > 0
+
+
+def test_the_newest_set_and_the_room_for_the_next_are_told(tmp_path: Path) -> None:
+    sets = tmp_path / "sets"
+    for name in ("20261127T033000Z", "20261128T033000Z", ".20261129T033000Z.new", "lost+found"):
+        (sets / name).mkdir(parents=True)
+    found = report(tmp_path, backup_dir=str(sets))
+    assert found.backup["newest"] == "20261128T033000Z", "one that is being made is none yet"
+    assert found.backup_number("disk_kb") > found.backup_number("disk_free_kb") > 0
+    assert found.backup["mount"].startswith("/")
+    assert found.unread == ()
+
+
+def test_a_folder_of_sets_that_is_not_there_has_no_newest(tmp_path: Path) -> None:
+    found = report(tmp_path, backup_dir=str(tmp_path / "sets"))
+    assert "newest" not in found.backup
+    assert found.backup_number("now_s") > 0
+
+
+def test_what_the_schedule_names_is_read() -> None:
+    found = symptoms.parse(["due 2026-11-30 03:30:00", "due 2026-12-01 03:30:00", "backup timer active"])
+    assert [str(at) for at in found.due] == ["2026-11-30 03:30:00+00:00", "2026-12-01 03:30:00+00:00"]
+    assert found.unread == ()
 
 
 def test_the_captures_are_read_to_the_last_line() -> None:
