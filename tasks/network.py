@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import docker
 
@@ -42,6 +43,9 @@ def _create_overlay(settings: Settings) -> None:
         check=lambda: swarm.network_refusals(settings, survey().services.network),
     )
     network = survey().services.network
+    if settings.runs("data"):
+        for line in swarm.too_large(network, preflight.mtu_between_hosts()):
+            host.log_styled(line, fg="yellow", log_func=logger.warning)
     if swarm.is_leftover(network):
         docker.network(name="Remove the network of an earlier stack", network=compose.NETWORK, present=False)
     if settings.runs("data") and (network is None or swarm.is_leftover(network)):
@@ -52,5 +56,5 @@ def _create_overlay(settings: Settings) -> None:
             subnet=settings.network_subnet or "",
             attachable=True,
             labels=[f"{compose.NETWORK_LABEL}=made"],
-            opts=["encrypted"] if settings.swarm_encrypted else None,
+            opts=swarm.network_options(settings, preflight.mtu_between_hosts()) or None,
         )

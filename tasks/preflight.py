@@ -112,6 +112,14 @@ def swarm_hosts() -> dict[str, swarm.Host]:
     }
 
 
+def mtu_between_hosts() -> int | None:
+    """The smallest MTU of the interfaces that this run's hosts reach each other by; None where nobody could tell."""
+    checked = _all_settings(inventory)
+    return machine.mtu_between(
+        (checked[name].settings, _observation(name, inventory).survey().machine) for name in _present()
+    )
+
+
 def _present() -> list[str]:
     """This run's hosts but for those that dropped out; the one with the data stays, since all others are about it."""
     failed = {target.name for target in state.failed_hosts}

@@ -14,6 +14,8 @@ from typing import Any
 NETWORK = "openwebui-network"
 # On a network that this project made: only such a one is removed.
 NETWORK_LABEL = "open-webui-stack"
+# The MTU of what is below an overlay; Docker takes off what its own headers need (moby's overlay driver).
+MTU_OPTION = "com.docker.network.driver.mtu"
 # The stack's name in a swarm, and the bridge that gives each container there an address its own host can reach.
 STACK = "open-webui"
 GATEWAY = "docker_gwbridge"
@@ -159,7 +161,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Network:
-    """A Docker network as `docker network inspect` shows it."""
+    """A Docker network as `docker network inspect` shows it. `mtu` is that of what is below it, 1500 by default."""
 
     id: str
     driver: str
@@ -167,6 +169,7 @@ class Network:
     is_ours: bool = False
     is_encrypted: bool = False
     in_use: bool = False
+    mtu: int = 1500
 
 
 @dataclass(frozen=True)
@@ -251,6 +254,7 @@ def _network(data: Mapping[str, Any]) -> Network:
         is_ours=NETWORK_LABEL in (data.get("Labels") or {}),
         is_encrypted="encrypted" in (data.get("Options") or {}),
         in_use=bool(data.get("Containers")),
+        mtu=int((data.get("Options") or {}).get(MTU_OPTION, 1500)),
     )
 
 

@@ -69,16 +69,15 @@ def _send(state: State, host: Host, chosen: BackupSet, sets: str) -> bool:  # no
                 raise SetError(f"{target}: expected no other set of that name, got one; move it away on the host")
             host.log(f"{chosen.name} is on the host already")
             return
-        remote.run(host, f"umask 077 && mkdir -p {sets} && rm -rf {sets}/.*.part && mkdir {arriving}")
+        remote.run(host, templates.sets_folder_script(sets))
+        remote.run(host, f"umask 077 && rm -rf {sets}/.*.part && mkdir {arriving}")
         for name, sha256 in sums.items():
             path = chosen.path / name
             moved = f"chown 0:0 part && chmod 600 part && mv part {shlex.quote(f'{arriving}/{name}')}"
             with path.open("rb") as content:
                 counted = Counted(content, Progress(f"uploading {name}", path.stat().st_size, host.log))
                 transfer.upload(host, name, counted, sha256, moved)
-        remote.run(
-            host, f"chown 0:0 {sets} && chmod 700 {sets} && sync --file-system {sets} && mv -T {arriving} {target}"
-        )
+        remote.run(host, f"sync --file-system {sets} && mv -T {arriving} {target}")
         host.log(f"{chosen.name} is on the host")
 
     return transfer.told(host, work, SetError)

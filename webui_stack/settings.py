@@ -522,6 +522,10 @@ class Settings(BaseModel):
     )
     swarm_address_pool: Subnet | None
     swarm_encrypted: Switch
+    swarm_mtu: (
+        Annotated[int, _between(1280, 65_535), Rule("bytes from 1280 to 65535", "None asks the hosts' interfaces")]
+        | None
+    )
     open_webui_shared_dir: AbsolutePath | None
 
     watchdog_pause_s: Annotated[

@@ -344,7 +344,33 @@ def network_refusals(settings: Settings, network: compose.Network | None) -> lis
             f"`docker stack rm {compose.STACK}` and `docker network rm {compose.NETWORK}`, and run again: people are "
             "without it meanwhile"
         )
+    if network.driver == "overlay" and settings.swarm_mtu and network.mtu != settings.swarm_mtu:
+        found.append(
+            f"{compose.NETWORK}: expected swarm_mtu = {settings.swarm_mtu}, got {network.mtu}; "
+            f"`docker stack rm {compose.STACK}` and `docker network rm {compose.NETWORK}`, and run again: people are "
+            "without it meanwhile"
+        )
     return found
+
+
+def network_options(settings: Settings, between: int | None) -> list[str]:
+    """The options of the network over all hosts. `between` is the smallest MTU of the interfaces between them."""
+    mtu = settings.swarm_mtu or min(between or 1500, 1500)
+    return [
+        *(["encrypted"] if settings.swarm_encrypted else []),
+        *([f"{compose.MTU_OPTION}={mtu}"] if settings.swarm_mtu or mtu != 1500 else []),
+    ]
+
+
+def too_large(network: compose.Network | None, between: int | None) -> list[str]:
+    """What to tell of a network whose packets don't fit between the hosts: small events pass, large ones don't."""
+    if network is None or network.driver != "overlay" or not between or network.mtu <= between:
+        return []
+    return [
+        f"{compose.NETWORK}: expected an MTU of {between} or less, the smallest between the hosts, got {network.mtu}: "
+        f"large events may be lost; set swarm_mtu = {between}, `docker stack rm {compose.STACK}` and `docker network "
+        f"rm {compose.NETWORK}`, and run again"
+    ]
 
 
 def is_leftover(network: compose.Network | None) -> bool:

@@ -490,6 +490,12 @@ def _backup_templates(settings: Settings) -> dict[str, str]:
     }
 
 
+def sets_folder_script(folder: str) -> str:
+    """The shell script that makes the folder of backup sets, or prints why it can't be root's alone."""
+    function = _render("backup-folder.sh.j2")
+    return f'umask 077\nsets={shlex.quote(folder)}\n{function}said=$(sets_folder) || {{ echo "$said" >&2; exit 1; }}'
+
+
 def take_script(folder: str, path: str) -> str:
     """The shell script that copies a part of a backup set to where the SSH user may fetch it."""
     return _render("backup-part.sh.j2", folder=folder, path=shlex.quote(path))

@@ -106,13 +106,14 @@ postgres_password = None  # of the user open-webui; None: made on the host; sour
 postgres_max_connections = 500  # must be enough for the pools of all processes, and one more while they are replaced
 postgres_memory_limit_mb = 0  # of its container, in MB; 0: none
 
-# --- Swarm (docs/operations.md, Swarm): of each host, but for the last three ------------------------------
+# --- Swarm (docs/operations.md, Swarm): of each host, but for the last four -------------------------------
 swarm_manager = False  # 1 or 3 hosts; the swarm is steered by more than half of them
 swarm_runs = ["open-webui"]  # what it may run: "open-webui", "proxy", and on one manager "data": Valkey and Postgres
 swarm_availability = "active"  # "drain": nothing runs there; its work goes to the others
 swarm_address = None  # where the other hosts reach it, an IP address; None: Docker's guess
 swarm_address_pool = None  # subnet that the swarm's networks are cut from; None: Docker's, 10.0.0.0/8
 swarm_encrypted = True  # traffic between hosts by IPsec; False where the kernel has none (ESP)
+swarm_mtu = None  # largest packet between the hosts, in bytes; None: the smallest MTU of their interfaces
 open_webui_shared_dir = None  # the same folder on all hosts (NFS, CephFS, ...), for uploads; None: they are in S3
 
 # --- Watchdog -------------------------------------------------------------------------------------

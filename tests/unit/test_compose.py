@@ -500,6 +500,13 @@ def test_a_network_is_taken_as_it_is_or_refused(inspected: str, subnet: str | No
     assert compose.network_refusals(compose.parse([inspected]).network, subnet) == lines
 
 
+def test_a_networks_mtu_is_dockers_unless_it_says_otherwise() -> None:
+    for options, mtu in (({"com.docker.network.driver.mtu": "1400", "encrypted": ""}, 1400), ({}, 1500), (None, 1500)):
+        found = compose.parse([network(Options=options)]).network
+        assert found is not None
+        assert found.mtu == mtu
+
+
 # --- Writing ----------------------------------------------------------------------------------------
 
 

@@ -1003,6 +1003,11 @@ MISTAKES = [
         id="swarm_address_pool: host bits",
     ),
     pytest.param(
+        {"swarm_mtu": 68},
+        "swarm_mtu: expected bytes from 1280 to 65535, got 68; None asks the hosts' interfaces",
+        id="swarm_mtu: too small",
+    ),
+    pytest.param(
         {"swarm_encrypted": 1},
         "swarm_encrypted: expected True or False, got 1; write it without quotes",
         id="swarm_encrypted: a number",
@@ -1775,6 +1780,7 @@ CHOICES = [
     ("swarm_address", "192.0.2.7"),
     ("swarm_address_pool", "198.18.0.0/16"),
     ("swarm_encrypted", False),
+    ("swarm_mtu", 1400),
     ("open_webui_shared_dir", "/mnt/chat"),
     ("watchdog_pause_s", 0),
     ("watchdog_pause_s", 30),

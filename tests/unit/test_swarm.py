@@ -334,6 +334,36 @@ def test_an_overlay_has_to_be_encrypted_or_not_as_the_settings_say() -> None:
     assert found.startswith("openwebui-network: expected swarm_encrypted = False, got one made otherwise; ")
 
 
+def test_an_overlays_mtu_is_told_to_docker_where_the_hosts_have_a_smaller_one() -> None:
+    mtu = "com.docker.network.driver.mtu"
+    plain = of(swarm_encrypted=False)
+    assert swarm.network_options(of(), 1500) == ["encrypted"]
+    assert swarm.network_options(of(), None) == ["encrypted"]
+    assert swarm.network_options(plain, 9000) == []  # what all hosts had until now
+    assert swarm.network_options(plain, 1400) == [f"{mtu}=1400"]
+    assert swarm.network_options(of(), 1400) == ["encrypted", f"{mtu}=1400"]
+    assert swarm.network_options(of(swarm_mtu=8950, swarm_encrypted=False), 1400) == [f"{mtu}=8950"]
+
+
+def test_an_overlay_whose_packets_do_not_fit_is_told() -> None:
+    (line,) = swarm.too_large(OVERLAY, 1400)
+    assert line.startswith(
+        "openwebui-network: expected an MTU of 1400 or less, the smallest between the hosts, got 1500: large events "
+        "may be lost; set swarm_mtu = 1400, "
+    )
+    assert swarm.too_large(OVERLAY, 1500) == []
+    assert swarm.too_large(OVERLAY, None) == []
+    assert swarm.too_large(replace(OVERLAY, mtu=1400), 1400) == []
+    assert swarm.too_large(BRIDGE, 1400) == []
+    assert swarm.too_large(None, 1400) == []
+
+
+def test_an_overlay_of_another_mtu_than_the_settings_is_refused() -> None:
+    assert swarm.network_refusals(of(swarm_mtu=1500), OVERLAY) == []
+    (line,) = swarm.network_refusals(of(swarm_mtu=1400), OVERLAY)
+    assert line.startswith("openwebui-network: expected swarm_mtu = 1400, got 1500; `docker stack rm open-webui` and ")
+
+
 def test_a_host_with_a_stack_of_its_own_is_refused() -> None:
     container = compose.parse([f"container {json.dumps(CONTAINER)}"]).containers
     (found,) = swarm.host_refusals(of(), compose.Observed(containers=container))

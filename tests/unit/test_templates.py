@@ -1135,6 +1135,49 @@ def test_repository_for_dnf_takes_its_key_from_a_file_and_never_from_where_the_p
     assert templates.docker_repository(settings(docker_repo_rpm_key=str(own)), rocky)[key] == own.read_text()
 
 
+# --- The folder of backup sets, made for real ---------------------------------------------------------
+
+
+def sets_folder(tmp_path: Path, *refusing: str) -> subprocess.CompletedProcess[str]:
+    """Make `tmp_path/sets` where these programs are refused by the file system."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in refusing:
+        (folder / name).write_text(f"#!/bin/sh\necho {name}: Operation not permitted >&2\nexit 1\n")
+        (folder / name).chmod(0o755)
+    script = f"PATH={folder}:$PATH\n{templates.sets_folder_script(str(tmp_path / 'sets'))}"
+    return subprocess.run(["sh", "-eu"], input=script, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the folder is to be root's: run the tests as root")
+def test_the_folder_of_sets_is_made_roots_alone(tmp_path: Path) -> None:
+    assert sets_folder(tmp_path).returncode == 0
+    assert (tmp_path / "sets").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the folder is to be root's: run the tests as root")
+def test_a_file_system_without_owners_is_good_where_it_shows_root(tmp_path: Path) -> None:
+    (tmp_path / "sets").mkdir(mode=0o700)
+    assert sets_folder(tmp_path, "chown", "chmod").returncode == 0
+
+
+def test_a_folder_of_sets_that_can_not_be_roots_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "sets").mkdir(mode=0o755)
+    (tmp_path / "sets").chmod(0o755)
+    made = sets_folder(tmp_path, "chown")
+    assert made.returncode == 1
+    assert f"backup_dir: expected {tmp_path}/sets to become root's and 0700, got " in made.stderr
+    assert " 755 on " in made.stderr
+    assert "(chown: Operation not permitted); mount it so (SMB, FAT: uid=0,gid=0,dir_mode=0700;" in made.stderr
+
+
+def test_a_folder_of_sets_that_can_not_be_made_is_named_too(tmp_path: Path) -> None:
+    made = sets_folder(tmp_path, "mkdir")
+    assert made.returncode == 1
+    assert "got no folder on " in made.stderr
+    assert "(mkdir: Operation not permitted)" in made.stderr
+
+
 # --- secrets.sh.j2, run for real -------------------------------------------------------------------
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the script makes files of root: run the tests as root")
