@@ -158,19 +158,21 @@ def _machine(checked: Settings) -> None:
             found += swarm.host_refusals(checked, survey.services)
         if source := sources.opened(checked):
             found += bundle.refusals(source, sources.wanted(checked, survey.machine))
-        if checked.stack_adopt and compose.container_of("open-webui") in adoption.foreign(running, checked.stack_dir):
-            found += _taken_over(checked)
+        strangers = adoption.foreign(running, checked.stack_dir)
+        if checked.stack_adopt and strangers:
+            found += _taken_over(checked, strangers)
         return found
 
     operations.gate(name="Check that the host can carry the stack", check=problems)
 
 
-def _taken_over(checked: Settings) -> list[str]:
-    """Tell what changes for people with a container open-webui made by hand; or why it can't be replaced."""
+def _taken_over(checked: Settings, strangers: list[str]) -> list[str]:
+    """Tell what changes for people with containers made by hand; or why these can't be replaced."""
     found = host.get_fact(facts.HandMade)
-    for line in adoption.changes(found, checked):
-        host.log_styled(line, fg="yellow", log_func=logger.warning)
-    return adoption.too_new(found, checked)
+    if compose.container_of("open-webui") in strangers:
+        for line in adoption.changes(found, checked):
+            host.log_styled(line, fg="yellow", log_func=logger.warning)
+    return adoption.dropped(found, strangers, checked) + adoption.too_new(found, checked)
 
 
 @cache

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from webui_stack import compose
-from webui_stack.compose import Container
+from webui_stack.compose import Container as Observed
 from webui_stack.settings import Settings
 from webui_stack.templates import open_webui_environment, secret_names
 
-# Names only: a value may be a secret. The image's own variables come with `image`.
-COMMAND = """
+# Names only: a value may be a secret. The image's own variables and labels come with `image`. A container that is not
+# there is left out; a question that Docker does not answer fails all of it.
+COMMAND = r"""
 names='{{range .Config.Env}}{{index (split . "=") 0}}{{println}}{{end}}'
-image=$(docker inspect --type container --format '{{.Image}}' open-webui 2>/dev/null) || exit 0
-docker inspect --type container --format "$names" open-webui | sed '/./s/^/set /'
-docker image inspect --format "$names" "$image" | sed '/./s/^/image /'
-docker port open-webui | sed 's/^/port /'
-version=$(docker exec open-webui curl --silent --max-time 4 http://127.0.0.1:8080/api/version 2>/dev/null) &&
-  echo "version $version"
+has='{{range $name, $_ := .NetworkSettings.Networks}}networks {{$name}}{{println}}{{end}}'\
+'{{range $name, $_ := .Config.Labels}}labels {{$name}}{{println}}{{end}}'\
+'{{range .Mounts}}mounts {{.Destination}}{{println}}{{end}}'\
+'{{range .HostConfig.ExtraHosts}}extra_hosts {{.}}{{println}}{{end}}'\
+'{{range .HostConfig.Devices}}devices {{.PathInContainer}}{{println}}{{end}}'\
+'{{range .HostConfig.DeviceRequests}}devices {{or .Driver "GPU"}}{{println}}{{end}}'\
+'{{range $port, $_ := .HostConfig.PortBindings}}ports {{$port}}{{println}}{{end}}'\
+'{{if .HostConfig.Privileged}}privileges privileged{{println}}{{end}}'\
+'{{range .HostConfig.CapAdd}}privileges {{.}}{{println}}{{end}}'\
+'{{if .Config.User}}privileges user {{.Config.User}}{{println}}{{end}}'
+there=$(docker ps --all --format '{{.Names}}') || exit 1
+for name in open-webui redis-valkey; do
+  printf '%s\n' "$there" | grep -qx "$name" || continue
+  image=$(docker inspect --type container --format '{{.Image}}' "$name") || exit 1
+  docker inspect --type container --format "$has" "$name" | sed "/./s/^/has $name /"
+  docker image inspect --format '{{range $name, $_ := .Config.Labels}}{{$name}}{{println}}{{end}}' "$image" |
+    sed "/./s/^/made $name labels /"
+  [ "$name" = open-webui ] || continue
+  docker inspect --type container --format "$names" open-webui | sed '/./s/^/set /'
+  docker image inspect --format "$names" "$image" | sed '/./s/^/image /'
+  docker port open-webui | sed 's/^/port /'
+  version=$(docker exec open-webui curl --silent --max-time 4 http://127.0.0.1:8080/api/version 2>/dev/null) &&
+    echo "version $version"
+  docker inspect --type container --format '{{range .Config.Env}}{{println .}}{{end}}' open-webui |
+    sed -n 's/^WEBUI_SECRET_KEY=//p' | grep . | awk '{ print "key " length($0) }'
+  docker cp open-webui:/app/backend/.webui_secret_key - 2>/dev/null | tar -xO 2>/dev/null |
+    awk 'NR == 1 { print "key " length($0) }'
+done
 true
 """
 
@@ -34,18 +57,40 @@ _OF_THE_TUTORIAL = {"redis", "open-webui"}
 _VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
 
 
+# What a take-over drops, by its name in `stack_adopt_drops`; and what of it the tutorial or our own definition has.
+_KEPT = {
+    "networks": {compose.NETWORK, "bridge"},
+    "labels": set[str](),
+    "mounts": {"/data", "/app/backend/data"},
+    "extra_hosts": set[str](),
+    "devices": set[str](),
+    "ports": {"8080/tcp"},
+    "privileges": {"SETGID", "SETUID", "DAC_OVERRIDE", "CAP_SETGID", "CAP_SETUID", "CAP_DAC_OVERRIDE"},
+}
+# Labels that say how a container or an image was made, and that nobody acts on.
+_OF_MAKERS = ("com.docker.compose.", "desktop.docker.io/", "org.opencontainers.image.")
+# An Open WebUI's key that is shorter can be guessed; its own, where none is set, has 16 (12 bytes in base64).
+_STRONG_KEY = 32
+
+
 @dataclass(frozen=True)
 class HandMade:
-    """A container open-webui made by hand: its own variables (names), `INSIDE -> ADDRESS:PORT`, its version."""
+    """Containers made by hand.
+
+    Of open-webui: its own variables (names), `INSIDE -> ADDRESS:PORT`, its version, the length of its secret key (0: it
+    has none). Of each container in `extras`: what it has beyond the tutorial, by kind (`stack_adopt_drops`).
+    """
 
     variables: frozenset[str]
     ports: tuple[str, ...]
     version: str
+    key_length: int = 0
+    extras: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
 def parse(lines: Iterable[str]) -> HandMade:
     """Read `COMMAND`'s output; the version is "" where the container does not run."""
-    found: dict[str, list[str]] = {"set": [], "image": [], "port": [], "version": []}
+    found: dict[str, list[str]] = {"set": [], "image": [], "port": [], "version": [], "key": [], "has": [], "made": []}
     for line in lines:
         kind, _, rest = line.partition(" ")
         if kind in found:
@@ -56,15 +101,28 @@ def parse(lines: Iterable[str]) -> HandMade:
         # One line for IPv4 and one for IPv6 say the same.
         tuple(port for port in found["port"] if "[::]" not in port),
         version[0] if version else "",
+        int(found["key"][0]) if found["key"] else 0,
+        _extras(found["has"], set(found["made"])),
     )
 
 
-def foreign(containers: Mapping[str, Container], directory: str) -> list[str]:
+def _extras(has: Iterable[str], made: Container[str]) -> dict[str, dict[str, tuple[str, ...]]]:
+    extras: dict[str, dict[str, tuple[str, ...]]] = {}
+    for line in has:
+        name, kind, what = line.split(" ", 2)
+        if line in made or what in _KEPT[kind] or (kind == "labels" and what.startswith(_OF_MAKERS)):
+            continue
+        of_kind = extras.setdefault(name, {})
+        of_kind[kind] = (*of_kind.get(kind, ()), what)
+    return extras
+
+
+def foreign(containers: Mapping[str, Observed], directory: str) -> list[str]:
     """Names of containers that have our names and were not made by the project in `directory`."""
     return [name for name, container in containers.items() if container.directory != directory]
 
 
-def refusals(containers: Mapping[str, Container], settings: Settings) -> list[str]:
+def refusals(containers: Mapping[str, Observed], settings: Settings) -> list[str]:
     """Why the containers that are there can't be replaced, as `what: expected, got, what to do`.
 
     A container of another origin needs the operator's word (`stack_adopt`); one whose data is elsewhere
@@ -103,6 +161,23 @@ def _other_data(setting: str, wanted: str, data: str | None) -> str:
     return f"{start} {data}; set {setting} = {data!r} to keep using that"
 
 
+def dropped(found: HandMade, strangers: Container[str], settings: Settings) -> list[str]:
+    """Refuse to replace a container by one that lacks what the operator gave it, unless they let it go by its kind."""
+    problems = []
+    for name, extras in found.extras.items():
+        kept = {kind: what for kind, what in extras.items() if kind not in settings.stack_adopt_drops}
+        if name in strangers and kept:
+            problems.append(
+                f"container {name}: expected nothing that a take-over drops, got {_shown(kept)}; keep that container, "
+                f"or let it go with stack_adopt_drops = {sorted(kept)}"
+            )
+    return problems
+
+
+def _shown(extras: Mapping[str, Iterable[str]]) -> str:
+    return "; ".join(f"{kind} {', '.join(sorted(what))}" for kind, what in sorted(extras.items()))
+
+
 def too_new(found: HandMade, settings: Settings) -> list[str]:
     """Refuse to put an older Open WebUI before a newer one's database, which it can't read."""
     wanted = _VERSION.search(settings.open_webui_image.partition("@")[0].rpartition(":")[2])
@@ -136,6 +211,14 @@ def changes(found: HandMade, settings: Settings) -> list[str]:
             "open-webui: what its database saved at its first start goes on overruling variables, logins of 4 weeks "
             "for one; runbooks/doctor.py lists it"
         )
-    if "WEBUI_SECRET_KEY" not in found.variables or not settings.open_webui_secret_key:
-        lines.append("open-webui: everybody signs in once more, since the key that signs logins is a new one")
+    lines += [f"{name}: loses {_shown(extras)}" for name, extras in found.extras.items()]
+    if settings.open_webui_secret_key:
+        lines.append("open-webui: people stay signed in only if open_webui_secret_key is the key it has")
+    elif not found.key_length:
+        lines.append("open-webui: everybody signs in once more, since it has no key that could be kept")
+    elif found.key_length < _STRONG_KEY:
+        lines.append(
+            "open-webui: its secret key is kept, so people stay signed in; it is weak "
+            f"({found.key_length} characters): renew it with runbooks/rotate.py when people may sign in once more"
+        )
     return lines

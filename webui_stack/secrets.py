@@ -57,7 +57,8 @@ class SecretError(Exception):
 
 # Sentinel and URL parsing upstream don't decode %XX, so passwords keep to letters and digits.
 _PASSWORD = re.compile(r"[A-Za-z0-9]{16,256}")
-_SECRET_KEY = re.compile(r"[A-Za-z0-9]{32,256}")
+# Any that a stack may have already: `openssl rand -base64`, a UUID, the 16 characters that Open WebUI makes itself.
+_SECRET_KEY = re.compile(r"[A-Za-z0-9+/=._~:@%-]{16,256}")
 # What compose's env files can carry inside single quotes; a last backslash would escape the quote.
 _VALUE = re.compile(r"[^'\r\n\0]*[^'\r\n\0\\]")
 
@@ -82,7 +83,7 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
     supplied = Supplied(
         valkey_password=one("valkey_password", settings.valkey_password, _PASSWORD, "16 to 256 of [A-Za-z0-9]"),
         open_webui_secret_key=one(
-            "open_webui_secret_key", settings.open_webui_secret_key, _SECRET_KEY, "32 to 256 of [A-Za-z0-9]"
+            "open_webui_secret_key", settings.open_webui_secret_key, _SECRET_KEY, "16 to 256 of [A-Za-z0-9+/=._~:@%-]"
         ),
         environment={
             name: value

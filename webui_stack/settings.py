@@ -374,6 +374,18 @@ class Settings(BaseModel):
 
     stack_dir: AbsolutePath
     stack_adopt: Switch
+    stack_adopt_drops: Annotated[
+        list[
+            Annotated[
+                Literal["networks", "labels", "mounts", "extra_hosts", "devices", "ports", "privileges"],
+                Rule(
+                    "'networks', 'labels', 'mounts', 'extra_hosts', 'devices', 'ports' or 'privileges'",
+                    "the refusal of a take-over names those that the container has",
+                ),
+            ]
+        ],
+        Rule("a list of what a take-over may drop", "e.g. ['networks']"),
+    ]
 
     lock_file: Annotated[str, Rule("a path on this machine, or an empty string", "'' follows no lock")] | None
     image_source: Annotated[

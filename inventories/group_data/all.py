@@ -33,6 +33,7 @@ topology = "compose"  # "compose": a stack on each host; "swarm": one stack over
 # --- Stack ----------------------------------------------------------------------------------------
 stack_dir = "/opt/open-webui"  # compose project and secrets on the host (0700, root)
 stack_adopt = False  # True: take over containers made by hand, with their data (docs/operations.md, Adoption)
+stack_adopt_drops = []  # what a container made by hand may lose by that: "networks", "labels", "mounts", ...
 
 # --- Where images come from -----------------------------------------------------------------------
 # A lock file has the exact images and Docker packages (runbooks/lock.py writes it); where one is, it is followed.
@@ -66,7 +67,7 @@ open_webui_bind = "127.0.0.1"  # the first to sign up is the admin: open it ("0.
 open_webui_port = 3000  # published port on the host
 open_webui_public_url = None  # what people type where a proxy of yours is in front; sets CORS, cookies and links
 open_webui_cors_origins = []  # further origins whose pages may use it; a wrong list breaks websockets
-open_webui_secret_key = None  # signs the logins, 32 characters or more; sources as for valkey_password
+open_webui_secret_key = None  # signs the logins, best 32 characters or more; sources as for valkey_password
 open_webui_key_prefix = "open-webui"  # of its keys in Valkey
 open_webui_jwt_expires_in = "24h"  # how long a login lasts; upstream's default is 4w
 open_webui_persistent_config = True  # True: what admins save in the UI wins over variables after first boot

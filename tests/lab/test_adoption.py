@@ -15,13 +15,17 @@ from tests.lab.session import BY_HAND, Lab, changed, containers, faults, predict
 
 pytestmark = pytest.mark.lab
 
-TAKE_OVER = ("--data", "stack_adopt=true", "--data", "valkey_volume=tutorial_redis-data")
+ADOPT = ("--data", "stack_adopt=true", "--data", "valkey_volume=tutorial_redis-data")
+TAKE_OVER = (*ADOPT, "--data", 'stack_adopt_drops=["networks"]')
+# As `openssl rand -base64 32` makes it.
+KEY = "3fZ9mbkH8tYv+Qw/0rX5pL2cN7sD1gJ4uE6aB8iK9oM="
 UP = "Stack | Bring the services up"
 # From the tutorial, but for its two mistakes: the address, which would be the container itself, and the moving tag.
 # The port and the key are what people add.
 DOCKER_RUN = """docker run -d --name open-webui --network openwebui-network -v open-webui:/app/backend/data \\
   -e ENABLE_WEBSOCKET_SUPPORT=true -e WEBSOCKET_MANAGER=redis -e WEBSOCKET_REDIS_URL=redis://redis:6379/1 \\
-  -e OPENAI_API_KEY=sk-of-the-old-days -p 3000:8080 %s"""
+  -e OPENAI_API_KEY=sk-of-the-old-days -e WEBUI_SECRET_KEY={key} --restart always -p 3000:8080 {image} &&
+  docker network create proxy && docker network connect proxy open-webui"""
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +45,7 @@ def by_hand(lab: Lab) -> Iterator[Precious]:
     host.check_output("mkdir -p /root/tutorial && echo %s >/root/tutorial/docker-compose.yml", file)
     host.check_output("docker network create openwebui-network")
     host.check_output("cd /root/tutorial && docker compose up -d")
-    host.check_output(DOCKER_RUN % images["open_webui"])
+    host.check_output(DOCKER_RUN.format(key=KEY, image=images["open_webui"]))
     within(120, "Open WebUI answers", lambda: host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
     yield Precious(lab, BY_HAND, "docker exec redis-valkey valkey-cli")
     rest(host)
@@ -60,9 +64,7 @@ def test_doctor_reads_it_as_it_is(lab: Lab, by_hand: Precious) -> None:
     result = lab.run("-y", "-vvv", "runbooks/doctor.py", limit=BY_HAND)
     assert result.returncode == 1
     assert faults(result.stdout) == {
-        "open-webui: restart policy",
         "open-webui: REDIS_URL",
-        "open-webui: WEBUI_SECRET_KEY",
         "valkey: password",
         "valkey: timeout",
     }
@@ -86,6 +88,16 @@ def test_without_the_operators_word_nothing_is_touched(lab: Lab, by_hand: Precio
     assert containers(by_hand.host) == running
 
 
+def test_what_a_take_over_would_drop_is_refused_by_name(lab: Lab, by_hand: Precious) -> None:
+    before, running = state(by_hand.host), containers(by_hand.host)
+    result = lab.run("-y", "deploy.py", *ADOPT, limit=BY_HAND)
+    assert result.returncode == 1
+    assert "container open-webui: expected nothing that a take-over drops, got networks proxy; " in result.stdout
+    assert "let it go with stack_adopt_drops = ['networks']" in result.stdout
+    assert state(by_hand.host) == before
+    assert containers(by_hand.host) == running
+
+
 def test_the_dry_run_shows_what_will_be_taken_over_and_what_changes(lab: Lab, by_hand: Precious) -> None:
     before, running = state(by_hand.host), containers(by_hand.host)
     result = lab.run("deploy.py", "--dry", *TAKE_OVER, limit=BY_HAND)
@@ -96,10 +108,12 @@ def test_the_dry_run_shows_what_will_be_taken_over_and_what_changes(lab: Lab, by
         "open-webui: its container was made by hand; a new one takes its place, with its data in open-webui",
         "open-webui: set by hand and not in the settings: OPENAI_API_KEY;",
         "open-webui: 8080/tcp -> 0.0.0.0:3000 becomes 0.0.0.0:3000",
-        "everybody signs in once more",
+        "open-webui: loses networks proxy",
     ):
         assert line in result.stdout, line
+    assert "signs in once more" not in result.stdout
     assert "sk-of-the-old-days" not in result.stdout
+    assert KEY not in result.stdout
     assert state(by_hand.host) == before
     assert containers(by_hand.host) == running
 
@@ -111,6 +125,8 @@ def test_a_take_over_that_fails_gives_everything_back(lab: Lab, by_hand: Preciou
     assert "address already in use" in result.stdout
     assert "open-webui runs again as it was; nothing was taken over" in result.stdout
     assert {name: value.split()[0] for name, value in containers(by_hand.host).items()} == ids
+    policy = "docker inspect --format '{{.HostConfig.RestartPolicy.Name}}' open-webui"
+    assert by_hand.host.check_output(policy) == "always"
     within(60, "Open WebUI answers again", lambda: by_hand.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
     by_hand.assert_kept()
 
@@ -129,6 +145,7 @@ def test_it_is_taken_over_with_all_its_data(lab: Lab, by_hand: Precious) -> None
     labels = "docker inspect --format '{{index .Config.Labels \"com.docker.compose.project.working_dir\"}}' %s"
     assert by_hand.host.check_output(labels % "redis-valkey open-webui") == "/opt/open-webui\n/opt/open-webui"
     by_hand.valkey_cli = VALKEY_CLI
+    by_hand.assert_kept()  # with the login of before: the key that signs it was kept
     by_hand.sign_in()
     by_hand.assert_kept()
     assert by_hand.valkey("GET", "open-webui:later") == "kept-too"

@@ -165,7 +165,7 @@ def test_what_changes_is_told_with_the_setting_that_keeps_it() -> None:
         "open-webui: 8080/tcp -> 0.0.0.0:3000 becomes 127.0.0.1:3000",
         "open-webui: what its database saved at its first start goes on overruling variables, logins of 4 weeks "
         "for one; runbooks/doctor.py lists it",
-        "open-webui: everybody signs in once more, since the key that signs logins is a new one",
+        "open-webui: everybody signs in once more, since it has no key that could be kept",
     ]
 
 
@@ -177,7 +177,53 @@ def test_nothing_to_tell_but_the_address_where_the_settings_have_it_all() -> Non
         open_webui_secret_key="env:KEY",
         open_webui_persistent_config=False,
     )
-    assert adoption.changes(found, same) == ["open-webui: no published port becomes 127.0.0.1:3000"]
+    assert adoption.changes(found, same) == [
+        "open-webui: no published port becomes 127.0.0.1:3000",
+        "open-webui: people stay signed in only if open_webui_secret_key is the key it has",
+    ]
+
+
+@pytest.mark.parametrize(("length", "told"), [(44, False), (36, False), (16, True)])
+def test_a_key_that_is_kept_is_told_of_where_it_is_weak(length: int, told: bool) -> None:
+    lines = adoption.changes(HandMade(frozenset(), (), "", length), settings())
+    assert [line for line in lines if "once more, since" in line] == []
+    assert any(f"weak ({length} characters)" in line for line in lines) == told
+
+
+# --- What a take-over would drop ----------------------------------------------------------------------
+
+# `adoption.COMMAND` on a lab host, Engine 26.1.5, with both containers given more than the tutorial has.
+EXTRAS = (FIXTURES / "compose" / "hand-made-extras-26.1.5.txt").read_text()
+BOTH = ["redis-valkey", "open-webui"]
+
+
+def test_the_tutorial_alone_has_nothing_that_would_be_dropped() -> None:
+    found = adoption.parse(BY_HAND.splitlines())
+    assert found.extras == {}
+    assert adoption.dropped(found, BOTH, settings(stack_adopt=True)) == []
+
+
+def test_what_would_be_dropped_is_refused_by_name() -> None:
+    found = adoption.parse(EXTRAS.splitlines())
+    assert adoption.dropped(found, BOTH, settings(stack_adopt=True)) == [
+        "container open-webui: expected nothing that a take-over drops, got devices /dev/null; extra_hosts "
+        "ollama:198.18.0.9; labels traefik.enable; mounts /srv/models; networks proxy; privileges NET_RAW; keep that "
+        "container, or let it go with stack_adopt_drops = ['devices', 'extra_hosts', 'labels', 'mounts', 'networks', "
+        "'privileges']",
+        "container redis-valkey: expected nothing that a take-over drops, got networks tutorial_default; ports "
+        "6379/tcp; keep that container, or let it go with stack_adopt_drops = ['networks', 'ports']",
+    ]
+
+
+def test_the_operator_lets_go_kind_by_kind() -> None:
+    found = adoption.parse(EXTRAS.splitlines())
+    some = settings(stack_adopt=True, stack_adopt_drops=["networks", "ports"])
+    (line,) = adoption.dropped(found, BOTH, some)
+    assert "networks" not in line
+    assert "labels traefik.enable" in line
+    assert adoption.dropped(found, ["redis-valkey"], some) == []
+    assert adoption.dropped(found, [], settings(stack_adopt=True)) == []
+    assert "redis-valkey: loses networks tutorial_default; ports 6379/tcp" in adoption.changes(found, some)
 
 
 @pytest.mark.parametrize(

@@ -148,8 +148,8 @@ ALPHABET = "got a value (hidden) that is not; change it at its source"
         ),
         pytest.param(
             {"open_webui_secret_key": "env:X"},
-            PASSWORD,
-            f"open_webui_secret_key: expected 32 to 256 of [A-Za-z0-9], {ALPHABET}",
+            "marker+15+chars",
+            f"open_webui_secret_key: expected 16 to 256 of [A-Za-z0-9+/=._~:@%-], {ALPHABET}",
             id="short secret key",
         ),
         pytest.param(
@@ -174,6 +174,16 @@ ALPHABET = "got a value (hidden) that is not; change it at its source"
 )
 def test_unusable_value_is_refused_and_not_shown(changes: dict[str, object], value: str, line: str) -> None:
     assert problems(lambda _: value, **changes) == [line]
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["q2VtYXJrZXI+L1==", "0b6f5e7c-3f1e-4a59-9c37-2f3d5be1f0aa", "3fZ9mbkH8tYv+Qw/0rX5pL2cN7sD1gJ4uE6aB8iK9oM="],
+)
+def test_a_key_that_a_stack_may_have_already_can_be_kept(value: str) -> None:
+    """Open WebUI's own, a UUID, `openssl rand -base64 32`."""
+    supplied = supply(settings(open_webui_secret_key="env:X"), lambda _: value)
+    assert supplied.open_webui_secret_key == SecretStr(value)
 
 
 A_URL = f"database_url: expected postgresql://USER:PASSWORD@HOST/NAME, {ALPHABET}"

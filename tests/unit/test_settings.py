@@ -610,6 +610,12 @@ MISTAKES = [
         id="stack_adopt: text",
     ),
     pytest.param(
+        {"stack_adopt_drops": ["network"]},
+        "stack_adopt_drops/0: expected 'networks', 'labels', 'mounts', 'extra_hosts', 'devices', 'ports' or "
+        "'privileges', got 'network'; the refusal of a take-over names those that the container has",
+        id="stack_adopt_drops: unknown kind",
+    ),
+    pytest.param(
         {"valkey_volume": "/srv/valkey"},
         "valkey_volume: expected the name of a Docker volume, got '/srv/valkey'; "
         "`docker volume ls` lists them; a folder of the host is not used",
@@ -1705,6 +1711,7 @@ CHOICES = [
     ("network_subnet", "198.18.5.0/24"),
     ("stack_dir", "/srv/stacks/open_webui-1.2"),
     ("stack_adopt", True),
+    ("stack_adopt_drops", ["networks", "labels"]),
     ("lock_file", "~/locks/chat.lock.toml"),
     ("lock_file", ""),
     ("image_source", "bundle"),

@@ -9,6 +9,7 @@ import re
 import shutil
 import stat
 import subprocess
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -1100,6 +1101,60 @@ def test_what_was_made_by_hand_steps_aside_only_with_the_operators_word() -> Non
     assert -1 < script.index("step_aside open-webui") < script.index("step_aside redis-valkey")
 
 
+# A Docker that knows one container by its name and its restart policy, and writes down what it is told.
+DOCKER_OF_ONE = """#!/bin/sh
+cd "${0%/*}"
+case $1 in
+inspect) [ -e "$(eval echo \\${$#})" ] && cat "$(eval echo \\${$#})" ;;
+update) echo "$*" >>log; [ ! -e broken ] && echo "$3:0" >"$4" ;;
+rename) echo "$*" >>log; mv "$2" "$3" ;;
+*) echo "$*" >>log ;;
+esac
+"""
+
+
+@pytest.fixture
+def aside(tmp_path: Path) -> Callable[[str], str]:
+    """Runs commands of up.sh.j2's on an open-webui made by hand with --restart always; what Docker was told."""
+    (tmp_path / "docker").write_text(DOCKER_OF_ONE)
+    (tmp_path / "docker").chmod(0o755)
+    (tmp_path / "open-webui").write_text("always:0\n")
+    script = templates.up_script(settings(stack_adopt=True), [])
+    names = ("step_aside", "restart_as_before", "waits", "give_back")
+    functions = "".join(function(script, name) for name in names)
+    # Of the two that ask for more than this Docker knows.
+    functions += 'ours() { false; }\nundo_log() { :; }\ncd "$(dirname "$(command -v docker)")"\n'
+
+    def run(commands: str) -> str:
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        subprocess.run(["sh", "-s"], input=functions + commands, text=True, env={"PATH": path})
+        return (tmp_path / "log").read_text()
+
+    return run
+
+
+def test_what_steps_aside_does_not_start_again_with_the_host(aside: Callable[[str], str], tmp_path: Path) -> None:
+    told = aside("step_aside open-webui").splitlines()
+    assert told[0] == "update --restart no open-webui"
+    assert told[1:] == ["rename open-webui open-webui.by-hand", "stop --time 30 open-webui.by-hand"]
+    assert (tmp_path / ".open-webui.restart").read_text() == "always:0\n"
+
+
+def test_what_comes_back_restarts_as_before(aside: Callable[[str], str], tmp_path: Path) -> None:
+    aside("step_aside open-webui")
+    aside("give_back")  # in another run, were this one killed
+    assert (tmp_path / "open-webui").read_text() == "always:0\n"
+    assert not (tmp_path / ".open-webui.restart").exists()
+
+
+def test_what_could_not_step_aside_stays_as_it_was(aside: Callable[[str], str], tmp_path: Path) -> None:
+    (tmp_path / "broken").touch()
+    told = aside("step_aside open-webui || give_back")
+    assert "rename" not in told
+    assert "stop" not in told
+    assert "update --restart always open-webui" in told
+
+
 # --- Docker's repository ----------------------------------------------------------------------------
 
 
@@ -1456,11 +1511,81 @@ def test_a_hand_broken_secret_is_refused_and_not_shown(stack: Stack, name: str) 
     before = stack.state()
     result = stack.run("check", Supplied(None, None, {"OPENAI_API_KEY": SecretStr("sk-new")}))
     assert (result.returncode, result.stderr) == (0, "")
+    and_more = ", any of +/=._~:@%- and digits" if name == "secrets/webui-secret-key" else " and digits"
     assert result.stdout.splitlines()[-1] == (
-        f"refused {stack.folder}/{name}: expected only letters and digits, got something else (not shown); "
+        f"refused {stack.folder}/{name}: expected only letters{and_more}, got something else (not shown); "
         "remove the file to have a new one made"
     )
     assert stack.state() == before
+
+
+# A Docker that has the containers in `ps`, an open-webui with the variables in `variables`, and its key in `key`.
+DOCKER_BY_HAND = """#!/bin/sh
+cd "${0%/*}"
+case $1 in
+ps) cat ps ;;
+inspect) cat variables ;;
+cp) [ -e .webui_secret_key ] && tar -c .webui_secret_key ;;
+*) exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def docker(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docker")
+    (folder / "docker").write_text(DOCKER_BY_HAND)
+    (folder / "docker").chmod(0o755)
+    (folder / "ps").write_text("open-webui-2 \nopen-webui \n")
+    (folder / "variables").write_text("PORT=8080\nWEBUI_SECRET_KEY=\n")
+    return folder
+
+
+def adopting(stack: Stack, docker: Path, mode: Literal["check", "write"] = "write") -> subprocess.CompletedProcess[str]:
+    return stack.run(mode, path=f"{docker}:{os.environ['PATH']}", stack_adopt=True)
+
+
+@as_root
+def test_the_key_of_a_container_made_by_hand_is_kept(stack: Stack, docker: Path) -> None:
+    (docker / "variables").write_text("PORT=8080\nWEBUI_SECRET_KEY=9xQ+/abc==\n")
+    result = adopting(stack, docker)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "9xQ" not in result.stdout
+    assert stack.secret("webui-secret-key") == "9xQ+/abc=="
+    assert "WEBUI_SECRET_KEY='9xQ+/abc=='" in stack.text(".env")
+    (docker / "variables").write_text("WEBUI_SECRET_KEY=another\n")
+    assert adopting(stack, docker, "check").stdout == ""
+
+
+@as_root
+def test_so_is_the_key_that_its_start_script_made(stack: Stack, docker: Path) -> None:
+    (docker / ".webui_secret_key").write_text("q2Vt+XJrZXI/L1==\n")
+    assert adopting(stack, docker).returncode == 0
+    assert stack.secret("webui-secret-key") == "q2Vt+XJrZXI/L1=="
+
+
+@as_root
+def test_where_nobody_has_a_key_one_is_made(stack: Stack, docker: Path) -> None:
+    assert adopting(stack, docker).returncode == 0
+    assert len(stack.secret("webui-secret-key")) == 48
+
+
+@as_root
+def test_our_own_container_is_not_asked(stack: Stack, docker: Path) -> None:
+    (docker / "ps").write_text(f"open-webui {stack.folder}\n")
+    (docker / "variables").write_text("WEBUI_SECRET_KEY=9xQ+/abc==\n")
+    assert adopting(stack, docker).returncode == 0
+    assert stack.secret("webui-secret-key") != "9xQ+/abc=="
+
+
+@as_root
+def test_a_docker_that_does_not_answer_is_no_stack_without_a_key(stack: Stack, docker: Path) -> None:
+    (docker / "ps").unlink()
+    assert adopting(stack, docker, "check").returncode == 0
+    result = adopting(stack, docker)
+    assert result.returncode != 0
+    assert "expected Docker to say whether an open-webui made by hand has one, got no answer" in result.stderr
+    assert not (stack.folder / "secrets").exists()
 
 
 @as_root
