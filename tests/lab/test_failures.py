@@ -266,8 +266,8 @@ def test_a_port_that_is_taken_costs_nobody_the_old_one(lab: Lab, precious: Preci
     finally:
         precious.host.check_output("docker rm --force squatter")
     assert result.returncode == 1
-    assert "port is already allocated" in result.stdout
-    assert stopped_at(result.stdout) == "Stack | Bring the services up"
+    assert "got it taken by the container squatter" in result.stdout
+    assert stopped_at(result.stdout) == "Preflight | Check that the host can carry the stack"
     assert precious.host.check_output("docker port open-webui") == "8080/tcp -> 0.0.0.0:3000"
     precious.assert_kept()
     assert changed(lab.report("-y", "deploy.py")) == []
