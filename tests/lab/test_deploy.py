@@ -29,6 +29,8 @@ def others(lab: Lab) -> Iterator[subprocess.CompletedProcess[str]]:
         "echo 'deb [signed-by=/usr/share/keyrings/docker.gpg] https://download.docker.com/linux/debian trixie stable'"
         " > /etc/apt/sources.list.d/docker.list"
     )
+    host.check_output("echo '# deb https://download.docker.com/linux/debian trixie stable' >> /etc/apt/sources.list")
+    host.check_output("echo 'deb http://packages.lab.test/gone trixie main' > /etc/apt/sources.list.d/gone.list")
     result = lab.run("-y", "deploy.py", limit=f"{DOCKER_CE},{NO_SYSTEMD}", **SECRETS)
     assert result.returncode == 0, result.stdout
     yield result
@@ -152,6 +154,12 @@ def test_docker_from_its_own_repository(lab: Lab, others: subprocess.CompletedPr
     assert not host.file("/etc/apt/sources.list.d/docker.list").exists, "two files for one repository"
     sources = host.file("/etc/apt/sources.list.d/docker.sources").content_string
     assert "Signed-By: /etc/apt/keyrings/docker.asc" in sources
+    assert host.file("/etc/apt/sources.list.d/docker.list.disabled").exists
+    assert (
+        "got an error from http://packages.lab.test/gone in /etc/apt/sources.list.d/gone.list, line 1" in others.stdout
+    )
+    assert host.run("apt-get update").rc == 100
+    host.check_output("rm /etc/apt/sources.list.d/gone.list")
     host.check_output("apt-get update")
 
 
