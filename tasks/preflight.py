@@ -168,7 +168,7 @@ def _machine(checked: Settings) -> None:
 
 def _taken_over(checked: Settings, strangers: list[str]) -> list[str]:
     """Tell what changes for people with containers made by hand; or why these can't be replaced."""
-    found = host.get_fact(facts.HandMade)
+    found = facts.ask(host, facts.HandMade)
     if compose.container_of("open-webui") in strangers:
         for line in adoption.changes(found, checked):
             host.log_styled(line, fg="yellow", log_func=logger.warning)

@@ -22,7 +22,7 @@ def remove(settings: Settings) -> None:
     _check(settings=settings)
     if _silent() or _unended(settings):
         return
-    told = host.get_fact(facts.Teardown, _stdin=_script(settings, "look"))
+    told = facts.ask(host, facts.Teardown, _stdin=_script(settings, "look"))
     for line in told:
         host.log_styled(line, fg="yellow" if line.startswith("goes ") else "green", log_func=logger.info)
     if not any(line.startswith("goes ") for line in told):

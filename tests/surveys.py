@@ -43,7 +43,8 @@ FRESH = {
 def printed(sections: Mapping[str, str]) -> str:
     """The survey as a host prints it."""
     return "".join(
-        f"section {name}\n{text}\nend\n" if text else f"section {name}\nend\n" for name, text in sections.items()
+        f"\nsection {name}\n{text}\n\nend\n" if text else f"\nsection {name}\n\nend\n"
+        for name, text in sections.items()
     )
 
 

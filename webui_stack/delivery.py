@@ -32,7 +32,7 @@ def images(wanted: Sequence[Wanted], source: Bundle | None, present: Callable[[]
     if not lacking:
         host.noop("every reference means its locked image")
         return
-    held = host.get_fact(facts.HeldImages, images=lacking)
+    held = facts.ask(host, facts.HeldImages, images=lacking)
     for one in lacking:
         found = held.get(one.reference, Held())
         if found.locked:
@@ -48,7 +48,7 @@ def as_locked(wanted: Sequence[Wanted], present: Images) -> Images:
     lacking = lock.unmet(wanted, present)
     if not lacking:
         return present
-    held = host.get_fact(facts.HeldImages, images=lacking)
+    held = facts.ask(host, facts.HeldImages, images=lacking)
     return {**present, **{one.reference: Image(held.get(one.reference, Held()).locked) for one in lacking}}
 
 
@@ -114,7 +114,7 @@ def _export(
     record: Callable[[Bundle], None],
 ) -> bool:
     def work() -> None:
-        held = host.get_fact(facts.HeldImages, images=images)
+        held = facts.ask(host, facts.HeldImages, images=images)
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as temporary:

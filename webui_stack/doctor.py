@@ -18,7 +18,7 @@ _settings: dict[str, Settings] = {}
 def look(host: Host, settings: Settings) -> list[str]:
     """Observe the host, in one remote command, for `run`. No problem is found here yet."""
     _settings[host.name] = settings
-    _observed[host.name] = host.get_fact(facts.Symptoms, _stdin=templates.doctor_script(settings))
+    _observed[host.name] = facts.ask(host, facts.Symptoms, _stdin=templates.doctor_script(settings))
     return []
 
 

@@ -1,105 +1,137 @@
-"""Facts: observe a host in one remote command each. Parsing is in the pure modules."""
+"""Facts: observe a host in one remote command each. Parsing is in the pure modules.
+
+Each answer comes in a frame (`webui_stack.frame`): what a login shell prints is no part of it. pyinfra's own facts,
+which its operations ask, have none.
+"""
 
 from __future__ import annotations
 
-from pyinfra.api import FactBase, FactProcessError
+from typing import Any, ClassVar, TypeVar
+
+from pyinfra import logger
+from pyinfra.api import FactBase, FactProcessError, Host
 from typing_extensions import override
 
-from webui_stack import adoption, lock, survey, symptoms
+from webui_stack import adoption, frame, lock, survey, symptoms
 
 # A script on stdin; nothing the host exports (REDIS_URL, COMPOSE_FILE) gets into it.
 _CLEAN_SHELL = 'env -i PATH="$PATH" HOME="${HOME:-/root}" sh -s'
+_T = TypeVar("_T")
 
 
-class Survey(FactBase[survey.Survey]):
-    """The host and all that is on it, from `templates.survey_script` on stdin (`_stdin=`)."""
+class _Framed(FactBase[_T]):
+    """A fact whose command prints its answer in a frame. `read` takes the answer's lines, which may be none.
 
-    command = staticmethod(lambda: f"{_CLEAN_SHELL} survey")
+    `unanswered` is what pyinfra returns when there is no answer; `ask` knows it by being that very object.
+    """
+
+    unanswered: ClassVar[Any]
+
+    def __init__(self) -> None:
+        self.frame = frame.Frame()
+
+    def read(self, lines: list[str]) -> _T:
+        raise NotImplementedError
 
     @override
-    def process(self, output: list[str]) -> survey.Survey:
+    def process(self, output: list[str]) -> _T:
         try:
-            return survey.parse(output)
-        except survey.IncompleteError as error:
+            return self.read(self.frame.lines(output))
+        except (frame.FrameError, survey.IncompleteError) as error:
             raise FactProcessError(str(error)) from None
 
-    @staticmethod
     @override
-    def default() -> survey.Survey:
-        return survey.Survey()
+    def default(self) -> _T:  # type: ignore[override] # pyinfra 3.10 calls it on an instance
+        unanswered: _T = self.unanswered
+        return unanswered
 
 
-class RunningImages(FactBase[dict[str, lock.LocalImage]]):
+def ask(host: Host, fact: type[_Framed[_T]], **arguments: Any) -> _T:
+    """The fact of the host; when no answer comes, the host has failed, and this is what a bare host would answer.
+
+    pyinfra 3.10 takes a command that prints nothing for one whose fact is the default, without a word.
+    """
+    answer: _T = host.get_fact(fact, **arguments)
+    if answer is fact.unanswered and host.name not in {failed.name for failed in host.state.failed_hosts}:
+        host.log_styled(frame.NOTHING, fg="red", log_func=logger.error)
+        fail: Any = host.state.fail_hosts
+        fail({host.state.inventory.get_host(host.name)})
+    return answer
+
+
+class Survey(_Framed[survey.Survey]):
+    """The host and all that is on it, from `templates.survey_script` on stdin (`_stdin=`)."""
+
+    unanswered = survey.Survey()
+
+    def command(self) -> str:
+        return self.frame.command(f"{_CLEAN_SHELL} survey")
+
+    @override
+    def read(self, lines: list[str]) -> survey.Survey:
+        return survey.parse(lines)
+
+
+class RunningImages(_Framed[dict[str, lock.LocalImage]]):
     """What the stack's containers were made of."""
 
-    command = staticmethod(lambda: lock.OBSERVE)
+    unanswered: ClassVar[Any] = {}
+
+    def command(self) -> str:
+        return self.frame.command(lock.OBSERVE)
 
     @override
-    def process(self, output: list[str]) -> dict[str, lock.LocalImage]:
-        return lock.parse_running(output)
-
-    @staticmethod
-    @override
-    def default() -> dict[str, lock.LocalImage]:
-        return {}
+    def read(self, lines: list[str]) -> dict[str, lock.LocalImage]:
+        return lock.parse_running(lines)
 
 
-class HeldImages(FactBase[dict[str, lock.Held]]):
+class HeldImages(_Framed[dict[str, lock.Held]]):
     """Which of the locked images the host has, and what their references mean there."""
 
+    unanswered: ClassVar[Any] = {}
+
     def command(self, images: list[lock.Wanted]) -> str:
-        return lock.look_command(images)
+        return self.frame.command(lock.look_command(images))
 
     @override
-    def process(self, output: list[str]) -> dict[str, lock.Held]:
-        return lock.parse_held(output)
-
-    @staticmethod
-    @override
-    def default() -> dict[str, lock.Held]:
-        return {}
+    def read(self, lines: list[str]) -> dict[str, lock.Held]:
+        return lock.parse_held(lines)
 
 
-class HandMade(FactBase[adoption.HandMade]):
+class HandMade(_Framed[adoption.HandMade]):
     """What somebody gave a container open-webui of their own: variables (names only), ports; and its version."""
 
-    command = staticmethod(lambda: adoption.COMMAND)
+    unanswered = adoption.parse([])
+
+    def command(self) -> str:
+        return self.frame.command(adoption.COMMAND)
 
     @override
-    def process(self, output: list[str]) -> adoption.HandMade:
-        return adoption.parse(output)
-
-    @staticmethod
-    @override
-    def default() -> adoption.HandMade:
-        return adoption.parse([])
+    def read(self, lines: list[str]) -> adoption.HandMade:
+        return adoption.parse(lines)
 
 
-class Teardown(FactBase[list[str]]):
+class Teardown(_Framed[list[str]]):
     """What goes and what stays, a line each, from `templates.teardown_script` on stdin (`_stdin=`)."""
 
-    command = staticmethod(lambda: f"{_CLEAN_SHELL} teardown")
+    unanswered: ClassVar[Any] = []
+
+    def command(self) -> str:
+        return self.frame.command(f"{_CLEAN_SHELL} teardown")
 
     @override
-    def process(self, output: list[str]) -> list[str]:
-        return list(output)
-
-    @staticmethod
-    @override
-    def default() -> list[str]:
-        return []
+    def read(self, lines: list[str]) -> list[str]:
+        return lines
 
 
-class Symptoms(FactBase[symptoms.Observed]):
+class Symptoms(_Framed[symptoms.Observed]):
     """What doctor looks at, from `templates.doctor_script` on stdin (`_stdin=`)."""
 
-    command = staticmethod(lambda: f"{_CLEAN_SHELL} doctor")
+    unanswered = symptoms.Observed()
+
+    def command(self) -> str:
+        return self.frame.command(f"{_CLEAN_SHELL} doctor")
 
     @override
-    def process(self, output: list[str]) -> symptoms.Observed:
-        return symptoms.parse(output)
-
-    @staticmethod
-    @override
-    def default() -> symptoms.Observed:
-        return symptoms.Observed()
+    def read(self, lines: list[str]) -> symptoms.Observed:
+        return symptoms.parse(lines)

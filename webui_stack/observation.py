@@ -58,7 +58,7 @@ class Observation:
         with self._turn:
             tunnel.send_at_once(self.host)
             self._changes, self._at, self.made_at_s = self._count(), time.monotonic(), time.time()
-            self._survey = self._with_daemon_json(self.host.get_fact(facts.Survey, _stdin=self._script))
+            self._survey = self._with_daemon_json(facts.ask(self.host, facts.Survey, _stdin=self._script))
             return self._survey
 
     def _with_daemon_json(self, found: Survey) -> Survey:

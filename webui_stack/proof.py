@@ -400,8 +400,11 @@ class _Probe:
         return valkey.connect(dial, user, self._password(user), _ATTEMPT_S)
 
     def _password(self, user: str) -> str:
-        """A Valkey user's password on the host, or "" when there is none: then the login says what to do."""
-        return str(self._passwords.get().get(user, ""))
+        """A Valkey user's password on the host. Raises `_UnreadError` where it can't be read."""
+        found = self._passwords.get()
+        if isinstance(found, _UnreadError):
+            raise found
+        return str(found[user])
 
     @cached_property
     def _passwords(self) -> gevent.Greenlet:
@@ -439,16 +442,25 @@ def _side_by_side(groups: Iterable[Callable[[], Iterable[Check]]]) -> list[Check
     return [check for greenlet in running for check in greenlet.get()]
 
 
-def _read_passwords(host: Host, stack_dir: str) -> dict[str, str]:
-    folder = shlex.quote(f"{stack_dir}/secrets")
+class _UnreadError(redis.RedisError):
+    """Valkey's passwords could not be read from the host: nothing is known of Valkey."""
+
+
+def _read_passwords(host: Host, stack_dir: str) -> dict[str, str] | _UnreadError:
+    folder = f"{stack_dir}/secrets"
     try:
-        lines = remote.run(host, f"cd {folder} && cat valkey-password valkey-monitor-password")
+        # grep ends the last line of a file, whether the file does or not.
+        lines = remote.run(host, f"cd {shlex.quote(folder)} && grep -h . valkey-password valkey-monitor-password")
         return dict(zip((valkey.USER, valkey.MONITOR), lines, strict=True))
-    except (remote.RemoteError, ValueError):
-        return {}
+    except remote.RemoteError as error:
+        return _UnreadError(f"passwords: expected two in {folder}, got {str(error).strip()}")
+    except ValueError:
+        return _UnreadError(f"passwords: expected two lines in {folder}, got {len(lines)}")
 
 
 def _valkey_hint(error: redis.RedisError) -> str:
+    if isinstance(error, _UnreadError):
+        return "run deploy.py again: it makes secrets that are missing"
     if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
         return "users.acl and secrets/ disagree; run deploy.py again"
     if isinstance(error, redis.exceptions.BusyLoadingError):  # without its first word (redis-py 8)

@@ -14,21 +14,27 @@ from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.connectors.util import CommandOutput
 
 from webui_stack import access
+from webui_stack.frame import Frame, FrameError
 
 
 class RemoteError(Exception):
-    """The command failed; the text is what it wrote to its error output."""
+    """The command failed, and the text is what it wrote to its error output; or its answer did not arrive whole."""
 
 
 def run(host: Host, command: str, stdin: Sequence[str] = ()) -> list[str]:
     """The lines `command` prints, run by a shell as the host's data say (`_sudo`, ...), with these lines to read.
 
-    Raises `RemoteError`, or what the connection raises when it is lost.
+    Whatever else the host's login shell prints is skipped. [] is the answer of a command that printed nothing, never
+    a missing one. Raises `RemoteError`, or what the connection raises when it is lost.
     """
-    status, output = attempt(host, command, stdin)
+    frame = Frame()
+    status, output = attempt(host, frame.command(command), stdin)
     if not status:
         raise RemoteError(output.stderr)
-    return list(output.stdout_lines)
+    try:
+        return frame.lines(output.stdout_lines)
+    except FrameError as error:
+        raise RemoteError(str(error)) from None
 
 
 def attempt(host: Host, command: str, stdin: Sequence[str] = (), *, shown: bool = False) -> tuple[bool, CommandOutput]:
@@ -53,19 +59,21 @@ def why_not_root(host: Host) -> str | None:
     """
     arguments: Any
     arguments, _ = pop_global_arguments(host.state, host, {})
+    frame = Frame()
     plain = {**arguments, "_sudo": False, "_su_user": None, "_doas": False, "_sudo_password": None}
     try:
         _, output = host.run_shell_command(
-            access.COMMAND,
+            frame.command(access.COMMAND),
             print_output=False,
             print_input=False,
             **{key: value for key, value in plain.items() if key in CONNECTOR_ARGUMENT_KEYS},
         )
+        found = frame.lines(output.stdout_lines)
     except Exception:  # the connection itself is broken, and whoever asked has an error that says so
         return None
     password = arguments.get("_sudo_password") or host.connector_data.get("prompted_sudo_password")
     return access.refusal(
-        access.parse(output.stdout_lines),
+        access.parse(found),
         uses_sudo=bool(arguments.get("_sudo")),
         has_password=bool(password),
         folder=str(arguments.get("_temp_dir") or host.get_temp_dir_config()),  # type: ignore[no-untyped-call]

@@ -80,15 +80,21 @@ def parse(lines: Iterable[str]) -> Survey:
 
 
 def _split(lines: Iterable[str]) -> dict[str, list[str]]:
+    """The lines of each section: a text without a final line break ends as one with it does."""
     found: dict[str, list[str]] = {}
     whole = set()
-    name = ""
+    name = full = ""
     for line in lines:
         if line.startswith("section "):
             name = line.removeprefix("section ")
             found[name] = []
-        elif line == "end":
+        elif line == "end" and name:
             whole.add(name)
+            if found[name] and not found[name][-1]:
+                found[name].pop()
+            name = ""
+        elif line.startswith("full "):
+            full = line.removeprefix("full ")
         elif name:
             found[name].append(line)
             if name == "project" and line.startswith("refused "):
@@ -96,7 +102,8 @@ def _split(lines: Iterable[str]) -> dict[str, list[str]]:
     for name in (*SECTIONS, *found.keys() - set(SECTIONS)):
         if name not in whole:
             part = "a part of it" if name in found else "nothing"
-            raise IncompleteError(f"survey: expected the section {name!r}, got {part}; is a disk full on the host?")
+            todo = f"the disk with {full} is full: free some" if full else "run it again"
+            raise IncompleteError(f"survey: expected the section {name!r}, got {part}; {todo}")
     return found
 
 

@@ -148,7 +148,8 @@ def pyinfra(tmp_path_factory: pytest.TempPathFactory) -> Pyinfra:
         ]
         (folder / "hosts.json").write_text(json.dumps(data))
         (folder / "hosts.py").write_text(
-            "import json\nfrom pathlib import Path\n"
+            f"import json, sys\nfrom pathlib import Path\nsys.path.append({str(ROOT)!r})\n"
+            "from tests.plan import fake_shell\nfake_shell.install()\n"
             "hosts = [(name, data) for name, data in json.loads(Path(__file__).with_suffix('.json').read_text())]\n"
         )
         result = subprocess.run(

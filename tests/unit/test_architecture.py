@@ -17,6 +17,7 @@ PURE = {
     *("templates", "adoption"),
     *("certificate", "firewall", "ports"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
+    "frame",
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -59,6 +60,7 @@ LIBRARY = {
     "machine": {"webui_stack.ports", "webui_stack.settings"},
     "engine": {"webui_stack.machine"},
     "docker_config": {"webui_stack.compose", "webui_stack.settings"},
+    "frame": set[str](),
     "compose": set[str](),
     "lock": {"pydantic", "webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
     "progress": set[str](),
@@ -67,7 +69,7 @@ LIBRARY = {
     "access": set[str](),
     "invocation": {"pyinfra_cli"},
     "exit_status": {"click", "pyinfra", "pyinfra_cli", "webui_stack.invocation"},
-    "remote": {"pyinfra", "webui_stack.access"},
+    "remote": {"pyinfra", "webui_stack.access", "webui_stack.frame"},
     "secrets": {"pydantic", "webui_stack.settings"},
     "templates": {"pydantic", "jinja2", *of_pure()},
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.templates"},

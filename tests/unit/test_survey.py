@@ -42,13 +42,38 @@ def test_a_section_that_was_cut_off_or_is_missing_is_said(name: str) -> None:
     without = whole.replace(start + whole.partition(start)[2].partition("\nend\n")[0] + "\nend\n", "")
     cut = whole.replace(start, start + "section other\n")
     for text in (without, cut):
-        with pytest.raises(survey.IncompleteError, match=f"expected the section '{name}'"):
+        with pytest.raises(survey.IncompleteError, match=f"expected the section '{name}'.*; run it again"):
             survey.parse(text.splitlines())
+
+
+def test_a_full_disk_is_named_where_one_is_full_and_nowhere_else() -> None:
+    cut = printed(DEPLOYED).replace("\nend\n", "\n", 1)
+    with pytest.raises(survey.IncompleteError, match="the disk with /run is full: free some"):
+        survey.parse([*cut.splitlines(), "", "full /run"])
+
+
+@pytest.mark.parametrize("name", survey.SECTIONS)
+def test_a_section_without_a_final_line_break_spoils_neither_itself_nor_the_next(name: str) -> None:
+    """daemon.json may end without one, and whoever prints it may leave it so."""
+    whole = printed(DEPLOYED)
+    start = whole.index(f"section {name}\n")
+    without = whole[:start] + whole[start:].replace("\n\nend\n", "\nend\n", 1)
+    assert survey.parse(without.splitlines()) == survey.parse(whole.splitlines())
+
+
+def test_the_script_reads_a_daemon_json_without_a_final_line_break(tmp_path: Path) -> None:
+    daemon_json = tmp_path / "daemon.json"
+    daemon_json.write_text('{"debug": true}')
+    script = "\n".join(templates.survey_script(settings(stack_dir="/nonexistent/stack"), NOTHING))
+    assert "/etc/docker/daemon.json" in script
+    script = script.replace("/etc/docker/daemon.json", str(daemon_json))
+    done = subprocess.run(["sh", "-s", "survey"], input=script, capture_output=True, text=True, check=True)
+    assert survey.parse(done.stdout.splitlines()).engine.daemon_json == '{"debug": true}'
 
 
 def test_a_refused_secret_ends_its_section() -> None:
     text = printed({**DEPLOYED, "project": "refused /opt/open-webui/secrets/x: expected y"}).replace(
-        ": expected y\nend", ""
+        ": expected y\n\nend", ""
     )
     assert survey.parse(text.splitlines()).secrets == ("refused /opt/open-webui/secrets/x",)
 
