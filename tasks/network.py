@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+
 from pyinfra import host, logger
 from pyinfra.api import deploy
-from pyinfra.operations import docker
+from pyinfra.operations import server
 
 from tasks import preflight
 from webui_stack import compose, operations, swarm
@@ -27,13 +29,7 @@ def create(settings: Settings) -> None:
         check=lambda: compose.network_refusals(survey().services.network, settings.network_subnet),
     )
     if survey().services.network is None:
-        docker.network(
-            name="Create the network",
-            network=compose.NETWORK,
-            driver="bridge",
-            subnet=settings.network_subnet or "",
-            labels=[f"{compose.NETWORK_LABEL}=made"],
-        )
+        _make("Create the network", settings, "--driver", "bridge")
 
 
 def _create_overlay(settings: Settings) -> None:
@@ -47,14 +43,15 @@ def _create_overlay(settings: Settings) -> None:
         for line in swarm.too_large(network, preflight.mtu_between_hosts()):
             host.log_styled(line, fg="yellow", log_func=logger.warning)
     if swarm.is_leftover(network):
-        docker.network(name="Remove the network of an earlier stack", network=compose.NETWORK, present=False)
+        server.shell(name="Remove the network of an earlier stack", commands=[f"docker network rm {compose.NETWORK}"])
     if settings.runs("data") and (network is None or swarm.is_leftover(network)):
-        docker.network(
-            name="Create the network of all hosts",
-            network=compose.NETWORK,
-            driver="overlay",
-            subnet=settings.network_subnet or "",
-            attachable=True,
-            labels=[f"{compose.NETWORK_LABEL}=made"],
-            opts=swarm.network_options(settings, preflight.mtu_between_hosts()) or None,
-        )
+        options = [part for one in swarm.network_options(settings, preflight.mtu_between_hosts()) for part in ("--opt", one)]
+        _make("Create the network of all hosts", settings, "--driver", "overlay", "--attachable", *options)
+
+
+def _make(name: str, settings: Settings, *options: str) -> None:
+    """Add the operation. pyinfra's own asks a fact, which whatever a login shell prints would break (3.10)."""
+    subnet = ["--subnet", settings.network_subnet] if settings.network_subnet else []
+    label = ["--label", f"{compose.NETWORK_LABEL}=made"]
+    command = ["docker", "network", "create", *options, *subnet, *label, compose.NETWORK]
+    server.shell(name=name, commands=[shlex.join(command)])

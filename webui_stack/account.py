@@ -50,8 +50,9 @@ def sign_in(host: Host, process: tuple[Host, str], way: Way, stack_dir: str, tim
     path = shlex.quote(f"{stack_dir}/secrets/probe-password")
     try:
         (password,) = remote.run(host, f"cat {path}")
-    except (remote.RemoteError, ValueError):
-        raise ProbeError(f"no password in {path}; run deploy.py with verify_level = 'user'") from None
+    except (remote.RemoteError, ValueError) as error:
+        why = str(error).strip()
+        raise ProbeError(f"no password in {path} ({why}); run deploy.py with verify_level = 'user'") from None
     body = {"email": EMAIL, "password": password}
     try:
         return _token(way, body, timeout_s)

@@ -10,6 +10,8 @@ from pyinfra.connectors.util import CommandOutput, OutputLine
 
 # Printed by each fake host's login shell before any command's own output.
 NOISE = "FAKE_LOGIN_SHELL_PRINTS"
+# The answer of a host whose login shell ends before the command.
+MUTE = "(no answer)"
 
 
 def install() -> None:
@@ -21,7 +23,9 @@ def install() -> None:
         noise = os.environ.get(NOISE, "").splitlines()
         token = re.search(r"answer-[0-9a-f]{32}", command_str)
         lines = output.stdout_lines
-        if token and status:
+        if lines == [MUTE]:
+            lines = []
+        elif token and status:
             text = "\n".join([*lines, ""]) if lines else ""
             lines = ["", f"{token[0]} {len(text)}", *text.split("\n"), token[0]]
         found = [OutputLine("stdout", line) for line in [*noise, *lines]]

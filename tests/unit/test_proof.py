@@ -10,11 +10,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 import socketio
 from aiohttp import web
 
 from tests.defaults import settings
-from webui_stack import cause, compose, proof, valkey, websocket
+from webui_stack import cause, compose, proof, remote, valkey, websocket
 from webui_stack.check import Check
 from webui_stack.websocket import Way
 
@@ -200,3 +201,29 @@ def test_with_one_origin_there_is_no_further_one(server: int) -> None:
     way = Way(f"http://127.0.0.1:{server}", origin=PUBLIC)
     assert list(probe(open_webui_public_url=PUBLIC)._origins(way)) == []
     assert list(probe()._origins(way)) == [], "upstream's * lets every page in"
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        pytest.param(remote.RemoteError("answer of the host: expected its mark"), "expected its mark", id="no answer"),
+        pytest.param(["a"], "expected two lines in /opt/open-webui/secrets, got 1", id="one of two"),
+    ],
+)
+def test_passwords_that_cannot_be_read_are_no_disagreement_of_files(
+    monkeypatch: pytest.MonkeyPatch, answer: Any, seen: str
+) -> None:
+    def run(*_: object) -> Any:
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(remote, "run", run)
+    found = proof._read_passwords(probe().host, "/opt/open-webui")
+    assert isinstance(found, redis.RedisError)
+    assert seen in str(found)
+    assert "disagree" not in proof._valkey_hint(found)
+
+
+def test_a_refused_login_is_still_a_disagreement_of_files() -> None:
+    assert "disagree" in proof._valkey_hint(redis.exceptions.AuthenticationError("WRONGPASS"))
