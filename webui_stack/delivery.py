@@ -137,7 +137,10 @@ def _export(
 
 
 def _fetch(host: Host, writer: bundle.Writer, part: str, script: str) -> None:
-    """Run a script that makes a part and prints its SHA-256 and size, and fetch it."""
+    """Run a script that makes the file `part`, and fetch it."""
     transfer.download(
-        host, script, lambda sha256, size: writer.part(part, sha256, Progress(f"fetching {part}", size, host.log))
+        host,
+        "part",
+        lambda sha256, size: writer.part(part, sha256, Progress(f"fetching {part}", size, host.log)),
+        script,
     )

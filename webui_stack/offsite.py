@@ -10,7 +10,7 @@ from pathlib import Path
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import backup_set, remote, templates, transfer
+from webui_stack import backup_set, remote, transfer
 from webui_stack.backup_set import MANIFEST, BackupSet, SetError
 from webui_stack.progress import Counted, Progress
 
@@ -22,7 +22,7 @@ def fetch(sets: str, folder: str, keep: int) -> Commands:
     """Ensure the newest set of the host's folder `sets` is in `folder` on this machine, and `keep` (0: all) in all.
 
     It gets its name there once size and SHA-256 of each file were compared with its manifest's; fails otherwise, with
-    the sets before as they were. Files pass through /var/lib, which needs room for the largest.
+    the sets before as they were.
     """
     yield FunctionCommand(_fetch, (sets, Path(folder), keep), {})
 
@@ -54,8 +54,9 @@ def _fetch(state: State, host: Host, sets: str, folder: Path, keep: int) -> bool
 
 
 def _fetch_part(host: Host, writer: backup_set.Writer, path: str, part: str) -> None:
-    script = templates.take_script(transfer.FOLDER, f"{path}/{part}")
-    transfer.download(host, script, lambda _, size: writer.file(part, Progress(f"fetching {part}", size, host.log)))
+    transfer.download(
+        host, f"{path}/{part}", lambda _, size: writer.file(part, Progress(f"fetching {part}", size, host.log))
+    )
 
 
 def _send(state: State, host: Host, chosen: BackupSet, sets: str) -> bool:  # noqa: ARG001
@@ -73,7 +74,7 @@ def _send(state: State, host: Host, chosen: BackupSet, sets: str) -> bool:  # no
         remote.run(host, f"umask 077 && rm -rf {sets}/.*.part && mkdir {arriving}")
         for name, sha256 in sums.items():
             path = chosen.path / name
-            moved = f"chown 0:0 part && chmod 600 part && mv part {shlex.quote(f'{arriving}/{name}')}"
+            moved = f"chmod 600 part && mv part {shlex.quote(f'{arriving}/{name}')}"
             with path.open("rb") as content:
                 counted = Counted(content, Progress(f"uploading {name}", path.stat().st_size, host.log))
                 transfer.upload(host, name, counted, sha256, moved)

@@ -496,11 +496,6 @@ def sets_folder_script(folder: str) -> str:
     return f'umask 077\nsets={shlex.quote(folder)}\n{function}said=$(sets_folder) || {{ echo "$said" >&2; exit 1; }}'
 
 
-def take_script(folder: str, path: str) -> str:
-    """The shell script that copies a part of a backup set to where the SSH user may fetch it."""
-    return _render("backup-part.sh.j2", folder=folder, path=shlex.quote(path))
-
-
 def restic_environment_script(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenLines:
     """The shell script that keeps what restic needs to open its repository for the scripts of the host's own."""
     return HiddenLines(_render("restic-env.sh.j2", settings=settings, environment=_exports(environment)))

@@ -1,23 +1,42 @@
-"""Large files between this machine and a host, through pyinfra's connection.
+"""Large files between this machine and a host, through the stdin or stdout of a root shell there.
 
-What is copied passes through a folder on the host that is the SSH user's alone and removed in any case.
+No other user of the host can read what travels, or put something in its place.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shlex
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import remote
+from webui_stack import channel, remote
 
-# Below a folder that is root's: nobody else can put something in its place.
+# Root's alone, below a folder that is root's: nobody else can look into it, or make it first.
 FOLDER = "/var/lib/open-webui-stack.transfer"
+_CHUNK = 1 << 16
+
+# Whoever cuts the connection leaves nothing: the shell notices when it next reads or writes.
+_IN_FOLDER = f"""\
+rm -rf {FOLDER} && mkdir -m 700 {FOLDER} && cd {FOLDER} || exit 1
+trap 'cd / && rm -rf {FOLDER}' EXIT
+trap 'exit 1' HUP INT PIPE TERM
+begin
+"""
+_SEND = """\
+(
+{script}
+) >&2
+status=$?
+[ $status = 0 ] || exit $status
+sum=$(sha256sum <{path}) && size=$(stat -c %s {path}) || exit 1
+echo "${{sum%% *}} $size"
+cat {path}"""
 
 
 def told(host: Host, work: Callable[[], None], refusal: type[Exception]) -> bool:
@@ -36,40 +55,44 @@ def told(host: Host, work: Callable[[], None], refusal: type[Exception]) -> bool
 
 def upload(host: Host, name: str, content: io.RawIOBase, sha256: str, script: str) -> None:
     """Upload a file and run a script on it, as the file `part` in its working directory, once its SHA-256 is right."""
-    with _folder(host):
-        if not host.put_file(content, f"{FOLDER}/part"):
-            raise remote.RemoteError(f"{name}: expected to upload it, got a refusal; is there room in /var/lib?")
-        remote.run(host, _verified(sha256, name, script))
+    with channel.opened(host, f"{_IN_FOLDER}cat >part || exit 1\n{_verified(sha256, name, script)}") as sent:
+        while (data := content.read(_CHUNK)) and sent.write(data):
+            pass
+        sent.finish()
 
 
-def download(host: Host, script: str, receive: Callable[[str, int], AbstractContextManager[io.RawIOBase]]) -> None:
-    """Run a script that makes `FOLDER/part` and prints its SHA-256 and size, and fetch it into what `receive` opens."""
-    with _folder(host):
-        sha256, size = remote.run(host, script)[-1].split()
-        with receive(sha256, int(size)) as content:
-            host.get_file(f"{FOLDER}/part", content)
+def download(
+    host: Host, path: str, receive: Callable[[str, int], AbstractContextManager[io.RawIOBase]], script: str = "true"
+) -> None:
+    """Fetch the host's file `path` into what `receive`, given its SHA-256 and size, opens.
+
+    `script` runs before, in an empty folder of root's; a relative `path` is one of that folder. Raises `RemoteError`
+    unless all of it arrived as it is on the host.
+    """
+    send = _SEND.format(script=script, path=shlex.quote(path))
+    with channel.opened(host, _IN_FOLDER + send) as received:
+        sha256, _, size = received.line().partition(" ")
+        if not size.isdigit():
+            received.finish()
+            raise remote.RemoteError(f"{path}: expected its SHA-256 and size, got {sha256!r}; run it again")
+        missing, digest = int(size), hashlib.sha256()
+        with receive(sha256, missing) as content:
+            while missing and (data := received.read(min(_CHUNK, missing))):
+                content.write(data)
+                digest.update(data)
+                missing -= len(data)
+        received.finish()
+    if missing or digest.hexdigest() != sha256:
+        raise remote.RemoteError(f"{path}: expected SHA-256 {sha256}, got {digest.hexdigest()}; run it again")
 
 
 def _verified(sha256: str, name: str, script: str) -> str:
     return f"""\
-cd {FOLDER} || exit 1
 got=$(sha256sum <part) || exit 1
 if [ "${{got%% *}}" != {sha256} ]; then
   echo {shlex.quote(name)}": expected SHA-256 {sha256} on the host, got ${{got%% *}}; run it again" >&2
   exit 1
 fi
-{script}"""
-
-
-@contextmanager
-def _folder(host: Host) -> Iterator[None]:
-    """The folder on the host for the SSH user alone, who carries the files; gone afterwards."""
-    status, output = host.run_shell_command("id -u", print_output=False, print_input=False)
-    if not status:
-        raise remote.RemoteError(output.stderr)
-    user = int(output.stdout)
-    remote.run(host, f"rm -rf {FOLDER} && mkdir -m 700 {FOLDER} && chown {user} {FOLDER}")
-    try:
-        yield
-    finally:
-        remote.run(host, f"rm -rf {FOLDER}")
+(
+{script}
+)"""

@@ -6,6 +6,7 @@ import pytest
 
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, converged, fresh
 from tests.plan.fake_shell import MUTE, NOISE
+from webui_stack import frame
 
 # As if it were an answer of ours, and as banners are.
 BANNER = "Welcome!\nsection machine\nend\nheld somebody@else:1 1 99\nrefused /x\n"
@@ -30,13 +31,13 @@ def test_a_plan_is_the_same_whatever_the_login_shell_prints(pyinfra: Pyinfra, ho
 
 
 def test_a_host_that_gives_no_answer_is_refused_and_not_taken_for_a_bare_one(refused: Run) -> None:
-    assert "answer of the host: expected its mark, got nothing at all" in "\n".join(refused.said("mute"))
+    said = refused.said("mute")
+    assert [line for line in said if "expected" in line] == [frame.NOTHING]
     assert "is a disk full" not in refused.output
     assert refused.changes("mute") == []
 
 
 def test_the_other_hosts_go_on(refused: Run) -> None:
-    assert refused.said("converged") == []
     assert refused.changes("converged") == []
 
 

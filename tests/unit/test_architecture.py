@@ -102,14 +102,15 @@ LIBRARY = {
         *("gevent", "pyinfra", "webui_stack.docker_config", "webui_stack.facts", "webui_stack.remote"),
         *("webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"),
     },
-    "transfer": {"paramiko", "pyinfra", "webui_stack.remote"},
+    "channel": {"gevent", "paramiko", "pyinfra", "webui_stack.frame", "webui_stack.remote"},
+    "transfer": {"paramiko", "pyinfra", "webui_stack.channel", "webui_stack.remote"},
+    "tunnel": {"gevent", "paramiko", "pyinfra", "webui_stack.channel", "webui_stack.remote"},
     "delivery": {
         *("pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
         *("webui_stack.progress", "webui_stack.templates", "webui_stack.transfer"),
     },
     "offsite": {
-        *("pyinfra", "webui_stack.backup_set", "webui_stack.progress", "webui_stack.remote", "webui_stack.templates"),
-        "webui_stack.transfer",
+        *("pyinfra", "webui_stack.backup_set", "webui_stack.progress", "webui_stack.remote", "webui_stack.transfer"),
     },
     "operations": {
         *("pyinfra", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.exit_status"),

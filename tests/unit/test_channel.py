@@ -1,0 +1,155 @@
+"""Bytes go into a command on a host and come out of it as they are, and a command that fails says why."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from pyinfra.api import Config, Host, Inventory, State
+
+from webui_stack import channel, transfer
+from webui_stack.remote import RemoteError
+
+# Each byte, and each pair of what shells and terminals change: line ends, NUL, what is no UTF-8.
+BYTES = bytes(range(256)) * 3 + b"\r\n\n\0\xff\r" + os.urandom(200_000)
+
+
+@pytest.fixture
+def host() -> Host:
+    """This machine, as pyinfra's `@local` has it."""
+    state = State(Inventory((["@local"], {})), Config())
+    found = state.inventory.get_host("@local")
+    found.connect()  # type: ignore[no-untyped-call]
+    return found
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder that files pass through, on this machine."""
+    found = tmp_path / "transfer"
+    for name in ("FOLDER", "_IN_FOLDER"):
+        value = getattr(transfer, name).replace(transfer.FOLDER, str(found)) if name != "FOLDER" else str(found)
+        monkeypatch.setattr(transfer, name, value)
+    return found
+
+
+def received(host: Host, command: str) -> bytes:
+    found = b""
+    with channel.opened(host, command) as sent:
+        while data := sent.read(1 << 16):
+            found += data
+        sent.finish()
+    return found
+
+
+def test_bytes_come_as_they_are_whatever_the_login_shell_printed(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(BYTES)
+    noise = "printf 'Welcome!\\n\\nanswer-00\\nx%s' \"$MARK\""  # a mark that is no line of its own is none
+    assert received(host, f"{noise}\nbegin\ncat {tmp_path}/file") == BYTES
+    assert received(host, "begin") == b""
+
+
+def test_bytes_arrive_as_they_are(host: Host, tmp_path: Path) -> None:
+    with channel.opened(host, f"begin\ncat >{tmp_path}/file\nsha256sum <{tmp_path}/file") as sent:
+        for start in range(0, len(BYTES), 7001):
+            assert sent.write(BYTES[start : start + 7001])
+        sent.finish()
+    assert (tmp_path / "file").read_bytes() == BYTES
+
+
+@pytest.mark.parametrize("command", ["echo why >&2; exit 3", "begin; echo why >&2; exit 3"])
+def test_a_command_that_fails_says_why(host: Host, command: str) -> None:
+    with pytest.raises(RemoteError, match=r"^why$"), channel.opened(host, command) as sent:
+        sent.finish()
+
+
+def test_a_command_that_never_begins_is_no_empty_answer(host: Host) -> None:
+    with pytest.raises(RemoteError, match="expected its mark, got nothing"), channel.opened(host, "echo Welcome!"):
+        raise AssertionError
+
+
+def test_a_command_that_reads_no_more_says_why(host: Host) -> None:
+    with channel.opened(host, "begin; echo full >&2; exit 1") as sent:
+        while sent.write(b"x" * 65536):
+            pass
+        with pytest.raises(RemoteError, match=r"^full$"):
+            sent.finish()
+
+
+def test_much_on_the_error_output_blocks_nothing(host: Host) -> None:
+    assert received(host, "begin; seq 200000 >&2; echo done") == b"done\n"
+
+
+def test_an_upload_is_used_once_its_sum_is_right(host: Host, folder: Path, tmp_path: Path) -> None:
+    look = f"stat -c '%a %F' . >{tmp_path}/seen && cp part {tmp_path}/arrived"
+    transfer.upload(host, "it", io.BytesIO(BYTES), hashlib.sha256(BYTES).hexdigest(), look)  # type: ignore[arg-type]
+    assert (tmp_path / "arrived").read_bytes() == BYTES
+    assert (tmp_path / "seen").read_text() == "700 directory\n"
+    assert not folder.exists()
+
+
+def test_an_upload_that_is_not_whole_is_not_used(host: Host, folder: Path, tmp_path: Path) -> None:
+    wrong = hashlib.sha256(BYTES + b"x").hexdigest()
+    with pytest.raises(RemoteError, match=f"it: expected SHA-256 {wrong} on the host, got"):
+        transfer.upload(host, "it", io.BytesIO(BYTES), wrong, f"touch {tmp_path}/used")  # type: ignore[arg-type]
+    assert not (tmp_path / "used").exists()
+    assert not folder.exists()
+
+
+class Fetched:
+    """What `download` gave, and into which it wrote."""
+
+    def __init__(self) -> None:
+        self.content, self.told = io.BytesIO(), ("", 0)
+
+    @contextmanager
+    def open(self, sha256: str, size: int) -> Iterator[io.BytesIO]:
+        self.told = (sha256, size)
+        yield self.content
+
+
+def test_a_download_is_the_file_with_its_sum_and_size(host: Host, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "a file").write_bytes(BYTES)
+    fetched = Fetched()
+    transfer.download(host, f"{tmp_path}/a file", fetched.open)  # type: ignore[arg-type]
+    assert fetched.told == (hashlib.sha256(BYTES).hexdigest(), len(BYTES))
+    assert fetched.content.getvalue() == BYTES
+    assert not folder.exists()
+
+
+def test_a_download_of_what_a_script_makes(host: Host, folder: Path) -> None:
+    fetched = Fetched()
+    transfer.download(host, "part", fetched.open, "set -eu\necho noise\nprintf abc >part")  # type: ignore[arg-type]
+    assert fetched.content.getvalue() == b"abc"
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("path", "script", "why"),
+    [
+        pytest.param("part", "set -eu\nfalse\nprintf abc >part", "exit status 1", id="script"),
+        pytest.param("/nonexistent/file", "true", "/nonexistent/file", id="no file"),
+    ],
+)
+def test_a_download_that_fails_says_why_and_leaves_nothing(
+    host: Host, folder: Path, path: str, script: str, why: str
+) -> None:
+    fetched = Fetched()
+    with pytest.raises(RemoteError, match=why):
+        transfer.download(host, path, fetched.open, script)  # type: ignore[arg-type]
+    assert fetched.content.getvalue() == b""
+    assert not folder.exists()
+
+
+def test_what_somebody_put_in_the_folders_place_is_not_followed(host: Host, folder: Path, tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "part").write_text("mine")
+    folder.symlink_to(precious)
+    transfer.upload(host, "it", io.BytesIO(b"x"), hashlib.sha256(b"x").hexdigest(), "true")  # type: ignore[arg-type]
+    assert (precious / "part").read_text() == "mine"
