@@ -45,7 +45,9 @@ def _create_overlay(settings: Settings) -> None:
     if swarm.is_leftover(network):
         server.shell(name="Remove the network of an earlier stack", commands=[f"docker network rm {compose.NETWORK}"])
     if settings.runs("data") and (network is None or swarm.is_leftover(network)):
-        options = [part for one in swarm.network_options(settings, preflight.mtu_between_hosts()) for part in ("--opt", one)]
+        options = [
+            part for one in swarm.network_options(settings, preflight.mtu_between_hosts()) for part in ("--opt", one)
+        ]
         _make("Create the network of all hosts", settings, "--driver", "overlay", "--attachable", *options)
 
 

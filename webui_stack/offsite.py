@@ -10,7 +10,7 @@ from pathlib import Path
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import backup_set, remote, transfer
+from webui_stack import backup_set, remote, templates, transfer
 from webui_stack.backup_set import MANIFEST, BackupSet, SetError
 from webui_stack.progress import Counted, Progress
 
