@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import secrets
-import shlex
+from functools import partial
 
 from gevent.pool import Pool
+from pyinfra import logger
 from pyinfra.api import Host
 
 from tasks import preflight
 from webui_stack import remote, swarm
 from webui_stack.settings import Settings
-
-# In the folder that all hosts share; what is in it is made anew by each run that looks.
-_MARK = ".open-webui-stack"
 
 
 def refusals(settings: Settings) -> list[str]:
@@ -51,20 +49,27 @@ def _folder(settings: Settings) -> list[str]:
     folder, token = str(settings.open_webui_shared_dir), secrets.token_hex(16)
     lead = preflight.lead().host
     try:
-        remote.run(lead, f"mkdir -p {shlex.quote(folder)} && echo {token} >{shlex.quote(f'{folder}/{_MARK}')}")
+        remote.run(lead, swarm.mark_command(folder, token))
     except remote.RemoteError as error:
         return [
             f"open_webui_shared_dir: expected to write to {folder} on {lead.name}, got {str(error).strip()}; mount it"
         ]
-
-    def differs(host: Host) -> str:
-        found = remote.run(host, f"cat {shlex.quote(f'{folder}/{_MARK}')} 2>/dev/null || true")
-        if found == [token]:
-            return ""
-        return (
-            f"open_webui_shared_dir: expected {folder} on {host.name} to be the one that {lead.name} has, got "
-            f"{'another' if found else 'one without the mark just made there'}; mount it there from the same place"
-        )
-
     others = [one.host for one in preflight.everywhere() if one.host.name != lead.name]
-    return [line for line in Pool().map(differs, others) if line]
+    try:
+        return [line for line in Pool().map(partial(_differs, folder, token, lead.name), others) if line]
+    finally:
+        try:
+            remote.run(lead, swarm.unmark_command(folder, token))
+        except remote.RemoteError as error:
+            logger.debug("the mark in %s stays: %s", folder, error)
+
+
+def _differs(folder: str, token: str, lead: str, host: Host) -> str:
+    expected = f"open_webui_shared_dir: expected {folder} on {host.name} to be the one that {lead} has, got"
+    try:
+        (found,) = remote.run(host, swarm.marked_command(folder, token))
+    except (remote.RemoteError, ValueError) as error:
+        return f"{expected} {str(error).strip() or 'no answer'}; run it again"
+    if found == "marked":
+        return ""
+    return f"{expected} {'another' if found == 'another' else 'no folder'}; mount it there from the same place"

@@ -399,6 +399,30 @@ def join_command(settings: Settings, manager: str) -> str:
     return f'read -r token && docker swarm join --token "$token" {shlex.join([*options, manager])}'
 
 
+# A folder that all hosts share is known by a folder that one of them makes in it, under a name nobody can guess.
+# Containers may put links there: `mkdir` and `rmdir` follow none in their place.
+_MARK = ".open-webui-stack"
+
+
+def mark_command(folder: str, token: str) -> str:
+    """Mark the shared folder; it is made where it is missing. Fails where it can't be written to."""
+    # Earlier versions wrote into a file of the mark's name.
+    return (
+        f"mkdir -p {shlex.quote(folder)} && cd {shlex.quote(folder)} && rm -f {_MARK} && mkdir -m 700 {_MARK}-{token}"
+    )
+
+
+def marked_command(folder: str, token: str) -> str:
+    """Print whether the folder has the mark: "marked" or "another"; "absent" where there is no folder."""
+    mark, folder = shlex.quote(f"{folder}/{_MARK}-{token}"), shlex.quote(folder)
+    return f"if [ -d {mark} ]; then echo marked; elif [ -d {folder} ]; then echo another; else echo absent; fi"
+
+
+def unmark_command(folder: str, token: str) -> str:
+    """Remove the mark."""
+    return f"rmdir {shlex.quote(f'{folder}/{_MARK}-{token}')}"
+
+
 TOKEN_COMMAND = "docker swarm join-token --quiet worker"  # noqa: S105 no token
 # Whoever saw one in a list of processes can do nothing with it.
 ROTATE_COMMAND = (

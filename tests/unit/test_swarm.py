@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -449,3 +450,35 @@ def test_every_host_has_to_have_the_very_images() -> None:
     lacking = {reference: image for reference, image in leads.items() if reference != given.open_webui_image}
     (found,) = swarm.image_refusals(given, lacking, leads)
     assert "got none; " in found
+
+
+def sh(command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+
+
+def test_a_shared_folder_is_known_by_its_mark_and_left_as_it_was(tmp_path: Path) -> None:
+    shared, other = tmp_path / "shared one", tmp_path / "other"
+    other.mkdir()
+    assert sh(swarm.mark_command(str(shared), "abc")).returncode == 0
+    found = [sh(swarm.marked_command(str(folder), "abc")).stdout for folder in (shared, other, tmp_path / "none")]
+    assert found == ["marked\n", "another\n", "absent\n"]
+    assert sh(swarm.unmark_command(str(shared), "abc")).returncode == 0
+    assert list(shared.iterdir()) == []
+
+
+def test_a_link_that_a_container_put_into_the_shared_folder_is_not_followed(tmp_path: Path) -> None:
+    """By the name that earlier versions wrote to, and by the mark's own, had somebody guessed it."""
+    shared, precious, folder = tmp_path / "shared", tmp_path / "shadow", tmp_path / "folder"
+    shared.mkdir()
+    folder.mkdir()
+    precious.write_text("root:x")
+    (shared / ".open-webui-stack").symlink_to(precious)
+    (shared / ".open-webui-stack-abc").symlink_to(folder)
+    (shared / ".open-webui-stack-new").symlink_to(tmp_path / "new")
+    for token in ("abc", "new"):
+        assert sh(swarm.mark_command(str(shared), token)).returncode != 0
+        assert sh(swarm.unmark_command(str(shared), token)).returncode != 0
+    assert precious.read_text() == "root:x"
+    assert list(folder.iterdir()) == []
+    assert not (tmp_path / "new").exists()
+    assert sh(swarm.mark_command(str(shared), "def")).returncode == 0
