@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from pyinfra.api import Config, Host, Inventory, State
+from pyinfra.api import Host
 
+from tests.local import local_host
 from webui_stack import channel, transfer
 from webui_stack.remote import RemoteError
 
@@ -21,11 +22,7 @@ BYTES = bytes(range(256)) * 3 + b"\r\n\n\0\xff\r" + os.urandom(200_000)
 
 @pytest.fixture
 def host() -> Host:
-    """This machine, as pyinfra's `@local` has it."""
-    state = State(Inventory((["@local"], {})), Config())
-    found = state.inventory.get_host("@local")
-    found.connect()  # type: ignore[no-untyped-call]
-    return found
+    return local_host()
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from paramiko import ChannelException
-from pyinfra.api import Config, Host, Inventory, State
+from pyinfra.api import Host
 
+from tests.local import local_host
 from webui_stack import channel, tunnel
 from webui_stack.remote import RemoteError
 from webui_stack.tunnel import TunnelError
@@ -21,11 +22,7 @@ BYTES = bytes(range(256)) * 1000
 
 @pytest.fixture
 def host() -> Host:
-    """This machine, as pyinfra's `@local` has it."""
-    state = State(Inventory((["@local"], {})), Config())
-    found = state.inventory.get_host("@local")
-    found.connect()  # type: ignore[no-untyped-call]
-    return found
+    return local_host()
 
 
 class Server:
@@ -128,10 +125,16 @@ def behind(sshd: Sshd) -> Any:
 
 def test_a_server_that_forbids_to_forward_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
-    monkeypatch.setattr(channel, "begun", lambda _, command, timeout_s: begun.append((command, timeout_s)) or "ends")
+
+    def begin(_: object, command: str, timeout_s: float) -> Any:
+        begun.append((command, timeout_s))
+        return "ends"
+
+    monkeypatch.setattr(channel, "begun", begin)
     sshd = Sshd(1)
     host = behind(sshd)
-    assert [tunnel.dial(host, "198.18.0.2", 6379, 3) for _ in range(2)] == ["ends", "ends"]
+    ends: list[Any] = [tunnel.dial(host, "198.18.0.2", 6379, 3) for _ in range(2)]
+    assert ends == ["ends", "ends"]
     assert sshd.asked == 1
     assert begun[0][0].startswith("set -- 198.18.0.2 6379\n")
 
