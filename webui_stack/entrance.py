@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import shlex
+import socket
 import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -40,22 +41,23 @@ def _to_port(host: Host, settings: Settings, timeout_s: float) -> Way:
             direct = partial(tunnel.direct, parts.hostname, parts.port or 443, timeout_s)
             encrypted = _encrypted(direct, lambda: _trust(settings), parts.hostname)
         return Way(url, encrypted, settings.external_url or url)
-    address, dial = _published(host, settings.open_webui_bind, settings.open_webui_port, timeout_s)
-    through_ssh = dial if ipaddress.ip_address(settings.open_webui_bind).is_loopback else None
+    address, dial, detour = _published(host, settings.open_webui_bind, settings.open_webui_port, timeout_s)
+    through_ssh = dial if detour or ipaddress.ip_address(settings.open_webui_bind).is_loopback else None
     url = f"http://{compose.published(address)}:{settings.open_webui_port}"
-    return Way(url, through_ssh, settings.external_url or url)
+    return Way(url, through_ssh, settings.external_url or url, detour)
 
 
 def _to_proxy(host: Host, settings: Settings, proxy: str, timeout_s: float) -> Way:
     """By the proxy's own name, whatever name service says of it: that may not know it yet, or mean another machine."""
+    detour = ""
     if settings.verify_url:
         parts = urlsplit(settings.verify_url)
         assert parts.hostname is not None
         dial: Callable[[], Any] = partial(tunnel.direct, parts.hostname, parts.port or settings.proxy_port, timeout_s)
     else:
-        _, dial = _published(host, settings.proxy_bind, settings.proxy_port, timeout_s)
+        _, dial, detour = _published(host, settings.proxy_bind, settings.proxy_port, timeout_s)
     encrypted = _encrypted(dial, lambda: _trust_in_proxy(host, settings, proxy), settings.proxy_name)
-    return Way(settings.external_url, encrypted, settings.external_url)
+    return Way(settings.external_url, encrypted, settings.external_url, detour)
 
 
 def _encrypted(dial: Callable[[], Any], trust: Callable[[], ssl.SSLContext], name: str) -> Callable[[], ssl.SSLSocket]:
@@ -83,16 +85,41 @@ def certificate_of(way: Way) -> Mapping[str, Any] | None:
         return shown
 
 
-def _published(host: Host, bind: str, port: int, timeout_s: float) -> tuple[str, Callable[[], Any]]:
-    """The address a port is reached by, and how: through the SSH connection when only the host itself can."""
+def _published(host: Host, bind: str, port: int, timeout_s: float) -> tuple[str, Callable[[], Any], str]:
+    """The address a port is reached by, how, and why not as people do.
+
+    This machine goes as pyinfra does where only ~/.ssh/config knows the host's name, or SSH goes by a jump host.
+    Otherwise a port that can't be reached stays so: a firewall may be in the way of people, too.
+    """
     address = ipaddress.ip_address(bind)
     if address.is_loopback:
-        return bind, partial(tunnel.dial, host, bind, port, timeout_s)
-    shown = bind
+        return bind, partial(tunnel.dial, host, bind, port, timeout_s), ""
+    shown = inside = bind
+    detour = ""
     if address.is_unspecified:
+        inside = "127.0.0.1" if address.version == 4 else "::1"
         shown = host.data.get("ssh_hostname") or host.name
         shown = "127.0.0.1" if shown.startswith("@local") else shown
-    return shown, partial(tunnel.direct, shown, port, timeout_s)
+        if unknown := _unknown(shown):
+            peer = tunnel.peer(host)
+            shown, detour = peer or shown, "" if peer else unknown
+    if not detour and tunnel.goes_by_another_host(host):
+        try:
+            tunnel.direct(shown, port, timeout_s).close()
+        except tunnel.TunnelError as error:
+            detour = f"{error}, and SSH goes there by another host"
+    if detour:
+        return shown, partial(tunnel.dial, host, inside, port, timeout_s), detour
+    return shown, partial(tunnel.direct, shown, port, timeout_s), ""
+
+
+def _unknown(name: str) -> str:
+    """Why this machine finds no address for a name; "" where it does."""
+    try:
+        socket.getaddrinfo(name, None)
+    except OSError as error:
+        return f"{name}: {error.strerror or error}"
+    return ""
 
 
 def _trust(settings: Settings) -> ssl.SSLContext:

@@ -214,6 +214,14 @@ class _Probe:
         try:
             health = websocket.ask(way, "GET", "/health", _ATTEMPT_S)
             yield Check("health", health.get("status") is True, f"/health answered {health}", hint)
+            if way.detour:
+                yield Check(
+                    "way in",
+                    False,
+                    f"this machine can't reach it as people do ({way.detour}); it was reached through SSH",
+                    "set verify_url to an address of it that this machine reaches",
+                    advice=True,
+                )
             yield from self._ready(way)
             config = websocket.ask(way, "GET", "/api/config", _ATTEMPT_S)
             self.told["Open WebUI"] = str(config.get("version", "?"))

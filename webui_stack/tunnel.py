@@ -91,6 +91,25 @@ def dial(host: Host, address: str, port: int, timeout_s: float) -> socket.socket
     return relayed
 
 
+def peer(host: Host) -> str:
+    """The address that the SSH connection leads to; "" where there is none, or it leads through another host."""
+    connection = _connection(host)
+    return str(connection.getpeername()[0]) if isinstance(connection, socket.socket) else ""
+
+
+def goes_by_another_host(host: Host) -> bool:
+    """Whether the SSH connection leads through another host or program (ProxyJump, ProxyCommand)."""
+    connection = _connection(host)
+    return connection is not None and not isinstance(connection, socket.socket)
+
+
+def _connection(host: Host) -> object:
+    """What the SSH connection goes through: a socket, or what paramiko was given in place of one."""
+    client = getattr(host.connector, "client", None)
+    transport = client.get_transport() if client else None
+    return transport.sock if transport else None
+
+
 def direct(address: str, port: int, timeout_s: float) -> socket.socket:
     """A connected socket to `address:port` as seen from this machine. Raises `TunnelError`."""
     try:
@@ -129,7 +148,6 @@ def send_at_once(host: Host) -> None:
     OpenSSH sets it, paramiko 4 doesn't: two of three channels opened in 40 ms instead of 1 ms, for the host delays
     its acknowledgements. Does nothing where there is no SSH connection over TCP.
     """
-    client = getattr(host.connector, "client", None)
-    transport = client.get_transport() if client else None
-    if transport is not None and isinstance(transport.sock, socket.socket):
-        transport.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection = _connection(host)
+    if isinstance(connection, socket.socket):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

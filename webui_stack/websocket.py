@@ -36,12 +36,14 @@ class Way:
     """How to reach an Open WebUI process.
 
     `dial` gives the connected socket when there is no direct way. `origin` is the page a browser would
-    come from: Open WebUI refuses a websocket from one that is not in CORS_ALLOW_ORIGIN.
+    come from: Open WebUI refuses a websocket from one that is not in CORS_ALLOW_ORIGIN. `detour` says why `dial`
+    takes another way than people do, where it does.
     """
 
     url: str
     dial: Callable[[], Any] | None = None
     origin: str = ""
+    detour: str = ""
 
 
 def ask(way: Way, method: str, path: str, timeout_s: float, body: Any = None, token: str = "") -> Any:

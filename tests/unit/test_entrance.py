@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.defaults import settings
-from webui_stack import certificate, entrance
+from webui_stack import certificate, entrance, tunnel
 from webui_stack.websocket import ProbeError, Way
 
 NAME = "chat.example.org"
@@ -260,3 +261,84 @@ def test_certificates_of_half_a_day_are_judged_by_their_own_lifetime() -> None:
 )
 def test_a_duration_is_told_in_words(seconds: float, words: str) -> None:
     assert certificate.duration(seconds) == words
+
+
+def behind(connection: object, name: str = "web-1") -> Any:
+    """A host whose SSH connection goes through this."""
+    transport = SimpleNamespace(sock=connection)
+    client = SimpleNamespace(get_transport=lambda: transport)
+    return SimpleNamespace(name=name, data={}, connector=SimpleNamespace(client=client), connector_data={})
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """All that name service knows, and where each name leads."""
+    found: dict[str, str] = {}
+
+    monkeypatch.setattr(entrance, "_unknown", lambda name: "" if name in found else f"{name}: not known")
+    return found
+
+
+@pytest.fixture
+def refusing(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What this machine dials itself is refused; the addresses, as they are tried."""
+    tried: list[str] = []
+
+    def direct(address: str, port: int, _: float) -> socket.socket:
+        tried.append(address)
+        raise tunnel.TunnelError(f"{address}:{port}: refused")
+
+    monkeypatch.setattr(tunnel, "direct", direct)
+    monkeypatch.setattr(tunnel, "dial", lambda _, address, port, __: f"{address}:{port} of the host")
+    return tried
+
+
+PORT: dict[str, Any] = {"open_webui_bind": "0.0.0.0", "open_webui_port": 3000}
+# What paramiko has in place of a socket.
+JUMP = object()
+
+
+def test_name_service_is_asked_for_a_name() -> None:
+    assert entrance._unknown("127.0.0.1") == ""
+    assert entrance._unknown("no name at all").startswith("no name at all: ")
+
+
+def test_a_name_of_ssh_alone_is_the_address_that_ssh_reached(names: dict[str, str], refusing: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as sshd, socket.create_connection(sshd.getsockname()) as connection:
+        way = entrance.of(behind(connection), settings(**PORT), "proxy", 1)
+    assert (way.url, way.dial, way.detour) == ("http://127.0.0.1:3000", None, "")
+    assert refusing == []
+
+
+def test_a_name_of_ssh_alone_behind_a_jump_host_is_reached_through_ssh_and_said(
+    names: dict[str, str], refusing: list[str]
+) -> None:
+    way = entrance.of(behind(JUMP), settings(**PORT), "proxy", 1)
+    assert way.url == "http://web-1:3000"
+    assert way.dial is not None
+    assert way.dial() == "127.0.0.1:3000 of the host"
+    assert way.detour == "web-1: not known"
+
+
+def test_a_host_behind_a_jump_host_that_refuses_this_machine_is_reached_through_ssh_and_said(
+    names: dict[str, str], refusing: list[str]
+) -> None:
+    names["web-1"] = "10.0.0.5"
+    way = entrance.of(behind(JUMP), settings(**PORT), "proxy", 1)
+    assert way.detour == "web-1:3000: refused, and SSH goes there by another host"
+    assert refusing == ["web-1"]
+
+
+def test_a_closed_port_of_a_host_without_a_jump_host_is_no_detour(names: dict[str, str], refusing: list[str]) -> None:
+    """A firewall that keeps this machine out keeps people out."""
+    names["web-1"] = "10.0.0.5"
+    with socket.create_server(("127.0.0.1", 0)) as sshd, socket.create_connection(sshd.getsockname()) as connection:
+        way = entrance.of(behind(connection), settings(**PORT), "proxy", 1)
+    assert (way.url, way.dial, way.detour) == ("http://web-1:3000", None, "")
+
+
+def test_the_proxy_behind_a_jump_host_is_reached_through_ssh_and_said(
+    names: dict[str, str], refusing: list[str]
+) -> None:
+    way = entrance.of(behind(JUMP), settings(public_url=f"https://{NAME}"), "proxy", 1)
+    assert (way.url, way.detour) == (f"https://{NAME}", "web-1: not known")
