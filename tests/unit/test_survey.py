@@ -10,7 +10,7 @@ import pytest
 
 from tests.defaults import settings
 from tests.surveys import DEPLOYED, FRESH, printed
-from webui_stack import survey, templates
+from webui_stack import docker_config, survey, templates
 from webui_stack.secrets import Supplied
 
 NOTHING = Supplied(None, None, {})
@@ -68,7 +68,7 @@ def test_the_script_reads_a_daemon_json_without_a_final_line_break(tmp_path: Pat
     assert "/etc/docker/daemon.json" in script
     script = script.replace("/etc/docker/daemon.json", str(daemon_json))
     done = subprocess.run(["sh", "-s", "survey"], input=script, capture_output=True, text=True, check=True)
-    assert survey.parse(done.stdout.splitlines()).engine.daemon_json == '{"debug": true}'
+    assert survey.parse(done.stdout.splitlines()).docker.sha256 == docker_config.sha256(daemon_json.read_text())
 
 
 def test_a_refused_secret_ends_its_section() -> None:
