@@ -1,6 +1,6 @@
 """pyinfra inventories/X.py deploy.py: from a bare host to a proven Open WebUI + Valkey stack."""
 
-from tasks import deployment, docker, network, preflight, rollout, stack, swarm, verify, watchdog
+from tasks import backup, deployment, docker, network, preflight, rollout, stack, swarm, verify, watchdog
 
 settings = preflight.check()  # every problem of every setting, before any host is touched
 
@@ -12,6 +12,7 @@ def provision() -> None:
     network.create(settings)
     stack.launch(settings)
     watchdog.keep(settings)
+    backup.keep(settings)
     verify.prove(settings)
     deployment.end()
 

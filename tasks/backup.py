@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pyinfra import host, logger
 from pyinfra.api import deploy
 
 from tasks import offsite, preflight, timer, tool
-from webui_stack import compose, operations, templates
+from webui_stack import compose, drift, operations, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import BACKUP_UNIT
 
@@ -32,6 +34,21 @@ def make(settings: Settings) -> None:
     operations.script(name="Make a backup set", lines=[command(settings)])
 
 
+@deploy("Backup")
+def keep(settings: Settings) -> None:
+    """Ensure the script and the timer that `make` has put on the host are as this version and the settings have them.
+
+    Does nothing on a host that has neither.
+    """
+    survey = preflight.observation().survey
+    if templates.kept_backup(settings, survey().files):
+        if settings.backup_age_recipient:
+            tool.bring_age("backup_age_recipient")
+        _put(templates.kept_backup(settings, survey().files))
+    if drift.has_backup_timer(survey()):
+        timer.keep(BACKUP_UNIT, "backup", running=bool(settings.backup_schedule))
+
+
 def command(settings: Settings) -> str:
     """The shell command that makes a set, once `put` has put what it runs."""
     return f"exec sh {settings.stack_dir}/backup.sh"
@@ -39,13 +56,17 @@ def command(settings: Settings) -> str:
 
 def put(settings: Settings) -> None:
     """Ensure the host has a stack, and what it takes to make a set of it."""
-    survey = preflight.observation().survey
     operations.gate(name="Check that there is a stack", check=lambda: _without_stack(settings))
     if settings.backup_age_recipient:
-        tool.bring_age(settings.backup_age_recipient)
+        tool.bring_age("backup_age_recipient")
+    _put(templates.backup(settings))
+
+
+def _put(contents: Mapping[str, str]) -> None:
+    survey = preflight.observation().survey
     operations.files(
         name="Put the backup's script",
-        contents=templates.backup(settings),
+        contents=contents,
         present=lambda: survey().files,
         apply="systemctl daemon-reload" if survey().machine.has_systemd else None,
     )

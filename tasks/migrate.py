@@ -36,8 +36,11 @@ def copy(settings: Settings) -> None:
 
 @deploy("Migrate")
 def settle(settings: Settings) -> None:
-    """Ensure the backup's script is that of a stack on Postgres, and nothing tells of the move any more."""
-    if host.name not in _moved:
+    """Ensure the backup's script is that of a stack on Postgres, and nothing tells of the move any more.
+
+    Also of a move by a run before, which ended between the move and this. Does nothing where nothing was moved.
+    """
+    if host.name not in _moved and not preflight.observation().survey().migrating:
         return
     backup.put(settings)
     operations.script(name="Remove the mark of the move", lines=templates.migrate_script(settings, "settle"))

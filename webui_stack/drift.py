@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from webui_stack import apt, compose, docker_config, engine, lock, swarm, templates
 from webui_stack.lock import Wanted
 from webui_stack.settings import Settings
-from webui_stack.survey import DOCKER_UNIT, TIMER_UNIT, Survey
+from webui_stack.survey import BACKUP_UNIT, DOCKER_UNIT, TIMER_UNIT, Survey
 
 
 def of(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) -> list[str]:
@@ -18,6 +18,7 @@ def of(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) -> lis
         *_files(settings, survey),
         *_stack(settings, survey, locked),
         *_watchdog(settings, survey),
+        *_backup(settings, survey),
     ]
 
 
@@ -86,3 +87,17 @@ def _watchdog(settings: Settings, survey: Survey) -> Iterator[str]:
     wanted = settings.watchdog_pause_s > 0
     if survey.machine.has_systemd and wanted != (TIMER_UNIT in survey.units):
         yield f"{TIMER_UNIT}: is not both active and enabled" if wanted else f"{TIMER_UNIT}: runs"
+
+
+def has_backup_timer(survey: Survey) -> bool:
+    """Whether runbooks/backup.py has put the timer on the host."""
+    return BACKUP_UNIT in survey.units or f"/etc/systemd/system/{BACKUP_UNIT}" in survey.files
+
+
+def _backup(settings: Settings, survey: Survey) -> Iterator[str]:
+    for path, text in templates.kept_backup(settings, survey.files).items():
+        if survey.files[path] != text:
+            yield f"{path}: differs"
+    wanted = bool(settings.backup_schedule)
+    if has_backup_timer(survey) and wanted != (BACKUP_UNIT in survey.units):
+        yield f"{BACKUP_UNIT}: is not both active and enabled" if wanted else f"{BACKUP_UNIT}: runs"

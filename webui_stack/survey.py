@@ -35,7 +35,8 @@ class Survey:
     `mode PATH`, or `refused WHY`. `units` are the systemd units that are active and enabled. `lease` is the lease's
     line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`). `cut_off` is the runbook
     that was killed while data were in two places (`templates/restore.sh.j2`, `up.sh.j2`, `rollback.sh.j2`). `database`
-    is where people's data are, "sqlite", "postgres" or "external"; "" where there are none.
+    is where people's data are, "sqlite", "postgres" or "external"; "" where there are none. `migrating` is "yes" where
+    runbooks/migrate.py has begun and not ended (`templates/migrate.sh.j2`).
     `swarm` is the host's part of it.
     """
 
@@ -50,6 +51,7 @@ class Survey:
     last_deploy: str = ""
     cut_off: str = ""
     database: str = ""
+    migrating: str = ""
     swarm: swarm.Observed = field(default_factory=swarm.Observed)
 
 
@@ -107,13 +109,13 @@ def _split(lines: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def _lines(lines: Sequence[str]) -> tuple[str, str, str, str]:
-    """Lease, last deploy, what was cut off, and which database; "" for what is not there."""
-    lease, deploy, cut_off, database = (
+def _lines(lines: Sequence[str]) -> tuple[str, str, str, str, str]:
+    """Lease, last deploy, what was cut off, which database, and whether it is being moved; "" for what is not there."""
+    lease, deploy, cut_off, database, migrating = (
         next((line.removeprefix(kind) for line in lines if line.startswith(kind)), "")
-        for kind in ("lease ", "deploy ", "cut_off ", "database ")
+        for kind in ("lease ", "deploy ", "cut_off ", "database ", "migrating ")
     )
-    return lease, deploy, cut_off, database
+    return lease, deploy, cut_off, database, migrating
 
 
 def _files(lines: Iterable[str]) -> dict[str, str]:

@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 import shlex
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -468,6 +468,22 @@ def backup(settings: Settings) -> dict[str, str]:
             data_source=_data_source(settings),
         )
         for path, template in _backup_templates(settings).items()
+    }
+
+
+def kept_backup(settings: Settings, present: Container[str]) -> dict[str, str]:
+    """What a deploy keeps as the settings say of the backup's files: those that runbooks/backup.py has put on the host.
+
+    One that is missing only that runbook puts, as it also opens the restic repository; until then no unit asks for it.
+    """
+    if not settings.runs("data"):
+        return {}
+    wanted = backup(settings)
+    missing = {posixpath.basename(path) for path in wanted if path not in present}
+    return {
+        path: text
+        for path, text in wanted.items()
+        if path in present and not (path.endswith(".service") and "restic.sh" in missing)
     }
 
 

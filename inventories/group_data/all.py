@@ -132,6 +132,7 @@ verify_ca = None  # a private CA's root certificate, in PEM on this machine; tru
 
 # --- Backup and restore (runbooks/backup.py, runbooks/restore.py) --------------------------------------
 backup_dir = "/var/backups/open-webui"  # where sets are kept on the host (0700, root)
+backup_min_free_mb = 1024  # in MB; no set is made that would leave less free in backup_dir, whose disk Valkey may share
 backup_keep = 7  # the newest sets; older ones go once a new one is complete; 0: all
 backup_schedule = ""  # when a timer makes one, "*-*-* 03:30" (systemd.time); "": only the runbook does
 backup_age_recipient = None  # "age1...": secrets go into the set, encrypted to it; None: they stay out

@@ -49,3 +49,13 @@ def test_nothing_is_touched_where_there_is_nothing_to_move(pyinfra: Pyinfra, nam
 def test_on_postgres_nothing_is_copied(pyinfra: Pyinfra) -> None:
     changes = pyinfra({"a": on("postgres", **MANY)}, "--json", deploy="runbooks/migrate.py").changes("a")
     assert not [change for change in changes if change.startswith("Migrate")]
+
+
+def test_a_move_whose_proof_failed_is_settled_by_the_next_run(pyinfra: Pyinfra) -> None:
+    """Otherwise the backup's script stays that of a stack on SQLite, and its timer fails each night."""
+    host = answering(converged(**MANY), history="database postgres\nmigrating yes")
+    changes = pyinfra({"a": host}, "--json", deploy="runbooks/migrate.py").changes("a")
+    assert [change for change in changes if change.startswith("Migrate")] == [
+        "Migrate | Put the backup's script",
+        "Migrate | Remove the mark of the move",
+    ]

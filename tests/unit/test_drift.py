@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -22,9 +23,13 @@ LAB: dict[str, Any] = {
 
 def files(wanted: Settings) -> str:
     machine = surveys.parsed(surveys.DEPLOYED).machine
+    return printed(templates.managed_files(wanted, machine))
+
+
+def printed(contents: Mapping[str, str]) -> str:
+    """As the survey prints files."""
     return "\n".join(
-        "\n".join([f"file {path}", *(f"|{line}" for line in text.splitlines())])
-        for path, text in templates.managed_files(wanted, machine).items()
+        "\n".join([f"file {path}", *(f"|{line}" for line in text.splitlines())]) for path, text in contents.items()
     )
 
 
@@ -90,6 +95,51 @@ def test_a_changed_setting_is_one() -> None:
     assert found(open_webui_jwt_expires_in="1h") == ["/opt/open-webui/compose.yaml: differs"]
     assert found(watchdog_pause_s=0) == ["open-webui-watchdog.timer: runs"]
     assert found(network_subnet="198.18.5.0/24")[0].startswith("openwebui-network: expected network_subnet")
+
+
+SCHEDULE: dict[str, Any] = {"backup_schedule": "daily"}
+TIMER = "Id=open-webui-backup.timer\nActiveState=active\nUnitFileState=enabled"
+
+
+def backed_up(put: Settings, *, runs: bool = True) -> dict[str, str]:
+    """The sections of a host where runbooks/backup.py put its files with these settings."""
+    return {
+        "files": files(settings(**LAB)) + "\n" + printed(templates.backup(put)),
+        "units": surveys.DEPLOYED["units"] + (f"\n\n{TIMER}\n" if runs else ""),
+    }
+
+
+def test_the_backups_script_is_kept_up_where_it_was_put() -> None:
+    there = backed_up(settings(**LAB, **SCHEDULE))
+    assert found(there, **SCHEDULE) == []
+    assert found(there, **SCHEDULE, backup_keep=3) == ["/opt/open-webui/backup.sh: differs"]
+    assert found(backed_up(settings(**LAB), runs=False), backup_dir="/srv/sets") == [
+        "/opt/open-webui/backup.sh: differs"
+    ]
+
+
+def test_a_host_without_backups_is_not_given_any() -> None:
+    assert found(**SCHEDULE) == []
+    assert found(backed_up(settings(**LAB), runs=False), **SCHEDULE) == []
+
+
+def test_the_backups_timer_runs_where_it_was_put_as_long_as_there_is_a_schedule() -> None:
+    there = backed_up(settings(**LAB, **SCHEDULE))
+    assert found(there) == ["open-webui-backup.timer: runs"]
+    stopped = backed_up(settings(**LAB, **SCHEDULE), runs=False)
+    assert found(stopped, **SCHEDULE) == ["open-webui-backup.timer: is not both active and enabled"]
+
+
+def test_the_timer_asks_for_no_restic_that_nobody_opened() -> None:
+    restic: dict[str, Any] = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:X"}
+    there = backed_up(settings(**LAB, **SCHEDULE))
+    assert found(there, **SCHEDULE, **restic) == []
+    opened = backed_up(settings(**LAB, **SCHEDULE, **restic))
+    assert found(opened, **SCHEDULE, **restic) == []
+    assert found(opened, **SCHEDULE, **restic, backup_keep=3) == [
+        "/opt/open-webui/backup.sh: differs",
+        "/opt/open-webui/restic.sh: differs",
+    ]
 
 
 def test_a_fresh_host_lacks_all_of_it() -> None:

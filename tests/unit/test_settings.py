@@ -1102,6 +1102,11 @@ MISTAKES = [
         id="backup_keep: negative",
     ),
     pytest.param(
+        {"backup_min_free_mb": "1 GB"},
+        "backup_min_free_mb: expected a whole number of megabytes, 0 or more, got '1 GB'; 0 switches it off",
+        id="backup_min_free_mb: text",
+    ),
+    pytest.param(
         {"backup_schedule": "daily\nExecStart=/bin/sh"},
         "backup_schedule: expected a calendar expression of systemd, or an empty string, got "
         "'daily\\nExecStart=/bin/sh'; e.g. '*-*-* 03:30'; systemd.time(7) explains it",
@@ -1798,6 +1803,7 @@ CHOICES = [
     ("verify_hold_s", 60),
     ("verify_url", "http://127.0.0.1:20001"),
     ("backup_dir", "/srv/backups"),
+    ("backup_min_free_mb", 0),
     ("backup_keep", 0),
     ("backup_schedule", "Mon..Fri *-*-* 03:30:00"),
     ("backup_age_recipient", "age1" + "q" * 58),

@@ -731,6 +731,36 @@ def test_the_default_user_is_closed_once_valkey_has_loaded_also_where_its_disk_i
     assert (tmp_path / "asked").read_text().splitlines() == ["ping", "ping", "ping", rules, rules]
 
 
+@pytest.mark.parametrize("changes", [{}, {"database": "postgres"}], ids=["sqlite", "postgres"])
+@pytest.mark.parametrize(("free_mb", "is_enough"), [(1000 + 512, False), (1000 + 513, True), (900, False)])
+def test_a_set_is_made_where_it_leaves_a_reserve(
+    changes: dict[str, Any], free_mb: int, is_enough: bool, tmp_path: Path
+) -> None:
+    script = templates.backup(settings(backup_min_free_mb=512, **changes))["/opt/open-webui/backup.sh"]
+    room = script[script.index("enough_room() {") :].partition("\n}\n")[0] + "\n}\n"
+    for name, text in {
+        "docker": f'shift 4; mkdir -p "{tmp_path}/$1"; echo "{tmp_path}/$1"',
+        "du": 'echo "$*" >>asked; printf "1000\\ttotal\\n"',
+        "df": f'echo Avail; echo "{free_mb}"',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "dir": "/opt/open-webui", "sets": "/srv/sets"}
+    # As a command of its own, where `set -e` is in force.
+    test = f'set -eu\nfail() {{ echo "$*"; exit 1; }}\n{room}enough_room\n'
+    ran = subprocess.run(["sh", "-c", test], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert ((ran.returncode == 0), ran.stderr) == (is_enough, "")
+    if not is_enough:
+        wanted = "1512 MB free in /srv/sets (512 of them as a reserve, backup_min_free_mb)"
+        assert ran.stdout.startswith(f"room: expected {wanted}, got {free_mb} MB; ")
+    measured = (tmp_path / "asked").read_text().split()
+    volumes = ["open-webui", "redis-data", *(["open-webui-postgres"] if changes else [])]
+    assert [path for path in measured if path.startswith("/")] == [
+        *(f"{tmp_path}/{volume}" for volume in volumes),
+        "/opt/open-webui",
+    ]
+
+
 def test_the_start_script_is_good_shell() -> None:
     start = templates.project(settings())["valkey/start.sh"]
     checked = subprocess.run(["sh", "-n"], input=start, capture_output=True, text=True)
