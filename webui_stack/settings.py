@@ -563,10 +563,10 @@ class Settings(BaseModel):
     )
 
     backup_dir: AbsolutePath
+    backup_min_free_mb: Megabytes
     backup_keep: Annotated[
         int, _between(0, 10_000), Rule("a number of backup sets from 0 to 10000", "e.g. 7; 0 keeps all")
     ]
-    backup_min_free_mb: Megabytes
     backup_schedule: Annotated[
         str,
         _matches(r"[A-Za-z0-9*:,./~ -]*"),

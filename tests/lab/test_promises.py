@@ -236,6 +236,57 @@ def test_a_valkey_that_hangs_answers_again_within_a_minute(
     precious.assert_kept()
 
 
+def test_a_valkey_that_cannot_save_is_left_to_run(lab: Lab, impatient: Any) -> None:
+    """It refuses PING as it refuses writes (MISCONF). A restart would cost people's sockets, and mend nothing."""
+    within(120, "the watchdog has nothing left to do", lambda: _is_settled(impatient))
+    before, since = containers(impatient), now(impatient)
+    folder = impatient.check_output("docker volume inspect --format '{{.Mountpoint}}' redis-data")
+    mode = impatient.check_output("stat -c %%a %s", folder)
+    impatient.check_output("chmod 555 %s", folder)
+    try:
+        ask_as_monitor(impatient, "BGSAVE")
+        within(10, "its save has failed", lambda: "bgsave_status:err" in ask_as_monitor(impatient, "INFO persistence"))
+        assert impatient.check_output("docker exec redis-valkey valkey-cli ping").startswith("MISCONF")
+        time.sleep(10)  # more than five health checks of a second each
+        assert "redis-valkey" in _healthy(impatient)
+        result = lab.run("-y", "runbooks/verify.py", "--data", "verify_timeout_s=1")
+    finally:
+        impatient.check_output("chmod %s %s", mode, folder)
+        ask_as_monitor(impatient, "BGSAVE")
+        within(10, "it can save again", lambda: answers(impatient))
+    assert result.returncode == 1
+    assert "valkey-cli ping answered MISCONF" in result.stdout
+    assert containers(impatient) == before
+    # While the watchdog does nothing, nothing at all is written of it.
+    assert impatient.check_output(f"journalctl --unit open-webui-watchdog --since @{since} --output cat --quiet") == ""
+
+
+def test_a_container_that_docker_could_not_start_is_started_later_and_one_that_was_stopped_is_not(
+    impatient: Any, precious: Precious
+) -> None:
+    """Its port is taken for a moment, as its address may not be there yet after a boot."""
+    within(120, "the watchdog has nothing left to do", lambda: _is_settled(impatient))
+    since, gave_up = now(impatient), "docker inspect --format '{{.State.Status}} {{.State.Error}}' open-webui"
+    take = "until systemd-socket-activate -l 0.0.0.0:3000 cat; do sleep 0.01; done"
+    impatient.check_output(f"systemd-run --quiet --collect --unit takes-the-port sh -c '{take}'")
+    try:
+        impatient.check_output("kill -9 $(docker inspect --format '{{.State.Pid}}' open-webui)")
+        within(20, "Docker gave up", lambda: impatient.check_output(gave_up).startswith("exited driver failed"))
+        told = f"journalctl --unit open-webui-watchdog --since @{since} --output cat --quiet"
+        within(30, "the watchdog tried", lambda: "open-webui: not started" in impatient.check_output(told))
+    finally:
+        impatient.check_output("systemctl stop takes-the-port")
+    within(PAUSE_S + 60, "it was started", lambda: serves(precious))
+
+    impatient.check_output("docker stop open-webui")
+    try:
+        time.sleep(12)  # two turns of the watchdog
+        assert impatient.check_output(gave_up).split() == ["exited"]
+    finally:
+        impatient.check_output("docker start open-webui")
+    within(60, "it serves again", lambda: listens(impatient) and serves(precious))
+
+
 def test_an_open_webui_that_hangs_comes_back_and_one_that_cannot_is_not_stormed(
     impatient: Any, precious: Precious, capsys: pytest.CaptureFixture[str]
 ) -> None:

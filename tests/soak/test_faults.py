@@ -1,7 +1,8 @@
 """Fifty browsers on a stack of two processes while it is broken and changed, on one host and on a swarm: what is lost.
 
 `-k compose` or `-k swarm` runs one of them. SOAK_ROUNDS (5) is how often throughput is measured with each number of
-processes, SOAK_SWARM_HOSTS (3) how many hosts the swarm has. The tables are in reports/soak/ as well.
+processes, SOAK_OUTAGES (1) how often Valkey is killed with and without a restart of Open WebUI after it,
+SOAK_SWARM_HOSTS (3) how many hosts the swarm has. The tables are in reports/soak/ as well.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tests.soak.subject import Compose, Subject, Swarm
 pytestmark = pytest.mark.lab
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "5"))
+OUTAGES = int(os.environ.get("SOAK_OUTAGES", "1"))
 REPORTS = ROOT / "reports" / "soak"
 SETTLE_S = 120
 CALM_S = 5.0
@@ -184,6 +186,21 @@ def assert_as_before(story: Story) -> None:
 @pytest.mark.parametrize("fault", COMMON, ids=lambda fault: fault.name)
 def test_compose_is_well_again_after(compose: Story, fault: Fault) -> None:
     assert_well(compose, fault)
+
+
+def test_compose_listens_again_after_valkey_with_a_restart_and_without(compose: Story) -> None:
+    """In turn, so that a busy machine is fair to both. Open WebUI listens for events, and for tasks to stop."""
+    subject = compose.subject
+    listeners = "docker exec -e REDISCLI_AUTH redis-valkey valkey-cli --user monitor pubsub numsub socketio"
+    password = "export REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password)"
+    for turn in range(OUTAGES):
+        for name, watched in (("restarted after it", True), ("left alone", False)):
+            subject.watch(True)
+            stays_within(300, subject.whole)  # the watchdog makes up for the turn before
+            fault = Fault(f"kill -9 of Valkey, {name}, {turn + 1}", lambda one: one.kill("redis"), 300, watched=watched)
+            assert_well(compose, fault)
+            heard = subject.ask(f"{password}; {listeners} open-webui:tasks:commands").split()[1::2]
+            assert heard == [str(subject.replicas)] * 2
 
 
 def test_compose_throughput(compose: Story, show: Show) -> None:
