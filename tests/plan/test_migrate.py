@@ -55,7 +55,5 @@ def test_a_move_whose_proof_failed_is_settled_by_the_next_run(pyinfra: Pyinfra) 
     """Otherwise the backup's script stays that of a stack on SQLite, and its timer fails each night."""
     host = answering(converged(**MANY), history="database postgres\nmigrating yes")
     changes = pyinfra({"a": host}, "--json", deploy="runbooks/migrate.py").changes("a")
-    assert [change for change in changes if change.startswith("Migrate")] == [
-        "Migrate | Put the backup's script",
-        "Migrate | Remove the mark of the move",
-    ]
+    steps = ["Migrate | Put the backup's script", "Migrate | Remove the mark of the move"]
+    assert [change for change in changes if change in steps] == steps
