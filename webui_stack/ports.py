@@ -105,7 +105,9 @@ def refusals(taken: Iterable[Taken], settings: Settings) -> list[str]:
 
 
 def _is_ours(container: str) -> bool:
-    return re.fullmatch(compose.OURS, container) is not None or container.startswith(f"{compose.STACK}_")
+    # Compose calls a container that it is about to replace ID_NAME, and is killed sometimes.
+    name = re.sub(r"^[0-9a-f]{12}_", "", container)
+    return re.fullmatch(compose.OURS, name) is not None or container.startswith(f"{compose.STACK}_")
 
 
 def _meet(one: str, other: str) -> bool:

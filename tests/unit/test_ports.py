@@ -58,6 +58,11 @@ def test_a_container_without_dockers_program_is_seen() -> None:
             {},
             id="Open WebUI's own",
         ),
+        pytest.param(
+            taken(published=("ed2841d13856_open-webui 127.0.0.1:3000->8080/tcp",)),
+            {},
+            id="Open WebUI's own, which compose was about to replace when it was killed",
+        ),
         pytest.param(taken(published=("open-webui-proxy 0.0.0.0:443->443/tcp",)), PROXY, id="the proxy's own"),
         pytest.param(taken(published=("open-webui_proxy.x.y 0.0.0.0:443->443/tcp",)), PROXY, id="a swarm's own"),
         pytest.param(
