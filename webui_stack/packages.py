@@ -12,6 +12,9 @@ from pyinfra.api import FunctionCommand, Host, State, operation
 from webui_stack import apt, remote
 from webui_stack.operations import Commands
 
+_NO_SOURCES = (
+    "-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=- -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="
+)
 # A fresh host's unattended-upgrades holds dpkg's lock for minutes.
 _PATIENCE_S = 900.0
 _PAUSE_S = 5.0
@@ -74,8 +77,8 @@ def _remove(state: State, host: Host, names: list[str]) -> bool:  # noqa: ARG001
 
 def _turn(state: State, host: Host) -> bool:  # noqa: ARG001
     try:
-        # Installs nothing, and takes dpkg's lock for it. Any other failure is for the script that follows.
-        _patiently(host, f"{_APT_GET} -qq install")
+        # Installs nothing, reads no sources, and takes dpkg's lock. Any other failure is for the script that follows.
+        _patiently(host, f"{_APT_GET} -qq {_NO_SOURCES} install")
     except _HeldError as error:
         return _fail(host, [str(error)])
     return True

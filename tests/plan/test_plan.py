@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests import surveys
-from tests.plan.conftest import Pyinfra, Run, answering, converged, fresh
+from tests.plan.conftest import Pyinfra, Run, answering, converged, fresh, machine
 
 DEBIAN_12_DISTRO = (
     "docker_source: expected a distribution with Compose v2, got Debian 12, whose packages have none; "
@@ -31,6 +31,11 @@ MADE_BY_HAND = (
 )
 
 
+NGINX = 'listening=LISTEN 0 511 0.0.0.0:3000 0.0.0.0:* users:(("nginx",pid=812,fd=6))'
+SHARED = """\
+apt_file=/etc/apt/sources.list
+apt_line=deb http://deb.debian.org/debian trixie main
+apt_line=deb https://download.docker.com/linux/debian trixie stable"""
 MANY: dict[str, Any] = {"open_webui_replicas": 3, "public_url": "https://chat.example.org"}
 # One more process, of a deploy with two; and a database that somebody made by our container's name.
 (_PROCESS,) = (
@@ -60,6 +65,11 @@ def planned(pyinfra: Pyinfra) -> Run:
         "subnet": converged(network_subnet="198.18.5.0/24"),
         "wanting": fresh(preflight_min_memory_mb=10_000_000),
         "broken-secret": answering(converged(), project="refused /opt/open-webui/secrets/valkey-password: expected x"),
+        "port": answering(fresh(), machine=f"{machine()}\n{NGINX}"),
+        "repository": answering(fresh(), engine=f"{surveys.FRESH['engine']}\n{SHARED}"),
+        "mint": answering(
+            converged(docker_source="present"), machine=f"{machine()}\nos.ID=linuxmint\nos.VERSION_ID=99"
+        ),
         "by-hand": made_by_hand(),
         "taken-over": made_by_hand(stack_adopt=True, valkey_volume="tutorial_redis-data"),
         "many": fresh(**MANY),
@@ -147,6 +157,16 @@ def test_an_engine_that_is_present_is_only_checked(pyinfra: Pyinfra) -> None:
             "set valkey_volume = 'tutorial_redis-data' to keep using that",
         ),
         (
+            "port",
+            "port 3000 (open_webui_port): expected it to be free on this host, got it taken by nginx (pid 812); stop "
+            "that, or choose another port",
+        ),
+        (
+            "repository",
+            "docker repository: expected it in a file of its own, got https://download.docker.com/linux/debian in "
+            "/etc/apt/sources.list, line 2, among other sources; remove it there, this project adds its own file",
+        ),
+        (
             "wanting",
             "memory: expected 10000000 MB available, got 22486 MB; add memory or lower preflight_min_memory_mb",
         ),
@@ -216,7 +236,7 @@ def test_a_database_by_our_containers_name_is_never_taken_over(planned: Run) -> 
 
 
 def test_dry_run_says_nothing_of_the_kind_about_good_hosts(planned: Run) -> None:
-    for host in ("fresh", "converged", "ubuntu", "rhel", "no-systemd", "many", "proxied", "fewer"):
+    for host in ("fresh", "converged", "mint", "ubuntu", "rhel", "no-systemd", "many", "proxied", "fewer"):
         assert not [line for line in planned.said(host) if "would stop here" in line]
 
 
