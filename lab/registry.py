@@ -20,12 +20,12 @@ from lab.progress import megabytes, step
 NAME = "registry.lab.test"
 HOST = f"{NAME}:5000"
 # renovate: datasource=docker depName=docker.io/valkey/valkey versioning=docker
-_VALKEY_TAG = "8.0.11-alpine"
+_VALKEY_TAG = "8.0.12-alpine"
 # A tag with Debian's release in it: another C library sorts text otherwise, which breaks indexes of existing data.
 # renovate: datasource=docker depName=docker.io/pgvector/pgvector versioning=docker
 _POSTGRES_TAG = "0.8.7-pg17-trixie"
 # renovate: datasource=docker depName=docker.io/library/caddy versioning=docker
-_CADDY_TAG = "2.11.7-alpine"
+_CADDY_TAG = "2.11.9-alpine"
 _FILL_LABEL = f"{docker.LABEL}.fill"
 _READY_TIMEOUT_S = 30
 _COMPLETE = ".complete"

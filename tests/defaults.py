@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,5 +18,11 @@ DEFAULTS: dict[str, Any] = {
 
 
 def settings(**changes: Any) -> Settings:
-    """The default settings with `changes`."""
-    return from_data({**DEFAULTS, **changes})
+    """The default settings with `changes`.
+
+    A folder of pytest's own is taken for one of the host, though the settings refuse what is below /tmp.
+    """
+    own = f"{tempfile.gettempdir()}/pytest-"
+    folders = {name: value for name, value in changes.items() if str(value).startswith(own) and name.endswith("_dir")}
+    rest = {name: value for name, value in changes.items() if name not in folders}
+    return from_data({**DEFAULTS, **rest}).model_copy(update=folders)

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from webui_stack import compose, firewall
+from webui_stack import compose, firewall, origin
 from webui_stack.check import Check
-from webui_stack.settings import BROKEN_VARIABLES, Settings, is_pinned_image
+from webui_stack.settings import Settings, broken_variables, is_pinned_image, version_of
 from webui_stack.symptoms import ADDRESSES, Container, Observed, number
 
 # Fixes by release line: the patch release that has them (github.com/valkey-io/valkey/releases, read 2026-11).
@@ -628,7 +628,7 @@ def _reach(seen: Observed, settings: Settings) -> str:
 
 def _cors(seen: Observed, settings: Settings) -> Iterator[Check]:
     allowed = seen.values.get("CORS_ALLOW_ORIGIN") or "*"
-    public = (settings.external_url or seen.values.get("WEBUI_URL", "")).rstrip("/")
+    public = settings.external_url or origin.sent(seen.values.get("WEBUI_URL", ""))
     if "*" in allowed.split(";"):
         yield Check(
             "open-webui: CORS",
@@ -638,7 +638,7 @@ def _cors(seen: Observed, settings: Settings) -> Iterator[Check]:
             advice=True,
         )
         return
-    listed = not public or public in [origin.rstrip("/") for origin in allowed.split(";")]
+    listed = not public or public in allowed.split(";")
     yield Check(
         "open-webui: CORS",
         listed,
@@ -651,10 +651,12 @@ def _variables(seen: Observed, _: Settings) -> Iterator[Check]:
     # One worker and no cluster are upstream's own defaults, written out; Postgres takes more than one worker.
     harmless = {name for name, value in seen.values.items() if value.lower() in ("1", "false")}
     harmless |= {"UVICORN_WORKERS"} if "DATABASE_URL" in seen.variables else set()
-    broken = sorted((BROKEN_VARIABLES.keys() & seen.variables) - harmless)
+    image = seen.open_webui.image if seen.open_webui else ""
+    reasons = broken_variables(version_of(f"open-webui:{(seen.api or {}).get('version', '')}") or version_of(image))
+    broken = sorted((reasons.keys() & seen.variables) - harmless)
     for name in broken:
         works = "SENTINEL" in name or name == "WEBSOCKET_REDIS_OPTIONS"
-        yield Check(f"open-webui: {name}", False, "is set", f"remove it: {BROKEN_VARIABLES[name]}", advice=works)
+        yield Check(f"open-webui: {name}", False, "is set", f"remove it: {reasons[name]}", advice=works)
     if not broken:
         yield Check("open-webui: variables", True, "none that is broken upstream")
     yield Check(

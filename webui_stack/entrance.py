@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from pyinfra.api import Host
 
-from webui_stack import certificate, compose, remote, tunnel
+from webui_stack import certificate, compose, origin, remote, tunnel
 from webui_stack.settings import Settings
 from webui_stack.websocket import ProbeError, Way
 
@@ -40,11 +40,11 @@ def _to_port(host: Host, settings: Settings, timeout_s: float) -> Way:
         if parts.scheme == "https":
             direct = partial(tunnel.direct, parts.hostname, parts.port or 443, timeout_s)
             encrypted = _encrypted(direct, lambda: _trust(settings), parts.hostname)
-        return Way(url, encrypted, settings.external_url or url)
+        return Way(url, encrypted, settings.external_url or origin.sent(url))
     address, dial, detour = _published(host, settings.open_webui_bind, settings.open_webui_port, timeout_s)
     through_ssh = dial if detour or ipaddress.ip_address(settings.open_webui_bind).is_loopback else None
     url = f"http://{compose.published(address)}:{settings.open_webui_port}"
-    return Way(url, through_ssh, settings.external_url or url, detour)
+    return Way(url, through_ssh, settings.external_url or origin.sent(url), detour)
 
 
 def _to_proxy(host: Host, settings: Settings, proxy: str, timeout_s: float) -> Way:

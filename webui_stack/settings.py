@@ -14,7 +14,7 @@ import ipaddress
 import json
 import re
 import runpy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
+
+from webui_stack import origin
 
 
 @dataclass(frozen=True)
@@ -41,17 +43,18 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-def _refuse_unless(accept: Callable[[Any], bool]) -> Callable[[Any], Any]:
+def _refuse_unless(accept: Callable[[Any], bool | Rule]) -> Callable[[Any], Any]:
     def validate(value: Any) -> Any:
-        if not accept(value):
-            raise PydanticCustomError("rule", "does not follow its rule")
+        found = accept(value)
+        if found is not True:
+            raise PydanticCustomError("rule", "does not follow its rule", {"rule": found or None})
         return value
 
     return validate
 
 
-def _must(accept: Callable[[Any], bool]) -> AfterValidator:
-    """Refuse a value that `accept` does not take; the words come from the field's `Rule`."""
+def _must(accept: Callable[[Any], bool | Rule]) -> AfterValidator:
+    """Refuse a value that `accept` does not take; the words come from the field's `Rule`, or the one it returns."""
     return AfterValidator(_refuse_unless(accept))
 
 
@@ -68,13 +71,21 @@ def _between(low: int, high: int) -> AfterValidator:
     return _must(lambda value: low <= value <= high)
 
 
+_HOST_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
+
 # Docker's reference grammar (distribution/reference), with a tag or digest required.
 _IMAGE = re.compile(
-    r"(?:[a-zA-Z0-9.-]+(?::\d+)?/)?[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
-    r"(?::(?P<tag>\w[\w.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?",
-    re.ASCII,
+    rf"(?:{_HOST_NAME}(?::[0-9]+)?/)?"
+    r"(?P<path>[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*)"
+    r"(?::(?P<tag>[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
-_FLOATING = {"latest", "main", "dev", "edge", "nightly", "stable", "alpine", "cuda", "ollama", "slim"}
+# A part of a tag, between - or _, that names a release: at least major.minor, v0.12.4, 1.2.3rc1.
+_RELEASE = re.compile(r"v?[0-9]+(?:\.[0-9]+)+(?:[a-z]+\.?[0-9]*)?", re.IGNORECASE)
+# What such a tag says instead of a release: a day, or a commit.
+_DAY = re.compile(r"(?<![0-9])20[0-9]{2}([-._]?)[01][0-9]\1[0-3][0-9](?![0-9])")
+_COMMIT = re.compile(r"(?=[a-f]*[0-9])[0-9a-f]{7,64}")
+# Tags of a line of development, whatever follows: `main-slim`, `latest-cuda12.8`.
+_LINES = {"latest", "main", "master", "dev", "develop", "edge", "nightly", "stable", "testing", "unstable"}
 
 
 def is_pinned_image(reference: str) -> bool:
@@ -82,45 +93,101 @@ def is_pinned_image(reference: str) -> bool:
     match = _IMAGE.fullmatch(reference)
     if match is None:
         return False
-    return bool(match["digest"]) or bool(match["tag"] and match["tag"] not in _FLOATING)
+    return bool(match["digest"]) or bool(match["tag"] and _is_fixed_tag(match["tag"]))
+
+
+def _is_fixed_tag(tag: str) -> bool:
+    parts = re.split(r"[-_]", tag)
+    if _DAY.search(tag) or any(_COMMIT.fullmatch(part) for part in parts):
+        return True
+    return parts[0].lower() not in _LINES and any(_RELEASE.fullmatch(part) for part in parts)
+
+
+def version_of(reference: str) -> tuple[int, ...] | None:
+    """The release that an image's tag names, (0, 12, 4) for `...:v0.12.4-slim`; None where it names none."""
+    match = _IMAGE.fullmatch(reference)
+    found = re.match(r"v?([0-9]+)\.([0-9]+)\.([0-9]+)(?![0-9])", (match and match["tag"]) or "")
+    return tuple(int(number) for number in found.groups()) if found else None
+
+
+def postgres_major(reference: str) -> int | None:
+    """The major version of PostgreSQL that an image's name tells; None where it tells none."""
+    match = _IMAGE.fullmatch(reference)
+    if match is None or not match["tag"]:
+        return None
+    found = re.search(r"(?<![a-z0-9])pg([0-9]+)", match["tag"])
+    if not found and match["path"].split("/")[-1] == "postgres":
+        found = re.match(r"([0-9]+)(?![0-9])", match["tag"])
+    return int(found[1]) if found else None
+
+
+# From 18 on the images' data folder is /var/lib/postgresql/18/docker (https://github.com/docker-library/postgres/pull/1259).
+_NEWEST_POSTGRES = 17
+
+
+def _is_postgres(reference: str) -> bool | Rule:
+    if (postgres_major(reference) or 0) <= _NEWEST_POSTGRES:
+        return True
+    return Rule(
+        f"PostgreSQL {_NEWEST_POSTGRES} or older",
+        "newer images keep their data outside the volume, and the data of an older one has to be dumped and loaded",
+    )
 
 
 def _is_subnet(value: str) -> bool:
     try:
-        return bool(re.search(r"/\d+$", value) and ipaddress.IPv4Network(value))
+        return bool(re.fullmatch(r"[0-9.]+/[0-9]+", value) and ipaddress.IPv4Network(value))
     except ValueError:
         return False
+
+
+def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address without a scope: `fe80::1%eth0` means an interface of one machine, and Docker takes none."""
+    try:
+        found = ipaddress.ip_address(value)
+    except ValueError:
+        return None
+    return None if "%" in value or found.is_multicast else found
 
 
 def _is_address(value: str) -> bool:
-    try:
-        return bool(ipaddress.ip_address(value))
-    except ValueError:
-        return False
+    return _address(value) is not None
+
+
+def _is_reachable(value: str) -> bool:
+    found = _address(value)
+    return found is not None and not (found.is_unspecified or found.is_loopback)
 
 
 def _is_origin(value: str) -> bool:
-    """Scheme, host and maybe a port: what a browser sends as `Origin`."""
+    return bool(origin.canonical(value))  # its ValueError is a refusal as well
+
+
+def _secure_origin(value: str) -> str:
+    """The origin of a proxy of ours: its name has to be one that a certificate can be for."""
+    found = origin.canonical(value)
+    if not re.fullmatch(rf"https://{_HOST_NAME}(?::[0-9]+)?", found):
+        raise ValueError("no name for a certificate")
+    return found
+
+
+def _is_registry(value: str) -> bool:
+    match = re.fullmatch(rf"{_HOST_NAME}(?::([1-9][0-9]{{0,4}}))?", value)
+    return match is not None and int(match[1] or 443) <= 65535
+
+
+def _is_pem(path: str) -> bool | Rule:
     try:
-        parts = urlsplit(value)
-        _ = parts.port
-    except ValueError:
-        return False
-    bare = f"{parts.scheme}://{parts.netloc}"
-    host = re.fullmatch(r"[A-Za-z0-9.-]+|[0-9A-Fa-f:]+", parts.hostname or "")
-    return parts.scheme in ("http", "https") and bool(host) and "@" not in bare and value in (bare, f"{bare}/")
-
-
-def _is_https_origin(value: str) -> bool:
-    host = urlsplit(value).hostname if _is_origin(value) else None
-    return value.startswith("https://") and bool(host) and ":" not in str(host)
-
-
-def _is_pem(path: str) -> bool:
-    try:
-        return "-----BEGIN CERTIFICATE-----" in Path(path).expanduser().read_text(encoding="ascii")
+        text = Path(path).expanduser().read_text(encoding="ascii")
     except (OSError, ValueError, RuntimeError):  # RuntimeError: ~nobody
         return False
+    if "PRIVATE KEY-----" in text:
+        return Rule(
+            "a file of certificates without a private key",
+            "everybody could read the key on the host: keep the certificates only, "
+            "`sed -n '/BEGIN CERT/,/END CERT/p' FILE >chain.pem`",
+        )
+    return "-----BEGIN CERTIFICATE-----" in text
 
 
 def _is_key(path: str) -> bool:
@@ -131,19 +198,36 @@ def _is_key(path: str) -> bool:
     return text.count("-----BEGIN PGP PUBLIC KEY BLOCK-----") == 1 and "PRIVATE KEY" not in text
 
 
-# Folders whose mode and contents are the system's: a stack folder is made root's and 0700.
-_SYSTEM_FOLDERS = ("/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr", "/var/lib/docker")
+# Folders whose mode and contents are the system's, or that are emptied at a start.
+_SYSTEM_FOLDERS = (
+    *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib32", "/lib64", "/proc", "/run", "/sbin", "/sys", "/tmp", "/usr"),  # noqa: S108
+    *("/lost+found", "/snap", "/var/cache", "/var/lock", "/var/log", "/var/mail", "/var/run", "/var/spool", "/var/tmp"),  # noqa: S108
+    *("/var/lib/apt", "/var/lib/containerd", "/var/lib/docker", "/var/lib/dpkg", "/var/lib/rpm", "/var/lib/systemd"),
+)
+# Folders that others share: one below them can be ours, but not they.
+_SHARED_FOLDERS = (
+    *("/home", "/var/backups", "/var/crash", "/var/games", "/var/lib", "/var/local", "/var/opt", "/var/www"),
+    *("/opt/containerd", "/var/lib/private", "/var/lib/snapd"),
+)
 
 
-def _is_own_folder(path: str) -> bool:
-    inside = any(path == folder or path.startswith(f"{folder}/") for folder in _SYSTEM_FOLDERS)
+def _is_own_folder(path: str) -> bool | Rule:
     names = path.split("/")[1:]
-    return (
-        not inside
-        and path.startswith("/")
+    if not (
+        path.startswith("/")
         and len(names) > 1
         and all(re.fullmatch(r"[A-Za-z0-9._-]+", name) and set(name) != {"."} for name in names)
-    )
+    ):
+        return False
+    inside = any(path == folder or path.startswith(f"{folder}/") for folder in _SYSTEM_FOLDERS)
+    is_home = len(names) == 2 and names[0] == "home"
+    if inside or is_home or path in _SHARED_FOLDERS:
+        return Rule(
+            "a folder of its own",
+            "that one is the system's, a person's or emptied at a start; add a name below a lasting folder, e.g. "
+            "'/opt/open-webui' or '/var/backups/open-webui'",
+        )
+    return True
 
 
 def _is_json(value: Any) -> bool:
@@ -155,7 +239,39 @@ def _is_json(value: Any) -> bool:
 
 def _is_save(value: str) -> bool:
     """Pairs of `seconds changes`, or nothing for no snapshots (Valkey's `save`)."""
-    return re.fullmatch(r"(?:[1-9]\d* [1-9]\d*(?: [1-9]\d* [1-9]\d*)*)?", value) is not None
+    pair = "[1-9][0-9]{0,8} [1-9][0-9]{0,8}"
+    return re.fullmatch(f"(?:{pair}(?: {pair})*)?", value) is not None
+
+
+_SIZES = {"": 1, "kb": 1 << 10, "mb": 1 << 20, "gb": 1 << 30}
+
+
+def _is_pubsub_buffer(value: str) -> bool | Rule:
+    size = "([0-9]{1,12})(kb|mb|gb)?"
+    match = re.fullmatch(f"{size} {size} ([0-9]{{1,5}})", value)
+    if match is None:
+        return False
+    hard, soft = (int(number) * _SIZES[unit or ""] for number, unit in (match.groups()[:2], match.groups()[2:4]))
+    enough = (not hard or hard >= 32 << 20) and (not soft or (soft >= 8 << 20 and int(match[5]) >= 60))
+    return enough or Rule(
+        "no less than Valkey's own '32mb 8mb 60', or 0 for no limit",
+        "Valkey cuts Open WebUI off when more than that waits for it, and people miss events; e.g. '1gb 256mb 180'",
+    )
+
+
+_UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
+
+
+def _is_lifetime(value: str) -> bool | Rule:
+    """A duration as Open WebUI reads it (open_webui/utils/misc.py, parse_duration), or -1."""
+    if value == "-1":
+        return True
+    if not re.fullmatch(r"(?:[0-9]{1,12}(?:ms|[smhdw]))+", value):
+        return False
+    total_ms = sum(int(number) * _UNITS_MS[unit] for number, unit in re.findall(r"([0-9]+)(ms|[smhdw])", value))
+    return _UNITS_MS["m"] <= total_ms <= 520 * _UNITS_MS["w"] or Rule(
+        "a duration from a minute to ten years", "people would be signed out at once, or not be let in; e.g. '24h'"
+    )
 
 
 def _is_count(value: Any, least: int) -> bool:
@@ -172,7 +288,7 @@ def _is_canary(value: Any) -> bool:
 def _is_batch(value: Any) -> bool:
     """A number of hosts, a percentage of them, or None."""
     if isinstance(value, str):
-        return re.fullmatch(r"(?:[1-9]\d?|100)%", value) is not None
+        return re.fullmatch(r"(?:[1-9][0-9]?|100)%", value) is not None
     return value is None or _is_count(value, 1)
 
 
@@ -189,7 +305,32 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _FOR_COMPOSE = re.compile(
     r"COMPOSE_|DOCKER_|BUILDKIT_|VALKEY_ACL_SHA256$|POSTGRES_PASSWORD$|PROXY_KEY_SHA256$|PATH$|HOME$"
 )
-_SECRET_NAME = re.compile(r"(?:^|_)(?:SECRET|PASSWORD|TOKEN|KEY|KEYS)$|^DATABASE_URL$|^PGVECTOR_DB_URL$")
+# Names whose values are secrets, whatever they look like. Those of the second kind may also hold a number.
+_SECRET_NAME = re.compile(
+    r"(?:^|_)(?:SECRET|PASSWORD|PASSWD|TOKEN|KEY|CREDENTIALS|CREDENTIALS_JSON)$|^DATABASE_URL$|^PGVECTOR_DB_URL$"
+)
+_SECRETS_NAME = re.compile(r"(?:^|_)(?:KEYS|AUTH|CONNECTIONS|HEADERS)$")
+# Names that end like those and hold none (open_webui/config.py and env.py, 0.12.4).
+_NO_SECRET = {"CODE_EXECUTION_JUPYTER_AUTH", "CODE_INTERPRETER_JUPYTER_AUTH", "LICENSE_PUBLIC_KEY"} | {
+    "RAG_SOURCE_METADATA_KEYS"
+}
+_SWITCH = re.compile(r"true|false|yes|no|on|off|none|null|\[\]|\{\}|", re.IGNORECASE)
+_NUMBER = re.compile(r"[+-]?[0-9]+(?:\.[0-9]+)?")
+# Values that are secrets under any name: a user's password in a URL, a key in PEM, a field of JSON, an HTTP header.
+_SECRET_VALUE = re.compile(
+    r"://[^\s/@:?#]*:[^\s/@]+@|https?://[^\s/@:?#]+@|PRIVATE KEY-----|\b(?:bearer|basic)\s+[a-z0-9+/=_.~-]{8}"
+    r"|\"[a-z_-]*(?:key|token|password|secret|authorization)\"\s*:\s*\"[^\"]",
+    re.IGNORECASE,
+)
+
+
+def _secret(name: str, value: str) -> str:
+    """What makes a variable one of `open_webui_secret_env`: its "name" or its "value", "" when neither does."""
+    named = _SECRET_NAME.search(name) or (_SECRETS_NAME.search(name) and not _NUMBER.fullmatch(value))
+    if named and name not in _NO_SECRET and not _SWITCH.fullmatch(value):
+        return "name"
+    return "value" if _SECRET_VALUE.search(value) else ""
+
 
 # Variables the project sets itself, and what to do instead.
 _OWNED = {
@@ -207,16 +348,28 @@ _OWNED = {
     "HF_HUB_OFFLINE": "set open_webui_offline instead",
     "PORT": "set open_webui_port, the published one, instead",
 }
-# Variables upstream offers and breaks with; the reason is the thread's.
-BROKEN_VARIABLES = {
-    "UVICORN_WORKERS": "Open WebUI's one-process database would be corrupted by more than one worker",
-    "REDIS_SOCKET_TIMEOUT": "any value kills the Stop button (open-webui#27103, #27104)",
-    "WEBSOCKET_REDIS_OPTIONS": "setting it disables the inherited connect timeout",
-    "REDIS_SENTINEL_HOSTS": "Sentinel opens a pool per operation upstream (open-webui#27210)",
-    "WEBSOCKET_SENTINEL_HOSTS": "Sentinel opens a pool per operation upstream (open-webui#27210)",
-    "REDIS_CLUSTER": "Cluster mode is broken upstream (open-webui#15074, #16157)",
-    "WEBSOCKET_REDIS_CLUSTER": "Cluster mode is broken upstream (open-webui#15074, #16157)",
+_ONE_SERVER = "this stack's Valkey is one server, which Open WebUI would not ask any more"
+# Variables upstream offers that break a stack: the first release that is fine with them, None where there is none yet,
+# and the reason.
+_BROKEN: dict[str, tuple[tuple[int, ...] | None, str]] = {
+    "UVICORN_WORKERS": (None, "Open WebUI's one-process database would be corrupted by more than one worker"),
+    "REDIS_SOCKET_TIMEOUT": ((0, 12, 4), "any value kills the Stop button before 0.12.4 (open-webui#27103, #27104)"),
+    "WEBSOCKET_REDIS_OPTIONS": (None, "setting it disables the inherited connect timeout"),
+    "REDIS_SENTINEL_HOSTS": (None, f"{_ONE_SERVER} but Sentinel"),
+    "WEBSOCKET_SENTINEL_HOSTS": (None, f"{_ONE_SERVER} but Sentinel"),
+    "REDIS_CLUSTER": (None, f"{_ONE_SERVER} but a cluster"),
+    "WEBSOCKET_REDIS_CLUSTER": (None, f"{_ONE_SERVER} but a cluster"),
 }
+
+
+def broken_variables(version: tuple[int, ...] | None) -> dict[str, str]:
+    """The variables that must not be set for this release of Open WebUI, with the reason; None is the newest one."""
+    return {
+        name: why
+        for name, (since, why) in _BROKEN.items()
+        if since is None or (version is not None and version < since)
+    }
+
 
 # Connections of each process to the vectors.
 VECTOR_POOL = 5
@@ -231,7 +384,7 @@ Pids = Annotated[
     _must(lambda value: value == 0 or 64 <= value <= 1_000_000),
     Rule("0, or a number of processes and threads from 64 to 1000000", "0 sets no limit"),
 ]
-Switch = Annotated[bool, Rule("True or False", "write it without quotes")]
+Switch = Annotated[bool, Rule("True or False", "write the word without quotes, after --data as well")]
 Image = Annotated[
     str,
     _must(is_pinned_image),
@@ -253,7 +406,7 @@ Address = Annotated[
 ]
 Origin = Annotated[
     str,
-    _must(_is_origin),
+    AfterValidator(origin.canonical),
     Rule("a URL of scheme, host and maybe a port, with no path", "e.g. 'https://chat.example.org'"),
 ]
 SecretSource = Annotated[
@@ -358,7 +511,7 @@ class Settings(BaseModel):
         dict[
             Annotated[
                 str,
-                _matches(r"[A-Za-z0-9.-]+(?::\d{1,5})?"),
+                _must(_is_registry),
                 Rule("registry host names with an optional port", "e.g. 'registry.example.org:5000'"),
             ],
             Annotated[str, _must(_is_pem), Rule("a readable PEM certificate on this machine", "check the path")],
@@ -423,7 +576,7 @@ class Settings(BaseModel):
     ]
     valkey_pubsub_buffer: Annotated[
         str,
-        _matches(r"\d+(?:kb|mb|gb)? \d+(?:kb|mb|gb)? \d+"),
+        _must(_is_pubsub_buffer),
         Rule("'hard soft seconds' as in client-output-buffer-limit", "e.g. '1gb 256mb 180'"),
     ]
     valkey_memory_limit_mb: Megabytes
@@ -442,7 +595,7 @@ class Settings(BaseModel):
     ]
     open_webui_jwt_expires_in: Annotated[
         str,
-        _matches(r"-1|(?:\d+(?:ms|[smhdw]))+"),
+        _must(_is_lifetime),
         Rule("a duration such as '24h', '30m' or '4w'", "'-1' never expires, which upstream advises against"),
     ]
     open_webui_persistent_config: Switch
@@ -467,7 +620,7 @@ class Settings(BaseModel):
     public_url: (
         Annotated[
             str,
-            _must(_is_https_origin),
+            AfterValidator(_secure_origin),
             Rule(
                 "a URL of https, a host name and maybe a port, with no path",
                 "e.g. 'https://chat.example.org'; for a proxy of your own set open_webui_public_url",
@@ -480,7 +633,12 @@ class Settings(BaseModel):
         Rule("'acme', 'internal' or 'files'", "where the proxy's certificate comes from"),
     ]
     proxy_acme_email: (
-        Annotated[str, _matches(r"[^@\s\"{}]+@[^@\s\"{}]+"), Rule("an e-mail address", "None goes without")] | None
+        Annotated[
+            str,
+            _matches(rf"[A-Za-z0-9][A-Za-z0-9._%+'=-]*@{_HOST_NAME}"),
+            Rule("an e-mail address", "None goes without"),
+        ]
+        | None
     )
     proxy_certificate: (
         Annotated[str, _must(_is_pem), Rule("a readable PEM certificate on this machine", "check the path")] | None
@@ -503,7 +661,7 @@ class Settings(BaseModel):
     ]
     database_pool_size: Annotated[int, _between(1, 1000), Rule("a number of connections from 1 to 1000", "e.g. 15")]
     database_pool_overflow: Annotated[int, _between(0, 1000), Rule("a number of connections from 0 to 1000", "e.g. 20")]
-    postgres_image: Image
+    postgres_image: Annotated[Image, _must(_is_postgres)]
     postgres_volume: Volume
     postgres_password: SecretSource | None
     postgres_max_connections: Annotated[
@@ -527,7 +685,7 @@ class Settings(BaseModel):
     swarm_address: (
         Annotated[
             str,
-            _must(_is_address),
+            _must(_is_reachable),
             Rule("an IP address of the host that the other hosts reach", "None takes Docker's guess"),
         ]
         | None
@@ -557,7 +715,14 @@ class Settings(BaseModel):
         _must(lambda value: value == 0 or 30 <= value <= 3600),
         Rule("0, or seconds from 30 to 3600", "Open WebUI is silent for 25 s at a time; 0 holds no websocket open"),
     ]
-    verify_url: Origin | None
+    verify_url: (
+        Annotated[
+            str,
+            _must(_is_origin),
+            Rule("a URL of scheme, host and maybe a port, with no path", "e.g. 'https://chat.example.org'"),
+        ]
+        | None
+    )
     verify_ca: (
         Annotated[str, _must(_is_pem), Rule("a readable PEM certificate on this machine", "check the path")] | None
     )
@@ -569,7 +734,7 @@ class Settings(BaseModel):
     ]
     backup_schedule: Annotated[
         str,
-        _matches(r"[A-Za-z0-9*:,./~ -]*"),
+        _matches(r"(?:[A-Za-z0-9*][A-Za-z0-9*:,./~_+ -]*[A-Za-z0-9*])?"),
         Rule("a calendar expression of systemd, or an empty string", "e.g. '*-*-* 03:30'; systemd.time(7) explains it"),
     ]
     backup_age_recipient: AgeRecipient | None
@@ -599,7 +764,7 @@ class Settings(BaseModel):
     ]
     restore_set: Annotated[
         str,
-        _matches(r"newest|\d{8}T\d{6}Z"),
+        _matches(r"newest|[0-9]{8}T[0-9]{6}Z"),
         Rule("'newest' or the name of a backup set", "e.g. '20261126T033000Z'; runbooks/backup.py lists them"),
     ]
     restore_over: Annotated[
@@ -619,7 +784,7 @@ class Settings(BaseModel):
     upgrade_rehearse: Switch
     rollback_to: Annotated[
         str,
-        _matches(r"previous|\d{8}T\d{6}Z"),
+        _matches(r"previous|[0-9]{8}T[0-9]{6}Z"),
         Rule("'previous' or the name of a deploy", "e.g. '20261126T033000Z'; runbooks/rollback.py --dry lists them"),
     ]
 
@@ -702,7 +867,7 @@ class Settings(BaseModel):
     @property
     def external_url(self) -> str:
         """What people type, "" where nobody has said: the URL of our proxy, or of the operator's own."""
-        return (self.public_url or self.open_webui_public_url or "").rstrip("/")
+        return self.public_url or self.open_webui_public_url or ""
 
     @property
     def is_open_to_others(self) -> bool:
@@ -722,6 +887,13 @@ class Settings(BaseModel):
     def postgres_connections(self) -> int:
         """Connections the stack may need at once: of all processes, one more that takes another's place, and tools."""
         return (self.open_webui_replicas + 1) * self.connections_per_process + 10
+
+    @property
+    def thread_pool_size(self) -> int:
+        """Threads in each of the two pools of an Open WebUI process: 2000, or as many as its container may have."""
+        if not self.open_webui_pids_limit:
+            return 2000
+        return max(40, min(2000, (self.open_webui_pids_limit - _OTHER_THREADS) // 2))  # 40 is the library's own
 
     @property
     def docker_daemon_json(self) -> dict[str, Any]:
@@ -755,7 +927,7 @@ class Settings(BaseModel):
     def cors_allow_origin(self) -> str:
         """`CORS_ALLOW_ORIGIN`: the public origins joined by `;`, or upstream's `*` when none is known."""
         origins = [self.external_url, *self.open_webui_cors_origins]
-        return ";".join(dict.fromkeys(o.rstrip("/") for o in origins if o)) or "*"
+        return ";".join(dict.fromkeys(one for one in origins if one)) or "*"
 
 
 def _disagreements(data: Mapping[str, Any], settings: Settings | None) -> list[str]:
@@ -773,7 +945,14 @@ def _disagreements(data: Mapping[str, Any], settings: Settings | None) -> list[s
 
     found = [
         *_overlaps(sound("docker_address_pools", []), sound("network_subnet", None)),
-        *_environment(sound("open_webui_env", {}), sound("open_webui_secret_env", {})),
+        *_folders({name: sound(name, None) for name in ("stack_dir", "backup_dir", "open_webui_shared_dir")}),
+        *_volumes({name: sound(name, None) for name in Settings.model_fields if name.endswith("_volume")}),
+        *_environment(
+            sound("open_webui_env", {}),
+            sound("open_webui_secret_env", {}),
+            version_of(sound("open_webui_image", "")),
+        ),
+        *_threads(sound("open_webui_env", {}), sound("open_webui_pids_limit", 0)),
         *_repository(sound("backup_restic_repository", None), data.get("backup_restic_password")),
     ]
     return [*found, *_topology(settings)] if settings else found
@@ -800,8 +979,62 @@ def _overlaps(pools: list[AddressPool], subnet: str | None) -> list[str]:
     return problems
 
 
-def _environment(plain: dict[str, str], secret: dict[str, str]) -> list[str]:
+def _folders(paths: Mapping[str, str | None]) -> list[str]:
     problems = []
+    there = [(name, path) for name, path in paths.items() if path]
+    for i, (name, path) in enumerate(there):
+        for other_name, other in there[:i]:
+            if f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/"):
+                problems.append(
+                    f"{name}: expected a folder outside {other_name} ({other}), got {path}; name another, and move "
+                    "there what is in it"
+                )
+    return problems
+
+
+# Volumes that a drill makes and removes (templates/drill.sh.j2).
+_OF_A_DRILL = {"open-webui-drill", "open-webui-postgres-drill", "redis-data-drill"}
+
+
+def _volumes(names: Mapping[str, str | None]) -> list[str]:
+    problems = []
+    seen: dict[str, str] = {}
+    for setting, name in names.items():
+        if name in _OF_A_DRILL:
+            problems.append(
+                f"{setting}: expected a volume that lasts, got {name!r}, which runbooks/drill.py removes; rename it"
+            )
+        elif name in seen:
+            problems.append(
+                f"{setting}: expected a volume of its own, got {name!r}, which {seen[name]} has as well; one service "
+                "would write over the data of the other"
+            )
+        elif name:
+            seen[name] = setting
+    return problems
+
+
+# Threads of Open WebUI besides its two pools: of PyTorch, of the tokenizers and of Uvicorn, by the number of cores.
+_OTHER_THREADS = 512
+
+
+def _threads(environment: Mapping[str, str], limit: int) -> list[str]:
+    value = environment.get("THREAD_POOL_SIZE", "")
+    if not limit or not re.fullmatch(r"[0-9]{1,9}", value):
+        return []  # Open WebUI itself goes without what is no number
+    needed = 2 * int(value) + _OTHER_THREADS
+    if needed <= limit:
+        return []
+    return [
+        f"open_webui_env/THREAD_POOL_SIZE: expected at most {max(0, limit - _OTHER_THREADS) // 2} for "
+        f"open_webui_pids_limit = {limit}, got {value}; it sizes two pools, which with {_OTHER_THREADS} other threads "
+        f"may be {needed}: lower it, or raise the limit"
+    ]
+
+
+def _environment(plain: dict[str, str], secret: dict[str, str], version: tuple[int, ...] | None) -> list[str]:
+    problems = []
+    broken = broken_variables(version)
     for setting, names in (("open_webui_env", plain), ("open_webui_secret_env", secret)):
         for name in names:
             where = f"{setting}/{name}"
@@ -813,16 +1046,16 @@ def _environment(plain: dict[str, str], secret: dict[str, str]) -> list[str]:
                 problems.append(
                     f"{where}: expected a variable of Open WebUI, got one that steers compose itself; remove it"
                 )
-            elif name in BROKEN_VARIABLES:
-                problems.append(f"{where}: expected it to stay unset, got a value; remove it: {BROKEN_VARIABLES[name]}")
-    for name in plain:
+            elif name in broken:
+                problems.append(f"{where}: must not be set; remove it: {broken[name]}")
+    for name, value in plain.items():
         if name in secret:
             problems.append(
                 f"open_webui_env/{name}: expected one place for it, got two; keep the one in open_webui_secret_env"
             )
-        elif name not in _OWNED and _SECRET_NAME.search(name):
+        elif name not in _OWNED and (what := _secret(name, value)):
             problems.append(
-                f"open_webui_env/{name}: expected no secret here, got a name that looks like one (value hidden); "
+                f"open_webui_env/{name}: expected no secret here, got a {what} that looks like one (value hidden); "
                 "move it to open_webui_secret_env, which keeps it out of compose.yaml and logs"
             )
     return problems
@@ -925,29 +1158,70 @@ _PREFIXES = tuple(
 _RENAMED: dict[str, str] = {}
 
 
+# Everyday words for a setting that has a longer name: who writes one means us.
+EVERYDAY_WORDS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("domain", "fqdn", "url", "webui_url"), ("public_url",)),
+    **dict.fromkeys(("tls", "ssl", "https"), ("public_url", "proxy_tls")),
+    **dict.fromkeys(("email", "acme_email"), ("proxy_acme_email",)),
+    **dict.fromkeys(("certificate", "cert"), ("proxy_certificate",)),
+    **dict.fromkeys(("port", "http_port", "webui_port"), ("open_webui_port", "proxy_http_port")),
+    **dict.fromkeys(("bind", "listen"), ("open_webui_bind", "proxy_bind")),
+    **dict.fromkeys(("image", "webui_image"), ("open_webui_image", "valkey_image")),
+    **dict.fromkeys(("replicas", "workers"), ("open_webui_replicas",)),
+    **dict.fromkeys(("secret_key", "webui_secret_key"), ("open_webui_secret_key",)),
+    **dict.fromkeys(("password", "redis_password"), ("valkey_password",)),
+    **dict.fromkeys(("volume", "volumes"), ("open_webui_volume", "valkey_volume")),
+    **dict.fromkeys(("subnet",), ("network_subnet",)),
+    **dict.fromkeys(("memory_limit", "memory_limit_mb"), ("open_webui_memory_limit_mb",)),
+}
+
+
 def from_data(data: Mapping[str, Any]) -> Settings:
     """Ensure the host data is a complete and sound set of settings.
 
-    Keys that are clearly not ours (no prefix of ours, no near miss) are left alone: an inventory may
-    carry anything. Raises `SettingsError` with every problem found; changes nothing.
+    Keys that are clearly not ours (no prefix of ours, no near miss, no everyday word for a setting) are left alone: an
+    inventory may carry data of other deploys. Raises `SettingsError` with every problem found; changes nothing.
     """
     ours = {key: value for key, value in data.items() if key in Settings.model_fields}
     problems = [_unknown(key) for key in sorted(data) if _is_meant_for_us(key)]
+    unwritable = {key: found for key, value in ours.items() if (found := list(_unwritable(key, value)))}
+    problems += [line for found in unwritable.values() for line in found]
+    ours = {key: value for key, value in ours.items() if key not in unwritable}
     settings = None
     try:
         settings = Settings(**ours)
     except ValidationError as error:
-        problems += [_explain(detail) for detail in error.errors()]
+        problems += [_explain(detail) for detail in error.errors() if detail["loc"][0] not in unwritable]
     problems += _disagreements(ours, settings)
     if problems or settings is None:
         raise SettingsError(problems)
     return settings
 
 
+# Characters that no file, variable or argument can hold: C ends its strings at the one, UTF-8 has not the others.
+_UNWRITABLE = re.compile("[\\0\ud800-\udfff]")
+
+
+def _unwritable(where: str, value: Any) -> Iterator[str]:
+    """A line for each text below a setting that can't be written anywhere; the text itself may be a secret."""
+    if isinstance(value, str) and (found := _UNWRITABLE.search(value)):
+        what = "a NUL character" if found[0] == "\0" else "half of a surrogate pair"
+        yield f"{where}: expected text that a file can hold, got {what} in it (value hidden); remove it"
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            if isinstance(key, str) and _UNWRITABLE.search(key):
+                yield f"{where}: expected names that a file can hold, got {key!r}; rename it"
+            else:
+                yield from _unwritable(f"{where}/{key}", inner)
+    elif isinstance(value, list | tuple | set):
+        for i, inner in enumerate(value):
+            yield from _unwritable(f"{where}/{i}", inner)
+
+
 def _is_meant_for_us(key: str) -> bool:
     if key in Settings.model_fields or key.startswith("_") or key in _CONNECTOR_KEYS:
         return False
-    return key in _RENAMED or key.startswith(_PREFIXES) or bool(_near(key, 0.85))
+    return key in _RENAMED or key in EVERYDAY_WORDS or key.startswith(_PREFIXES) or bool(_near(key, 0.85))
 
 
 def _near(key: str, cutoff: float) -> list[str]:
@@ -957,8 +1231,8 @@ def _near(key: str, cutoff: float) -> list[str]:
 def _unknown(key: str) -> str:
     if key in _RENAMED:
         return f"{key}: expected {_RENAMED[key]}, got its old name; rename it"
-    near = _near(key, 0.8)
-    hint = f"did you mean {near[0]}?" if near else "see inventories/group_data/all.py for what there is"
+    near = list(EVERYDAY_WORDS.get(key, ())) or _near(key, 0.8)
+    hint = f"did you mean {' or '.join(near)}?" if near else "see inventories/group_data/all.py for what there is"
     return f"{key}: expected a setting of this project, got an unknown name; {hint}"
 
 
@@ -971,15 +1245,18 @@ def _explain(detail: Any) -> str:
         return f"{name}: expected {what}, got nothing; see inventories/group_data/all.py"
     if detail["type"] == "extra_forbidden":
         return f"{name}: expected only base and size, got another key; remove it"
-    rule = _rule(list(detail["loc"]))
-    got = "a value (hidden)" if _is_secret(path) else repr(detail["input"])
+    rule = detail.get("ctx", {}).get("rule") or _rule(list(detail["loc"]))
+    got = "a value (hidden)" if _is_secret(path, detail["input"]) else repr(detail["input"])
     return f"{name}: expected {rule.expected}, got {got}; {rule.fix}"
 
 
-def _is_secret(path: list[Any]) -> bool:
+def _is_secret(path: list[Any], value: Any) -> bool:
     """Whether a wrong value may be a secret somebody typed where its source belongs."""
+    if _SECRET_VALUE.search(str(value)):
+        return True
     if path[0] == "open_webui_env":
-        return len(path) == 1 or bool(_SECRET_NAME.search(str(path[1])))
+        shown = isinstance(value, bool | int | float | None)
+        return len(path) == 1 or not shown or bool(_SECRET_NAME.search(str(path[1])))
     sources = (
         *("valkey_password", "open_webui_secret_key", "open_webui_secret_env", "restore_age_identity"),
         *("database_url", "postgres_password", "proxy_certificate_key"),

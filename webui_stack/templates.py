@@ -213,7 +213,7 @@ def open_webui_environment(settings: Settings) -> dict[str, str]:
             "ENABLE_PIP_INSTALL_FRONTMATTER_REQUIREMENTS": "False",
             # For many users: less writing of who was seen when, more threads, and a faster JSON.
             "DATABASE_USER_ACTIVE_STATUS_UPDATE_INTERVAL": "300",
-            "THREAD_POOL_SIZE": "2000",
+            "THREAD_POOL_SIZE": str(settings.thread_pool_size),
             "ENABLE_ORJSON": "True",
         }
     if settings.topology == "swarm":

@@ -44,7 +44,7 @@ bundle_file = None  # that archive on this machine (runbooks/bundle.py writes it
 # --- Valkey ---------------------------------------------------------------------------------------
 # The release line of the tutorial (8.0.1), patched: its data loads unchanged, eight CVEs are fixed.
 # renovate: datasource=docker depName=docker.io/valkey/valkey versioning=docker
-valkey_image = "docker.io/valkey/valkey:8.0.11-alpine"
+valkey_image = "docker.io/valkey/valkey:8.0.12-alpine"
 valkey_volume = "redis-data"  # Docker volume of its data; made if missing, never removed
 valkey_password = None  # of the user open-webui; None: made on the host; or "env:NAME", "file:PATH", "command:..."
 valkey_default_user = "ping"  # clients without a password may "ping" only, or "all" as in the tutorial
@@ -53,7 +53,7 @@ valkey_appendonly = True  # also log every write (AOF), so that a crash loses ne
 valkey_appendfsync = "everysec"  # a crash loses at most a second; "always": nothing, slower
 valkey_maxclients = 10000  # connections; Open WebUI fails logins when they run out
 valkey_timeout_s = 1800  # close connections idle for so long, in seconds; at 0 they pile up
-valkey_pubsub_buffer = "1gb 256mb 180"  # hard, soft, seconds; 32 MB (Valkey's default) loses large events
+valkey_pubsub_buffer = "1gb 256mb 180"  # hard, soft, seconds; no less than "32mb 8mb 60", which loses large events
 valkey_memory_limit_mb = 0  # of its container, at least twice its data for saving; 0: none
 valkey_pids_limit = 128  # processes and threads of its container; it uses about ten; 0: none
 
@@ -76,7 +76,7 @@ open_webui_env = {}  # any further variable of Open WebUI, {"OPENAI_API_BASE_URL
 open_webui_secret_env = {}  # further variables with secrets, {"OPENAI_API_KEY": "env:OPENAI_API_KEY"}
 open_webui_start_timeout_s = 300  # containers must be healthy within so many seconds
 open_webui_memory_limit_mb = 0  # of its container, in MB; 0: none; one that is too small ends it mid-answer
-open_webui_pids_limit = 4096  # processes and threads of its container; above THREAD_POOL_SIZE if you set that; 0: none
+open_webui_pids_limit = 4096  # processes and threads of its container, twice THREAD_POOL_SIZE and 512 more; 0: none
 open_webui_cap_add = []  # Linux capabilities it keeps; it needs none where its files are root's
 open_webui_read_only = False  # True: it can't write outside its volume and /tmp; no pip installs by tools then
 
@@ -90,7 +90,7 @@ proxy_certificate_key = None  # for "files": its key in PEM; sources as for valk
 proxy_bind = "0.0.0.0"  # noqa: S104 address of the host it is published on, with the port of public_url
 proxy_http_port = 80  # leads to public_url, and answers Let's Encrypt; 0: not published
 # renovate: datasource=docker depName=docker.io/library/caddy versioning=docker
-proxy_image = "docker.io/library/caddy:2.11.7-alpine"
+proxy_image = "docker.io/library/caddy:2.11.9-alpine"
 proxy_volume = "open-webui-proxy"  # Docker volume of its certificates; made if missing, never removed
 
 # --- Database (docs/operations.md, Replicas) ----------------------------------------------------------

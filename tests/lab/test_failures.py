@@ -109,7 +109,7 @@ def _one_image() -> dict[str, tuple[str, bytes]]:
     manifest = json.dumps({"schemaVersion": 2, "mediaType": kind, "config": config, "layers": [layer]}).encode()
     return {
         "v2": ("application/json", b"{}"),
-        "1": (kind, manifest),
+        "1.0": (kind, manifest),
         "sha256:" + hashlib.sha256(manifest).hexdigest(): (kind, manifest),
         config["digest"]: (config["mediaType"], settings),
         layer["digest"]: ("application/octet-stream", noise),
@@ -188,7 +188,7 @@ FAULTS = {
         "valkey_timeout_s=1801", "No space left on device", "Stack | Put the compose project", full_at_upload
     ),
     "disk full at pull": Fault(
-        "valkey_image=127.0.0.1:5002/large:1",
+        "valkey_image=127.0.0.1:5002/large:1.0",
         "no space left on device",
         "Stack | Pull the images",
         full_at_pull,

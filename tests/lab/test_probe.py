@@ -110,7 +110,6 @@ class Control:
     says: str
     level: str = "wiring"
     two_processes: bool = False
-    arguments: tuple[str, ...] = ()
 
 
 CONTROLS = {
@@ -137,7 +136,6 @@ CONTROLS = {
         "sed -i '/^client-output-buffer-limit/s/pubsub .*/pubsub 64kb 32kb 5/' valkey/valkey.conf && "
         "docker restart redis-valkey open-webui",
         "outgrew the pub/sub buffer; raise valkey_pubsub_buffer",
-        arguments=("--data", "valkey_pubsub_buffer=64kb 32kb 5"),
     ),
 }
 
@@ -155,7 +153,7 @@ def test_the_probe_says_no_where_health_says_yes(
         if control.two_processes:
             start_second(host)
         within(60, "/health answers", lambda: host.run(HEALTH % "open-webui").rc == 0)
-        result = verify(lab, *level, *control.arguments)
+        result = verify(lab, *level)
         report = rows_in(result.stdout)[FRESH]
         health = host.check_output(HEALTH % "open-webui")
     finally:

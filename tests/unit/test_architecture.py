@@ -13,7 +13,7 @@ from tests.defaults import ROOT
 
 PURE = {
     *("access", "swarm"),
-    *("apt", "check", "settings", "secrets", "machine", "engine", "docker_config", "compose"),
+    *("apt", "check", "origin", "settings", "secrets", "machine", "engine", "docker_config", "compose"),
     *("templates", "adoption"),
     *("certificate", "firewall", "ports"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
@@ -55,7 +55,8 @@ def of_pure() -> set[str]:
 LIBRARY = {
     "apt": set[str](),
     "check": set[str](),
-    "settings": {"pydantic", "pydantic_core"},
+    "origin": {"pydantic_core"},
+    "settings": {"pydantic", "pydantic_core", "webui_stack.origin"},
     "ports": {"webui_stack.compose", "webui_stack.settings"},
     "machine": {"webui_stack.ports", "webui_stack.settings"},
     "engine": {"webui_stack.machine"},
@@ -93,6 +94,7 @@ LIBRARY = {
         "webui_stack.check",
         "webui_stack.compose",
         "webui_stack.firewall",
+        "webui_stack.origin",
         "webui_stack.settings",
         "webui_stack.symptoms",
     },

@@ -234,13 +234,7 @@ CASES = [
     ("open-webui: image", "open-webui|:v0.12.4-slim", ":main", "advice", ":main"),
     ("open-webui: first admin", 'api {"status"', 'api {"onboarding":true,"status"', "fault", "on all addresses"),
     ("open-webui: CORS", "CORS_ALLOW_ORIGIN=https://chat.example.org", "X=", "advice", "any web page"),
-    (
-        "open-webui: REDIS_SOCKET_TIMEOUT",
-        "key 46b7",
-        "variable REDIS_SOCKET_TIMEOUT\nkey 46b7",
-        "fault",
-        "is set",
-    ),
+    ("open-webui: REDIS_CLUSTER", "key 46b7", "variable REDIS_CLUSTER\nkey 46b7", "fault", "is set"),
     (
         "open-webui: REDIS_SENTINEL_HOSTS",
         "key 46b7",
@@ -448,6 +442,36 @@ def test_the_public_url_has_to_be_among_the_origins() -> None:
     assert levels(judged(FINE, open_webui_public_url="https://other.example.org")) == {"open-webui: CORS": "fault"}
     by_variable = changed(FINE, "key 46b7", 'value "WEBUI_URL=https://other.example.org/"\nkey 46b7')
     assert levels(judged(by_variable)) == {"open-webui: CORS": "fault"}
+
+
+@pytest.mark.parametrize(
+    ("origin", "found"),
+    [
+        ("https://chat.example.org", {}),
+        ("https://Chat.Example.org", {"open-webui: CORS": "fault"}),
+        ("https://chat.example.org:443", {"open-webui: CORS": "fault"}),
+        ("https://chat.example.org/", {"open-webui: CORS": "fault"}),
+    ],
+)
+def test_an_origin_that_no_browser_spells_so_is_a_fault(origin: str, found: dict[str, str]) -> None:
+    text = FINE.replace("CORS_ALLOW_ORIGIN=https://chat.example.org", f"CORS_ALLOW_ORIGIN={origin}")
+    text = changed(text, "key 46b7", f'value "WEBUI_URL={origin}"\nkey 46b7')
+    assert levels(judged(text)) == found
+
+
+@pytest.mark.parametrize(
+    ("image", "version", "found"),
+    [
+        (":v0.12.4-slim", "0.12.4", {}),
+        (":v0.12.3-slim", "0.12.3", {"open-webui: REDIS_SOCKET_TIMEOUT": "fault"}),
+        ("@sha256:" + "a" * 64, "0.12.3", {"open-webui: REDIS_SOCKET_TIMEOUT": "fault"}),
+    ],
+    ids=["since 0.12.4 it is fine", "before", "before, by what it says itself"],
+)
+def test_a_variable_is_broken_up_to_a_release(image: str, version: str, found: dict[str, str]) -> None:
+    text = FINE.replace("open-webui:v0.12.4-slim", f"open-webui{image}")
+    text = text.replace('"version":"0.12.4"', f'"version":"{version}"')
+    assert levels(judged(changed(text, "key 46b7", "variable REDIS_SOCKET_TIMEOUT\nkey 46b7"))) == found
 
 
 def test_workers_on_postgres_are_fine() -> None:

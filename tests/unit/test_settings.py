@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import tokenize
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import ALL_PY, DEFAULTS, ROOT, settings
-from webui_stack.settings import Settings, SettingsError, from_data
+from webui_stack.settings import EVERYDAY_WORDS, Settings, SettingsError, from_data, postgres_major, version_of
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 
@@ -427,12 +428,12 @@ MISTAKES = [
     ),
     pytest.param(
         {"valkey_appendonly": "yes"},
-        "valkey_appendonly: expected True or False, got 'yes'; write it without quotes",
+        "valkey_appendonly: expected True or False, got 'yes'; write the word without quotes, after --data as well",
         id="valkey_appendonly: text",
     ),
     pytest.param(
         {"valkey_appendonly": 1},
-        "valkey_appendonly: expected True or False, got 1; write it without quotes",
+        "valkey_appendonly: expected True or False, got 1; write the word without quotes, after --data as well",
         id="valkey_appendonly: a number for a bool",
     ),
     pytest.param(
@@ -596,7 +597,8 @@ MISTAKES = [
     ),
     pytest.param(
         {"open_webui_persistent_config": "True"},
-        "open_webui_persistent_config: expected True or False, got 'True'; write it without quotes",
+        "open_webui_persistent_config: expected True or False, got 'True'; write the word without quotes, after "
+        "--data as well",
         id="open_webui_persistent_config: text",
     ),
     pytest.param(
@@ -606,7 +608,7 @@ MISTAKES = [
     ),
     pytest.param(
         {"stack_adopt": "yes"},
-        "stack_adopt: expected True or False, got 'yes'; write it without quotes",
+        "stack_adopt: expected True or False, got 'yes'; write the word without quotes, after --data as well",
         id="stack_adopt: text",
     ),
     pytest.param(
@@ -661,12 +663,12 @@ MISTAKES = [
     ),
     pytest.param(
         {"open_webui_read_only": 1},
-        "open_webui_read_only: expected True or False, got 1; write it without quotes",
+        "open_webui_read_only: expected True or False, got 1; write the word without quotes, after --data as well",
         id="open_webui_read_only: a number",
     ),
     pytest.param(
         {"open_webui_offline": 0},
-        "open_webui_offline: expected True or False, got 0; write it without quotes",
+        "open_webui_offline: expected True or False, got 0; write the word without quotes, after --data as well",
         id="open_webui_offline: a number for a bool",
     ),
     pytest.param(
@@ -705,26 +707,29 @@ MISTAKES = [
     ),
     pytest.param(
         {"open_webui_env": {"UVICORN_WORKERS": "4"}},
-        "open_webui_env/UVICORN_WORKERS: expected it to stay unset, got a value; remove it: Open WebUI's "
+        "open_webui_env/UVICORN_WORKERS: must not be set; remove it: Open WebUI's "
         "one-process database would be corrupted by more than one worker",
         id="open_webui_env: UVICORN_WORKERS",
     ),
     pytest.param(
-        {"open_webui_env": {"REDIS_SOCKET_TIMEOUT": "5"}},
-        "open_webui_env/REDIS_SOCKET_TIMEOUT: expected it to stay unset, got a value; remove it: any value "
-        "kills the Stop button (open-webui#27103, #27104)",
-        id="open_webui_env: REDIS_SOCKET_TIMEOUT",
+        {
+            "open_webui_env": {"REDIS_SOCKET_TIMEOUT": "5"},
+            "open_webui_image": "ghcr.io/open-webui/open-webui:v0.12.3-slim",
+        },
+        "open_webui_env/REDIS_SOCKET_TIMEOUT: must not be set; remove it: any value kills the Stop button before "
+        "0.12.4 (open-webui#27103, #27104)",
+        id="open_webui_env: REDIS_SOCKET_TIMEOUT before 0.12.4",
     ),
     pytest.param(
         {"open_webui_env": {"WEBSOCKET_REDIS_OPTIONS": "{}"}},
-        "open_webui_env/WEBSOCKET_REDIS_OPTIONS: expected it to stay unset, got a value; remove it: setting "
+        "open_webui_env/WEBSOCKET_REDIS_OPTIONS: must not be set; remove it: setting "
         "it disables the inherited connect timeout",
         id="open_webui_env: WEBSOCKET_REDIS_OPTIONS",
     ),
     pytest.param(
         {"open_webui_env": {"REDIS_CLUSTER": "True"}},
-        "open_webui_env/REDIS_CLUSTER: expected it to stay unset, got a value; remove it: Cluster mode is "
-        "broken upstream (open-webui#15074, #16157)",
+        "open_webui_env/REDIS_CLUSTER: must not be set; remove it: this stack's Valkey is one "
+        "server, which Open WebUI would not ask any more but a cluster",
         id="open_webui_env: REDIS_CLUSTER",
     ),
     pytest.param(
@@ -777,8 +782,8 @@ MISTAKES = [
     ),
     pytest.param(
         {"open_webui_secret_env": {"WEBSOCKET_SENTINEL_HOSTS": "env:A"}},
-        "open_webui_secret_env/WEBSOCKET_SENTINEL_HOSTS: expected it to stay unset, got a value; remove it: "
-        "Sentinel opens a pool per operation upstream (open-webui#27210)",
+        "open_webui_secret_env/WEBSOCKET_SENTINEL_HOSTS: must not be set; remove it: this "
+        "stack's Valkey is one server, which Open WebUI would not ask any more but Sentinel",
         id="open_webui_secret_env: refused",
     ),
     pytest.param(
@@ -977,7 +982,7 @@ MISTAKES = [
     ),
     pytest.param(
         {"swarm_manager": "yes"},
-        "swarm_manager: expected True or False, got 'yes'; write it without quotes",
+        "swarm_manager: expected True or False, got 'yes'; write the word without quotes, after --data as well",
         id="swarm_manager: text",
     ),
     pytest.param(
@@ -1015,7 +1020,7 @@ MISTAKES = [
     ),
     pytest.param(
         {"swarm_encrypted": 1},
-        "swarm_encrypted: expected True or False, got 1; write it without quotes",
+        "swarm_encrypted: expected True or False, got 1; write the word without quotes, after --data as well",
         id="swarm_encrypted: a number",
     ),
     pytest.param(
@@ -1195,7 +1200,7 @@ MISTAKES = [
     ),
     pytest.param(
         {"upgrade_rehearse": "no"},
-        "upgrade_rehearse: expected True or False, got 'no'; write it without quotes",
+        "upgrade_rehearse: expected True or False, got 'no'; write the word without quotes, after --data as well",
         id="upgrade_rehearse: text",
     ),
     pytest.param(
@@ -1216,7 +1221,7 @@ MISTAKES = [
     ),
     pytest.param(
         {"teardown_docker": "yes"},
-        "teardown_docker: expected True or False, got 'yes'; write it without quotes",
+        "teardown_docker: expected True or False, got 'yes'; write the word without quotes, after --data as well",
         id="teardown_docker: text",
     ),
     pytest.param(
@@ -1341,6 +1346,30 @@ def test_registry_has_to_be_a_host_name(tmp_path: Path) -> None:
     ]
 
 
+NO_KEY = "expected a file of certificates without a private key"
+KEEP = (
+    "everybody could read the key on the host: keep the certificates only, "
+    "`sed -n '/BEGIN CERT/,/END CERT/p' FILE >chain.pem`"
+)
+
+
+@pytest.mark.parametrize("kind", ["", "RSA ", "EC ", "ENCRYPTED ", "OPENSSH "])
+@pytest.mark.parametrize("key_first", [True, False])
+def test_a_file_with_its_key_in_it_is_no_certificate(tmp_path: Path, kind: str, key_first: bool) -> None:
+    key = PEM.replace("CERTIFICATE", f"{kind}PRIVATE KEY")
+    file = tmp_path / "combined.pem"
+    file.write_text(key + PEM if key_first else PEM + key)
+    name = "registry.example.org"
+    assert problems(proxy_certificate=str(file), docker_registry_ca={name: str(file)}) == [
+        f"docker_registry_ca/{name}: {NO_KEY}, got '{file}'; {KEEP}",
+        f"proxy_certificate: {NO_KEY}, got '{file}'; {KEEP}",
+    ]
+    command = KEEP.split("`")[1].replace("FILE", "combined.pem")
+    subprocess.run(["sh", "-c", command], cwd=tmp_path, check=True)
+    assert (tmp_path / "chain.pem").read_text() == PEM
+    assert settings(proxy_certificate=str(tmp_path / "chain.pem"))
+
+
 def test_ca_file_in_the_home_of_nobody_is_a_problem_and_no_crash() -> None:
     assert problems(docker_registry_ca={"registry.example.org": "~no-such-user/ca.pem"}) == [
         "docker_registry_ca/registry.example.org: expected a readable PEM certificate on this machine, "
@@ -1352,8 +1381,7 @@ def test_key_for_a_ca_file_is_refused(tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     key.write_text(PEM.replace("CERTIFICATE", "PRIVATE KEY"))
     assert problems(docker_registry_ca={"registry.example.org": str(key)}) == [
-        f"docker_registry_ca/registry.example.org: expected a readable PEM certificate on this machine, "
-        f"got '{key}'; check the path"
+        f"docker_registry_ca/registry.example.org: {NO_KEY}, got '{key}'; {KEEP}"
     ]
 
 
@@ -1381,8 +1409,8 @@ def test_key_for_a_ca_file_is_refused(tmp_path: Path) -> None:
         ),
         pytest.param(
             {"open_webui_public_url": "https://me@chat.example.org"},
-            "open_webui_public_url: expected a URL of scheme, host and maybe a port, with no path, got "
-            "'https://me@chat.example.org'; e.g. 'https://chat.example.org'",
+            "open_webui_public_url: expected a URL of scheme, host and maybe a port, with no path, got a value "
+            "(hidden); e.g. 'https://chat.example.org'",
             id="no browser sends a user in Origin",
         ),
         pytest.param(
@@ -1395,6 +1423,459 @@ def test_key_for_a_ca_file_is_refused(tmp_path: Path) -> None:
 )
 def test_what_nothing_downstream_can_use_is_refused(changes: dict[str, Any], line: str) -> None:
     assert problems(**changes) == [line]
+
+
+# --- Kinds: the value that passes and breaks later, beside the one that is right -------------------------
+
+
+@pytest.mark.parametrize(
+    ("reference", "pinned"),
+    [
+        *((f"registry.example.org:5000/a/b:{tag}", True) for tag in ("v0.12.4", "8.0.11-alpine", "0.8.7-pg17-trixie")),
+        *((f"a/b:{tag}", True) for tag in ("v0.12.4-slim", "0.12.4-cuda", "1.2.3rc1", "1.2.3-rc.1", "8.0-alpine")),
+        *((f"a/b:{tag}", True) for tag in ("git-abc1234", "sha-0a1b2c3", "main-0a1b2c3", "pg17-v0.8.0", "2026.11")),
+        *((f"a/b:{tag}", True) for tag in ("20261129", "nightly-20261129", "2026-11-29", "dev-2026.11.29", "v1.2_3")),
+        ("a/b:latest@sha256:" + "0" * 64, True),
+        ("a/b@sha256:" + "0" * 64, True),
+        *((f"a/b:{tag}", False) for tag in ("latest", "main", "dev", "latest-cuda", "main-slim", "cuda", "ollama")),
+        *((f"a/b:{tag}", False) for tag in ("8", "8-alpine", "v8", "8-alpine3.20", "pg17", "main-cuda12.8", "slim")),
+        *((f"a/b:{tag}", False) for tag in ("latest-12.8", "stable-1.2", "Main-0.12", "alpine", "trixie", "feedbeefs")),
+        *((name, False) for name in ("--privileged/x:1.2.3", "-v/x:1.2.3", "-x:1.2.3", "a-/x:1.2.3", ".a/x:1.2.3")),
+        *((name, False) for name in ("a/b", "a/b:", "a/b:-1.2.3", "a/b:1.2.3\n", "a/b:v٤.٢٢.٤", "a:٦٤٤٤/b:1.2.3")),
+    ],
+)
+def test_a_tag_that_moves_is_known_by_its_form(reference: str, pinned: bool) -> None:
+    if pinned:
+        assert settings(valkey_image=reference).valkey_image == reference
+    else:
+        assert problems(valkey_image=reference)[0].startswith("valkey_image: expected an image reference with a fixed")
+
+
+@pytest.mark.parametrize(
+    ("reference", "version"),
+    [
+        ("ghcr.io/open-webui/open-webui:v0.12.4", (0, 12, 4)),
+        ("registry.example.org:5000/a:0.9.10-slim@sha256:" + "0" * 64, (0, 9, 10)),
+        ("a@sha256:" + "0" * 64, None),
+        ("a:git-abc1234", None),
+        ("a:20261129", None),
+        ("", None),
+    ],
+)
+def test_an_images_release_is_read_from_its_tag(reference: str, version: tuple[int, ...] | None) -> None:
+    assert version_of(reference) == version
+
+
+@pytest.mark.parametrize(
+    ("tag", "major"),
+    [
+        ("pgvector/pgvector:0.8.7-pg17-trixie", 17),
+        ("pgvector/pgvector:0.8.7-pg18-trixie", 18),
+        ("pgvector/pgvector:pg19@sha256:" + "0" * 64, 19),
+        ("library/postgres:18.1-trixie", 18),
+        ("registry.example.org:5000/postgres:16.10", 16),
+        ("registry.example.org/chat-database:1.18.0", None),
+        ("pgvector/pgvector@sha256:" + "0" * 64, None),
+    ],
+)
+def test_postgres_18_keeps_its_data_elsewhere_and_is_refused(tag: str, major: int | None) -> None:
+    reference = f"docker.io/{tag}" if tag.startswith(("pgvector", "library")) else tag
+    assert postgres_major(reference) == major
+    if (major or 0) < 18:
+        assert settings(postgres_image=reference).postgres_image == reference
+        return
+    assert problems(postgres_image=reference) == [
+        f"postgres_image: expected PostgreSQL 17 or older, got {reference!r}; newer images keep their data outside the "
+        "volume, and the data of an older one has to be dumped and loaded"
+    ]
+
+
+FLOOR = (
+    "expected no less than Valkey's own '32mb 8mb 60', or 0 for no limit, got {!r}; Valkey cuts Open WebUI off when "
+    "more than that waits for it, and people miss events; e.g. '1gb 256mb 180'"
+)
+
+
+@pytest.mark.parametrize("buffer", ["1 1 1", "31mb 8mb 60", "32mb 7mb 60", "32mb 8mb 59", "1gb 256mb 0", "32 8 60"])
+def test_a_buffer_that_cuts_listeners_off_is_refused(buffer: str) -> None:
+    assert problems(valkey_pubsub_buffer=buffer) == [f"valkey_pubsub_buffer: {FLOOR.format(buffer)}"]
+
+
+@pytest.mark.parametrize("buffer", ["32mb 8mb 60", "33554432 8388608 60", "32768kb 0 0", "0 8mb 60", "0 0 1"])
+def test_a_buffer_of_valkeys_own_size_is_taken(buffer: str) -> None:
+    assert settings(valkey_pubsub_buffer=buffer)
+
+
+@pytest.mark.parametrize("lifetime", ["0h", "59s", "1ms", "0w0d", "521w", "999999999999w"])
+def test_a_login_lasts_long_enough_to_be_used(lifetime: str) -> None:
+    assert problems(open_webui_jwt_expires_in=lifetime) == [
+        f"open_webui_jwt_expires_in: expected a duration from a minute to ten years, got {lifetime!r}; people would be "
+        "signed out at once, or not be let in; e.g. '24h'"
+    ]
+
+
+@pytest.mark.parametrize("lifetime", ["60s", "1m", "0h90s", "60000ms", "4w", "520w"])
+def test_a_login_of_a_minute_or_years_is_taken(lifetime: str) -> None:
+    assert settings(open_webui_jwt_expires_in=lifetime)
+
+
+@pytest.mark.parametrize(
+    ("registry", "fine"),
+    [
+        *((name, True) for name in ("registry.example.org", "registry:5000", "192.0.2.1:443", "A.b-c:65535")),
+        *((name, False) for name in ("..", ".", "", "a..b", "-a", "a-", "a/b", "../a", "a:0", "a:65536", "a:٦", "a\n")),
+    ],
+)
+def test_a_registrys_folder_is_a_host_and_a_port(tmp_path: Path, registry: str, fine: bool) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(PEM)
+    if fine:
+        assert settings(docker_registry_ca={registry: str(ca)})
+    else:
+        (line,) = problems(docker_registry_ca={registry: str(ca)})
+        assert ": expected registry host names with an optional port, got " in line
+
+
+@pytest.mark.parametrize(
+    ("address", "fine"),
+    [
+        *(
+            (email, True)
+            for email in ("ops@example.org", "ops+chat@example.org", "o'brien@b.example", "a_b.c%d@localhost")
+        ),
+        *((email, False) for email in ("`x@y", "#x@y", "<<x@y", "a@b@c", "a b@c", "a@", "@b", "a@b.", "a@-b", "{a}@b")),
+        *((email, False) for email in ("a@b\n", "ä@b.example", 'a"@b', "a\\@b", "$a@b")),
+    ],
+)
+def test_who_is_told_of_certificates_has_an_address(address: str, fine: bool) -> None:
+    if fine:
+        assert settings(proxy_acme_email=address).proxy_acme_email == address
+    else:
+        assert problems(proxy_acme_email=address) == [
+            f"proxy_acme_email: expected an e-mail address, got {address!r}; None goes without"
+        ]
+
+
+@pytest.mark.parametrize("setting", ["open_webui_bind", "proxy_bind", "swarm_address"])
+@pytest.mark.parametrize(
+    "address",
+    ["fe80::1%eth0", "fe80::1%eth0\nports: []", "::1%$(reboot)", "127.0.0.1\n", "٢.٢.٢.٢", "224.0.0.1", "ff02::1"],
+)
+def test_an_address_is_one_of_a_host_and_nothing_more(setting: str, address: str) -> None:
+    (line,) = problems(**{setting: address})
+    assert line.startswith(f"{setting}: expected an IP address of the host")
+
+
+@pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::7", "fe80::1"])
+def test_any_address_of_a_host_is_taken(address: str) -> None:
+    assert settings(open_webui_bind=address, proxy_bind=address, swarm_address=address)
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "127.0.0.1", "::1"])
+def test_no_other_host_reaches_a_swarm_by_such_an_address(address: str) -> None:
+    (line,) = problems(swarm_address=address)
+    assert line.startswith("swarm_address: expected an IP address of the host that the other hosts reach")
+    assert settings(open_webui_bind=address)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "fine"),
+    [
+        *((text, True) for text in ("", "daily", "*-*-* 03:30", "Mon..Fri *-*-* 03:30:00", "*:0/15")),
+        *((text, True) for text in ("*-02~03", "2026-11-29 03:30 Europe/Berlin", "*-*-* 03:30 America/Port-au-Prince")),
+        ("*-*-* 03:30 Etc/GMT+2", True),
+        *((text, False) for text in (" ", "   ", " daily", "daily ", "daily\n", "a\nb", "-", "daily; rm", "%h")),
+    ],
+)
+def test_a_schedule_is_one_line_with_something_in_it(schedule: str, fine: bool) -> None:
+    if fine:
+        assert settings(backup_schedule=schedule).backup_schedule == schedule
+    else:
+        (line,) = problems(backup_schedule=schedule)
+        assert line.startswith("backup_schedule: expected a calendar expression of systemd, or an empty string")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network_subnet": "198.18.5.0/٢٤"},
+        {"network_subnet": "198.18.5.0/24\n"},
+        {"docker_address_pools": [{"base": "10.200.0.0/٢٦", "size": 24}]},
+        {"valkey_save": "٣٤ ٢"},
+        {"valkey_save": "9999999999 1"},
+        {"valkey_pubsub_buffer": "٢gb 256mb 180"},
+        {"open_webui_jwt_expires_in": "٢٤h"},
+        {"rollout_batch": "٢٦%"},
+        {"restore_set": "٢٤٢٦1126T033000Z"},
+        {"rollback_to": "٢٤٢٦1126T033000Z"},
+        {"public_url": "https://chat.example.org:٨٤٤٣"},
+        {"docker_repo_key_sha256": "٤" * 64},
+    ],
+    ids=str,
+)
+def test_digits_are_ascii_digits(changes: dict[str, Any]) -> None:
+    assert len(problems(**changes)) == 1
+
+
+def test_no_pattern_of_the_operators_text_takes_the_digits_of_all_scripts() -> None:
+    for name in ("settings", "secrets"):
+        source = (ROOT / "webui_stack" / f"{name}.py").read_text()
+        assert [word for word in (r"\d", r"\w", "isdigit", "isalnum", "isdecimal") if word in source] == []
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\0", "\ud800", "a\udfffb"], ids=ascii)
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        pytest.param(
+            lambda text: {"open_webui_env": {"WEBUI_NAME": text}}, "open_webui_env/WEBUI_NAME", id="a variable"
+        ),
+        pytest.param(lambda text: {"docker_daemon": {"a": [{"b": text}]}}, "docker_daemon/a/0/b", id="deep inside"),
+        pytest.param(lambda text: {"restore_over": ["chat-1", text]}, "restore_over/1", id="in a list"),
+        pytest.param(lambda text: {"rollout_canary": [text]}, "rollout_canary/0", id="where the type is a union"),
+        pytest.param(lambda text: {"lock_file": text}, "lock_file", id="a path"),
+        pytest.param(lambda text: {"valkey_password": f"command:{text}"}, "valkey_password", id="a source"),
+        pytest.param(lambda text: {"open_webui_port": text}, "open_webui_port", id="and of the wrong type"),
+    ],
+)
+def test_text_that_no_file_can_hold_is_refused_once(changes: Any, where: str, text: str) -> None:
+    what = "a NUL character" if "\0" in text else "half of a surrogate pair"
+    assert problems(**changes(text)) == [
+        f"{where}: expected text that a file can hold, got {what} in it (value hidden); remove it"
+    ]
+
+
+@pytest.mark.parametrize("name", ["A\0", "A\ud800"], ids=ascii)
+def test_a_name_that_no_file_can_hold_is_refused_once(name: str) -> None:
+    assert problems(open_webui_env={name: "x"}) == [
+        f"open_webui_env: expected names that a file can hold, got {name!r}; rename it"
+    ]
+
+
+def test_text_of_all_scripts_is_taken() -> None:
+    assert settings(open_webui_env={"WEBUI_NAME": "Чат 🙂\n\t"})
+
+
+VOLUMES = ["valkey_volume", "open_webui_volume", "proxy_volume", "postgres_volume"]
+
+
+@pytest.mark.parametrize("first", range(4))
+@pytest.mark.parametrize("second", range(4))
+def test_no_two_services_share_a_volume(first: int, second: int) -> None:
+    if first >= second:
+        return
+    assert problems(**{VOLUMES[first]: "same", VOLUMES[second]: "same"}) == [
+        f"{VOLUMES[second]}: expected a volume of its own, got 'same', which {VOLUMES[first]} has as well; one service "
+        "would write over the data of the other"
+    ]
+
+
+def test_the_default_of_one_volume_is_not_free_for_another() -> None:
+    assert problems(proxy_volume="redis-data")[0].startswith("proxy_volume: expected a volume of its own, got ")
+    assert settings(proxy_volume="redis-data", valkey_volume="chat-redis")  # swapped on purpose
+
+
+@pytest.mark.parametrize("name", ["redis-data-drill", "open-webui-drill", "open-webui-postgres-drill"])
+def test_a_volume_that_a_drill_removes_is_nobodys(name: str) -> None:
+    assert problems(valkey_volume=name) == [
+        f"valkey_volume: expected a volume that lasts, got {name!r}, which runbooks/drill.py removes; rename it"
+    ]
+
+
+OTHERS_FOLDER = (
+    "expected a folder of its own, got {!r}; that one is the system's, a person's or emptied at a start; add a name "
+    "below a lasting folder, e.g. '/opt/open-webui' or '/var/backups/open-webui'"
+)
+
+
+@pytest.mark.parametrize("setting", ["stack_dir", "backup_dir", "open_webui_shared_dir"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/var/lib", "/var/backups", "/home/alice", "/tmp/x", "/tmp/x/y", "/var/tmp/x", "/var/www", "/var/log/x"),
+        *(
+            "/var/opt",
+            "/run/x",
+            "/dev/shm/x",
+            "/etc/open-webui",
+            "/usr/local/x",
+            "/var/lib/docker/volumes/x",
+            "/var/run/x",
+        ),
+    ],
+)
+def test_the_folders_of_others_are_refused(setting: str, path: str) -> None:
+    assert problems(**{setting: path}) == [f"{setting}: {OTHERS_FOLDER.format(path)}"]
+
+
+@pytest.mark.parametrize("path", ["/srv", "/opt", "/home", "/var", "/mnt", "/root", "/", "//", "/srv/", "/srv//x"])
+def test_a_folder_at_the_top_is_refused(path: str) -> None:
+    assert problems(backup_dir=path)[0].startswith("backup_dir: expected an absolute path of a folder of its own")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/srv/chat",
+            "/opt/open-webui",
+            "/var/lib/open-webui",
+            "/var/backups/open-webui",
+            "/home/alice/chat",
+            "/mnt/nas",
+        ),
+        *("/var/www/chat", "/root/chat", "/data/chat", "/var/libx/y", "/tmpx/y", "/home/alice/tmp/x"),
+    ],
+)
+def test_a_folder_below_a_lasting_one_is_taken(path: str) -> None:
+    assert settings(stack_dir=path, backup_dir="/srv/backups").stack_dir == path
+    assert settings(stack_dir="/srv/stack", backup_dir=path).backup_dir == path
+
+
+@pytest.mark.parametrize(
+    ("stack", "backup"),
+    [
+        ("/srv/chat", "/srv/chat"),
+        ("/srv/chat", "/srv/chat/backups"),
+        ("/srv/chat/stack", "/srv/chat"),
+    ],
+)
+def test_no_folder_is_inside_the_other(stack: str, backup: str) -> None:
+    assert problems(stack_dir=stack, backup_dir=backup) == [
+        f"backup_dir: expected a folder outside stack_dir ({stack}), got {backup}; name another, and move there what "
+        "is in it"
+    ]
+    assert settings(stack_dir="/srv/chat", backup_dir="/srv/chat-backups")
+
+
+def test_the_shared_folder_is_neither_in_nor_around_the_others() -> None:
+    found = problems(stack_dir="/srv/chat", backup_dir="/srv/shared/backups", open_webui_shared_dir="/srv/shared")
+    assert [line.partition(",")[0] for line in found] == [
+        "open_webui_shared_dir: expected a folder outside backup_dir (/srv/shared/backups)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "what"),
+    [
+        *(
+            (name, value, "")
+            for name in ("ENABLE_API_KEYS", "USER_PERMISSIONS_FEATURES_API_KEYS")
+            for value in ("True", "false")
+        ),
+        *((name, "1", "") for name in ("ENABLE_API_KEYS", "AIOHTTP_POOL_CONNECTIONS", "WEBUI_AUTH")),
+        *((name, "False", "") for name in ("WEBUI_AUTH", "ENABLE_PASSWORD_AUTH", "ENABLE_FORWARD_USER_INFO_HEADERS")),
+        *((name, "", "") for name in ("OPENAI_API_KEY", "LDAP_APP_PASSWORD")),
+        ("TOOL_SERVER_CONNECTIONS", "[]", ""),
+        ("CODE_EXECUTION_JUPYTER_AUTH", "token", ""),
+        ("RAG_SOURCE_METADATA_KEYS", "title,author", ""),
+        ("API_KEYS_ALLOWED_ENDPOINTS", "/api/v1/chats", ""),
+        ("S3_KEY_PREFIX", "chat/", ""),
+        ("OPENAI_API_BASE_URL", "https://api.example.org/v1", ""),
+        ("HTTPS_PROXY", "http://proxy.example.org:3128", ""),
+        ("WEBUI_NAME", "Chat: a@b", ""),
+        ("OPENAI_API_CONFIGS", '{"0": {"enable": true, "prefix_id": "x", "key": ""}}', ""),
+        *(
+            (name, "marker", "name")
+            for name in ("OPENAI_API_KEY", "OPENAI_API_KEYS", "AUTOMATIC1111_API_AUTH", "X_AUTH")
+        ),
+        *(
+            (name, "marker", "name")
+            for name in ("TOOL_SERVER_CONNECTIONS", "TERMINAL_SERVER_CONNECTIONS", "SCIM_TOKEN")
+        ),
+        *(
+            (name, "marker", "name")
+            for name in ("CHROMA_CLIENT_AUTH_CREDENTIALS", "CHROMA_HTTP_HEADERS", "LDAP_APP_PASSWORD")
+        ),
+        *((name, "123456", "name") for name in ("LDAP_APP_PASSWORD", "WEBUI_ADMIN_PASSWORD", "PGVECTOR_PGCRYPTO_KEY")),
+        ("GOOGLE_APPLICATION_CREDENTIALS_JSON", "{marker}", "name"),
+        *(
+            (name, "http://user:marker@proxy:3128", "value")
+            for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "ANY")
+        ),
+        ("OPENAI_API_BASE_URLS", "https://a.example;https://marker@b.example", "value"),
+        ("QDRANT_URI", "redis://:marker@cache:6379/0", "value"),
+        ("OPENAI_API_CONFIGS", '{"0": {"key": "marker"}}', "value"),
+        ("ANY", '{"headers": {"Authorization": "marker"}}', "value"),
+        ("OTEL_EXPORTER_OTLP_HEADERS_X", "authorization=Basic marker0123", "value"),
+        ("SAML_X", "-----BEGIN PRIVATE KEY-----\nmarker", "value"),
+    ],
+)
+def test_a_secret_is_known_by_its_name_and_its_value(name: str, value: str, what: str) -> None:
+    if not what:
+        assert settings(open_webui_env={name: value}).open_webui_env == {name: value}
+        return
+    assert problems(open_webui_env={name: value}) == [
+        f"open_webui_env/{name}: expected no secret here, got a {what} that looks like one (value hidden); "
+        "move it to open_webui_secret_env, which keeps it out of compose.yaml and logs"
+    ]
+    assert settings(open_webui_secret_env={name: "env:X"})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"open_webui_env": {"HTTP_PROXY": ["http://user:marker@proxy"]}},
+        {"open_webui_env": {"WEBUI_NAME": b"marker"}},
+        {"docker_daemon": {"proxies": {"http-proxy": "http://user:marker@proxy"}, "hosts": []}},
+        {"docker_repo_url": "https://user:marker@packages.example.org/"},
+        {"open_webui_public_url": "https://user:marker@chat.example.org"},
+    ],
+)
+def test_no_error_shows_a_value_that_is_a_secret_by_itself(changes: dict[str, Any]) -> None:
+    (line,) = problems(**changes)
+    assert "marker" not in line
+
+
+@pytest.mark.parametrize(
+    ("limit", "pool"),
+    [(4096, 1792), (8192, 2000), (0, 2000), (2048, 768), (592, 40), (64, 40)],
+)
+def test_both_pools_of_threads_fit_in_the_container(limit: int, pool: int) -> None:
+    """Two pools and 512 other threads (open_webui/main.py, 0.12.4: anyio's limiter and asyncio's executor)."""
+    assert settings(open_webui_pids_limit=limit).thread_pool_size == pool
+
+
+@pytest.mark.parametrize(("limit", "most"), [(4096, 1792), (1024, 256), (64, 0)])
+def test_more_threads_than_the_container_may_have_are_refused(limit: int, most: int) -> None:
+    given = {"open_webui_pids_limit": limit}
+    assert problems(open_webui_env={"THREAD_POOL_SIZE": str(most + 1)}, **given) == [
+        f"open_webui_env/THREAD_POOL_SIZE: expected at most {most} for open_webui_pids_limit = {limit}, got "
+        f"{most + 1}; it sizes two pools, which with 512 other threads may be {2 * most + 514}: "
+        "lower it, or raise the limit"
+    ]
+    assert settings(open_webui_env={"THREAD_POOL_SIZE": str(most)}, **given) if most else True
+    assert settings(open_webui_env={"THREAD_POOL_SIZE": "9000"}, open_webui_pids_limit=0)
+
+
+@pytest.mark.parametrize("image", ["v0.12.4", "v0.13.0-slim", "git-abc1234", "v0.12.4@sha256:" + "0" * 64])
+def test_a_timeout_is_taken_from_the_release_on_that_stands_it(image: str) -> None:
+    """What names no release counts as the newest."""
+    given = {"open_webui_image": f"ghcr.io/open-webui/open-webui:{image}"}
+    assert settings(open_webui_env={"REDIS_SOCKET_TIMEOUT": "5"}, **given)
+
+
+@pytest.mark.parametrize(
+    ("key", "meant"),
+    [
+        ("port", "open_webui_port or proxy_http_port"),
+        ("domain", "public_url"),
+        ("email", "proxy_acme_email"),
+        ("image", "open_webui_image or valkey_image"),
+        ("replicas", "open_webui_replicas"),
+        ("volume", "open_webui_volume or valkey_volume"),
+        ("tls", "public_url or proxy_tls"),
+    ],
+)
+def test_an_everyday_word_for_a_setting_is_not_passed_over(key: str, meant: str) -> None:
+    assert problems(**{key: "x"}) == [
+        f"{key}: expected a setting of this project, got an unknown name; did you mean {meant}?"
+    ]
+
+
+def test_every_everyday_word_leads_to_settings_there_are() -> None:
+    assert {name for names in EVERYDAY_WORDS.values() for name in names} <= set(Settings.model_fields)
+    assert not set(EVERYDAY_WORDS) & set(Settings.model_fields)
 
 
 # --- Several at once, and what is none of our business ----------------------------------------------
@@ -1744,13 +2225,14 @@ CHOICES = [
     ("valkey_timeout_s", 0),
     ("valkey_timeout_s", 120),
     ("valkey_pubsub_buffer", "0 0 0"),
-    ("valkey_pubsub_buffer", "64mb 1048576 60"),
+    ("valkey_pubsub_buffer", "32mb 8388608 60"),
+    ("valkey_pubsub_buffer", "64mb 0 0"),
     ("open_webui_image", "localhost:5000/open-webui:v0.12.4-slim"),
     ("open_webui_bind", "::1"),
     ("open_webui_bind", "0.0.0.0"),
     ("open_webui_port", 65535),
     ("open_webui_public_url", "https://chat.example.org"),
-    ("open_webui_public_url", "http://[2001:db8::1]:8080/"),
+    ("open_webui_public_url", "http://[2001:db8::1]:8080"),
     ("open_webui_cors_origins", ["https://a.example.org:8443", "http://b.example.org"]),
     ("open_webui_secret_key", "command:pass show open-webui | head -1"),
     ("open_webui_key_prefix", "team_2-chat"),
@@ -1764,7 +2246,7 @@ CHOICES = [
     ("topology", "swarm"),
     ("open_webui_replicas", 5),
     ("public_url", "https://chat.example.org"),
-    ("public_url", "https://chat.example.org:8443/"),
+    ("public_url", "https://chat.example.org:8443"),
     ("proxy_tls", "internal"),
     ("proxy_tls", "files"),
     ("proxy_acme_email", "ops+chat@example.org"),
@@ -1872,6 +2354,85 @@ def test_registry_ca_can_be_set(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         settings().open_webui_port = 1
+
+
+# --- Origins: as a browser spells them -----------------------------------------------------------------
+
+SPELLED = [
+    pytest.param("https://chat.example.org", "https://chat.example.org", id="as it is"),
+    pytest.param("https://chat.example.org/", "https://chat.example.org", id="a slash"),
+    pytest.param("https://Chat.Example.ORG", "https://chat.example.org", id="capitals"),
+    pytest.param("HTTPS://chat.example.org", "https://chat.example.org", id="a capital scheme"),
+    pytest.param("https://chat.example.org:443", "https://chat.example.org", id="https's own port"),
+    pytest.param("https://chat.example.org:0443/", "https://chat.example.org", id="a zero before the port"),
+    pytest.param("https://chat.example.org:", "https://chat.example.org", id="a colon and no port"),
+    pytest.param("https://chat.example.org:8443", "https://chat.example.org:8443", id="another port"),
+    pytest.param("https://chat.example.org:80", "https://chat.example.org:80", id="http's port is none of https"),
+    pytest.param("https://Bücher.example", "https://xn--bcher-kva.example", id="an umlaut"),
+    pytest.param("https://faß.example", "https://xn--fa-hia.example", id="a sharp s stays one"),
+    pytest.param("https://チャット.example:443", "https://xn--7ckep0i.example", id="Japanese"),
+    pytest.param("https://xn--bcher-kva.example", "https://xn--bcher-kva.example", id="in ASCII already"),
+]
+PLAIN = [
+    pytest.param("http://chat.example.org:80", "http://chat.example.org", id="http's own port"),
+    pytest.param("http://chat.example.org:443", "http://chat.example.org:443", id="https's port is none of http"),
+    pytest.param("http://[2001:DB8:0:0:0:0:0:1]:80", "http://[2001:db8::1]", id="IPv6 in full"),
+    pytest.param("http://[::FFFF:192.0.2.1]:8080", "http://[::ffff:c000:201]:8080", id="IPv4 in IPv6"),
+    pytest.param("http://192.0.2.1:3000", "http://192.0.2.1:3000", id="IPv4"),
+    pytest.param("http://LOCALHOST:3000", "http://localhost:3000", id="a name of one word"),
+    pytest.param("https://chat.example.org.", "https://chat.example.org.", id="the root's dot, which browsers keep"),
+]
+
+
+@pytest.mark.parametrize(("written", "sent"), SPELLED)
+def test_the_proxys_url_is_taken_as_browsers_spell_it(written: str, sent: str) -> None:
+    found = settings(public_url=written, proxy_http_port=0)
+    assert (found.public_url, found.external_url, found.cors_allow_origin) == (sent, sent, sent)
+    assert f"https://{found.proxy_name}" + ("" if found.proxy_port == 443 else f":{found.proxy_port}") == sent
+
+
+@pytest.mark.parametrize(("written", "sent"), SPELLED + PLAIN)
+def test_every_other_origin_is_taken_as_browsers_spell_it(written: str, sent: str) -> None:
+    found = settings(open_webui_public_url=written, open_webui_cors_origins=[written, "https://b.example"])
+    assert (found.external_url, found.cors_allow_origin) == (sent, f"{sent};https://b.example")
+    assert settings(verify_url=written).verify_url == written  # a way to dial, with the port that was said
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(
+            "https://chat.example.org\n",
+            "https://chat.exa\tmple.org",
+            " https://chat.example.org",
+            "https:chat.example",
+        ),
+        *("https://a.example;https://b.example", "https://chat.example.org?", "https://chat.example.org#", "https://"),
+        *(
+            "https:\\\\chat.example.org",
+            "https://ch%61t.example.org",
+            "https://chat..example.org",
+            "https://[fe80::1%25a]",
+        ),
+        *(
+            "https://chat.example.org:0",
+            "https://chat.example.org:x",
+            "https://chat .example",
+            "https://xn--a.example",
+        ),
+        *("app://chat", "https://chat.example.org//", "https://a'b.example", "https://[::1", "null"),
+    ],
+)
+def test_what_is_no_origin_is_refused(written: str) -> None:
+    for setting in ("public_url", "open_webui_public_url", "verify_url"):
+        (line,) = problems(**{setting: written})
+        assert line.startswith(f"{setting}: expected a URL of ")
+    assert problems(open_webui_cors_origins=[written])[0].startswith("open_webui_cors_origins/0: expected a URL of ")
+
+
+@pytest.mark.parametrize("written", ["https://chat.example.org.", "https://a_b.example", "https://-a.example"])
+def test_no_certificate_is_for_such_a_name(written: str) -> None:
+    assert problems(public_url=written)[0].startswith("public_url: expected a URL of https, a host name and")
 
 
 # --- CORS -------------------------------------------------------------------------------------------

@@ -328,7 +328,7 @@ def test_one_process_is_rendered_with_nothing_of_replicas_database_and_proxy() -
     "changes",
     [
         {"database_pool_size": 9, "database_pool_overflow": 9, "postgres_max_connections": 99},
-        {"postgres_image": "registry.example.org/pgvector:1", "proxy_image": "registry.example.org/caddy:1"},
+        {"postgres_image": "registry.example.org/pgvector:1.0", "proxy_image": "registry.example.org/caddy:1.0"},
         {"proxy_tls": "internal", "proxy_bind": "127.0.0.1", "proxy_http_port": 81, "proxy_acme_email": "a@b"},
         {"database_switch": ["a"], "swarm_runs": ["data"], "swarm_manager": True},
     ],
