@@ -692,5 +692,10 @@ def docker_repository(settings: Settings, machine: Machine) -> dict[str, str]:
     }
 
 
+# What tells a folder of this project from one of others, as patterns of a shell: in `stack_dir`, and in `backup_dir`.
+_OWN_MARKS = "secrets/valkey-password watchdog.sh"
+_SET_MARKS = "'20*T*Z'"
+
+
 def _render(name: str, **context: Any) -> str:
-    return _environment.get_template(name).render(**context) + "\n"
+    return _environment.get_template(name).render(**context, own_marks=_OWN_MARKS, set_marks=_SET_MARKS) + "\n"

@@ -1505,6 +1505,99 @@ def test_a_wrong_mode_or_owner_is_put_back(stack: Stack, name: str) -> None:
         assert {key: (mode, uid, content) for key, (mode, uid, _, _, content) in stack.state().items()} == before
 
 
+def fill_folder(folder: Path, *names: str) -> None:
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("services: {}\n")
+
+
+@as_root
+@pytest.mark.parametrize(
+    "names",
+    [["compose.yaml"], [".env"], [".profile", "secrets/mine"], ["lost+found/x", "y"], ["valkey/users.acl"]],
+    ids=str,
+)
+def test_a_folder_of_others_keeps_its_mode_and_owner_and_is_refused(stack: Stack, names: list[str]) -> None:
+    fill_folder(stack.folder, *names)
+    os.chown(stack.folder, 1000, 1000)
+    before = stack.state()
+    line = (
+        f"refused {stack.folder}: expected an empty folder or one that this project made, got one with other files in "
+        "it; set stack_dir to another, or move them away\n"
+    )
+    found = [stack.run("check"), stack.run("write")]
+    assert [(result.returncode, result.stdout) for result in found] == [(0, line), (1, line)]
+    assert stack.state() == before
+
+
+@as_root
+@pytest.mark.parametrize(
+    "names", [[], ["lost+found/x"], ["watchdog.sh"], ["secrets/valkey-password", "compose.yaml"]], ids=str
+)
+def test_an_empty_folder_or_one_of_ours_is_closed(stack: Stack, names: list[str]) -> None:
+    fill_folder(stack.folder, *names)
+    (stack.folder / "secrets/valkey-password").unlink(missing_ok=True)
+    if "secrets/valkey-password" in names:
+        (stack.folder / "secrets/valkey-password").write_text("a" * 48 + "\n")
+    os.chown(stack.folder, 1000, 1000)
+    assert "." in stack.write()
+    info = stack.folder.stat()
+    assert (stat.S_IMODE(info.st_mode), info.st_uid) == (0o700, 0)
+
+
+@as_root
+def test_a_closed_folder_of_roots_stays_as_it_is_whatever_is_in_it(stack: Stack) -> None:
+    fill_folder(stack.folder, "notes.txt")
+    stack.folder.chmod(0o700)
+    assert "." not in stack.write()
+
+
+@as_root
+@pytest.mark.parametrize("shell", SHELLS.values())
+@pytest.mark.parametrize(
+    ("names", "fine"),
+    [
+        ([], True),
+        (["20261126T033000Z/manifest.json", "notes.txt"], True),
+        (["notes.txt"], False),
+        ([".bash_history"], False),
+        (["2026/x"], False),
+    ],
+    ids=str,
+)
+def test_backups_go_to_no_folder_of_others(tmp_path: Path, shell: str, names: list[str], fine: bool) -> None:
+    sets = tmp_path / "sets"
+    fill_folder(sets, *names)
+    lines = templates.sets_folder_script(str(sets))
+    result = subprocess.run([shell, "-s"], input=lines, capture_output=True, text=True)
+    assert (result.returncode == 0) == fine
+    if not fine:
+        assert result.stderr == (
+            f"backup_dir: expected an empty folder or one with backup sets, got {sets} with other files in it; set "
+            "another\n"
+        )
+    assert subprocess.run([shell, "-s"], input=lines.replace(str(sets), f"{sets}.none"), text=True).returncode == 0
+    sets.chmod(0o700)
+    assert subprocess.run([shell, "-s"], input=lines, text=True).returncode == 0
+
+
+def test_no_script_closes_a_folder_it_has_not_looked_at() -> None:
+    """`own` stands before each chown and chmod of the two folders."""
+    scripts = {
+        "secrets": "\n".join(templates.secrets_script(settings(), NOTHING)),
+        "backup": templates.backup(settings())["/opt/open-webui/backup.sh"],
+        "restic": "\n".join(templates.restic_restore_script(settings(**RESTIC), {})),
+        "restore": "\n".join(templates.restore_script(settings(), "prepare", "x", may_replace=False)),
+    }
+    for name, script in scripts.items():
+        closes = re.search(r'(?m)(?:^ *chmod 700 "\$dir"|&& chmod 700 "\$sets"|^folder "\$dir" 700)', script)
+        looks = re.search(r'(?m)^ *(?:if ! )?own "\$(?:sets|dir)" ', script)
+        assert closes, name
+        assert looks, name
+        assert looks.start() < closes.start(), name
+
+
 @as_root
 def test_the_answer_tells_a_new_content_from_a_wrong_mode(stack: Stack) -> None:
     """Compose has to be asked again for the first alone."""
