@@ -603,7 +603,8 @@ MISTAKES = [
     ),
     pytest.param(
         {"docker_restart_stops_others": "yes"},
-        "docker_restart_stops_others: expected True or False, got 'yes'; write it without quotes",
+        "docker_restart_stops_others: expected True or False, got 'yes'; write the word without quotes, after --data "
+        "as well",
         id="docker_restart_stops_others: text",
     ),
     pytest.param(
