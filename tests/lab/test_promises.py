@@ -306,7 +306,7 @@ def test_an_open_webui_that_hangs_comes_back_and_one_that_cannot_is_not_stormed(
         impatient.check_output(f"mv {inside}/usr/bin/valkey-cli.away {inside}/usr/bin/valkey-cli")
     with capsys.disabled():
         print(f"\n  a stopped Open WebUI was restarted after {took_s:.0f} s, Valkey meanwhile {len(log) - 1} times")
-    times = [at for at, text in log if text == "restarting redis-valkey: it stopped answering"]
+    times = [at for at, text in log if text.startswith("restarting redis-valkey: ")]
     assert len(times) >= 2
     assert min(later - earlier for earlier, later in pairwise(times)) >= PAUSE_S
     assert len(log) == len(times) + 1
