@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from webui_stack import survey, templates
+from webui_stack import diagnosis, survey, symptoms, templates
 from webui_stack.secrets import Supplied
 
 # What Docker 26.1 says where there is nothing of that name, and where the swarm has no leader (`docker service ls`).
@@ -526,3 +526,37 @@ def test_a_host_that_steers_no_swarm_is_not_asked(world: World, member: str) -> 
 def test_a_host_without_docker_is_in_no_swarm(world: World) -> None:
     world.fail("*", 1000, "sh: 1: docker: not found")
     assert not surveyed(world).swarm.is_member
+
+
+DOCTORED = r"""#!/bin/sh
+case $* in
+"info --format {{.Swarm.ControlAvailable}}") echo "$MANAGES" ;;
+version*) echo 26.1.5 ;;
+"node ls"*) [ ! "$NO_LEADER" ] || exit 1; echo "node a Ready Active" ;;
+"service ls"*) [ ! "$NO_LEADER" ] || exit 1; echo "service open-webui_redis 1/1" ;;
+*) exit 1 ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("manages", "leaderless", "nodes"),
+    [
+        ("true", "", {"a": "Ready Active"}),
+        ("true", "yes", {"?": "no answer to `docker service ls`"}),
+        ("false", "yes", {}),  # a worker is never answered
+    ],
+)
+def test_doctor_calls_a_swarm_without_a_leader_a_fault(
+    world: World, manages: str, leaderless: str, nodes: dict[str, str]
+) -> None:
+    (world.path / "bin/docker").write_text(DOCTORED)
+    path = f"{world.path}/bin:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "MANAGES": manages, "NO_LEADER": leaderless}
+    script = templates.doctor_script(world.settings())
+    done = subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, env=environment, timeout=60)
+    seen = symptoms.parse(done.stdout.splitlines())
+    assert seen.nodes == nodes
+    another = world.settings().model_copy(update={"swarm_runs": ["proxy"]})  # a manager without containers of ours
+    rows = [check for check in diagnosis.checks(seen, another) if check.name.startswith("node ")]
+    assert [check.is_fault for check in rows] == [name == "?" for name in nodes]
