@@ -57,7 +57,8 @@ def install(settings: Settings) -> None:
 
 
 def _config_refusals(settings: Settings, survey: Survey) -> list[str]:
-    return [] if settings.docker_source == "present" else docker_config.refusals(settings, survey.docker)
+    found = docker_config.shortcomings(settings, survey.docker)
+    return found if settings.docker_source == "present" else found + docker_config.refusals(settings, survey.docker)
 
 
 def _repository_refusals(settings: Settings, survey: Survey) -> list[str]:

@@ -117,6 +117,7 @@ if [ "$(docker_pid)" ]; then echo "runs="; fi
 if info=$(docker info --format '{{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}} {{.ServerVersion}}' 2>/dev/null); then
   echo "info=$info"
 fi
+docker info --format '{{range .SecurityOptions}}{{println .}}{{end}}' 2>/dev/null | sed -n 's/^name=/security=/p'
 folder='{{json (.Label "com.docker.compose.project.working_dir")}}'
 stack='{{json (.Label "com.docker.stack.namespace")}}'
 if seen=$(docker ps --format '{"name":{{json .Names}},"folder":'"$folder"',"stack":'"$stack}" 2>/dev/null); then
@@ -155,6 +156,7 @@ class Observed:
     runs: bool = False
     live_restore: bool = False
     in_swarm: bool = False
+    remaps_users: bool = False
     containers: tuple[Container, ...] | None = None
 
 
@@ -176,6 +178,7 @@ def parse(lines: Iterable[str]) -> Observed:
         runs="runs" in values,
         live_restore=live_restore == "true",
         in_swarm=state not in ("", "inactive"),
+        remaps_users="userns" in values.get("security", []),
         containers=containers,
     )
 
@@ -247,6 +250,16 @@ def plan(settings: Settings, observed: Observed) -> Plan:
         stops=(*sorted(others), *sorted(ours)),
         others=len(others),
     )
+
+
+def shortcomings(settings: Settings, observed: Observed) -> list[str]:
+    """Why the stack can't be on a Docker that is configured like this, whoever configured it."""
+    if not observed.remaps_users and not settings.docker_daemon.get("userns-remap"):
+        return []
+    return [
+        "docker: expected root in a container to be root on the host, got userns-remap; backups and Postgres read "
+        "files that are root's alone: remove userns-remap, or use another host"
+    ]
 
 
 def refusals(settings: Settings, observed: Observed) -> list[str]:

@@ -37,6 +37,7 @@ def hosts() -> dict[str, dict[str, Any]]:
         "allowed": host(PROXY, replaced=in_swarm, docker_restart_stops_others=True),
         "left alone": host(PROXY, replaced=in_swarm, docker_daemon={}),
         "present": host(PROXY, replaced=in_swarm, docker_source="present"),
+        "remaps": host("{}", "security=userns", docker_source="present"),
         "unread": host("{}", replaced=("sha256=", "sha256=0")),
         "broken": host('{"debug": tru'),
     }
@@ -74,6 +75,7 @@ def planned(pyinfra: Pyinfra) -> Run:
         ("allowed", True, ["docker: restarts; this stops somebodys, open-webui, redis-valkey"]),
         ("left alone", False, []),
         ("present", False, []),
+        ("remaps", False, ["would stop here: docker: expected root in a container to be root on the host, got userns"]),
         (
             "unread",
             False,

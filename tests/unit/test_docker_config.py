@@ -403,6 +403,17 @@ def test_a_run_that_was_killed_is_ended_by_the_next() -> None:
     assert (killed_early.action, killed_early.text) == ("restart", "{}\n")
 
 
+def test_a_docker_that_remaps_users_is_refused_whoever_asked_for_it() -> None:
+    security = ["info=false inactive 26.1.5", "security=seccomp,profile=builtin", "security=cgroupns"]
+    assert not docker_config.parse(security).remaps_users
+    assert docker_config.parse([*security, "security=userns"]).remaps_users
+    assert docker_config.shortcomings(settings(), RUNNING) == []
+    (refusal,) = docker_config.shortcomings(settings(), replace(RUNNING, remaps_users=True))
+    assert refusal.startswith("docker: expected root in a container to be root on the host, got userns-remap")
+    assert docker_config.shortcomings(settings(docker_daemon={"userns-remap": "default"}), RUNNING) == [refusal]
+    assert docker_config.shortcomings(settings(docker_daemon={"userns-remap": ""}), RUNNING) == []
+
+
 # --- What is shown ----------------------------------------------------------------------------------
 
 PRIVATE = {
