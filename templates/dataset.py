@@ -2,7 +2,8 @@
 
 Runs inside Open WebUI's own image and needs nothing but its Python:
 
-    python3 - save [FOLDER ...]      the data folder to stdout, less these folders in it
+    python3 - save [FOLDER ...]      the data folder to stdout, less these folders in it; the error output names what
+                                     is neither file, folder nor symbolic link, and so left out
     python3 - describe KEY=VALUE ... the manifest of the set in /set to stdout
     python3 - check KIND             a line for each reason not to trust the set in /set, or not to run it here, where
                                      people's rows are in SQLite or in Postgres ("sqlite", "postgres")
@@ -17,7 +18,9 @@ import importlib.util
 import json
 import os
 import shutil
+import signal
 import sqlite3
+import stat
 import sys
 import tarfile
 import tempfile
@@ -37,10 +40,20 @@ COUNTED = {
     "files": "SELECT count(*) FROM file",
 }
 HEADS = "SELECT group_concat(version_num) FROM alembic_version"
+# A save ends when it gets no further for so long: whoever reads it, or the disk, hangs.
+STALLED_S = 900
 
 
 def save(left_out):
     """Write the data folder to stdout. Databases go first: a row's file is written before the row is."""
+    try:
+        save_all(left_out)
+    finally:
+        signal.alarm(0)
+
+
+def save_all(left_out):
+    """As `save`, which ends the limit that is set here."""
     with (
         tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as tar,
         tempfile.TemporaryDirectory() as work,
@@ -69,17 +82,38 @@ def walk(folder):
             yield from walk(entry.path)
 
 
+def opened(path):
+    """The regular file at `path`, opened; None for anything else, and for what is gone by now.
+
+    Never waits: opening a FIFO would, until somebody writes to it (fifo(7)).
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        if path.is_symlink() or not path.is_file():
+            return None
+        raise
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return os.fdopen(descriptor, "rb")
+    os.close(descriptor)
+    return None
+
+
 def is_database(path):
     """Whether it is a database of SQLite (https://www.sqlite.org/fileformat.html, 1.3)."""
     try:
-        with path.open("rb") as file:
-            return path.is_file() and not path.is_symlink() and file.read(16) == b"SQLite format 3\0"
+        file = opened(path)
     except OSError:
         return False
+    if file is None:
+        return False
+    with file:
+        return file.read(16) == b"SQLite format 3\0"
 
 
 def copy_database(path, copy):
     """A consistent copy of a database that others write to (https://www.sqlite.org/backup.html), and a sound one."""
+    signal.alarm(0)  # a large one takes its time in one step
     # All pages in one step: with several, each write of another process would start it anew.
     with_timeout = {"timeout": 60, "uri": True}
     source, target = sqlite3.connect(f"file:{path}?mode=rw", **with_timeout), sqlite3.connect(copy)
@@ -96,20 +130,44 @@ def copy_database(path, copy):
 
 
 def add(tar, path, content):
-    """Add `path` with what `content` holds. One that is gone by now is left out, one that shrinks fails the save."""
+    """Add `path` with what `content` holds. One that is gone by now is left out, one that shrinks fails the save.
+
+    A FIFO, a socket or a device holds nothing that could be kept: it is left out, and the error output names it.
+    """
     try:
+        kind = path.lstat().st_mode
         member = tar.gettarinfo(path, arcname=path.relative_to(DATA))
-        if member is None:  # a socket
-            return
-        if not member.isreg():
-            tar.addfile(member)
-            return
-        with content.open("rb") as file:
-            member.type, member.linkname = tarfile.REGTYPE, ""
-            member.size = os.fstat(file.fileno()).st_size
-            tar.addfile(member, file)
     except FileNotFoundError:
-        pass
+        return
+    if stat.S_ISDIR(kind) or stat.S_ISLNK(kind):
+        tar.addfile(member)
+        return
+    file = opened(content) if stat.S_ISREG(kind) else None
+    if file is None:
+        if os.path.lexists(path):
+            print(f"left out {path.relative_to(DATA)}: no file, folder or symbolic link", file=sys.stderr)
+        return
+    with file:
+        member.type, member.linkname = tarfile.REGTYPE, ""
+        member.size = os.fstat(file.fileno()).st_size
+        tar.addfile(member, Watched(file))
+
+
+class Watched:
+    """A file that is read; each part of it is progress."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def read(self, size):
+        signal.alarm(STALLED_S)
+        return self.file.read(size)
+
+
+def stalled(*_):
+    """What a signal does: end the program. The first process of a container heeds no signal without a handler."""
+    print(f"expected the data to be read and written, got no further for {STALLED_S} s, or was stopped", file=sys.stderr)
+    os._exit(1)  # at once: to end in good order, what hangs would have to be written
 
 
 def describe(facts):
@@ -258,6 +316,8 @@ ACTIONS = {
 }
 
 if __name__ == "__main__":
+    for number in (signal.SIGALRM, signal.SIGTERM):
+        signal.signal(number, stalled)
     try:
         ACTIONS[sys.argv[1]](sys.argv[2:])
     except (OSError, sqlite3.Error, tarfile.TarError) as error:

@@ -14,7 +14,8 @@ _WORDS = {
 def refusals(settings: Settings, host: str, present: str) -> list[str]:
     """Why this deploy must not go on: people would find none of their chats, and nothing would say so.
 
-    `present` is what the host's people are in (`survey.Survey.database`), "" where there are none yet. A DATABASE_URL
+    `present` is what the host's people are in (`survey.Survey.database`), "" where there are none yet, "unknown" where
+    what told of it is damaged. A DATABASE_URL
     of the operator's own, in `open_webui_secret_env`, may name any: what it leads to is theirs to know.
     """
     wanted = settings.database_kind
@@ -22,6 +23,11 @@ def refusals(settings: Settings, host: str, present: str) -> list[str]:
         return []
     if not present or present == wanted or host in settings.database_switch:
         return []
+    if present == "unknown":
+        return [
+            f"database: expected to know where people's chats are, got a damaged {settings.stack_dir}/.good/.env, as after a "
+            f"power cut; with the settings this host was deployed with, set database_switch = [{host!r}] for one run"
+        ]
     moves = f"move them first (docs/operations.md, Replicas), then set database_switch = [{host!r}] for one run"
     if (present, wanted) == ("sqlite", "postgres"):
         moves = f"runbooks/migrate.py moves them, with database_switch = [{host!r}] for that run"

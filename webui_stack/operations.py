@@ -114,7 +114,8 @@ def files(
         if path in changed:
             yield StringCommand(f"{check(f'{path}.new')} || {{ rm -f {new_files}; exit 1; }}")
     renames = [shlex.join(["mv", "-f", f"{path}.new", path]) for path in changed]
-    yield StringCommand(" && ".join([*renames, *([apply] if apply else [])]))
+    # First onto the disk: a power cut must not leave an empty file under a name that counts.
+    yield StringCommand(" && ".join([f"sync {new_files}", *renames, *([apply] if apply else [])]))
 
 
 @operation()

@@ -35,8 +35,8 @@ class Survey:
     `mode PATH`, or `refused WHY`. `units` are the systemd units that are active and enabled. `lease` is the lease's
     line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`). `cut_off` is the runbook
     that was killed while data were in two places (`templates/restore.sh.j2`, `up.sh.j2`, `rollback.sh.j2`). `database`
-    is where people's data are, "sqlite", "postgres" or "external"; "" where there are none. `migrating` is "yes" where
-    runbooks/migrate.py has begun and not ended (`templates/migrate.sh.j2`).
+    is where people's data are, "sqlite", "postgres" or "external"; "" where there are none, "unknown" where what tells
+    is damaged. `migrating` is "yes" where runbooks/migrate.py has begun and not ended (`templates/migrate.sh.j2`).
     `swarm` is the host's part of it.
     """
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
+import socket
 import sqlite3
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -222,3 +226,62 @@ def test_the_schema_of_a_database_elsewhere_is_compared(
 ) -> None:
     dataset.schema(there)
     assert capsysbinary.readouterr().out.decode().split()[0] == word
+
+
+# As it is run in a container: a process of its own, with the folder and the limit of the test's.
+RUN = """
+import importlib.util, pathlib, signal, sys
+spec = importlib.util.spec_from_file_location("dataset", sys.argv[1])
+dataset = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(dataset)
+dataset.DATA = pathlib.Path(sys.argv[2])
+dataset.STALLED_S = 1
+for number in (signal.SIGALRM, signal.SIGTERM):
+    signal.signal(number, dataset.stalled)
+dataset.save([])
+"""
+
+
+def command(data: Path) -> list[str]:
+    return [sys.executable, "-c", RUN, str(ROOT / "templates" / "dataset.py"), str(data)]
+
+
+def test_a_backup_skips_fifos_and_sockets_and_names_them(tmp_path: Path) -> None:
+    database(tmp_path / "webui.db", chats=1).close()
+    (tmp_path / "uploads").mkdir()
+    os.mkfifo(tmp_path / "uploads" / "pipe")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "listening"))
+    (tmp_path / "uploads" / "file").write_text("kept")
+    (tmp_path / "uploads" / "link").symlink_to("pipe")
+    saved = subprocess.run(command(tmp_path), capture_output=True, timeout=30)
+    assert saved.returncode == 0
+    with tarfile.open(fileobj=io.BytesIO(saved.stdout)) as tar:
+        assert set(tar.getnames()) == {"webui.db", "uploads", "uploads/file", "uploads/link"}
+    assert saved.stderr.decode().splitlines() == [
+        "left out listening: no file, folder or symbolic link",
+        "left out uploads/pipe: no file, folder or symbolic link",
+    ]
+
+
+def test_a_fifo_that_takes_the_place_of_a_file_does_not_stop_a_backup(
+    dataset: ModuleType, capsysbinary: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is a file when it is looked at, and none any more when it is opened."""
+    os.mkfifo(dataset.DATA / "pipe")
+    (dataset.DATA / "file").write_text("x")
+    database(dataset.DATA / "webui.db").close()
+    regular = (dataset.DATA / "file").lstat()
+    lstat = Path.lstat
+    monkeypatch.setattr(Path, "lstat", lambda path: regular if path.name == "pipe" else lstat(path))
+    with saved(dataset, capsysbinary) as tar:
+        assert set(tar.getnames()) == {"webui.db", "file"}
+
+
+def test_a_backup_that_gets_no_further_ends(tmp_path: Path) -> None:
+    database(tmp_path / "webui.db").close()
+    (tmp_path / "large").write_bytes(b"x" * 1_000_000)
+    with subprocess.Popen(command(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as saving:
+        assert saving.wait(timeout=30) == 1  # nobody reads what it writes
+        assert saving.stderr
+        assert b"got no further for 1 s" in saving.stderr.read()

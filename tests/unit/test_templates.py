@@ -793,13 +793,14 @@ def test_a_process_that_is_not_wanted_any_more_is_stopped_and_removed_once_the_o
 
 def test_a_deploy_of_several_processes_lets_no_two_versions_run_at_once() -> None:
     script = templates.up_script(settings(**MANY), [])
-    assert script.index("\n  one_version ") < script.index("\n  if keep_snapshot && up ")
+    assert ' one_version "$wanted" &&\n    keep_snapshot && up ' in script
 
 
 # Docker with containers of Open WebUI, each of an image; it writes down what is stopped.
 DOCKER_OF_PROCESSES = """#!/bin/sh
 case "$*" in
 "ps --all --format {{.Names}}") cut -d ' ' -f 1 "$0.containers"; echo redis-valkey; echo open-webui-postgres ;;
+"ps --format {{.Names}}") [ -s "$0.stopped" ] || cut -d ' ' -f 1 "$0.containers" ;;
 "inspect "*) for name; do :; done; sed -n "s/^$name //p" "$0.containers" ;;
 "stop --time 30 "*) echo "$*" >>"$0.stopped" ;;
 *) exit 1 ;;
@@ -827,7 +828,8 @@ def test_all_processes_stop_before_one_of_another_image_starts(
     log = Path(f"{docker}.stopped")
     log.touch()
     script = templates.up_script(settings(), [])
-    functions = "".join(function(script, name) for name in ("processes", "running", "one_version"))
+    functions = "processes='open-webui(-[0-9]+)?'\n"
+    functions += "".join(function(script, name) for name in ("names", "running", "stopped", "one_version"))
     path = f"{tmp_path}:{os.environ['PATH']}"
     subprocess.run(["sh", "-s"], input=f"{functions}\none_version new", text=True, check=True, env={"PATH": path})
     assert log.read_text() == stopped
@@ -1086,7 +1088,7 @@ def test_rows_are_counted_in_the_dump_itself(tmp_path: Path, dump: str, counted:
     count = function(script, "count_rows")
     (tmp_path / "dump").write_text(dump)
     docker = f"docker() {{ if [ $1 = run ]; then cat {tmp_path}/dump; echo why >&2; fi; }}"
-    fail = 'fail() { echo "$*" >&2; exit 1; }'
+    fail = 'limited() { "$@"; }; fail() { echo "$*" >&2; exit 1; }'
     run = subprocess.run(
         ["sh", "-s"],
         input=f"{docker}\n{fail}\nwork={tmp_path} new=x\n{count}\ncount_rows",
