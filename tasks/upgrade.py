@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.api import Host, deploy
 
 from tasks import backup, drill, preflight
-from webui_stack import compose, operations, remote, templates
+from webui_stack import compose, operations, remote, serving, templates
 from webui_stack.settings import Settings
 
 # Hosts whose images this run changes.
@@ -73,9 +73,31 @@ def _tried(settings: Settings, target: Host) -> list[str]:
 
 
 def undo(settings: Settings) -> list[str]:
-    """Ensure the deploy before this run's upgrade is in force again, with its data; lines that tell how that went."""
+    """Ensure the deploy before this run's upgrade is in force again, with its data; lines that tell how that went.
+
+    Nothing is undone unless the host itself sees that the stack is broken: what people wrote since would leave it,
+    because of a network between here and there.
+    """
     if host.name not in _upgraded:
         return []
+    try:
+        faults = serving.faults(
+            remote.run(preflight.observation().host, "sh -s", templates.serving_script(settings).splitlines())
+        )
+    except Exception as error:  # whatever the connection raises when it is lost
+        return [
+            f"undo: expected the host to say whether the stack works there, got {error}; nothing was undone. "
+            "When it can be reached again, runbooks/verify.py looks at it and runbooks/rollback.py goes back"
+        ]
+    if not faults:
+        return [
+            "undo: on the host itself the stack works, so nothing was undone: look at the way from this machine to it. "
+            "runbooks/verify.py tries it again, runbooks/rollback.py goes back"
+        ]
+    return [*(f"on the host as well: {fault}" for fault in faults), *_back(settings)]
+
+
+def _back(settings: Settings) -> list[str]:
     script = templates.rollback_script(settings, "back", to="previous", may_replace=True)
     try:
         return remote.run(preflight.observation().host, "sh -s", script)

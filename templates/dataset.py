@@ -166,7 +166,9 @@ class Watched:
 
 def stalled(*_):
     """What a signal does: end the program. The first process of a container heeds no signal without a handler."""
-    print(f"expected the data to be read and written, got no further for {STALLED_S} s, or was stopped", file=sys.stderr)
+    print(
+        f"expected the data to be read and written, got no further for {STALLED_S} s, or was stopped", file=sys.stderr
+    )
     os._exit(1)  # at once: to end in good order, what hangs would have to be written
 
 

@@ -25,8 +25,9 @@ def refusals(settings: Settings, host: str, present: str) -> list[str]:
         return []
     if present == "unknown":
         return [
-            f"database: expected to know where people's chats are, got a damaged {settings.stack_dir}/.good/.env, as after a "
-            f"power cut; with the settings this host was deployed with, set database_switch = [{host!r}] for one run"
+            f"database: expected to know where people's chats are, got a damaged {settings.stack_dir}/.good/.env, as "
+            "after a power cut; with the settings this host was deployed with, set "
+            f"database_switch = [{host!r}] for one run"
         ]
     moves = f"move them first (docs/operations.md, Replicas), then set database_switch = [{host!r}] for one run"
     if (present, wanted) == ("sqlite", "postgres"):

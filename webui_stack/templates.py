@@ -545,6 +545,19 @@ def rollback_script(settings: Settings, mode: str, *, to: str = "", may_replace:
     return HiddenLines(_render("rollback.sh.j2", **_deploys(settings), mode=mode, to=to, may_replace=may_replace))
 
 
+def serving_script(settings: Settings) -> str:
+    """The shell script whose output `serving.faults` reads; it holds no secret and prints none."""
+    bind = settings.open_webui_bind
+    return _render(
+        "serving.sh.j2",
+        settings=settings,
+        containers=containers(settings),
+        processes=[compose.container_of(service) for service in settings.open_webui_services],
+        # With a proxy none is published of Open WebUI.
+        loopback="" if settings.public_url else {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind),  # noqa: S104
+    )
+
+
 def migrate_script(settings: Settings, mode: str) -> HiddenLines:
     """The shell script that moves people's rows from SQLite to Postgres; `mode` is what it says of its modes."""
     return HiddenLines(

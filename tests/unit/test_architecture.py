@@ -17,7 +17,7 @@ PURE = {
     *("templates", "adoption"),
     *("certificate", "firewall", "ports"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
-    "frame",
+    *("frame", "serving"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -88,6 +88,7 @@ LIBRARY = {
     "history": set[str](),
     "rollout": set[str](),
     "firewall": set[str](),
+    "serving": set[str](),
     "certificate": {"cryptography", "webui_stack.check"},
     "symptoms": set[str](),
     "diagnosis": {

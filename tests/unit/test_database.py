@@ -93,3 +93,11 @@ def test_where_the_operators_own_variable_leads_is_theirs_to_know(present: str) 
     own = settings(open_webui_secret_env={"DATABASE_URL": "env:X"})
     assert database.refusals(own, "chat-1", present) == []
     assert bool(database.refusals(settings(), "chat-1", present)) == (present == "external")
+
+
+@pytest.mark.parametrize("changes", [{}, MANY, {"database_url": "env:X"}], ids=str)
+def test_a_damaged_record_of_the_database_is_no_claim_and_no_permission(changes: dict[str, Any]) -> None:
+    (line,) = database.refusals(settings(**changes), "chat-1", "unknown")
+    assert "got a damaged /opt/open-webui/.good/.env" in line
+    assert "docker volume rm" not in line
+    assert database.refusals(settings(**changes, database_switch=["chat-1"]), "chat-1", "unknown") == []

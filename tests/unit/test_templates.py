@@ -1274,7 +1274,7 @@ SECRET_KEY = "suppliedSecretKey0123456789abcdef0123"
 FILES = ["secrets/valkey-password", "secrets/valkey-monitor-password", "secrets/webui-secret-key"]
 DERIVED = ["valkey/users.acl", ".env"]
 # What the script may run besides the shell's own commands.
-TOOLS = ["stat", "cat", "mkdir", "chown", "chmod", "mv", "tr", "head", "sha256sum"]
+TOOLS = ["stat", "cat", "mkdir", "chown", "chmod", "sync", "mv", "tr", "head", "sha256sum"]
 
 
 class Stack:

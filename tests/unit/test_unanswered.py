@@ -98,7 +98,7 @@ def scripts(**changes: Any) -> dict[str, str]:
         "rollback": "\n".join(templates.rollback_script(some, "back", to="previous")),
         "restore": "\n".join(templates.restore_script(some, "data", may_replace=True)),
         "migrate": "\n".join(templates.migrate_script(some, "copy")),
-        "rotate": "\n".join(templates.rotate_script(some, Supplied("", "", {}), ["valkey_password"])),
+        "rotate": "\n".join(templates.rotate_script(some, Supplied(None, None, {}), ["valkey_password"])),
         "backup": templates.backup(some)["/opt/open-webui/backup.sh"],
     }
 
@@ -355,3 +355,31 @@ def test_a_deploy_says_that_the_last_good_one_runs_only_if_it_does(good: Host, r
     assert ("that one does not run yet" in run.stdout) != recalls
     assert (good.folder / ".upgrading").exists() != recalls
     assert (good.folder / ".good" / "data").exists() != recalls
+
+
+@pytest.mark.parametrize(
+    ("text", "sums", "said"),
+    [
+        ("A='1'\n", True, "database sqlite"),
+        ("A='1'\nDATABASE_URL='postgresql://x@postgres:5432/x'\n", True, "database postgres"),
+        ("A='1'\n", False, "database sqlite"),
+        ("", True, "database unknown"),
+        ("", False, "database unknown"),
+    ],
+    ids=["sqlite", "postgres", "of an earlier version", "empty", "empty, of an earlier version"],
+)
+def test_an_empty_record_of_the_database_is_not_sqlite(host: Host, text: str, sums: bool, said: str) -> None:
+    host.script = "\n".join(templates.survey_script(settings(), Supplied(None, None, {})))
+    host.write(".good/.env", text or "whole")
+    if sums:
+        host.write(".good/sums", subprocess.check_output(["sha256sum", ".env"], cwd=host.folder / ".good", text=True))
+    host.write(".good/.env", text)
+    assert host.run("database").stdout.strip() == said
+
+
+def test_a_short_record_of_the_database_is_not_sqlite(host: Host) -> None:
+    host.script = "\n".join(templates.survey_script(settings(), Supplied(None, None, {})))
+    host.write(".good/.env", "A='1'\nDATABASE_URL='postgresql://x@postgres:5432/x'\n")
+    host.write(".good/sums", subprocess.check_output(["sha256sum", ".env"], cwd=host.folder / ".good", text=True))
+    host.write(".good/.env", "A='1'\n")
+    assert host.run("database").stdout.strip() == "database unknown"
