@@ -42,6 +42,13 @@ def upgrade():
 """)
 '''
 
+# The same: it is healthy, and no event reaches it.
+LISTEN_ELSEWHERE = """
+import pathlib, socketio
+file = pathlib.Path(socketio.__file__).with_name("async_redis_manager.py")
+file.write_text(file.read_text().replace("channel='socketio'", "channel='elsewhere'"))
+"""
+
 
 class Circle:
     """One stack through all of it."""
@@ -137,15 +144,14 @@ def test_a_migration_that_fails_half_way_is_undone_with_the_data(circle: Circle)
     circle.assert_as_before()
 
 
-def test_an_upgrade_that_is_not_proved_is_undone(circle: Circle) -> None:
+def test_an_upgrade_that_the_host_sees_broken_is_undone(circle: Circle) -> None:
     """The images are others, the schema is the same: nothing is rehearsed, and the data stay where they are."""
-    image = circle.image(circle.earlier, "same")
-    status, output = circle.run(
-        "runbooks/upgrade.py", open_webui_image=image, verify_url="http://127.0.0.1:9", verify_timeout_s=3
-    )
+    image = circle.image(circle.earlier, "deaf", LISTEN_ELSEWHERE)
+    status, output = circle.run("runbooks/upgrade.py", open_webui_image=image, verify_timeout_s=3)
     assert status == 1
     assert "schema: same" in output
-    assert "failed  health" in output
+    assert "failed  subscribers" in output
+    assert "on the host as well: redis-valkey: expected 1 that listen for events, got 0" in output
     assert "runs again; the change took" in output
     running = circle.host.check_output("docker inspect --format '{{.Config.Image}}' open-webui")
     assert running == circle.earlier
