@@ -383,3 +383,26 @@ def test_a_short_record_of_the_database_is_not_sqlite(host: Host) -> None:
     host.write(".good/sums", subprocess.check_output(["sha256sum", ".env"], cwd=host.folder / ".good", text=True))
     host.write(".good/.env", "A='1'\n")
     assert host.run("database").stdout.strip() == "database unknown"
+
+
+@pytest.mark.parametrize("killed_at", [None, 1, 2, 3])
+def test_a_restore_leaves_no_moment_without_secrets(host: Host, killed_at: int | None) -> None:
+    """Killed at any rename, each secret is the old one or the set's; what an earlier version left is no hindrance."""
+    host.script = "\n".join(templates.restore_script(settings(), "prepare", "AGE-SECRET-KEY-1X", may_replace=True))
+    names = ("valkey-password", "valkey-monitor-password", "webui-secret-key")
+    for name in names:
+        host.write(f"secrets/{name}", "old\n")
+        host.write(f"set/secrets/{name}", "new\n")
+        host.write(f"secrets.new/{name}", "of a run that was killed\n")
+    subprocess.run(["tar", "-C", host.folder / "set", "-cf", host.folder / "secrets.tar.age", "secrets"], check=True)
+    age = f"age() {{ cat >/dev/null; cp {host.folder}/secrets.tar.age $5; }}; set={host.folder} name=n"
+    mv = f'n=0; mv() {{ n=$((n + 1)); if [ $n = {killed_at or 99} ]; then kill -9 $$; fi; command mv "$@"; }}'
+    run = host.run(f"{age}; {mv}; decrypt")
+    assert (run.returncode == 0) == (killed_at is None)
+    found = [(host.folder / "secrets" / name).read_text() for name in names]
+    assert found.count("new\n") == (3 if killed_at is None else killed_at - 1)
+    assert found.count("old\n") == 3 - found.count("new\n")
+    assert not (host.folder / "secrets" / "secrets.new").exists()
+    assert host.run(f"{age}; decrypt").returncode == 0
+    assert [(host.folder / "secrets" / name).read_text() for name in names] == ["new\n"] * 3
+    assert sorted(path.name for path in (host.folder / "secrets").iterdir()) == sorted(names)
