@@ -66,7 +66,13 @@ def gate(check: Callable[[], list[str]], *, at_execution: bool = False) -> Comma
     except Exception as error:
         logger.debug("a check raised", exc_info=True)
         unexpected = f"unexpected {type(error).__name__}: {error}; --debug shows where: please report it"
-        problems = [remote.why_not_root(host) or unexpected]
+        if reason := remote.why_not_root(host):
+            problems = [reason]
+        elif host in state.failed_hosts:
+            yield _refuse([])  # a fact failed, and pyinfra has printed why
+            return
+        else:
+            problems = [unexpected]
     if problems:
         yield _refuse(problems)
     else:
