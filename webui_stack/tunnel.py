@@ -7,6 +7,7 @@ on the host carries the bytes instead: that is no more than its user may do ther
 
 from __future__ import annotations
 
+import logging
 import shlex
 import socket
 
@@ -71,6 +72,8 @@ def dial(host: Host, address: str, port: int, timeout_s: float) -> socket.socket
     if transport is None or not transport.is_active():
         raise TunnelError("the SSH connection is gone")
     if not host.connector_data.get(_NO_FORWARDING):
+        # A channel that is refused is an error here, or no reason for one: paramiko prints it nevertheless.
+        logging.getLogger("paramiko.transport").addFilter(_is_no_refusal)
         try:
             forwarded: Channel = transport.open_channel(
                 "direct-tcpip", (address, port), ("127.0.0.1", 0), timeout=timeout_s
@@ -89,6 +92,10 @@ def dial(host: Host, address: str, port: int, timeout_s: float) -> socket.socket
     except (RemoteError, SSHException, OSError) as error:
         raise TunnelError(f"{address}:{port}: {error}") from None
     return relayed
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Secsh channel ")
 
 
 def peer(host: Host) -> str:
