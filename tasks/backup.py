@@ -44,7 +44,7 @@ def keep(settings: Settings) -> None:
     if templates.kept_backup(settings, survey().files):
         if settings.backup_age_recipient:
             tool.bring_age("backup_age_recipient")
-        _put(templates.kept_backup(settings, survey().files))
+        _put(templates.kept_backup(settings, survey().files), settings.backup_schedule)
     if drift.has_backup_timer(survey()):
         timer.keep(BACKUP_UNIT, "backup", running=bool(settings.backup_schedule))
 
@@ -59,14 +59,16 @@ def put(settings: Settings) -> None:
     operations.gate(name="Check that there is a stack", check=lambda: _without_stack(settings))
     if settings.backup_age_recipient:
         tool.bring_age("backup_age_recipient")
-    _put(templates.backup(settings))
+    _put(templates.backup(settings), settings.backup_schedule)
 
 
-def _put(contents: Mapping[str, str]) -> None:
+def _put(contents: Mapping[str, str], schedule: str) -> None:
     survey = preflight.observation().survey
+    unit = f"/etc/systemd/system/{BACKUP_UNIT}" if schedule and survey().machine.has_systemd else ""
     operations.files(
         name="Put the backup's script",
         contents=contents,
+        checks={unit: lambda _: templates.check_schedule_command(schedule)},
         present=lambda: survey().files,
         apply="systemctl daemon-reload" if survey().machine.has_systemd else None,
     )

@@ -506,6 +506,12 @@ def _backup_templates(settings: Settings) -> dict[str, str]:
     }
 
 
+def check_schedule_command(schedule: str) -> str:
+    """The shell command that fails where systemd does not read `backup_schedule` as a time."""
+    text = f"backup_schedule: expected a calendar expression of systemd, got '{schedule}'; systemd.time(7) explains it"
+    return f'systemd-analyze calendar {shlex.quote(schedule)} >/dev/null || {{ echo "{text}" >&2; false; }}'
+
+
 def sets_folder_script(folder: str) -> str:
     """The shell script that makes the folder of backup sets, or prints why it can't be root's alone."""
     function = _render("backup-folder.sh.j2")

@@ -1584,6 +1584,20 @@ def test_backups_go_to_no_folder_of_others(tmp_path: Path, shell: str, names: li
     assert subprocess.run([shell, "-s"], input=lines, text=True).returncode == 0
 
 
+@pytest.mark.parametrize("status", [0, 1])
+def test_a_schedule_that_systemd_does_not_read_is_refused_with_its_words(tmp_path: Path, status: int) -> None:
+    program = tmp_path / "systemd-analyze"
+    program.write_text(f'#!/bin/sh\n[ "$*" = "calendar Mon..Fri *-*-* 03:30" ] && echo seen && exit {status}\n')
+    program.chmod(0o755)
+    command = templates.check_schedule_command("Mon..Fri *-*-* 03:30")
+    made = subprocess.run(
+        ["sh", "-c", command], capture_output=True, text=True, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    )
+    words = "expected a calendar expression of systemd, got 'Mon..Fri *-*-* 03:30'; systemd.time(7) explains it"
+    assert made.returncode == status
+    assert made.stderr == (f"backup_schedule: {words}\n" if status else "")
+
+
 def test_no_script_closes_a_folder_it_has_not_looked_at() -> None:
     """`own` stands before each chown and chmod of the two folders."""
     scripts = {
