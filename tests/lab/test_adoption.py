@@ -120,9 +120,14 @@ def test_the_dry_run_shows_what_will_be_taken_over_and_what_changes(lab: Lab, by
 
 def test_a_take_over_that_fails_gives_everything_back(lab: Lab, by_hand: Precious) -> None:
     ids = {name: value.split()[0] for name, value in containers(by_hand.host).items()}
-    result = lab.run("-y", "deploy.py", *TAKE_OVER, "--data", "open_webui_start_timeout_s=1", limit=BY_HAND)
+    result = lab.run(
+        *("-y", "deploy.py", *TAKE_OVER, "--data", "open_webui_start_timeout_s=45"),
+        *("--data", 'open_webui_secret_env={"DATABASE_URL": "env:BAD_DB"}'),
+        limit=BY_HAND,
+        BAD_DB="postgresql://nobody:nothing@127.0.0.1:9/nowhere",
+    )
     assert result.returncode == 1
-    assert "not healthy within 1 s" in result.stdout
+    assert "not healthy within 45 s" in result.stdout
     assert "open-webui runs again as it was; nothing was taken over" in result.stdout
     assert {name: value.split()[0] for name, value in containers(by_hand.host).items()} == ids
     policy = "docker inspect --format '{{.HostConfig.RestartPolicy.Name}}' open-webui"
