@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab.precious import Precious
 from tests.lab.session import FRESH, Lab
 
 pytestmark = pytest.mark.lab
@@ -22,7 +23,7 @@ GREETING = "printf 'Welcome to %s!\\nsection machine\\nend\\nyou have mail' \"$(
 @pytest.fixture(scope="module")
 def odd(lab: Lab, deployed: dict[str, Any]) -> Iterator[Any]:
     """The deployed host, with a login shell that prints and an sshd that forwards nothing (CIS, 5.1)."""
-    host = lab.host(FRESH)
+    host = Precious(lab).host  # somebody has signed up: nobody is a fault
     host.check_output("cp -p /home/ops/.bashrc /root/bashrc.odd")
     try:
         host.check_output("{ echo %s; cat /root/bashrc.odd; } >/home/ops/.bashrc", GREETING)
@@ -65,5 +66,5 @@ def test_a_set_is_fetched_past_links_that_the_ssh_user_planted(lab: Lab, odd: An
         path.name for path in folder.iterdir()
     }
     assert odd.check_output("sha256sum /etc/shadow; stat -c '%a %U' /etc/shadow") == shadow
-    assert not odd.file(FOLDER).exists
+    odd.check_output(f"test ! -e {FOLDER}")  # testinfra's own `file` asks for the system, and reads the greeting
     odd.check_output(f"rm -r /var/backups/open-webui/{made}")
