@@ -38,7 +38,7 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (abou
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit tests/plan
 
-test: chromium ## Everything: check, then real hosts in labs of their own and a browser (about 50 minutes)
+test: chromium ## Everything: check, then real hosts in labs of their own and a browser (about an hour)
 	@$(MAKE) --no-print-directory --jobs 2 check images
 	@$(MAKE) --no-print-directory --jobs 2 day-one day-two
 
