@@ -23,9 +23,9 @@ from click import ClickException
 from pyinfra import logger, state
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_state
-from pyinfra_cli.exceptions import CliError, UnexpectedExternalError, UnexpectedInternalError, WrappedError
 
-from webui_stack import invocation
+# pyinfra_cli and `invocation` are imported where they are used: pyinfra_cli makes the standard library's threads
+# gevent's (`pyinfra_cli/__init__.py`, 3.10). What imports `operations`, which only notes refusals, must not get that.
 
 PASSED, FAILED, NOT_TRIED, INTERRUPTED = 0, 1, 2, 130
 
@@ -45,6 +45,8 @@ def watch() -> None:
     if _Run.is_watched:
         return
     _Run.is_watched = True
+    from pyinfra_cli.exceptions import CliError, UnexpectedExternalError, UnexpectedInternalError, WrappedError
+
     signal.signal(signal.SIGINT, _interrupt)
     atexit.register(_correct)
     for error in (CliError, WrappedError, UnexpectedExternalError, UnexpectedInternalError):
@@ -101,6 +103,8 @@ def _leave(status: int) -> None:
 
 def _nobody() -> str:
     """Why a run has no host."""
+    from webui_stack import invocation
+
     names = [host.name for host in state.inventory]
     typed = invocation.inventory()
     if names:
@@ -118,8 +122,10 @@ def _nobody() -> str:
 
 def _show(self: ClickException, file: Any = None) -> None:  # noqa: ARG001 click's signature
     """Print the error of a run that it ended, in one line for each problem; the traceback with --debug."""
+    from pyinfra_cli.exceptions import WrappedError
+
     error = getattr(self, "exception", None)
-    if isinstance(self, WrappedError | CliError) or error is None:
+    if isinstance(self, WrappedError) or error is None:
         logger.error(self.format_message())
         return
     logger.error(describe(error, getattr(self, "filename", "")))
@@ -128,6 +134,8 @@ def _show(self: ClickException, file: Any = None) -> None:  # noqa: ARG001 click
 
 def describe(error: BaseException, filename: str = "") -> str:
     """An unexpected error in one line: where, what, and what to do if that is known."""
+    from webui_stack import invocation
+
     where = f"{filename}: " if filename else ""
     if isinstance(error, SyntaxError):
         at = f"{error.filename}, line {error.lineno}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,3 +251,10 @@ def test_every_test_file_says_what_it_claims() -> None:
     files = modules("tests/unit/*.py", "tests/plan/*.py", "tests/*.py")
     bare = [path.name for path in files if path.read_text() and ast.get_docstring(ast.parse(path.read_text())) is None]
     assert bare == []
+
+
+@pytest.mark.parametrize("name", ["operations", "packages", "offsite"])
+def test_the_library_leaves_the_standard_librarys_threads_alone(name: str) -> None:
+    """pyinfra's command line makes them gevent's (`pyinfra_cli/__init__.py`, 3.10), which hangs what uses threads."""
+    code = f"import sys, webui_stack.{name}; sys.exit('pyinfra_cli' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

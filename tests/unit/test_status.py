@@ -20,7 +20,7 @@ DIGEST = "sha256:" + "9" * 64
 
 def observed(**sections: str) -> survey.Survey:
     deployed = {**surveys.DEPLOYED, "files": files(settings(**LAB)), **sections}
-    return survey.parse(surveys.printed(deployed).splitlines())
+    return surveys.parsed(deployed)
 
 
 def shown(hosts: dict[str, Status]) -> str:
