@@ -34,7 +34,7 @@ MADE_BY_HAND = (
 NGINX = 'listening=LISTEN 0 511 0.0.0.0:3000 0.0.0.0:* users:(("nginx",pid=812,fd=6))'
 SHARED = """\
 apt_file=/etc/apt/sources.list
-apt_line=deb http://deb.debian.org/debian trixie main
+apt_line=deb http://mirror.example.org/debian trixie main
 apt_line=deb https://download.docker.com/linux/debian trixie stable"""
 MANY: dict[str, Any] = {"open_webui_replicas": 3, "public_url": "https://chat.example.org"}
 # One more process, of a deploy with two; and a database that somebody made by our container's name.

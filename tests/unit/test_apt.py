@@ -17,7 +17,7 @@ OURS = "/etc/apt/sources.list.d/docker.sources"
 MAIN = "/etc/apt/sources.list"
 LIST = "/etc/apt/sources.list.d/docker.list"
 
-DEBIANS = "deb http://deb.debian.org/debian trixie main\n"
+DEBIANS = "deb http://mirror.example.org/debian trixie main\n"
 COMMENTED = f"{DEBIANS}# deb [arch=amd64] https://download.docker.com/linux/debian trixie stable\n"
 MIRROR = (
     "deb [ arch=amd64 signed-by=/usr/share/keyrings/docker-archive-keyring.gpg ] "
@@ -36,7 +36,7 @@ Signed-By: /etc/apt/keyrings/docker.asc
 DISABLED = f"Enabled: no\n{DEB822}"
 SHARED = f"""\
 Types: deb
-URIs: http://deb.debian.org/debian
+URIs: http://mirror.example.org/debian
 Suites: trixie
 Components: main
 

@@ -14,7 +14,7 @@ from webui_stack import packages, remote
 SOURCES = {MAIN: DEBIANS, "/etc/apt/sources.list.d/old.list": "deb http://ppa.example.org/old trixie main\n"}
 UNKNOWN = ["E: Package 'docker-ce' has no installation candidate"]
 UNREACHED = [
-    "W: Failed to fetch http://deb.debian.org/debian/dists/trixie/InRelease  Could not resolve 'deb.debian.org'"
+    "W: Failed to fetch http://mirror.example.org/debian/dists/trixie/InRelease  Could not resolve 'mirror.example.org'"
 ]
 
 
