@@ -9,7 +9,7 @@ READY := .venv/ready
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# The clone is on its Python's path, so that pyinfra finds tasks/ from any folder.
+# pyinfra finds tasks/ from any folder: the clone is on its Python's path, except in a folder that has a tasks/ of its own.
 # Debian splits venv off its python3; it is the one thing python3 and make alone don't bring.
 $(READY): requirements-dev.txt
 	@echo "== Setting up .venv (about half a minute, 150 MB)"
@@ -19,7 +19,8 @@ $(READY): requirements-dev.txt
 	  else echo "python3: expected its venv module, got none; install python3-venv"; exit 1; fi; }
 	@rm -rf .venv && python3 -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
-	@$(BIN)/python -c 'import os, site; open(site.getsitepackages()[0] + "/open-webui-stack.pth", "w").write(os.getcwd())'
+	@$(BIN)/python -c 'import os, site; open(site.getsitepackages()[0] + "/open-webui-stack.pth", "w").write( \
+	  f"import os, sys; os.path.isdir(\"tasks\") or sys.path.append({os.getcwd()!r})\n")'
 	@touch $(READY)
 
 setup: $(READY) ## Make .venv with the locked dependencies

@@ -14,7 +14,7 @@ from tests.lab.session import FRESH, Lab, changed, containers
 pytestmark = [pytest.mark.lab, pytest.mark.day_two]
 
 # A registry that can be written to, on the host's loopback, where Docker wants no TLS.
-TAG = "127.0.0.1:5001/valkey:8"
+TAG = "127.0.0.1:5001/valkey:8.1"
 REGISTRY = """
 storage: {filesystem: {rootdirectory: /var/lib/lock-test}}
 http: {addr: '127.0.0.1:5001'}
@@ -116,7 +116,7 @@ def test_a_registry_that_has_something_else_refuses_the_host_as_it_was(registry:
     assert result.returncode == 1
     served = registry.host.check_output(
         "curl --silent --head --header 'Accept: application/vnd.docker.distribution.manifest.v2+json' "
-        "http://127.0.0.1:5001/v2/valkey/manifests/8 | tr -d '\\r' | sed -n 's/^Docker-Content-Digest: //p'"
+        "http://127.0.0.1:5001/v2/valkey/manifests/8.1 | tr -d '\\r' | sed -n 's/^Docker-Content-Digest: //p'"
     )
     assert f"{TAG}: expected the registry to have the locked {gone}, got {served}; nothing was stopped" in result.stdout
     assert containers(registry.host) == before

@@ -80,6 +80,14 @@ def test_a_question_without_a_terminal_says_what_to_add(tmp_path: Path) -> None:
     assert status == 2
 
 
+def test_a_run_from_another_folder_finds_the_project(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("hosts = [('@fake/one', {'open_webui_port': 0})]\n")
+    status, output = run("-y", str(tmp_path / "mine.py"), str(ROOT / "deploy.py"), folder=tmp_path)
+    assert "@fake/one / open_webui_port: expected a TCP port" in output, "`make setup` puts this clone on Python's path"
+    assert "Traceback" not in output
+    assert status == 2
+
+
 def test_the_traceback_is_there_with_debug(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("hosts = [('a', {'_sudo': true})]\n")
     _, output = run("-y", "--debug", str(tmp_path / "mine.py"), "deploy.py")
