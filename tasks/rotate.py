@@ -28,7 +28,7 @@ def _refusals(settings: Settings) -> list[str]:
     survey = _apart_from_supplied(host.name, inventory).survey()
     if survey.cut_off:
         return deployment.unended(survey)
-    found = drift.of(settings, survey, sources.wanted(settings, survey.machine))
+    found = drift.of_stack(settings, survey, sources.wanted(settings, survey.machine))
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         return [f"rotate: expected a stack as its settings say, got {found[0]}{more}; run deploy.py first"]

@@ -12,13 +12,17 @@ from webui_stack.survey import BACKUP_UNIT, DOCKER_UNIT, TIMER_UNIT, Survey
 
 def of(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) -> list[str]:
     """Every difference, as `what: how`; empty where a deploy has nothing to do. `locked` are the images of its lock."""
+    return [*of_stack(settings, survey, locked), *_backup(settings, survey)]
+
+
+def of_stack(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) -> list[str]:
+    """The same without what only backups need."""
     return [
         *([f"{survey.cut_off}: was cut off, run runbooks/{survey.cut_off}.py again"] if survey.cut_off else []),
         *_docker(settings, survey),
         *_files(settings, survey),
         *_stack(settings, survey, locked),
         *_watchdog(settings, survey),
-        *_backup(settings, survey),
     ]
 
 
