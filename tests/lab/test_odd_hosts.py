@@ -35,6 +35,11 @@ def odd(lab: Lab, deployed: dict[str, Any]) -> Iterator[Any]:
         host.check_output("systemctl reload ssh")
 
 
+def sets(odd: Any) -> set[str]:
+    """The names of the backup sets; the greeting before them has no end of line."""
+    return set(re.findall(r"\d{8}T\d{6}Z", odd.check_output("ls /var/backups/open-webui 2>/dev/null || true")))
+
+
 def test_the_host_greets_and_forwards_nothing(lab: Lab, odd: Any) -> None:
     assert odd.check_output("sshd -T | grep -i '^allowtcpforwarding'").split()[-1] == "no"
     assert odd.check_output("su - ops -c 'bash -ic true' 2>/dev/null").startswith("Welcome to ")
@@ -57,10 +62,10 @@ def test_a_set_is_fetched_past_links_that_the_ssh_user_planted(lab: Lab, odd: An
     """The folder of earlier versions was the SSH user's while files passed through it."""
     shadow = odd.check_output("sha256sum /etc/shadow; stat -c '%a %U' /etc/shadow")
     odd.check_output(f"mkdir {FOLDER} && ln -s /etc/shadow {FOLDER}/part && chown -h ops {FOLDER} {FOLDER}/part")
-    sets = set(odd.check_output("ls /var/backups/open-webui 2>/dev/null || true").split())
+    before = sets(odd)
     result = lab.run("-y", "runbooks/backup.py", "--data", f"backup_fetch={tmp_path}")
     assert result.returncode == 0, result.stdout
-    (made,) = set(odd.check_output("ls /var/backups/open-webui").split()) - sets
+    (made,) = sets(odd) - before
     folder = tmp_path / FRESH / made
     assert {*json.loads((folder / "manifest.json").read_text())["parts"], "manifest.json"} == {
         path.name for path in folder.iterdir()
