@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import runpy
 import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -34,9 +33,7 @@ from webui_stack import (
 )
 from webui_stack.observation import Observation
 from webui_stack.secrets import SecretError, Supplied
-from webui_stack.settings import Settings, SettingsError, from_data
-
-_DEFAULTS = Path(__file__).parent.parent / "inventories" / "group_data" / "all.py"
+from webui_stack.settings import Settings, SettingsError, defaults, from_data
 
 
 def check() -> Settings:
@@ -193,7 +190,7 @@ def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
     The defaults are read from this repository, so that an inventory kept elsewhere, which pyinfra gives
     no `group_data` of ours, has them too.
     """
-    defaults = {k: v for k, v in runpy.run_path(str(_DEFAULTS)).items() if not k.startswith("_")}
+    shipped = defaults()
     read = cache(secrets.read_source)
     found: dict[str, _Checked] = {}
     problems: list[str] = []
@@ -201,7 +198,7 @@ def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
     for target in inventory:
         if target.name not in targeted:
             continue
-        data: dict[str, Any] = {**defaults, **target.data.dict()}  # type: ignore[no-untyped-call]
+        data: dict[str, Any] = {**shipped, **target.data.dict()}  # type: ignore[no-untyped-call]
         try:
             checked = from_data(data)
             found[target.name] = _Checked(checked, secrets.supply(checked, read))
@@ -210,7 +207,7 @@ def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
     policies = {name: checked.settings for name, checked in found.items()}
     problems += rollout.problems(policies, [target.name for target in inventory])
     if not problems and any(checked.topology == "swarm" for checked in policies.values()):
-        problems += swarm.problems(policies | _of_others(inventory, defaults, policies), policies)
+        problems += swarm.problems(policies | _of_others(inventory, shipped, policies), policies)
         problems += [line for file in invocation.deploy_files() for line in swarm.runbook_refusals(Path(file).stem)]
         if option := invocation.out_of_step():
             problems.append(f"topology: expected all hosts of a swarm to go in step, got {option}; leave it out")
@@ -220,13 +217,13 @@ def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
     return found
 
 
-def _of_others(inventory: Inventory, defaults: Mapping[str, Any], targeted: Iterable[str]) -> dict[str, Settings]:
+def _of_others(inventory: Inventory, shipped: Mapping[str, Any], targeted: Iterable[str]) -> dict[str, Settings]:
     """The settings of the inventory's hosts that are not targeted, as far as they are sound: one stack is on all."""
     found = {}
     for other in inventory:
         if other.name not in targeted:
             try:
-                found[other.name] = from_data({**defaults, **other.data.dict()})  # type: ignore[no-untyped-call]
+                found[other.name] = from_data({**shipped, **other.data.dict()})  # type: ignore[no-untyped-call]
             except SettingsError:
                 continue
     return found

@@ -446,8 +446,9 @@ _DEFAULTS = Path(__file__).parent.parent / "inventories" / "group_data" / "all.p
 
 
 @cache
-def _shipped_docker_daemon() -> dict[str, Any]:
-    return dict(runpy.run_path(str(_DEFAULTS))["docker_daemon"])
+def defaults() -> dict[str, Any]:
+    """Every setting with its default, read once from this repository, wherever the inventory lives."""
+    return {name: value for name, value in runpy.run_path(str(_DEFAULTS)).items() if not name.startswith("_")}
 
 
 class AddressPool(BaseModel):
@@ -908,7 +909,7 @@ class Settings(BaseModel):
     @property
     def docker_daemon_explicit(self) -> frozenset[str]:
         """The keys of `docker_daemon_json` that the operator asked for: they are not as the defaults have them."""
-        shipped = _shipped_docker_daemon()
+        shipped = defaults()["docker_daemon"]
         return frozenset(
             key for key, value in self.docker_daemon_json.items() if key not in shipped or shipped[key] != value
         )

@@ -31,11 +31,8 @@ OVERDUE = (
     'echo "$(wc -l <"$WORLD/clock")00"; echo >>"$WORLD/clock"; }'
 )
 
-# A swarm that runs what it was told: the stub keeps the image and the number of open-webui's processes. A file in
-# failing/ has a pattern of calls, how many of them fail, and what they say.
-STUB = r"""#!/bin/sh
-WORLD=WHERE
-echo "$*" >>"$WORLD/calls"
+# Of a stub: a file in failing/ has a pattern of calls, how many of them fail, and what they say.
+FAILING = r"""
 for rule in "$WORLD"/failing/*; do
   [ -e "$rule" ] || continue
   { read -r pattern; read -r left; } <"$rule"
@@ -45,6 +42,15 @@ for rule in "$WORLD"/failing/*; do
   sed 1,2d "$rule" >&2
   exit 1
 done
+"""
+# A swarm that runs what it was told: the stub keeps the image and the number of open-webui's processes.
+STUB = (
+    r"""#!/bin/sh
+WORLD=WHERE
+echo "$*" >>"$WORLD/calls"
+"""
+    + FAILING
+    + r"""
 read -r web <"$WORLD/web"
 read -r replicas <"$WORLD/replicas"
 read -r healthy <"$WORLD/healthy"
@@ -121,6 +127,7 @@ volume* | tag*) ;;
 *) echo "the stub does not know: $*" >&2; exit 1 ;;
 esac
 """
+)
 
 
 @dataclass(frozen=True)
@@ -455,16 +462,10 @@ NODE = (
     '{"id":"n1","name":"a","role":"manager","availability":"active","labels":null,"state":"ready","reachable":"",'
     '"address":""}'
 )
-SURVEYED = r"""#!/bin/sh
-for rule in "$WORLD"/failing/*; do
-  [ -e "$rule" ] || continue
-  { read -r pattern; read -r left; } <"$rule"
-  case $* in $pattern) ;; *) continue ;; esac
-  [ "$left" -gt 0 ] || continue
-  { echo "$pattern"; echo $((left - 1)); sed 1,2d "$rule"; } >"$WORLD/$$" && mv "$WORLD/$$" "$rule"
-  sed 1,2d "$rule" >&2
-  exit 1
-done
+SURVEYED = (
+    "#!/bin/sh\n"
+    + FAILING
+    + r"""
 case $* in
 "info --format {\"state\""*) cat "$WORLD/member" ;;
 "node ls --quiet") echo n1 ;;
@@ -477,6 +478,7 @@ case $* in
 *) exit 1 ;;
 esac
 """
+)
 
 
 def surveyed(world: World, **changes: Any) -> survey.Survey:
