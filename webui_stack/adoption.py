@@ -6,7 +6,7 @@ import re
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from webui_stack import compose
+from webui_stack import compose, digits
 from webui_stack.compose import Container as Observed
 from webui_stack.settings import Settings
 from webui_stack.templates import open_webui_environment, secret_names
@@ -54,7 +54,7 @@ _VOLUME_SETTING = {
 }
 # What the tutorial has, and what can be taken over.
 _OF_THE_TUTORIAL = {"redis", "open-webui"}
-_VERSION = re.compile(r"(\d+)\.(\d+)\.(\d+)")
+_VERSION = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})")
 
 
 # What a take-over drops, by its name in `stack_adopt_drops`; and what of it the tutorial or our own definition has.
@@ -101,7 +101,7 @@ def parse(lines: Iterable[str]) -> HandMade:
         # One line for IPv4 and one for IPv6 say the same.
         tuple(port for port in found["port"] if "[::]" not in port),
         version[0] if version else "",
-        int(found["key"][0]) if found["key"] else 0,
+        digits.integer(found["key"][0]) if found["key"] else 0,
         _extras(found["has"], set(found["made"])),
     )
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 _DOCKERS = re.compile(r"//download\.docker\.com/linux/|//apt\.dockerproject\.org/|/docker-ce/linux/")
 # `apt-get` gives up at once when another program has one of its locks (apt 2.4 to 3.0, apt-pkg/contrib/fileutl.cc).
 _LOCKED = re.compile(r"E: (?:Could not get lock|Unable to lock|Unable to acquire the dpkg frontend lock)")
-_HOLDER = re.compile(r"Could not get lock (\S+?)\. It is held by process (\d+)(?: \(([^)]*)\))?")
+_HOLDER = re.compile(r"Could not get lock (\S+?)\. It is held by process ([0-9]+)(?: \(([^)]*)\))?")
 
 
 @dataclass(frozen=True)

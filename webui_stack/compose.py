@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from webui_stack import digits
+
 NETWORK = "openwebui-network"
 # On a network that this project made: only such a one is removed.
 NETWORK_LABEL = "open-webui-stack"
@@ -38,7 +40,7 @@ DATA = {
     "open-webui": "/app/backend/data",
     "proxy": "/data",
 }
-_PROCESS = re.compile(r"open-webui(?:-\d+)?")
+_PROCESS = re.compile(r"open-webui(?:-[0-9]+)?")
 # What matches the names of the stack's containers, however many there are (POSIX extended).
 OURS = "|".join([*_NAMES.values(), "open-webui(-[0-9]+)?"])
 
@@ -51,7 +53,7 @@ def container_of(service: str) -> str:
 def short_name(container: Container) -> str:
     """A task's container as people know it: without the stack before it and the task's id behind it."""
     parts = container.name.removeprefix(f"{STACK}_").split(".")
-    return ".".join(part for part in parts[:2] if part.isdigit() or part == parts[0])
+    return ".".join(part for part in parts[:2] if digits.whole(part) is not None or part == parts[0])
 
 
 def service_of(container: str) -> str:
@@ -242,7 +244,7 @@ def _is_stale(container: Container | None, newest: str) -> bool:
     """Whether a mounted file is not as wanted ("-"), or newer (in seconds) than the process that read it."""
     if container is None or not container.started_at:
         return False
-    return newest == "-" or int(newest) > datetime.fromisoformat(container.started_at).timestamp()
+    return newest == "-" or digits.integer(newest) > datetime.fromisoformat(container.started_at).timestamp()
 
 
 def _network(data: Mapping[str, Any]) -> Network:
@@ -254,7 +256,7 @@ def _network(data: Mapping[str, Any]) -> Network:
         is_ours=NETWORK_LABEL in (data.get("Labels") or {}),
         is_encrypted="encrypted" in (data.get("Options") or {}),
         in_use=bool(data.get("Containers")),
-        mtu=int((data.get("Options") or {}).get(MTU_OPTION, 1500)),
+        mtu=digits.integer((data.get("Options") or {}).get(MTU_OPTION, "1500")),
     )
 
 

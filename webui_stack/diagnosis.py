@@ -30,7 +30,7 @@ _NEWEST = {"8.0": 12, "8.1": 11, "9.0": 8, "9.1": 3}
 # The same of Caddy (github.com/caddyserver/caddy/releases).
 _CADDY_FIXED, _CADDY_NEWEST = (2, 11, 2), (2, 11, 9)
 _CADDY_HOLES = "GHSA-5r3v-vc8m-m96g, GHSA-hffm-g8v7-wrv7, GHSA-7r4p-vjf4-gxv4"
-_LOOPBACK = re.compile(r"//(127\.\d+\.\d+\.\d+|localhost|\[::1\])(?=[:/]|$)")
+_LOOPBACK = re.compile(r"//(127\.[0-9]+\.[0-9]+\.[0-9]+|localhost|\[::1\])(?=[:/]|$)")
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 compared, not bound
 _HOUR_S = 3600
 _DEPLOY = "`pyinfra INVENTORY deploy.py`"
@@ -304,7 +304,7 @@ def _valkey_version(seen: Observed, _: Settings) -> Iterator[Check]:
 
 def _caddy_version(seen: Observed, _: Settings) -> Iterator[Check]:
     version, package = seen.proxy.get("version", "").split(" ")[0].removeprefix("v"), seen.proxy.get("package", "")
-    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", version)
+    numbers = re.match(r"([0-9]{1,9})\.([0-9]{1,9})\.([0-9]{1,9})", version)
     if not numbers:
         return
     known = tuple(int(part) for part in numbers.groups())
@@ -471,7 +471,7 @@ def _open_files(seen: Observed, settings: Settings) -> Iterator[Check]:
 
 
 def _pubsub_buffer(seen: Observed, _: Settings) -> Iterator[Check]:
-    limit = re.search(r"pubsub (\d+)", seen.config.get("client-output-buffer-limit", ""))
+    limit = re.search(r"pubsub ([0-9]{1,18})", seen.config.get("client-output-buffer-limit", ""))
     megabytes = int(limit[1]) // 1024**2 if limit else 0
     small = 0 < megabytes <= 32
     lost = seen.info_number("client_output_buffer_limit_disconnections")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from webui_stack import digits
 from webui_stack.machine import Machine
 
 Source = Literal["docker-ce", "distro", "present"]
@@ -120,7 +121,7 @@ def parse(lines: Iterable[str]) -> Engine:
         server=first("server"),
         compose=first("compose").removeprefix("v"),
         has_cli="cli" in values,
-        running_containers=int(first("running") or 0),
+        running_containers=digits.integer(first("running") or "0"),
         processes=frozenset(values.get("process", [])),
         versions=dict(line.partition(" ")[::2] for line in values.get("package", [])),
         apt_sources={path: "".join(f"{line}\n" for line in text) for path, text in texts.items()},
@@ -215,7 +216,7 @@ def shortcomings(engine: Engine) -> list[str]:
 def _version(text: str) -> tuple[int, ...]:
     numbers = []
     for part in text.split("-")[0].split("+")[0].split("."):
-        if not part.isdigit():
+        if (number := digits.whole(part)) is None:
             break
-        numbers.append(int(part))
+        numbers.append(number)
     return tuple(numbers)

@@ -18,7 +18,7 @@ import gevent
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import compose, remote
+from webui_stack import compose, digits, remote
 from webui_stack.survey import DEPLOY_LOG, LEASE_FILE, OLD_LEASE_FILE
 
 # A killed operator's host is free again after this many seconds.
@@ -127,7 +127,7 @@ def take(host: Host, line: str = "") -> tuple[list[str], Lease | None]:
         answer = _ask(host, "take", former=owner, line=line)
     if answer.startswith("held "):
         _, owner, since, left_s = answer.split()
-        started = time.strftime("%H:%M:%S UTC", time.gmtime(int(since)))
+        started = time.strftime("%H:%M:%S UTC", time.gmtime(digits.integer(since)))
         return [
             f"lease: expected nobody else at work here, got {owner} since {started}; wait for that run to end, "
             f"or {left_s} s if it was killed (the lease expires unless its run renews it)"
@@ -151,10 +151,11 @@ def log(host: Host, line: str) -> None:
 def _is_dead(owner: str) -> bool:
     """Whether the holder is a run of this user on this machine that is no more."""
     name, _, pid = owner.rpartition(":")
-    if not pid.isdigit() or f"{name}:{pid}" != _owner(int(pid)):
+    number = digits.whole(pid)
+    if number is None or f"{name}:{pid}" != _owner(number):
         return False
     try:
-        os.kill(int(pid), 0)
+        os.kill(number, 0)
     except ProcessLookupError:
         return True
     return False

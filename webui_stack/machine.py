@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webui_stack import ports
+from webui_stack import digits, ports
 from webui_stack.settings import Settings
 
 # Releases Docker publishes packages for and this project was written against, with their code names
@@ -107,7 +107,7 @@ def parse(lines: Iterable[str]) -> Machine:
 
     def number(key: str) -> int:
         value = text(key).partition(" ")[0]
-        return int(value) if value.isdigit() else 0
+        return digits.whole(value) or 0
 
     # The one with less room decides.
     disk = min((key for key in ("disk_kb", "images_kb") if key in values), key=number, default="disk_kb")
@@ -155,7 +155,7 @@ def _release(os: Mapping[str, str]) -> tuple[str, str, str]:
 
 def _interface(line: str) -> tuple[str, tuple[str, int]]:
     address, mtu, name = line.split()
-    return address, (name, int(mtu) if mtu.isdigit() else 0)
+    return address, (name, digits.whole(mtu) or 0)
 
 
 def is_supported(machine: Machine) -> bool:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from webui_stack import compose
+from webui_stack import compose, digits
 from webui_stack.settings import Settings
 
 # Listening sockets, and what containers publish. Docker's own proxy for a port may be switched off (`userland-proxy`).
@@ -43,7 +43,7 @@ def parse(values: Mapping[str, Sequence[str]]) -> tuple[Taken, ...]:
 def _published(line: str) -> Iterator[Taken]:
     """`open-webui 0.0.0.0:3000->8080/tcp, [::]:8000-8001->8000-8001/tcp, 9000/tcp`."""
     name, _, ports = line.partition(" ")
-    for match in re.finditer(r"(\S+):(\d+)(?:-(\d+))?->\S+/tcp", ports):
+    for match in re.finditer(r"(\S+):([0-9]{1,5})(?:-([0-9]{1,5}))?->\S+/tcp", ports):
         first, last = int(match[2]), int(match[3] or match[2])
         for port in range(first, last + 1):
             yield Taken(_bare(match[1]), port, container=name)
@@ -53,9 +53,9 @@ def _listening(line: str) -> Iterator[Taken]:
     """`LISTEN 0 511 0.0.0.0:80 0.0.0.0:* users:(("nginx",pid=1,fd=6),("nginx",pid=2,fd=6))`."""
     columns = line.split(maxsplit=5)
     address, _, port = columns[3].rpartition(":") if len(columns) > 4 else ("", "", "")
-    if port.isdigit():
-        users = re.search(r'\("([^"]*)",pid=(\d+)', columns[5] if len(columns) > 5 else "")
-        yield Taken(_bare(address), int(port), f"{users[1]} (pid {users[2]})" if users else "another program")
+    if number := digits.whole(port):
+        users = re.search(r'\("([^"]*)",pid=([0-9]+)', columns[5] if len(columns) > 5 else "")
+        yield Taken(_bare(address), number, f"{users[1]} (pid {users[2]})" if users else "another program")
 
 
 def _socket(line: str) -> Iterator[Taken]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from webui_stack import digits
+
 
 class UnknownError(ValueError):
     """The host's answer is not whole, so it says nothing."""
@@ -31,8 +33,8 @@ def faults(lines: Iterable[str]) -> list[str]:
                 found.append(f"{name}: expected 101 for a websocket, got {_said(status)}")
             case "ping", answer if answer != ["PONG"]:
                 found.append(f"redis-valkey: expected PONG, got {' '.join(answer) or 'no answer'}")
-            case "subscribers", [number] if number.isdecimal():
-                subscribers = int(number)
+            case "subscribers", [number]:
+                subscribers = digits.whole(number) or 0
             case "published", status if status != ["200"]:
                 found.append(f"published port: expected 200 from /health, got {_said(status)}")
     if last != "end":

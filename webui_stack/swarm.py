@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from webui_stack import compose
+from webui_stack import compose, digits
 from webui_stack.settings import Settings
 
 # What a host runs -> the label of its node that lets it.
@@ -116,7 +116,8 @@ def parse(lines: Iterable[str]) -> Observed:
             elif kind == "service":
                 name, definition, running, on, wanted, *update = rest.split()
                 name = name.removeprefix(f"{compose.STACK}_")
-                services[name] = Service(name, definition, int(running), int(on), int(wanted), "".join(update))
+                of_tasks, of_hosts, of_all = (digits.integer(count) for count in (running, on, wanted))
+                services[name] = Service(name, definition, of_tasks, of_hosts, of_all, "".join(update))
             elif kind == "inputs":
                 (inputs,) = rest.split()
             elif kind == "known":

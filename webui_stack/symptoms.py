@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from webui_stack import digits
+
 # Asked of Valkey in one session. The answers tell themselves apart by their form (valkey-cli --json, 8.0).
 QUESTIONS = (
     "INFO server clients persistence stats",
@@ -142,7 +144,7 @@ class Observed:
 
 def number(text: str | None) -> int:
     """The number a text is; 0 for none."""
-    return int(text) if text and text.isdigit() else 0
+    return digits.whole(text) or 0
 
 
 def parse(lines: Iterable[str]) -> Observed:
@@ -174,12 +176,12 @@ def parse(lines: Iterable[str]) -> Observed:
             elif kind == "postgres":
                 if rest:
                     _, used, limit = rest.split()
-                    found["postgres"] = (int(used), int(limit))
+                    found["postgres"] = (digits.integer(used), digits.integer(limit))
             elif kind == "due":
                 found["due"].append(datetime.fromisoformat(rest).replace(tzinfo=UTC))
             elif kind == "vectors":
                 method, distance, original, rows = rest.split()
-                found["vectors"] = (method, int(distance), original == "1", int(rows))
+                found["vectors"] = (method, digits.integer(distance), original == "1", digits.integer(rows))
             elif kind == "variable":
                 found["variables"].add(first)
             elif kind == "value":
@@ -243,7 +245,7 @@ def _answers(lines: Iterable[str]) -> dict[str, Any]:
                 found["errors"].append(line)
         elif re.match("error|Error|AUTH failed", line):
             found["errors"].append(line)
-        elif client := re.match(r"id=\d+ .* idle=(\d+) ", line):
+        elif client := re.match(r"id=[0-9]+ .* idle=([0-9]{1,18}) ", line):
             found["idle_s"].append(int(client[1]))
         elif setting := re.fullmatch(r"([a-z0-9_]+):(.*)", line):
             found["info"][setting[1]] = setting[2]

@@ -15,7 +15,7 @@ from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import channel, remote
+from webui_stack import channel, digits, remote
 
 # Root's alone, below a folder that is root's: nobody else can look into it, or make it first.
 FOLDER = "/var/lib/open-webui-stack.transfer"
@@ -72,10 +72,11 @@ def download(
     send = _SEND.format(script=script, path=shlex.quote(path))
     with channel.opened(host, _IN_FOLDER + send) as received:
         sha256, _, size = received.line().partition(" ")
-        if not size.isdigit():
+        missing = digits.whole(size)
+        if missing is None:
             received.finish()
             raise remote.RemoteError(f"{path}: expected its SHA-256 and size, got {sha256!r}; run it again")
-        missing, digest = int(size), hashlib.sha256()
+        digest = hashlib.sha256()
         with receive(sha256, missing) as content:
             while missing and (data := received.read(min(_CHUNK, missing))):
                 content.write(data)

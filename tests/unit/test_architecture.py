@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ PURE = {
     *("templates", "adoption"),
     *("certificate", "firewall", "ports"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
-    *("frame", "serving"),
+    *("digits", "frame", "serving"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -58,12 +59,13 @@ LIBRARY = {
     "check": set[str](),
     "origin": {"pydantic_core"},
     "settings": {"pydantic", "pydantic_core", "webui_stack.origin"},
-    "ports": {"webui_stack.compose", "webui_stack.settings"},
-    "machine": {"webui_stack.ports", "webui_stack.settings"},
-    "engine": {"webui_stack.machine"},
+    "digits": set[str](),
+    "ports": {"webui_stack.compose", "webui_stack.digits", "webui_stack.settings"},
+    "machine": {"webui_stack.digits", "webui_stack.ports", "webui_stack.settings"},
+    "engine": {"webui_stack.digits", "webui_stack.machine"},
     "docker_config": {"webui_stack.compose", "webui_stack.settings"},
     "frame": set[str](),
-    "compose": set[str](),
+    "compose": {"webui_stack.digits"},
     "lock": {"pydantic", "webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
     "progress": set[str](),
     "bundle": {"webui_stack.lock", "webui_stack.progress"},
@@ -74,8 +76,8 @@ LIBRARY = {
     "remote": {"pyinfra", "webui_stack.access", "webui_stack.frame"},
     "secrets": {"pydantic", "webui_stack.settings"},
     "templates": {"pydantic", "jinja2", *of_pure()},
-    "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.templates"},
-    "swarm": {"webui_stack.compose", "webui_stack.settings"},
+    "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.digits", "webui_stack.templates"},
+    "swarm": {"webui_stack.compose", "webui_stack.digits", "webui_stack.settings"},
     "survey": {
         *("webui_stack.compose", "webui_stack.docker_config", "webui_stack.engine", "webui_stack.machine"),
         "webui_stack.swarm",
@@ -89,9 +91,9 @@ LIBRARY = {
     "history": set[str](),
     "rollout": set[str](),
     "firewall": set[str](),
-    "serving": set[str](),
+    "serving": {"webui_stack.digits"},
     "certificate": {"cryptography", "webui_stack.check"},
-    "symptoms": set[str](),
+    "symptoms": {"webui_stack.digits"},
     "diagnosis": {
         "webui_stack.check",
         "webui_stack.compose",
@@ -107,7 +109,7 @@ LIBRARY = {
         *("webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"),
     },
     "channel": {"gevent", "paramiko", "pyinfra", "webui_stack.frame", "webui_stack.remote"},
-    "transfer": {"paramiko", "pyinfra", "webui_stack.channel", "webui_stack.remote"},
+    "transfer": {"paramiko", "pyinfra", "webui_stack.channel", "webui_stack.digits", "webui_stack.remote"},
     "tunnel": {"gevent", "paramiko", "pyinfra", "webui_stack.channel", "webui_stack.remote"},
     "delivery": {
         *("pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
@@ -202,6 +204,56 @@ def test_the_library_has_no_import_cycle() -> None:
         for name in leaves:
             del graph[name]
     assert graph == {}
+
+
+# Questions of text that say yes to digits of every script, superscripts among them, which `int` then may refuse.
+_DIGITS_OF_ALL_SCRIPTS = {"isdigit", "isdecimal", "isnumeric"}
+
+
+def digits_of_all_scripts(source: str) -> list[str]:
+    r"""Each `.isdigit()` or the like, and each text with a `\d` that is not given to a call with re.ASCII."""
+    tree = ast.parse(source)
+    ascii_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and any(isinstance(one, ast.Attribute) and one.attr in ("ASCII", "A") for one in ast.walk(node))
+        for inner in ast.walk(node)
+    }
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in _DIGITS_OF_ALL_SCRIPTS:
+            found.append(f"line {node.lineno}: .{node.attr}")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in ascii_only:
+            found += [f"line {node.lineno}: \\d" for _ in re.finditer(r"(?<!\\)(?:\\\\)*\\d", node.value)]
+    return found
+
+
+@pytest.mark.parametrize(
+    "path", modules("webui_stack/**/*.py", "tasks/*.py", "lab/*.py"), ids=lambda path: f"{path.parent.name}.{path.stem}"
+)
+def test_numbers_in_text_have_ascii_digits(path: Path) -> None:
+    """`webui_stack.digits` reads them; a pattern has [0-9]."""
+    assert digits_of_all_scripts(path.read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "count"),
+    [
+        ("text.isdigit()", 1),
+        ("list(filter(str.isnumeric, texts))", 1),
+        ("x.isdecimal()", 1),
+        (r"re.match(r'(\d+)\.(\d+)', text)", 2),
+        (r"re.match(rf'{name}:\d', text)", 1),
+        (r"PATTERN = 'a\\d'", 1),
+        (r"re.match(r'\d+', text, re.ASCII)", 0),
+        (r"re.compile(r'\d+', flags=re.A | re.M)", 0),
+        (r"re.match(r'[0-9]+ \\d', text)", 0),
+        ("text.isalpha()", 0),
+    ],
+)
+def test_the_rule_about_digits_finds_what_breaks_it(source: str, count: int) -> None:
+    assert len(digits_of_all_scripts(source)) == count
 
 
 def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
