@@ -21,7 +21,8 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 # One round trip. Every line is `key=value`; `os.` lines are /etc/os-release as it is. Free space is looked for where
 # Docker has, or is to have (`data_root`), its data; its images are elsewhere where containerd keeps them (the default
-# of fresh installations since Docker 29). The folder of the stack, `dir`, is told where it is a link.
+# of fresh installations since Docker 29). The folders of the stack and of backup sets, `dir`
+# and `sets`, are told where they are links.
 COMMAND = r"""
 sed -n 's/^\([A-Z_]*\)=/os.\1=/p' /etc/os-release
 echo "architecture=$(uname -m)"
@@ -40,6 +41,7 @@ case $root in /*) ;; *) root=/var/lib/docker ;; esac
 free disk_kb "$root"
 case $info in *io.containerd.snapshotter*) free images_kb /var/lib/containerd ;; esac
 if [ -L "${dir:-}" ]; then echo "stack_dir=$(readlink -f "$dir")"; fi
+if [ -L "${sets:-}" ]; then echo "backup_dir=$(readlink -f "$sets")"; fi
 ip -o addr show 2>/dev/null | while read -r _ name _ address _; do
   echo "address=${address%/*} $(cat "/sys/class/net/${name%@*}/mtu") ${name%@*}"
 done
@@ -52,9 +54,9 @@ echo "epoch_s=$(date +%s)"
 class Machine:
     """One host as observed. Sizes in MB, time in seconds since the epoch.
 
-    `distribution`, `version` and `codename` of a derivative are those of the release it is made from. `stack_dir` is
-    where a link at that place leads, "" without one. `mtus` gives interface and MTU by each address of the host, and
-    `address` is the one it reaches others by.
+    `distribution`, `version` and `codename` of a derivative are those of the release it is made from. `stack_dir` and
+    `backup_dir` are where a link at that place leads, "" without one. `mtus` gives interface and MTU by each address of
+    the host, and `address` is the one it reaches others by.
     """
 
     distribution: str
@@ -69,6 +71,7 @@ class Machine:
     epoch_s: int
     disk_folder: str = "/var/lib"
     stack_dir: str = ""
+    backup_dir: str = ""
     mtus: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     address: str = ""
     taken: tuple[ports.Taken, ...] = ()
@@ -125,6 +128,7 @@ def parse(lines: Iterable[str]) -> Machine:
         epoch_s=number("epoch_s"),
         disk_folder=text(disk).partition(" ")[2] or "/var/lib",
         stack_dir=text("stack_dir"),
+        backup_dir=text("backup_dir"),
         mtus=dict(_interface(line) for line in values.get("address", []) if len(line.split()) == 3),
         address=text("route"),
         taken=ports.parse(values),
@@ -204,11 +208,13 @@ def refusals(machine: Machine, settings: Settings, now_s: float, *, has_stack: b
                 f"{machine.disk_mb} MB; "
                 "free some or lower preflight_min_disk_mb"
             )
-    if machine.stack_dir:
-        found.append(
-            f"stack_dir: expected a folder, got a link at {settings.stack_dir}; set stack_dir = '{machine.stack_dir}', "
-            "where it leads"
-        )
+    links = {
+        "stack_dir": (settings.stack_dir, machine.stack_dir),
+        "backup_dir": (settings.backup_dir, machine.backup_dir),
+    }
+    for name, (path, leads) in links.items():
+        if leads:
+            found.append(f"{name}: expected a folder, got a link at {path}; set {name} = '{leads}', where it leads")
     found += ports.refusals(machine.taken, settings)
     skew_s = abs(machine.epoch_s - now_s)
     if skew_s > settings.preflight_max_clock_skew_s:

@@ -160,7 +160,11 @@ def read_source(source: str) -> str:
     if kind == "env":
         if rest not in os.environ:
             raise OSError(f"no environment variable {rest}")
-        return os.environ[rest]
+        try:
+            # Bytes that are no UTF-8 are lone surrogates here (PEP 383), which no file can hold.
+            return os.environ[rest].encode().decode()
+        except UnicodeEncodeError:
+            raise OSError("a variable that is not text") from None
     if kind == "file":
         try:
             return Path(rest).expanduser().read_text(encoding="utf-8").rstrip("\r\n")

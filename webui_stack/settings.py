@@ -171,6 +171,16 @@ def _secure_origin(value: str) -> str:
     return found
 
 
+def _is_package_repository(value: str) -> bool | Rule:
+    if re.match(r"[a-z]+://[^/]*@", value):
+        return Rule(
+            "an http(s) URL without a login",
+            "apt's and dnf's files and logs show it to everybody on the host: use a mirror that asks for none, or "
+            "install Docker yourself and set docker_source = 'present'",
+        )
+    return re.fullmatch(r"https?://[^\s/?#]+(?:/[^\s?#]*[^\s?#/])?", value) is not None
+
+
 def _is_registry(value: str) -> bool:
     match = re.fullmatch(rf"{_HOST_NAME}(?::([1-9][0-9]{{0,4}}))?", value)
     return match is not None and int(match[1] or 443) <= 65535
@@ -475,7 +485,7 @@ class Settings(BaseModel):
     ]
     docker_repo_url: Annotated[
         str,
-        _matches(r"https?://[^\s/?#]+(?:/[^\s?#]*[^\s?#/])?"),
+        _must(_is_package_repository),
         Rule("an http(s) URL without a trailing slash", "e.g. 'https://download.docker.com/linux'"),
     ]
     docker_repo_key_sha256: Annotated[

@@ -194,6 +194,14 @@ def test_a_stack_dir_that_is_a_link_is_refused_with_where_it_leads() -> None:
     ]
 
 
+def test_a_backup_dir_that_is_a_link_is_refused_with_where_it_leads() -> None:
+    """Its owner and mode would be changed where it leads, which no check of `backup_dir` has seen."""
+    assert refusals(replace(DEBIAN_13, backup_dir="/home/alice")) == [
+        "backup_dir: expected a folder, got a link at /var/backups/open-webui; set backup_dir = '/home/alice', where "
+        "it leads"
+    ]
+
+
 def observe(tmp_path: Path, docker: str, **variables: str) -> Machine:
     """The very command, with a `docker` that prints this and a `df` that knows two file systems."""
     folder = tmp_path / "bin"
@@ -243,6 +251,13 @@ def test_a_link_at_the_stacks_place_is_followed_and_a_folder_is_not_told(tmp_pat
     assert observe(tmp_path, "", dir=f"{tmp_path}/link").stack_dir == f"{tmp_path}/real"
     shutil.rmtree(tmp_path / "bin")
     assert observe(tmp_path, "", dir=f"{tmp_path}/real").stack_dir == ""
+
+
+def test_a_link_at_the_place_of_the_sets_is_followed_too(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    observed = observe(tmp_path, "", dir=f"{tmp_path}/real", sets=f"{tmp_path}/link")
+    assert (observed.stack_dir, observed.backup_dir) == ("", f"{tmp_path}/real")
 
 
 # --- Networks between hosts ---------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,18 @@ def test_a_file_may_be_in_the_operators_home(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "password").write_bytes(b"windows\r\n")
     assert read_source("file:~/password") == "windows"
+
+
+def test_a_variable_that_is_not_text_is_refused_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python keeps bytes that are not UTF-8 as lone surrogates, which nothing can write again."""
+    monkeypatch.setenv("BYTES", os.fsdecode(b"hidden\xff\xfeSECRET"))
+    assert problems(open_webui_secret_env={"OPENAI_API_KEY": "env:BYTES"}) == [
+        "open_webui_secret_env/OPENAI_API_KEY: expected to read env:BYTES, got a variable that is not text; check the "
+        "source"
+    ]
+    monkeypatch.setenv("BYTES", "gr\u00fc\u00dfe")
+    supplied = supply(settings(open_webui_secret_env={"OPENAI_API_KEY": "env:BYTES"}), read_source)
+    assert supplied.environment["OPENAI_API_KEY"].get_secret_value() == "gr\u00fc\u00dfe"
 
 
 @pytest.mark.parametrize(

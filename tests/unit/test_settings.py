@@ -160,6 +160,20 @@ MISTAKES = [
         id="docker_repo_url: trailing slash",
     ),
     pytest.param(
+        {"docker_repo_url": "https://user:sesame@packages.example.org/linux"},
+        "docker_repo_url: expected an http(s) URL without a login, got a value (hidden); apt's and dnf's files and "
+        "logs show it to everybody on the host: use a mirror that asks for none, or install Docker yourself and set "
+        "docker_source = 'present'",
+        id="docker_repo_url: password",
+    ),
+    pytest.param(
+        {"docker_repo_url": "https://token@packages.example.org"},
+        "docker_repo_url: expected an http(s) URL without a login, got a value (hidden); apt's and dnf's files and "
+        "logs show it to everybody on the host: use a mirror that asks for none, or install Docker yourself and set "
+        "docker_source = 'present'",
+        id="docker_repo_url: token",
+    ),
+    pytest.param(
         {"docker_repo_url": "packages.example.org/linux"},
         "docker_repo_url: expected an http(s) URL without a trailing slash, got 'packages.example.org/linux'; "
         "e.g. 'https://download.docker.com/linux'",
@@ -2189,6 +2203,7 @@ CHOICES = [
     ("docker_source", "distro"),
     ("docker_source", "present"),
     ("docker_repo_url", "http://packages.example.org:8080/docker/linux"),
+    ("docker_repo_url", "https://packages.example.org/a@b/linux"),
     ("docker_repo_key_sha256", "0" * 64),
     ("docker_repo_rpm_key", str(ROOT / "templates/docker-ce.asc")),
     ("docker_daemon", {}),

@@ -1265,6 +1265,27 @@ def test_a_folder_of_sets_that_can_not_be_made_is_named_too(tmp_path: Path) -> N
     assert "(mkdir: Operation not permitted)" in made.stderr
 
 
+@pytest.mark.parametrize("leads", ["to a folder", "to an empty folder", "to sets", "nowhere"])
+def test_a_link_is_no_folder_of_sets(tmp_path: Path, leads: str) -> None:
+    """A link that somebody made since the last run, before the timer's backup."""
+    target = tmp_path / "somebodys"
+    if leads != "nowhere":
+        target.mkdir(mode=0o755)
+        target.chmod(0o755)
+    if leads == "to a folder":
+        (target / "letter.txt").write_text("x")
+    elif leads == "to sets":
+        (target / "20261126T033000Z").mkdir()
+    (tmp_path / "sets").symlink_to(target)
+    made = sets_folder(tmp_path)
+    assert made.returncode == 1
+    assert made.stderr == (
+        f"backup_dir: expected a folder, got a link at {tmp_path}/sets; set backup_dir = '{target}', where it leads\n"
+    )
+    if leads != "nowhere":
+        assert target.stat().st_mode & 0o777 == 0o755
+
+
 # --- secrets.sh.j2, run for real -------------------------------------------------------------------
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the script makes files of root: run the tests as root")
