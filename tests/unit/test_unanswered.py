@@ -28,6 +28,10 @@ if [ -s "$here/failing" ] && echo "$*" | grep -qE -f "$here/failing"; then
   echo "error during connect" >&2
   exit 1
 fi
+if [ -s "$here/missing" ] && echo "$*" | grep -qE -f "$here/missing"; then
+  echo "Error response from daemon: No such image: gone" >&2
+  exit 1
+fi
 for last; do :; done
 case "$*" in
 "ps --all --format {{.Names}}") cut -d ' ' -f 1 "$here/containers" ;;
@@ -331,7 +335,15 @@ def test_what_is_remembered_is_on_the_disk_before_it_has_its_name(good: Host) ->
 def test_a_pruned_image_is_told_before_a_file_is_changed(good: Host) -> None:
     good.write(".good/images", "gone r/x:1 /open-webui\n")
     (good.folder / ".good" / "sums").unlink()
-    good.write("bin/failing", "^image inspect gone")
+    good.write("bin/failing", "^image inspect .*gone")
+    run = good.run("recall")
+    assert run.returncode == 1
+    assert run.stdout == (
+        "r/x:1: expected Docker to say whether it is on the host as it was then (gone), got error during connect; run "
+        "this again\n"
+    )
+    good.write("bin/failing", "")
+    good.write("bin/missing", "^image inspect .*gone")
     run = good.run("recall")
     assert run.returncode == 1
     assert run.stdout == (

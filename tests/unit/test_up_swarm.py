@@ -92,6 +92,7 @@ case $* in
 "secret inspect"* | "config inspect"*) echo id ;;
 "image inspect --format {{.Id}} new:1.1") echo sha256:new ;;
 "image inspect --format {{.Id}} old:1.1") echo sha256:old ;;
+"image inspect --format {{.Id}} sha256:"*) echo "$5" ;;
 "image inspect --format {{.Id}} "*) echo "sha256:${5%%:*}" ;;
 "ps --quiet"*) echo container ;;
 "exec"*psql*)
@@ -207,6 +208,8 @@ def begun(path: Path) -> World:
         (into / "stack.yaml").write_text(project["stack.yaml"])
         (into / ".env").write_text("WEBUI_SECRET_KEY='x'\nVALKEY_ACL_SHA256='y'\n")
         (into / "secrets/postgres-password").write_text("secret")
+        (into / "secrets/webui-secret-key").write_text("secret")
+        (into / "valkey/valkey.conf").write_text(project["valkey/valkey.conf"])
     (made.stack / "proxy/Caddyfile").write_text(project["proxy/Caddyfile"])
     (made.stack / ".good/of").write_text("before\n")
     (made.stack / ".good/images").write_text(
@@ -453,6 +456,127 @@ def test_a_failing_upgrade_goes_back_with_a_set_of_what_was_written(world: World
     assert world.call(f"{OVERDUE}\nbring_up").returncode == 1
     done = deployed(world)
     assert done.index("migrated") < done.index("set", done.index("migrated")) < done.index("put back")
+
+
+# --- Files that have to outlive a power cut ----------------------------------------------------------
+
+
+@pytest.fixture
+def good(world: World) -> World:
+    """A deploy that was remembered, and the files of another one over it."""
+    assert world.call("since=0; remember").returncode == 0
+    for name in OF_A_DEPLOY:
+        (world.stack / name).write_text(f"second {name}\n")
+    (world.stack / "valkey/stale.conf").write_text("second\n")
+    (world.stack / "secrets/kept").write_text("newer\n")
+    return world
+
+
+OF_A_DEPLOY = ("stack.yaml", ".env", "secrets/webui-secret-key", "valkey/valkey.conf", "proxy/Caddyfile")
+
+
+def test_the_last_good_deploy_comes_back_with_its_files_and_no_others(good: World) -> None:
+    done = good.call("recall")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    for name in OF_A_DEPLOY:
+        assert (good.stack / name).read_bytes() == (good.stack / ".good" / name).read_bytes()
+        assert "second" not in (good.stack / name).read_text()
+    assert not (good.stack / "valkey/stale.conf").exists()
+    assert (good.stack / "secrets/kept").exists(), "a secret is never removed"
+    assert list(good.stack.rglob("*.new")) == []
+
+
+@pytest.mark.parametrize("name", [*OF_A_DEPLOY, "images", "sums"])
+@pytest.mark.parametrize("left", [0, 3, None], ids=["empty", "short", "missing"])
+def test_nothing_comes_back_from_a_damaged_deploy(good: World, name: str, left: int | None) -> None:
+    path = good.stack / ".good" / name
+    if left is None:
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:left])
+    done = good.call("recall")
+    if left is None and name in ("sums", "proxy/Caddyfile"):  # what there need not be
+        assert done.returncode == 0
+        return
+    assert done.returncode == 1
+    assert "expected the files of a good deploy, got them damaged, as by a power cut" in done.stdout
+    assert (good.stack / "stack.yaml").read_text() == "second stack.yaml\n"
+    assert (good.stack / "secrets/webui-secret-key").read_text() == "second secrets/webui-secret-key\n"
+
+
+def test_a_deploy_that_was_remembered_without_sums_still_comes_back(world: World) -> None:
+    """As earlier versions of this project left it."""
+    assert not (world.stack / ".good/sums").exists()
+    world.set(healthy=0)
+    done = world.call(f"{OVERDUE}\nbring_up")
+    assert "that one runs; the change is not in force" in done.stdout
+    assert deployed(world)[-1] == "deploy sha256:old 2 start-first"
+
+
+def test_nothing_stops_for_a_way_back_that_is_damaged(world: World) -> None:
+    """The record of the last good deploy was emptied by a power cut, before an upgrade fails."""
+    (world.stack / ".good/stack.yaml").write_text("")
+    world.set(healthy=0)
+    done = world.call(f"{OVERDUE}\nbring_up")
+    assert done.returncode == 1
+    assert "got them damaged, as by a power cut: stack.yaml; nothing of it was put back" in done.stdout
+    assert "that one runs" not in done.stdout
+    assert deployed(world)[-1] == "deploy sha256:new 2 start-first", "what there is runs on"
+    assert not any(call.startswith("service update --replicas 0") for call in world.read("calls"))
+    assert (world.path / "before").exists(), "the copy for the way back is kept"
+
+
+def test_what_is_remembered_is_on_the_disk_before_it_has_its_name(good: World) -> None:
+    """Every file of it is handed to fsync before the folder is renamed."""
+    log = good.path / "log"
+    for name, text in {
+        "sync": f'#!/bin/sh\nprintf "sync %s\\n" "$@" >>{log}\n',
+        "mv": f'#!/bin/sh\necho "mv $*" >>{log}\nexec /bin/mv "$@"\n',
+    }.items():
+        (good.path / "bin" / name).write_text(text)
+        (good.path / "bin" / name).chmod(0o755)
+    for name in ("stack.yaml", ".env"):  # those of the swarm's stub
+        (good.stack / name).write_bytes((good.stack / ".good" / name).read_bytes())
+    assert good.call("since=0; remember").returncode == 0
+    lines = log.read_text().splitlines()
+    new = f"{good.stack}/.good.new"
+    named = lines.index(f"mv {new} {good.stack}/.good")
+    files = [path for path in (good.stack / ".good").rglob("*") if path.is_file()]
+    assert len(files) > 8
+    for path in files:
+        assert f"sync {new}/{path.relative_to(good.stack / '.good')}" in lines[:named]
+    assert "sync ." in lines[named:]
+
+
+@pytest.mark.parametrize("after", ["copy", "migration"])
+def test_an_empty_note_of_an_upgrade_does_not_say_that_it_was_remembered(world: World, after: str) -> None:
+    """Then the copy of the data would be dropped, though nothing of the new version serves."""
+    killed(world, after=after)
+    (world.stack / ".upgrading").write_text("")
+    assert world.call("mend", mends=True).returncode == 0
+    assert deployed(world) == ["deploy sha256:old 0 start-first", "set", "put back", "deploy sha256:old 2 start-first"]
+
+
+def test_a_pruned_image_is_told_before_anything_stops_or_a_file_is_changed(good: World) -> None:
+    good.fail(
+        "image inspect --format {{.Id}} sha256:old", 1000, "Error response from daemon: No such image: sha256:old"
+    )
+    done = good.call("go_back")
+    assert done.returncode == 1
+    assert done.stdout == (
+        "sha256:old@untagged: expected it on the host as it was then (sha256:old), got none; docker load or pull it, "
+        "and run this again\n"
+    )
+    assert (good.stack / "stack.yaml").read_text() == "second stack.yaml\n"
+    assert deployed(good) == []
+
+
+def test_an_image_that_docker_says_nothing_of_is_not_missing(good: World) -> None:
+    good.fail("image inspect --format {{.Id}} sha256:old", 1000, NO_ENGINE)
+    done = good.call("go_back")
+    assert done.returncode == 1
+    assert f"got {NO_ENGINE}; run this again" in done.stdout
+    assert "docker load" not in done.stdout
 
 
 # --- The survey ------------------------------------------------------------------------------------
