@@ -40,6 +40,7 @@ case "$*" in
 "start "*) for name; do sed -i "s/^\($name .*\) exited$/\1 running/" "$here/containers"; done ;;
 "inspect "*"{{.Image}}"*) sed -n "s/^$last \([^ ]*\) .*/\1/p" "$here/containers" ;;
 "inspect "*"Health.Status"*) echo healthy ;;
+"image inspect "*Config.Env*) [ ! -e "$here/env" ] || cat "$here/env" ;;
 "image inspect "*) echo "id-of-$last" ;;
 "volume ls "*) cat "$here/volumes" ;;
 "volume inspect "*) echo /nowhere ;;
@@ -231,6 +232,71 @@ def test_a_database_that_nobody_could_look_for_is_not_missing(host: Host, failin
 def test_there_are_never_two_postgres_in_one_volume(host: Host, failing: str) -> None:
     host.write("bin/containers", "open-webui-postgres p running\n")
     host.write("bin/failing", failing)
+    assert host.run("answers").returncode == 1
+    assert not any(line.startswith("run --detach") for line in host.asked)
+
+
+IN_18 = "PG_MAJOR=18\nPGDATA=/var/lib/postgresql/18/docker\n"
+
+
+@pytest.mark.parametrize("volumes", ["pv\n", ""], ids=["beside data", "on a fresh host"])
+def test_a_postgres_18_is_known_by_what_its_image_says(host: Host, volumes: str) -> None:
+    """By a digest or a tag of one's own nobody knows it (docker-library/postgres#1259)."""
+    host.write("bin/volumes", volumes)
+    host.write("bin/env", IN_18)
+    host.write(
+        "bin/containers", "open-webui-postgres of-17 running\nopen-webui t running\nredis-valkey id-of-new running\n"
+    )
+    host.write("bin/said", "17\n")
+    run = host.run("bring_up")
+    assert run.returncode == 1
+    assert (
+        "expected an image with its data in /var/lib/postgresql/data, got /var/lib/postgresql/18/docker" in run.stdout
+    )
+    assert "nothing was stopped" in run.stdout
+    assert not any(line.startswith(("stop", "run", "volume create")) for line in host.asked)
+
+
+def test_a_postgres_of_another_major_is_refused_before_anything_stops(host: Host) -> None:
+    host.write("bin/env", "PG_MAJOR=16\nPGDATA=/var/lib/postgresql/data\n")
+    host.write(
+        "bin/containers", "open-webui-postgres of-17 running\nopen-webui t running\nredis-valkey id-of-new running\n"
+    )
+    host.write("bin/volumes", "pv\n")
+    host.write("bin/said", "17\n")
+    run = host.run("bring_up")
+    assert run.returncode == 1
+    assert "postgres_image: expected PostgreSQL 17, which the data there are from, got 16" in run.stdout
+    assert not any(line.startswith("stop") for line in host.asked)
+
+
+@pytest.mark.parametrize("failing", ["^image inspect .*Config.Env", "^run .*cluster"])
+def test_a_postgres_that_nobody_could_ask_is_not_the_right_one(host: Host, failing: str) -> None:
+    host.write(
+        "bin/containers", "open-webui-postgres of-17 running\nopen-webui t running\nredis-valkey id-of-new running\n"
+    )
+    host.write("bin/volumes", "pv\n")
+    host.write("bin/failing", failing)
+    run = host.run("bring_up")
+    assert run.returncode == 1
+    assert "run this again" in run.stdout + run.stderr
+    assert not any(line.startswith("stop") for line in host.asked)
+
+
+def test_rows_are_not_moved_to_a_postgres_that_keeps_none(host: Host) -> None:
+    host.script = scripts()["migrate"]
+    host.write(".good/compose.yaml", "services:\n  open-webui:\n")
+    host.write("bin/containers", "open-webui id-of-t running\n")
+    host.write("bin/env", IN_18)
+    run = host.run("copy")
+    assert run.returncode == 1
+    assert "expected an image with its data in /var/lib/postgresql/data" in run.stdout
+    assert not any(line.startswith(("stop", "run")) for line in host.asked)
+    assert not (host.folder / ".migrating").exists()
+
+
+def test_no_postgres_is_started_alone_that_keeps_nothing(host: Host) -> None:
+    host.write("bin/env", IN_18)
     assert host.run("answers").returncode == 1
     assert not any(line.startswith("run --detach") for line in host.asked)
 

@@ -118,6 +118,9 @@ case $* in
   *) echo "older old new" ;;
   esac
   ;;
+"image inspect --format {{range .Config.Env}}"*) cat "$WORLD/env" ;;
+"volume ls"*) echo open-webui-postgres ;;
+"run --rm --network none --volume open-webui-postgres:/cluster:ro --entrypoint sh postgres:1.1"*) cat "$WORLD/wrote" ;;
 "run --rm --network"*import\ open_webui.config*)
   echo new >"$WORLD/heads"
   echo migrated >>"$WORLD/done"
@@ -217,6 +220,7 @@ def begun(path: Path) -> World:
         "sha256:old old:1.1 /open-webui\nsha256:proxy proxy:1.1 /open-webui-proxy\n"
     )
     (made.stack / "backup.sh").write_text('echo "set" >>"$WORLD/done"\n[ ! -e "$WORLD/no_room" ]\n')
+    made.set(env="PGDATA=/var/lib/postgresql/data\nPG_MAJOR=17", wrote="17")
     made.set(clock="", web="sha256:old", replicas=2, healthy=2, heads="old", tasks="")
     return made
 
@@ -361,6 +365,62 @@ def test_an_upgrade_is_the_same_whichever_question_has_no_answer_at_first(world:
 def test_nothing_is_touched_where_docker_does_not_say_what_serves(world: World, question: str) -> None:
     world.fail(question, 1000)
     assert world.call("all_of_it; echo status $?").stdout.splitlines()[-1] == "status 1"
+    assert deployed(world) == []
+
+
+# --- Another Postgres -------------------------------------------------------------------------------
+
+ANOTHER_POSTGRES = "given=' OPEN_WEBUI_IMAGE=sha256:old POSTGRES_IMAGE=sha256:other '"
+IN_18 = "PGDATA=/var/lib/postgresql/18/docker\nPG_MAJOR=18"
+
+
+@pytest.mark.parametrize(
+    ("variables", "wrote", "words"),
+    [
+        (IN_18, "17", "got /var/lib/postgresql/18/docker in postgres:1.1, as PostgreSQL 18 and newer have it"),
+        (IN_18, "", "expected an image with its data in /var/lib/postgresql/data"),
+        (
+            "PGDATA=/var/lib/postgresql/data\nPG_MAJOR=16",
+            "17",
+            "expected PostgreSQL 17, which the data there are from, got 16",
+        ),
+        ("PGDATA=/var/lib/postgresql/data\nPG_MAJOR=17", "?", "expected PostgreSQL ?, which"),
+    ],
+    ids=["18", "18, no data yet", "another major", "an empty PG_VERSION"],
+)
+def test_a_postgres_that_is_none_for_the_data_is_refused_before_anything_stops(
+    world: World, variables: str, wrote: str, words: str
+) -> None:
+    """Whatever its tag: the image says where its data are, and which major version it is."""
+    world.set(env=variables, wrote=wrote)
+    done = world.call(f"{ANOTHER_POSTGRES}\nall_of_it")
+    assert done.returncode == 1
+    assert words in done.stdout
+    assert "nothing was stopped" in done.stdout
+    assert deployed(world) == []
+
+
+@pytest.mark.parametrize(
+    "variables", ["PGDATA=/var/lib/postgresql/data\nPG_MAJOR=17", "PATH=/bin", "PGDATA=/var/lib/postgresql/data/pg"]
+)
+def test_a_postgres_for_the_data_is_deployed(world: World, variables: str) -> None:
+    world.set(env=variables)
+    assert world.call(f"{ANOTHER_POSTGRES}\nserves_data").returncode == 0
+
+
+def test_a_postgres_that_runs_already_is_not_asked(world: World) -> None:
+    assert world.call("given=' POSTGRES_IMAGE=sha256:postgres '\nserves_data").returncode == 0
+    assert not any("Config.Env" in call or "cluster" in call for call in world.read("calls"))
+
+
+@pytest.mark.parametrize(
+    "question", ["image inspect --format {{range*", "volume ls*", "run --rm --network none *cluster*"]
+)
+def test_a_volume_that_docker_says_nothing_of_is_not_empty(world: World, question: str) -> None:
+    world.fail(question, 1000, NO_ENGINE)
+    done = world.call(f"{ANOTHER_POSTGRES}\nall_of_it")
+    assert done.returncode == 1
+    assert "run this again" in done.stdout + done.stderr
     assert deployed(world) == []
 
 
