@@ -31,6 +31,7 @@ def copy(settings: Settings) -> None:
             sets=settings.backup_dir,
             folder=str(folder),
             keep=settings.backup_keep,
+            recipient=settings.backup_age_recipient,
         )
     if settings.backup_restic_repository:
         operations.script(
@@ -48,17 +49,28 @@ def open_repository(settings: Settings) -> None:
         )
 
 
-def bring(settings: Settings) -> Settings:
+def bring(settings: Settings, identity: str) -> Settings:
     """Ensure the set to be restored is in `backup_dir`, from this machine (`restore_from`) or the restic repository.
 
-    Returns the settings with that set as `restore_set`. Raises `DeployError` when it is not on this machine.
+    `identity` is the one of age that decrypts it, "" for none. Returns the settings with that set as `restore_set`.
+    Raises `DeployError` when it is not on this machine, or is encrypted and there is no identity.
     """
     if settings.restore_from:
         try:
             chosen = backup_set.choose(Path(settings.restore_from).expanduser(), settings.restore_set)
         except SetError as error:
             raise DeployError(f"restore_from: {error}") from None
-        offsite.send(name="Bring the set from this machine", chosen=chosen, sets=settings.backup_dir)
+        if chosen.recipient and not identity:
+            raise DeployError(
+                f"restore_age_identity: expected the identity of {chosen.recipient}, to which {chosen.path} is "
+                "encrypted, got none; set it to its source, 'file:~/backup.key'"
+            )
+        offsite.send(
+            name="Bring the set from this machine",
+            chosen=chosen,
+            sets=settings.backup_dir,
+            identity=SecretStr(identity),
+        )
         return settings.model_copy(update={"restore_set": chosen.name})
     if settings.backup_restic_repository:
         tool.bring_restic()

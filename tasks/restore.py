@@ -39,10 +39,11 @@ def load(settings: Settings) -> None:
     swapped, and it is started again. What was there comes back by itself when that does not get healthy, and stays
     in the volumes until `settle`. Fails, with nothing changed, for a set that is not whole or newer than the images.
     """
-    if settings.restore_age_identity:
+    identity = _identity(settings)
+    if identity:
         tool.bring_age("restore_age_identity")
-    settings = offsite.bring(settings)
-    operations.script(name="Check the set", lines=_script(settings, "prepare"))
+    settings = offsite.bring(settings, identity)
+    operations.script(name="Check the set", lines=_script(settings, "prepare", identity))
     operations.script(name="Put the set's data in place", lines=_script(settings, "data"))
 
 
@@ -52,11 +53,17 @@ def settle(settings: Settings) -> None:
     operations.script(name="Remove the data that was replaced", lines=_script(settings, "settle"))
 
 
-def _script(settings: Settings, mode: str) -> HiddenLines:
-    identity = ""
-    if settings.restore_age_identity and mode == "prepare":
-        try:
-            identity = secrets.read_source(settings.restore_age_identity)
-        except OSError as error:
-            raise DeployError(f"restore_age_identity: expected to read it, got {error}; check the source") from None
+def _identity(settings: Settings) -> str:
+    if not settings.restore_age_identity:
+        return ""
+    try:
+        identity = secrets.read_source(settings.restore_age_identity)
+    except OSError as error:
+        raise DeployError(f"restore_age_identity: expected to read it, got {error}; check the source") from None
+    if not identity.strip():
+        raise DeployError("restore_age_identity: expected an identity of age, got an empty text; check the source")
+    return identity
+
+
+def _script(settings: Settings, mode: str, identity: str = "") -> HiddenLines:
     return templates.restore_script(settings, mode, identity, may_replace=host.name in settings.restore_over)

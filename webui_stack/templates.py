@@ -518,6 +518,13 @@ def sets_folder_script(folder: str) -> str:
     return f'umask 077\nsets={shlex.quote(folder)}\n{function}said=$(sets_folder) || {{ echo "$said" >&2; exit 1; }}'
 
 
+def decrypt_script(folder: str, part: str, sha256: str, identity: SecretStr) -> HiddenLines:
+    """The shell script that decrypts a part of a set where it arrived, with an age identity."""
+    return HiddenLines(
+        _render("decrypt.sh.j2", folder=folder, part=part, sha256=sha256, identity=identity.get_secret_value())
+    )
+
+
 def restic_environment_script(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenLines:
     """The shell script that keeps what restic needs to open its repository for the scripts of the host's own."""
     return HiddenLines(_render("restic-env.sh.j2", settings=settings, environment=_exports(environment)))

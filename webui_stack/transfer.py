@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 import shlex
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 from paramiko import SSHException
 from pyinfra import logger
@@ -20,6 +20,9 @@ from webui_stack import channel, digits, remote
 # Root's alone, below a folder that is root's: nobody else can look into it, or make it first.
 FOLDER = "/var/lib/open-webui-stack.transfer"
 _CHUNK = 1 << 16
+
+# Opens what a file is written to, given the file's SHA-256 and size.
+Receive = Callable[[str, int], AbstractContextManager[io.RawIOBase]]
 
 # Whoever cuts the connection leaves nothing: the shell notices when it next reads or writes.
 _IN_FOLDER = f"""\
@@ -36,7 +39,7 @@ status=$?
 [ $status = 0 ] || exit $status
 sum=$(sha256sum <{path}) && size=$(stat -c %s {path}) || exit 1
 echo "${{sum%% *}} $size"
-cat {path}"""
+{by} {path}"""
 
 
 def told(host: Host, work: Callable[[], None], refusal: type[Exception]) -> bool:
@@ -61,21 +64,13 @@ def upload(host: Host, name: str, content: io.RawIOBase, sha256: str, script: st
         sent.finish()
 
 
-def download(
-    host: Host, path: str, receive: Callable[[str, int], AbstractContextManager[io.RawIOBase]], script: str = "true"
-) -> None:
+def download(host: Host, path: str, receive: Receive, script: str = "true") -> None:
     """Fetch the host's file `path` into what `receive`, given its SHA-256 and size, opens.
 
     `script` runs before, in an empty folder of root's; a relative `path` is one of that folder. Raises `RemoteError`
     unless all of it arrived as it is on the host.
     """
-    send = _SEND.format(script=script, path=shlex.quote(path))
-    with channel.opened(host, _IN_FOLDER + send) as received:
-        sha256, _, size = received.line().partition(" ")
-        missing = digits.whole(size)
-        if missing is None:
-            received.finish()
-            raise remote.RemoteError(f"{path}: expected its SHA-256 and size, got {sha256!r}; run it again")
+    with _sent(host, path, script, "cat") as (received, sha256, missing):
         digest = hashlib.sha256()
         with receive(sha256, missing) as content:
             while missing and (data := received.read(min(_CHUNK, missing))):
@@ -85,6 +80,32 @@ def download(
         received.finish()
     if missing or digest.hexdigest() != sha256:
         raise remote.RemoteError(f"{path}: expected SHA-256 {sha256}, got {digest.hexdigest()}; run it again")
+
+
+def download_encrypted(host: Host, path: str, recipient: str, receive: Receive) -> None:
+    """Fetch the host's file `path`, encrypted to `recipient` by the host's age while it is sent.
+
+    `receive` is given SHA-256 and size of the file, not of what arrives: that has no size before its end. Raises
+    `RemoteError` unless age has ended well, and says so: then all that it wrote has arrived.
+    """
+    by = f"age --encrypt --recipient {shlex.quote(recipient)}"
+    with _sent(host, path, "true", by) as (received, sha256, size), receive(sha256, size) as content:
+        while data := received.read(_CHUNK):
+            content.write(data)
+        received.finish()
+
+
+@contextmanager
+def _sent(host: Host, path: str, script: str, by: str) -> Iterator[tuple[channel.ByteChannel, str, int]]:
+    """The host's file `path`, written by the command `by`, after its SHA-256 and size."""
+    send = _SEND.format(script=script, path=shlex.quote(path), by=by)
+    with channel.opened(host, _IN_FOLDER + send) as received:
+        sha256, _, text = received.line().partition(" ")
+        size = digits.whole(text)
+        if size is None:
+            received.finish()
+            raise remote.RemoteError(f"{path}: expected its SHA-256 and size, got {sha256!r}; run it again")
+        yield received, sha256, size
 
 
 def _verified(sha256: str, name: str, script: str) -> str:

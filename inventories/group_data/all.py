@@ -135,7 +135,8 @@ backup_dir = "/var/backups/open-webui"  # where sets are kept on the host (0700,
 backup_min_free_mb = 1024  # in MB; no set is made that would leave less free in backup_dir, whose disk Valkey may share
 backup_keep = 7  # the newest sets; older ones go once a new one is complete; 0: all
 backup_schedule = ""  # when a timer makes one, "*-*-* 03:30" (systemd.time); "": only the runbook does
-backup_age_recipient = None  # "age1...": secrets go into the set, encrypted to it; None: they stay out
+# "age1...": secrets go into the set, and a fetched set is encrypted whole; None: secrets stay out, it is in clear.
+backup_age_recipient = None
 backup_fetch = None  # a folder on this machine; each new set is fetched to FOLDER/HOST/, backup_keep of them stay
 # Each new set, the timer's as well, is copied by restic to "sftp:backup@nas:/srv/restic", "s3:https://...", "/mnt/nas".
 backup_restic_repository = None  # made if missing; None: sets stay on the host
@@ -143,7 +144,8 @@ backup_restic_password = None  # of the repository; keep it elsewhere, too; sour
 backup_restic_env = {}  # what its storage asks for, {"AWS_ACCESS_KEY_ID": "env:ID", "AWS_SECRET_ACCESS_KEY": "env:KEY"}
 restore_set = "newest"  # or a set's name, "20261126T033000Z"
 restore_over = []  # hosts whose live data a restore or rollback may replace by a set's, ["chat-1.example.org"]
-restore_age_identity = None  # what decrypts the secrets of a set, "file:~/backup.key"; None: they are left alone
+# What decrypts a fetched set and the secrets of any, "file:~/backup.key"; None: the host's secrets are left alone.
+restore_age_identity = None
 restore_from = None  # a set, or a folder of sets, on this machine, "backups/chat-1"; None: backup_dir, or restic has it
 restore_restic_host = None  # whose sets in the repository, by what `hostname` printed there; None: the host's own
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
+import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,13 @@ sed -i '/"open-webui.tar": {/,/}/ {
   s/"size": [0-9]*/"size": '$size'/
   s/"sha256": "[0-9a-f]*"/"sha256": "'$sha'"/
 }' manifest.json
+"""
+# A pattern that does not find the command that has it, which sudo writes to the journal.
+FIND_IDENTITY = r"""
+pattern='AGE-SECRET-KE[Y]'
+grep -rlE "$pattern" /etc /home /opt /root /run /srv /tmp /var/backups /var/lib/open-webui-stack* /var/log /var/tmp
+journalctl --quiet --no-pager --output cat | grep -E "$pattern"
+true
 """
 HASH_UPLOAD = "docker exec open-webui sh -c 'sha256sum /app/backend/data/uploads/*notes.bin'"
 
@@ -201,6 +211,152 @@ def test_a_restore_brings_back_what_was_changed_since(story: Story) -> None:
     story.assert_kept()
     assert story.precious.download(story.file) == CONTENT
     assert story.host.check_output("find /var/lib/docker/volumes -name '.restore*'") == ""
+
+
+class Fetched:
+    """Two sets of a stack on this machine, encrypted and in clear; an admin has typed in a provider's key before."""
+
+    def __init__(self, story: Story, folder: Path) -> None:
+        self.story, self.key = story, f"sk-marker-{time.time_ns()}"
+        story.precious.ask("/openai/config/update", self.provider(self.key))
+        self.folder, self.in_clear = folder / "encrypted", folder / "in clear"
+        self.output = story.back_up(*story.encrypted, "--data", f"backup_fetch={self.folder}")
+        self.name = sets(story.host)[-1]
+        self.output_in_clear = story.back_up("--data", f"backup_fetch={self.in_clear}")
+        self.name_in_clear = sets(story.host)[-1]
+        self.before = self.there()
+
+    @staticmethod
+    def provider(key: str) -> dict[str, Any]:
+        urls, configs = ["http://127.0.0.1:9/v1"], {"0": {"enable": False}}
+        return {
+            "ENABLE_OPENAI_API": False,
+            "OPENAI_API_BASE_URLS": urls,
+            "OPENAI_API_KEYS": [key],
+            "OPENAI_API_CONFIGS": configs,
+        }
+
+    def set(self) -> Path:
+        return self.folder / FRESH / self.name
+
+    def there(self) -> tuple[Any, ...]:
+        """What a restore that is refused may not have changed on the host."""
+        secrets = self.story.host.check_output("sha256sum /opt/open-webui/secrets/*")
+        return containers(self.story.host), secrets, sets(self.story.host)
+
+    def restore(self, *arguments: str) -> tuple[int, str]:
+        """From this machine's set, which the host does not have any more."""
+        return self.story.restore("--data", f"restore_from={self.folder / FRESH}", *arguments)
+
+
+def holding(folder: Path, text: str) -> list[str]:
+    """The files below a folder that hold a text, as grep finds them."""
+    found = subprocess.run(["grep", "-rlF", "-e", text, folder], capture_output=True, text=True, check=False)
+    assert found.returncode in (0, 1), found.stderr
+    return sorted(Path(line).name for line in found.stdout.splitlines())
+
+
+@pytest.fixture(scope="module")
+def fetched(story: Story, tmp_path_factory: pytest.TempPathFactory) -> Fetched:
+    found = Fetched(story, tmp_path_factory.mktemp("fetched"))
+    # The host has lost them.
+    story.host.check_output(f"rm -r {SETS}/{found.name} {SETS}/{found.name_in_clear}")
+    found.before = found.there()
+    return found
+
+
+def test_a_fetched_set_is_encrypted_where_there_is_a_recipient(fetched: Fetched, story: Story) -> None:
+    for text in (fetched.key, story.precious.marker):
+        assert holding(fetched.in_clear, text)  # it would be found
+        assert holding(fetched.folder, text) == []
+    names = {path.name for path in fetched.set().iterdir()}
+    plain = {"images", "open-webui.tar", "secrets.tar.age", "stack.tar", "valkey.rdb"}
+    assert names == {"manifest.json", "encrypted.json", *(f"{name}.age" for name in plain)}
+    assert {path.stat().st_mode & 0o777 for path in fetched.set().iterdir()} == {0o600}
+    assert f"encrypted to {story.encrypted[1].partition('=')[2]}" in fetched.output
+    assert "in clear, as no backup_age_recipient is set" in fetched.output_in_clear
+
+
+def test_an_encrypted_set_without_its_identity_touches_nothing(fetched: Fetched) -> None:
+    status, output = fetched.restore()
+    assert status == 2
+    assert "restore_age_identity: expected the identity of age1" in output
+    assert "Starting operation" not in output
+    assert fetched.there() == fetched.before
+
+
+@pytest.mark.parametrize("kind", ["another's", "not one"])
+def test_an_encrypted_set_with_a_wrong_identity_touches_nothing(fetched: Fetched, tmp_path: Path, kind: str) -> None:
+    text = fetched.story.lab.host(SPARE).check_output("age-keygen 2>/dev/null")
+    key = text.splitlines()[-1]
+    (tmp_path / "key").write_text(text if kind == "another's" else key.replace("1", "2"))
+    status, output = fetched.restore("--data", f"restore_age_identity=file:{tmp_path}/key")
+    assert status == 1
+    assert "images.age: expected restore_age_identity to decrypt it, got: age: error: " in output
+    assert "nothing was changed" in output
+    assert key.removeprefix("AGE-SECRET-KEY-1") not in output
+    assert fetched.there() == fetched.before
+    fetched.story.assert_kept()
+
+
+@pytest.mark.parametrize("noted", [False, True])
+def test_an_encrypted_set_that_was_truncated_touches_nothing(fetched: Fetched, tmp_path: Path, noted: bool) -> None:
+    """Also where the note beside it says so: age authenticates each block, and the last one as the last."""
+    copy = tmp_path / fetched.name
+    shutil.copytree(fetched.set(), copy)
+    path = copy / "open-webui.tar.age"
+    os.truncate(path, path.stat().st_size // 65536 * 65536 - 65536 if noted else path.stat().st_size - 1)
+    if noted:
+        note = json.loads((copy / "encrypted.json").read_text())
+        sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+        note["files"][path.name] = {"size": path.stat().st_size, "sha256": sha256}
+        (copy / "encrypted.json").write_text(json.dumps(note))
+    identity = ("--data", f"restore_age_identity=file:{fetched.story.identity}")
+    status, output = fetched.story.restore("--data", f"restore_from={copy}", *identity)
+    if noted:
+        assert status == 1
+        assert "open-webui.tar.age: expected restore_age_identity to decrypt it, got: age: error: " in output
+    else:
+        assert status == 2
+        assert f"{fetched.name}/open-webui.tar.age: expected" in output
+        assert "Starting operation" not in output
+    assert fetched.there() == fetched.before
+    fetched.story.assert_kept()
+
+
+def test_an_encrypted_set_comes_back_with_its_identity(fetched: Fetched, story: Story) -> None:
+    precious = story.precious
+    ledger = count_rows(story.host)
+    precious.ask(f"/api/v1/chats/{precious.chat}", {"chat": {"title": "spoiled", "messages": []}})
+    precious.ask("/api/v1/chats/new", {"chat": {"title": "after the set", "messages": []}})
+    precious.ask("/openai/config/update", fetched.provider("sk-another"))
+    assert count_rows(story.host) != ledger
+    status, output = fetched.restore("--data", f"restore_age_identity=file:{story.identity}")
+    assert status == 0
+    assert f"the data of {fetched.name} is in place" in output
+    assert count_rows(story.host) == ledger
+    story.assert_kept()
+    assert precious.ask("/openai/config")["OPENAI_API_KEYS"] == [fetched.key]
+    # The set is on the host as it was there before; the identity is nowhere, in no file and no log.
+    listed = manifest(story.host, fetched.name)["parts"]
+    counted = story.host.check_output(f"cd {SETS}/{fetched.name} && sha256sum $(ls | grep -v manifest.json)")
+    assert {line.split()[1]: line.split()[0] for line in counted.splitlines()} == {
+        name: part["sha256"] for name, part in listed.items()
+    }
+    identity = story.identity.read_text().splitlines()[-1].removeprefix("AGE-SECRET-KEY-")
+    assert identity not in output
+    assert story.host.check_output(FIND_IDENTITY) == ""
+    assert story.host.check_output(f"ls -A {SETS} | grep -v '^2' || true") == ""
+
+
+def test_a_set_that_was_fetched_in_clear_comes_back_as_before(fetched: Fetched, story: Story) -> None:
+    ledger = count_rows(story.host)
+    story.precious.ask("/api/v1/chats/new", {"chat": {"title": "after the set", "messages": []}})
+    status, output = story.restore("--data", f"restore_from={fetched.in_clear / FRESH}")
+    assert status == 0
+    assert f"the data of {fetched.name_in_clear} is in place" in output
+    assert count_rows(story.host) == ledger
+    story.assert_kept()
 
 
 def test_a_killed_backup_leaves_no_set_and_the_next_one_clears_it_away(story: Story) -> None:

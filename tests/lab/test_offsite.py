@@ -34,7 +34,7 @@ grep -rlE "$patterns" /etc /home /opt /root /run /srv /tmp /var/backups /var/log
 journalctl --quiet --no-pager --output cat | grep -E "$patterns"
 true
 """
-BRING = "from tasks import offsite, preflight\n\noffsite.bring(preflight.settings())\n"
+BRING = "from tasks import offsite, preflight\n\noffsite.bring(preflight.settings(), '')\n"
 
 
 class Story:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, answering, converged, fresh, machine
 
@@ -98,6 +101,35 @@ def test_a_set_that_is_not_on_this_machine_stops_the_run(pyinfra: Pyinfra, tmp_p
     assert "Starting operation" not in result.output
 
 
+def encrypted_set(folder: Path) -> None:
+    """A set of one part, as it is fetched where there is a recipient."""
+    one = {"size": 3, "sha256": "0" * 64}
+    folder.mkdir()
+    (folder / "images.age").write_text("age")
+    (folder / "manifest.json").write_text(json.dumps({"name": folder.name, "parts": {"images": one}}))
+    (folder / "encrypted.json").write_text(json.dumps({"recipient": RECIPIENT, "files": {"images.age": one}}))
+
+
+def test_an_encrypted_set_wants_its_identity_before_a_host_is_touched(pyinfra: Pyinfra, tmp_path: Path) -> None:
+    encrypted_set(tmp_path / "20261126T033000Z")
+    some: dict[str, Any] = {**LAB_SETTINGS, "restore_from": str(tmp_path)}
+    result = pyinfra({"one": fresh(**some)}, "-y", deploy="runbooks/restore.py")
+    assert result.status == 2
+    assert f"restore_age_identity: expected the identity of {RECIPIENT}, to which " in result.output
+    assert "Starting operation" not in result.output
+    empty = pyinfra({"one": fresh(**some, restore_age_identity="env:EMPTY")}, deploy="runbooks/restore.py", EMPTY="\n")
+    assert empty.status == 2
+    assert "restore_age_identity: expected an identity of age, got an empty text" in empty.output
+
+
+def test_an_encrypted_set_is_decrypted_by_the_hosts_age(pyinfra: Pyinfra, tmp_path: Path) -> None:
+    encrypted_set(tmp_path / "20261126T033000Z")
+    host = fresh(**LAB_SETTINGS, restore_from=str(tmp_path), restore_age_identity="env:IDENTITY")
+    result = pyinfra({"one": host}, "--json", deploy="runbooks/restore.py", IDENTITY="AGE-SECRET-KEY-1X")
+    changes = [line for line in result.changes("one") if line.startswith("Restore |")]
+    assert changes[:2] == ["Restore | Install age", "Restore | Bring the set from this machine"]
+
+
 def test_a_live_stack_is_replaced_only_on_the_hosts_that_are_named(pyinfra: Pyinfra) -> None:
     # Nobody answers the proof at the end.
     allowed: dict[str, Any] = {"restore_over": ["@fake/named"], "verify_timeout_s": 1}
@@ -123,11 +155,17 @@ def test_a_restore_that_was_cut_off_is_ended_before_anything_is_deployed(pyinfra
     assert not [command for command in result.executed("half") if any(word in command for word in CHANGING)]
 
 
-def test_no_identity_is_shown(pyinfra: Pyinfra) -> None:
-    host = converged(restore_over=["@fake/a"], restore_age_identity="env:IDENTITY", verify_timeout_s=1)
+@pytest.mark.parametrize("encrypted", [False, True])
+def test_no_identity_is_shown(pyinfra: Pyinfra, tmp_path: Path, encrypted: bool) -> None:
+    some: dict[str, Any] = {"restore_over": ["@fake/a"], "restore_age_identity": "env:IDENTITY", "verify_timeout_s": 1}
+    if encrypted:
+        encrypted_set(tmp_path / "20261126T033000Z")
+        some["restore_from"] = str(tmp_path)
+    host = converged(**some)
     environment = {"IDENTITY": "AGE-SECRET-KEY-1MARKER"}
-    for arguments in (("-y", "-vvv"), ("--dry", "--diff"), ("-y", "--debug-operations")):
+    for arguments in (("-y", "-vvv"), ("--dry", "--diff"), ("-y", "--debug-operations"), ("-y", "--debug")):
         result = pyinfra({"a": host}, *arguments, deploy="runbooks/restore.py", **environment)
+        assert ("Bring the set from this machine" in result.output) == encrypted
         assert "MARKER" not in result.output
 
 

@@ -116,8 +116,8 @@ LIBRARY = {
         *("webui_stack.progress", "webui_stack.templates", "webui_stack.transfer"),
     },
     "offsite": {
-        *("pyinfra", "webui_stack.backup_set", "webui_stack.progress", "webui_stack.remote", "webui_stack.templates"),
-        "webui_stack.transfer",
+        *("pydantic", "pyinfra", "webui_stack.backup_set", "webui_stack.progress", "webui_stack.remote"),
+        *("webui_stack.templates", "webui_stack.transfer"),
     },
     "operations": {
         *("pyinfra", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.exit_status"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from webui_stack.progress import Progress
 
 NAME = "20261126T033000Z"
 FILES = {"open-webui.tar": b"data" * 1000, "valkey.rdb": b"keys", "images": b"x\n"}
+
+
+RECIPIENT = "age1" + "q" * 58
 
 
 def silent(_: str) -> None:
@@ -31,6 +35,17 @@ def arrive(folder: Path, files: dict[str, bytes], name: str = NAME) -> None:
     for file, data in files.items():
         with writer.file(file, Progress("", 0, silent)) as target:
             target.write(data)
+    writer.close(silent)
+
+
+def arrive_encrypted(folder: Path, parts: dict[str, bytes], name: str = NAME, text: bytes = b"") -> None:
+    """What each part arrives as is its text from behind: it is for others to decrypt it."""
+    writer = Writer(folder, name, RECIPIENT)
+    with writer.file("manifest.json", Progress("", 0, silent)) as target:
+        target.write(text or manifest(name))
+    for part, data in parts.items():
+        with writer.encrypted(part, hashlib.sha256(data).hexdigest(), len(data), Progress("", 0, silent)) as target:
+            target.write(b"head" + data[::-1])
     writer.close(silent)
 
 
@@ -76,6 +91,89 @@ def test_a_part_that_is_missing_is_no_set(tmp_path: Path) -> None:
         arrive(
             tmp_path, {"manifest.json": manifest(), "open-webui.tar": FILES["open-webui.tar"], "valkey.rdb": b"keys"}
         )
+
+
+def test_an_encrypted_set_has_its_manifest_alone_in_clear(tmp_path: Path) -> None:
+    arrive_encrypted(tmp_path, FILES)
+    folder = tmp_path / NAME
+    assert {path.name for path in folder.iterdir()} == {
+        *("open-webui.tar.age", "valkey.rdb.age", "images.age", "manifest.json", "encrypted.json"),
+    }
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+    chosen = backup_set.choose(tmp_path, "newest")
+    assert chosen.recipient == RECIPIENT
+    assert {name: part.size for name, part in chosen.parts.items()} == {name: len(data) for name, data in FILES.items()}
+    assert {name: (file.size, file.sha256) for name, file in chosen.files.items()} == {
+        f"{name}.age": (len(data) + 4, hashlib.sha256(b"head" + data[::-1]).hexdigest()) for name, data in FILES.items()
+    }
+
+
+DAMAGES_ENCRYPTED: dict[str, tuple[dict[str, bytes], bytes, str]] = {
+    "the host's file changed": ({"valkey.rdb": b"keyz"}, b"", f"{NAME}/valkey.rdb: expected SHA-256 "),
+    "it is shorter": ({"valkey.rdb": b"key"}, b"", f"{NAME}/valkey.rdb: expected 4 bytes, got 3"),
+    "one more file": ({"extra": b""}, b"", f"{NAME}/extra: expected only what manifest.json lists, got another file"),
+    "another set's manifest": ({}, manifest("20200101T000000Z"), "got 20200101T000000Z's"),
+    "one part more in the manifest": (
+        {},
+        manifest(NAME, missing={"size": 7, "sha256": "0" * 64}),
+        f"{NAME}/missing: expected 7 bytes, got no file",
+    ),
+    "a path for a name": ({"../x": b""}, b"", "expected files of a backup set, got '../x.age'"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES_ENCRYPTED)
+def test_what_a_host_encrypted_of_another_set_is_no_set(tmp_path: Path, damage: str) -> None:
+    changed, text, line = DAMAGES_ENCRYPTED[damage]
+    with pytest.raises(SetError) as caught:
+        arrive_encrypted(tmp_path, {**FILES, **changed}, text=text)
+    assert line in str(caught.value)
+    assert backup_set.names(tmp_path) == []
+    arrive_encrypted(tmp_path, FILES)
+    assert [path.name for path in tmp_path.iterdir()] == [NAME]
+
+
+def test_a_host_does_not_say_to_whom_a_set_is_encrypted(tmp_path: Path) -> None:
+    with pytest.raises(SetError, match=r"expected files of a backup set, got 'encrypted\.json'"):
+        arrive(tmp_path, {"encrypted.json": b"{}", "manifest.json": manifest()})
+
+
+def shorten(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def forget_a_part(path: Path) -> None:
+    note = json.loads(path.read_text())
+    del note["files"]["images.age"]
+    path.write_text(json.dumps(note))
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "line"),
+    [
+        ("open-webui.tar.age", shorten, f"{NAME}/open-webui.tar.age: expected 4004 bytes, got 4001; take another set"),
+        ("images.age", Path.unlink, f"{NAME}/images.age: expected 6 bytes, got no file; take another set"),
+        ("encrypted.json", Path.unlink, f"{NAME}/images: expected 2 bytes, got no file; take another set"),
+        ("encrypted.json", shorten, "encrypted.json: expected it to describe a backup set, got "),
+        ("encrypted.json", forget_a_part, "encrypted.json: expected it to list the parts of manifest.json, got others"),
+    ],
+)
+def test_an_encrypted_set_that_changed_is_not_chosen(
+    tmp_path: Path, name: str, change: Callable[[Path], None], line: str
+) -> None:
+    arrive_encrypted(tmp_path, FILES)
+    change(tmp_path / NAME / name)
+    with pytest.raises(SetError) as caught:
+        backup_set.choose(tmp_path, "newest")
+    assert line in str(caught.value)
+
+
+def test_sets_in_clear_are_told_from_encrypted_ones(three: Path) -> None:
+    arrive_encrypted(three, FILES, "20261127T033000Z")
+    assert backup_set.in_clear(three) == ["20261124T033000Z", "20261125T033000Z", NAME]
+    assert backup_set.choose(three, NAME).recipient is None
+    assert backup_set.keep(three, 1) == ["20261124T033000Z", "20261125T033000Z", NAME]
+    assert backup_set.in_clear(three) == []
 
 
 @pytest.mark.parametrize("name", ["", "../../etc", "20261126T033000Z/.."])
