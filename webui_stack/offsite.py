@@ -108,7 +108,9 @@ def _send(state: State, host: Host, chosen: BackupSet, sets: str, identity: Secr
                 if chosen.recipient:
                     file = backup_set.encrypted(part)
                     _upload(host, chosen.path / file, chosen.files[file].sha256, arriving)
-                    script = templates.decrypt_script(arriving, part, chosen.parts[part].sha256, identity)
+                    script = templates.decrypt_script(
+                        arriving, part, chosen.parts[part].sha256, chosen.recipient, identity
+                    )
                     remote.run(host, "sh -s", script)
                 else:
                     _upload(host, chosen.path / part, chosen.files[part].sha256, arriving)

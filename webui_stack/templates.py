@@ -518,10 +518,11 @@ def sets_folder_script(folder: str) -> str:
     return f'umask 077\nsets={shlex.quote(folder)}\n{function}said=$(sets_folder) || {{ echo "$said" >&2; exit 1; }}'
 
 
-def decrypt_script(folder: str, part: str, sha256: str, identity: SecretStr) -> HiddenLines:
-    """The shell script that decrypts a part of a set where it arrived, with an age identity."""
+def decrypt_script(folder: str, part: str, sha256: str, recipient: str, identity: SecretStr) -> HiddenLines:
+    """The shell script that decrypts a part of a set where it arrived, in `folder`; refuses another `sha256`."""
+    secret = identity.get_secret_value()
     return HiddenLines(
-        _render("decrypt.sh.j2", folder=folder, part=part, sha256=sha256, identity=identity.get_secret_value())
+        _render("decrypt.sh.j2", folder=folder, part=part, sha256=sha256, recipient=recipient, identity=secret)
     )
 
 

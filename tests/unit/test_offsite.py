@@ -169,18 +169,21 @@ def test_another_identity_is_refused_at_the_smallest_part_and_nothing_is_left(wa
     assert not way.send("AGE-SECRET-KEY-1OTHER")
     assert way.said[-1] == (
         "images.age: expected restore_age_identity to decrypt it, got: age: error: no identity matched any of the "
-        "recipients; nothing was changed"
+        f"recipients; it is encrypted to {RECIPIENT}; nothing was changed"
     )
     assert [line for line in way.asked if "--decrypt" in line] == ["--decrypt --identity - --output images images.age"]
     assert list(way.back.iterdir()) == []
 
 
-def test_a_changed_file_does_not_arrive(way: Way) -> None:
-    assert way.fetch(RECIPIENT)
-    path = way.here / NAME / "open-webui.tar.age"
-    path.write_bytes(path.read_bytes().replace(b"nbslfs", b"nbslfz", 1))
+@pytest.mark.parametrize("recipient", [RECIPIENT, None])
+def test_a_changed_file_does_not_arrive(way: Way, recipient: str | None) -> None:
+    assert way.fetch(recipient)
+    path = way.here / NAME / ("open-webui.tar.age" if recipient else "open-webui.tar")
+    with path.open("r+b") as file:
+        file.seek(5000)
+        file.write(b"X")
     assert not way.send()
-    assert "open-webui.tar.age: expected SHA-256" in way.said[-1]
+    assert f"{path.name}: expected SHA-256" in way.said[-1]
     assert list(way.back.iterdir()) == []
 
 
