@@ -33,6 +33,16 @@ lab: $(READY) ## Throw-away host on this machine, the stack deployed to it and p
 lab-down: $(READY) ## Remove that lab and everything in it
 	$(BIN)/python -m lab down
 
+# What is left is as on a machine that never saw this project, but for installed packages. `down --purge` is refused
+# while another lab exists. Images that were pulled, reports/ and bundles/ stay.
+cold: $(READY) ## As on a fresh machine: the default lab purged, both .venv, caches of the tools, of pip and of apt removed
+	$(BIN)/python -m lab down --purge
+	$(BIN)/pip cache purge
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get clean && rm -rf /var/lib/apt/lists/*; \
+	  else echo "apt's caches stay: only root can remove them"; fi
+	rm -rf .venv benchmarks/.venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
 check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (about two minutes)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -45,7 +55,7 @@ test: chromium ## Everything: check, then real hosts in labs of their own and a 
 
 # Before the two parts begin: both need them all, and what fails there is said once, in sight.
 images: $(READY)
-	$(BIN)/python -m lab up --name $${TEST_LAB_NAME-pytest} 2>&1 | sed -u 's/^/images   /'
+	$(BIN)/python -m lab up --name $${TEST_LAB_NAME-pytest} --with all 2>&1 | sed -u 's/^/images   /'
 
 # Side by side, in two labs: most of what they do is waiting, for containers to get healthy.
 day-one: $(READY)
@@ -84,4 +94,4 @@ lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  benchmarks/requirements.in -o benchmarks/requirements.txt
 
-.PHONY: help setup lab lab-down check test images day-one day-two chromium soak bench lock
+.PHONY: help setup lab lab-down cold check test images day-one day-two chromium soak bench lock

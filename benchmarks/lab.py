@@ -16,9 +16,9 @@ from benchmarks.measure import ROOT, BenchmarkError
 # The project's own environment, not the one the benchmarks and Ansible have.
 BIN = ROOT / ".venv" / "bin"
 
-# What Debian's cloud images have (cloud-init depends on it) and the lab's do not: Ansible needs it on a host before its
-# first module. The package lists go again, so that a fresh host is as its image was; their folder gets an old date,
-# because Ansible's apt takes one that changed just now for fresh lists (cache_valid_time).
+# What Debian's cloud images have (cloud-init depends on it) and the lab's do not, which have python3 alone: Ansible's
+# modules for apt and Docker need it. The package lists go again, so that a fresh host is as its image was; their folder
+# gets an old date, because Ansible's apt takes one that changed just now for fresh lists (cache_valid_time).
 _CLOUD_IMAGE = (
     "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "
     "python3 python3-apt python3-requests >/dev/null && apt-get clean && "
@@ -52,7 +52,7 @@ class Lab:
         self._lab("up", "--hosts", str(hosts))
         self.__dict__.pop("inventory", None)
         for host in self.hosts:
-            self.ssh(host, f"[ -e /usr/bin/python3 ] || sudo sh -c {shlex.quote(_CLOUD_IMAGE)}")
+            self.ssh(host, f"[ -e /usr/lib/python3/dist-packages/apt ] || sudo sh -c {shlex.quote(_CLOUD_IMAGE)}")
 
     def down(self) -> None:
         """Ensure nothing of the lab is left."""

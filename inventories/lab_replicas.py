@@ -1,9 +1,10 @@
-"""A running lab's hosts, each with two processes of Open WebUI, Postgres and the proxy (`python -m lab up`)."""
+"""Each host of a running lab with two processes of Open WebUI, Postgres and the proxy (`--with postgres,caddy`)."""
 
 import runpy
 from pathlib import Path
 
 _lab = runpy.run_path(str(Path(__file__).with_name("lab.py")))
+_lab["_with"]("postgres", "caddy")
 _tls = _lab["_lab"]["tls"]
 
 lab = [

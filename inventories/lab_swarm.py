@@ -1,9 +1,10 @@
-"""A running lab's hosts as one swarm: the first has the data and a proxy, all run Open WebUI (`python -m lab up`)."""
+"""A running lab's hosts as one swarm (`--with postgres,caddy`): the first has data and proxy, all run Open WebUI."""
 
 import runpy
 from pathlib import Path
 
 _lab = runpy.run_path(str(Path(__file__).with_name("lab.py")))
+_lab["_with"]("postgres", "caddy")
 _state = _lab["_lab"]
 
 _shared = {

@@ -10,6 +10,7 @@ from types import FrameType
 
 from lab import lifecycle, network, state
 from lab.errors import LabError
+from lab.extras import ALL, EXTRAS, parse
 
 
 def main() -> int:
@@ -23,6 +24,21 @@ def main() -> int:
     up.add_argument("--hosts", type=int, default=1, help="how many hosts at least (default 1)")
     up.add_argument("--debian", choices=("12", "13"), default="13", help="release of new hosts (default 13)")
     up.add_argument("--init", choices=("systemd", "none"), default="systemd", help="PID 1 of new hosts")
+    up.add_argument(
+        "--python",
+        choices=("distro", "none"),
+        default="distro",
+        help="python3 of new hosts, as cloud images have it, or none",
+    )
+    up.add_argument(
+        "--with",
+        dest="extras",
+        default="",
+        metavar="NAME,...",
+        help="what the main job does not need: "
+        + "; ".join(f"{name}: {one.what}" for name, one in EXTRAS.items())
+        + f"; or {ALL}",
+    )
     down = commands.add_parser("down", parents=[named], help="remove a lab and all it made")
     down.add_argument("--purge", action="store_true", help="also the cached images, volumes and downloads")
     commands.add_parser("status", parents=[named], help="show what a lab consists of")
@@ -42,7 +58,8 @@ def main() -> int:
         if arguments.command == "up":
             if not 1 <= arguments.hosts <= network.MAX_HOSTS:
                 up.error(f"--hosts: expected 1 to {network.MAX_HOSTS}, got {arguments.hosts}")
-            lifecycle.up(name, arguments.hosts, arguments.debian, arguments.init)
+            wanted = parse(arguments.extras)
+            lifecycle.up(name, arguments.hosts, arguments.debian, arguments.init, arguments.python != "none", wanted)
         elif arguments.command == "down":
             lifecycle.down(name, arguments.purge)
         elif arguments.command == "status":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import shutil
@@ -74,8 +75,11 @@ def ensure_tools(programs: dict[str, str], name: str, why: str) -> None:
             f"{why}: expected {', '.join(sorted(missing))} in PATH, got none, "
             f"install the Debian package(s) {' '.join(packages)} (or run the lab as root on Debian)"
         )
-    with step(f"Install {', '.join(packages)}"):
-        docker.run_logged(["apt-get", "-q", "update"], state.log(name))
+    with (
+        state.lock("apt", "Waiting for another lab that is installing packages"),
+        step(f"Install {', '.join(packages)}"),
+    ):
+        _update(name)
         docker.run_logged(
             [
                 "apt-get",
@@ -87,9 +91,14 @@ def ensure_tools(programs: dict[str, str], name: str, why: str) -> None:
                 "install",
                 *packages,
             ],
-            state.log(name),
+            state.log(name, "apt"),
             environment={"DEBIAN_FRONTEND": "noninteractive"},
         )
+
+
+@functools.cache
+def _update(name: str) -> None:
+    docker.run_logged(["apt-get", "-q", "update"], state.log(name, "apt"))
 
 
 def _which(program: str) -> str | None:

@@ -7,9 +7,12 @@ import os
 import re
 import signal
 import subprocess
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from lab import parallel
 from lab.errors import LabError
 
 LABEL = "lab.open-webui-stack"
@@ -19,6 +22,7 @@ CACHE_LABEL = "lab.open-webui-stack.cache"
 """On images and volumes that outlive a lab; the value says which kind."""
 
 _END_TIMEOUT_S = 30
+_POLL_S = 0.2
 
 
 def try_run(*args: str, stdin: bytes | None = None, timeout_s: float | None = None) -> tuple[int, str, str]:
@@ -49,10 +53,7 @@ def run(*args: str, stdin: bytes | None = None) -> str:
 
 def run_logged(args: list[str], log: Path, hint: str = "", environment: dict[str, str] | None = None) -> None:
     """Run any long command with its output in `log`; a failure carries the last 15 lines."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as out:
-        out.write(f"\n$ {' '.join(args)}\n".encode())
-        out.flush()
+    with _open_log(log, args) as out:
         try:
             process = subprocess.Popen(
                 args,
@@ -65,22 +66,71 @@ def run_logged(args: list[str], log: Path, hint: str = "", environment: dict[str
             )
         except FileNotFoundError:
             raise LabError(f"{args[0]}: expected it in PATH, got nothing, install it{hint}") from None
-        try:
-            status = process.wait()
-        except BaseException:
-            # time to clean up after itself: mmdebstrap has mounts, a build has a container
-            os.killpg(process.pid, signal.SIGTERM)
-            try:
-                process.wait(_END_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
+        status = _wait(process)
     if status:
-        tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise LabError(
-            f"{args[0]} {args[1]}: expected success, got exit status {status}, "
-            f"see {log}{hint}; its last lines:\n    {tail}"
+        raise _failure(args, status, log, hint)
+
+
+def run_fed(args: list[str], feed: Callable[[IO[bytes]], None], log: Path) -> str:
+    """Run the client with what `feed` writes as its standard input; return its stdout, its stderr is in `log`."""
+    with _open_log(log, ["docker", *args]) as out:
+        process = subprocess.Popen(
+            ["docker", *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=out, process_group=0
         )
+        assert process.stdin
+        assert process.stdout
+        try:
+            # a command that ends early breaks the pipe; its status says why
+            with suppress(BrokenPipeError):
+                feed(process.stdin)
+            with suppress(BrokenPipeError):
+                process.stdin.close()
+        except BaseException:
+            _end(process)
+            raise
+        status = _wait(process)
+        answer = process.stdout.read().decode(errors="replace")
+    if status:
+        raise _failure(["docker", *args], status, log)
+    return answer
+
+
+def _open_log(log: Path, args: list[str]) -> IO[bytes]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    out = log.open("ab")
+    shown = [arg if len(arg) < 200 else f"{arg[:60].splitlines()[0]}..." for arg in args]
+    out.write(f"\n$ {' '.join(shown)}\n".encode())
+    out.flush()
+    return out
+
+
+def _wait(process: subprocess.Popen[bytes]) -> int:
+    """Wait for a process, but not longer than the job it belongs to; return its exit status."""
+    try:
+        while True:
+            try:
+                return process.wait(_POLL_S)
+            except subprocess.TimeoutExpired:
+                parallel.check()
+    except BaseException:
+        _end(process)
+        raise
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    # time to clean up after itself: mmdebstrap has mounts, a build has a container
+    os.killpg(process.pid, signal.SIGTERM)
+    try:
+        process.wait(_END_TIMEOUT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _failure(args: list[str], status: int, log: Path, hint: str = "") -> LabError:
+    tail = "\n    ".join(log.read_text(errors="replace").splitlines()[-15:])
+    return LabError(
+        f"{args[0]} {args[1]}: expected success, got exit status {status}, see {log}{hint}; its last lines:\n    {tail}"
+    )
 
 
 def answers() -> bool:
@@ -127,6 +177,11 @@ def volumes(*filters: str) -> list[str]:
 
 def image_exists(reference: str) -> bool:
     return try_run("image", "inspect", reference)[0] == 0
+
+
+def image_id(reference: str) -> str:
+    """The engine's id of an image, without `sha256:`."""
+    return str(inspect("image", [reference])[0]["Id"]).removeprefix("sha256:")
 
 
 def image_size_bytes(reference: str) -> int:

@@ -51,16 +51,16 @@ def existing(lab: str) -> list[Host]:
     return sorted((_from_container(one) for one in found), key=lambda host: int(host.name.rsplit("-", 1)[1]))
 
 
-def ensure(lab: str, count: int, debian: str, init: str) -> list[Host]:
+def ensure(lab: str, count: int, debian: str, init: str, python: bool) -> list[Host]:
     """Ensure the lab has at least `count` hosts, all running and ready, and return them all.
 
-    Makes missing ones with the given Debian release and init, starts stopped ones, leaves the others
-    alone. Fails with the host's last words if one is not ready within 120 s.
+    Makes missing ones with the given Debian release and init, with python3 or without, starts stopped ones,
+    leaves the others alone. Fails with the host's last words if one is not ready within 120 s.
     """
     present = {host.name: host for host in existing(lab)}
     missing = [number for number in range(1, count + 1) if name_of(lab, number) not in present]
     if missing:
-        image = images.host(debian, lab)
+        image = images.host(debian, lab, python)
         flags = _privileges(lab, image)
         for number in missing:
             with step(f"Create host {name_of(lab, number)} (Debian {debian})"):

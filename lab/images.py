@@ -46,11 +46,7 @@ def pull(reference: str) -> str:
 
 def debian(release: str, lab: str) -> str:
     """Ensure the base image of Debian 12 or 13 exists and return its reference."""
-    suite = apt.SUITES[release]
-    sources = "".join(line + "\n" for line in apt.source_lines(release))
-    options = "".join(line + "\n" for line in apt.transport_options())
-    pulled = pulls_from("registry-1.docker.io")
-    origin = f"docker.io/library/debian:{suite}-slim" if pulled else f"mmdebstrap {_ROOTFS_PACKAGES}"
+    origin, sources, options = _debian_parts(release)
 
     def generate(context: Path) -> dict[str, str]:
         etc_apt = context / "generated" / "apt"
@@ -58,12 +54,26 @@ def debian(release: str, lab: str) -> str:
         if sources:
             (etc_apt / "sources.list.d").mkdir()
             (etc_apt / "sources.list").write_text("")
-            (etc_apt / "sources.list.d" / "debian.sources").unlink(missing_ok=True)
             (etc_apt / "sources.list.d" / "debian.sources").write_text(_deb822(sources))
         (etc_apt / "apt.conf.d" / "90machine").write_text(options)
+        pulled = pulls_from("registry-1.docker.io")
         return {"ROOTFS": pull(origin) if pulled else _mmdebstrap(release, lab)}
 
-    return build("debian", f"debian-{release}", lab, f"{origin}\n{suite}\n{sources}{options}", generate)
+    return build("debian", f"debian-{release}", lab, _debian_inputs(release), generate)
+
+
+def _debian_parts(release: str) -> tuple[str, str, str]:
+    """Where the base image comes from, and its apt's sources and options."""
+    sources = "".join(line + "\n" for line in apt.source_lines(release))
+    options = "".join(line + "\n" for line in apt.transport_options())
+    pulled = pulls_from("registry-1.docker.io")
+    suite = apt.SUITES[release]
+    return f"docker.io/library/debian:{suite}-slim" if pulled else f"mmdebstrap {_ROOTFS_PACKAGES}", sources, options
+
+
+def _debian_inputs(release: str) -> str:
+    origin, sources, options = _debian_parts(release)
+    return f"{origin}\n{apt.SUITES[release]}\n{sources}{options}"
 
 
 def build(
@@ -79,7 +89,7 @@ def build(
     build context, a copy of the recipe, to add files; it returns the build arguments. Two labs that want
     the same image build it once. Raises LabError with the builder's last words.
     """
-    reference = f"{NAMESPACE}/{name}:{_digest(RECIPES / recipe, inputs)}"
+    reference = _reference(recipe, name, inputs)
     if docker.image_exists(reference):
         return reference
     with state.lock(f"image-{name}", f"Waiting for another lab that is building the image {name}"):
@@ -92,7 +102,8 @@ def build(
         with step(f"Build image {name}") as current:
             flags = [f"--build-arg={key}={value}" for key, value in arguments.items()]
             docker.run_logged(
-                ["docker", "build", "--force-rm", "--tag", reference, *flags, str(context)], state.log(lab)
+                ["docker", "build", "--force-rm", "--tag", reference, *flags, str(context)],
+                state.log(lab, f"image-{name}"),
             )
             current.detail = megabytes(docker.image_size_bytes(reference))
         shutil.rmtree(context)
@@ -105,20 +116,17 @@ def on_debian(recipe: str, name: str, release: str, lab: str) -> str:
     return build(recipe, name, lab, base, lambda _: {"BASE": base})
 
 
-def host(release: str, lab: str) -> str:
-    return on_debian("host", f"host-{release}", release, lab)
+def on_debian_reference(recipe: str, name: str, release: str) -> str:
+    """What `on_debian` returns, without building anything."""
+    return _reference(recipe, name, _reference("debian", f"debian-{release}", _debian_inputs(release)))
 
 
-def link_tree(source: Path, target: Path) -> None:
-    """Copy a folder of large files into a build context, as hard links where the file system can."""
-
-    def link(one: str, other: str) -> None:
-        try:
-            os.link(one, other)
-        except OSError:
-            shutil.copy2(one, other)
-
-    shutil.copytree(source, target, copy_function=link)
+def host(release: str, lab: str, python: bool = True) -> str:
+    """Ensure the image of a host exists, with python3 as cloud images have it, or without; return its reference."""
+    base = debian(release, lab)
+    packages = "python3" if python else ""
+    name = f"host-{release}" if python else f"host-{release}-no-python"
+    return build("host", name, lab, f"{base} {packages}", lambda _: {"BASE": base, "PACKAGES": packages})
 
 
 def remove_cached() -> str:
@@ -154,7 +162,7 @@ def _mmdebstrap(release: str, lab: str) -> str:
                 str(archive),
                 *apt.source_lines(release),
             ],
-            state.log(lab),
+            state.log(lab, f"rootfs-{release}"),
             hint=" (as an ordinary user it needs uidmap and /etc/subuid entries)" if os.geteuid() else "",
         )
     docker.run(
@@ -178,6 +186,10 @@ def _deb822(lines: str) -> str:
             "Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
         )
     return "\n".join(stanzas)
+
+
+def _reference(recipe: str, name: str, inputs: str) -> str:
+    return f"{NAMESPACE}/{name}:{_digest(RECIPES / recipe, inputs)}"
 
 
 def _digest(folder: Path, inputs: str) -> str:

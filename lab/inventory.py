@@ -9,7 +9,7 @@ from lab import hosts, network, state
 
 
 def write(lab: str, present: list[hosts.Host], services: dict[str, Any]) -> None:
-    """Ensure inventory.json describes these hosts and services (registry, images, packages, models, tls)."""
+    """Ensure inventory.json describes these hosts and services: tls, registry, images, models, and the lab's extras."""
     folder = state.folder(lab)
     content = {
         "name": lab,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from rich import box
@@ -19,7 +21,7 @@ from lab import (
     keys,
     models,
     network,
-    packages,
+    parallel,
     partition,
     registry,
     service,
@@ -27,17 +29,21 @@ from lab import (
     wheels,
 )
 from lab.errors import LabError
+from lab.extras import EXTRAS, present
 from lab.progress import say, step
 
 CHAT = "chat.lab.test"
 """What people would type; the lab has a certificate for it."""
+_IMAGES = ("valkey", "open_webui")
+"""What every lab's registry has."""
+_SERVICES = ("registry", "images", "models", *EXTRAS)
 
 
-def up(lab: str, count: int, debian: str, init: str) -> None:
+def up(lab: str, count: int, debian: str, init: str, python: bool, extras: set[str]) -> None:
     """Ensure the lab runs with at least `count` hosts and all its services, and inventory.json says so.
 
-    Destroys nothing: missing hosts are added, stopped ones started. The inventory is written as soon as
-    the hosts answer, and again with the rest.
+    Destroys nothing: missing hosts are added, stopped ones started, and `extras` join those that the lab has.
+    The inventory is written as soon as the hosts answer, and again with the rest.
     """
     with _only(lab), state.lock(engine.IN_USE, "Waiting for a lab that is going down", shared=True):
         engine.ensure(lab)
@@ -50,20 +56,34 @@ def up(lab: str, count: int, debian: str, init: str) -> None:
         keys.ensure_ssh_key(folder / "id_ed25519", f"lab {lab}")
         authority = keys.ensure_authority(lab)
         certificate, key = keys.ensure_certificate(lab, CHAT)
-        present = hosts.ensure(lab, count, debian, init)
         before = inventory.read(lab)
-        known = [key for key in ("registry", "images", "packages", "models") if key in before]
-        tls = {"name": CHAT, "certificate_file": str(certificate), "key_file": str(key), "ca_file": str(authority)}
-        inventory.write(lab, present, {"tls": tls, **{key: before[key] for key in known}})
         services: dict[str, Any] = {
-            "tls": tls,
-            "registry": {"host": registry.HOST, "ca_file": str(authority)},
-            "images": registry.ensure(lab),
-            "packages": packages.ensure(lab),
-            "models": models.ensure(lab),
+            "tls": {"name": CHAT, "certificate_file": str(certificate), "key_file": str(key), "ca_file": str(authority)}
         }
-        inventory.write(lab, present, services)
-    say(f"lab {lab} is up: {len(present)} host(s), {folder / 'inventory.json'}")
+        known = {key: before[key] for key in _SERVICES if key in before}
+        chosen = {name: EXTRAS[name] for name in EXTRAS if name in extras | present(before)}
+        wanted = [*_IMAGES, *(extra.image for extra in chosen.values() if extra.image)]
+
+        def hosts_up() -> None:
+            ready = hosts.ensure(lab, count, debian, init, python)
+            inventory.write(lab, ready, {**known, **services})
+
+        def registry_up() -> None:
+            services["images"] = registry.ensure(lab, wanted)
+            services["registry"] = {"host": registry.HOST, "ca_file": str(authority)}
+
+        def service_up(name: str, ensure: Callable[[str], dict[str, str]]) -> None:
+            services[name] = ensure(lab)
+
+        parallel.together(
+            hosts_up,
+            registry_up,
+            partial(service_up, "models", models.ensure),
+            *(partial(service_up, name, extra.service) for name, extra in chosen.items() if extra.service),
+        )
+        all_hosts = hosts.existing(lab)
+        inventory.write(lab, all_hosts, services)
+    say(f"lab {lab} is up: {len(all_hosts)} host(s), {folder / 'inventory.json'}")
 
 
 def down(lab: str, purge: bool) -> None:
@@ -128,8 +148,14 @@ def status(lab: str) -> int:
     for role, running, address in service.existing(lab):
         table.add_row(role, "service", "running" if running else "stopped", address, "", "", "")
     Console().print(table)
-    for key, name in inventory.read(lab).get("images", {}).items():
+    known = inventory.read(lab)
+    for key, name in known.get("images", {}).items():
         print(f"{key}: {name}")
+    for key in ("packages", "models"):
+        if key in known:
+            print(f"{key}: {known[key]['url']}")
+    for key in sorted(set(EXTRAS) - present(known)):
+        print(f"without {key}, {EXTRAS[key].what}: python -m lab up --name {lab} --with {key}")
     return 0 if all(container["State"]["Running"] for container in found) else 1
 
 
@@ -171,7 +197,6 @@ def _remove_objects(lab: str) -> list[str]:
     """Ensure no docker object has the lab's label; return what went, in words."""
     mine = f"label={docker.LABEL}={lab}"
     removed = []
-    registry.remove_half_filled(lab)
     if containers := [str(one["Id"]) for one in docker.containers(mine)]:
         with step(f"Remove {len(containers)} container(s)"):
             # a host is thrown away: nothing in it needs an orderly end

@@ -23,6 +23,7 @@ class Service:
     name: str
     offset: int
     flags: list[str] = field(default_factory=list)
+    command: list[str] = field(default_factory=list)
     files: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -72,14 +73,19 @@ def ensure(lab: str, wanted: Service, version: str) -> None:
             "--init",
             *wanted.flags,
             wanted.image,
+            *wanted.command,
         )
         if wanted.files:
-            docker.run("cp", "-", f"{container}:/", stdin=archive(wanted.files))
+            put(container, wanted.files)
         docker.run("start", container)
 
 
-def archive(files: dict[str, bytes]) -> bytes:
-    """A tar of files that root owns and nobody else reads."""
+def put(container: str, files: dict[str, bytes]) -> None:
+    """Ensure a container has these files, path -> content; root owns them and nobody else reads them."""
+    docker.run("cp", "-", f"{container}:/", stdin=_archive(files))
+
+
+def _archive(files: dict[str, bytes]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for path, content in files.items():

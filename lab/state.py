@@ -11,16 +11,23 @@ import os
 import re
 import shutil
 import tempfile
+import threading
+import time
+from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+from lab import parallel
 from lab.errors import LabError
 from lab.progress import say
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 LABS = REPOSITORY / ".lab"
 CACHE = REPOSITORY / ".cache" / "lab"
+_LOCK_POLL_S = 0.2
+# Threads of this process wait for each other here, without a word: only another process is another lab.
+_of_this_process: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 def check_name(name: str) -> str:
@@ -63,9 +70,11 @@ def remove_tree(path: Path) -> None:
     shutil.rmtree(path)
 
 
-def log(name: str) -> Path:
-    """The one file that long commands of this lab write their output to."""
-    return ensure_folder(name) / "lab.log"
+def log(name: str, about: str) -> Path:
+    """The file that this lab's long commands about one thing write their output to."""
+    path = ensure_folder(name) / "logs" / f"{about}.log"
+    path.parent.mkdir(exist_ok=True)
+    return path
 
 
 def write(path: Path, content: bytes, mode: int = 0o600) -> None:
@@ -97,25 +106,42 @@ def lock(what: str, waiting: str, shared: bool = False) -> Iterator[None]:
     however it ends.
     """
     operation = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
-    with _lock_file(what).open("w") as handle:
-        try:
-            fcntl.flock(handle, operation | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say(waiting)
-            fcntl.flock(handle, operation)
+    with nullcontext() if shared else _thread_lock(what), _lock_file(what).open("w") as handle:
+        said = False
+        while not _try_flock(handle.fileno(), operation):
+            if not said:
+                say(waiting)
+                said = True
+            # asks again and again, because flock itself can't be woken when the other jobs fail
+            parallel.check()
+            time.sleep(_LOCK_POLL_S)
         yield
+
+
+@contextmanager
+def _thread_lock(what: str) -> Iterator[None]:
+    mine = _of_this_process[what]
+    while not mine.acquire(timeout=_LOCK_POLL_S):
+        parallel.check()
+    try:
+        yield
+    finally:
+        mine.release()
+
+
+def _try_flock(descriptor: int, operation: int) -> bool:
+    try:
+        fcntl.flock(descriptor, operation | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager
 def try_lock(what: str) -> Iterator[bool]:
     """Hold a lock of this machine if nobody else does, and say whether that is so; never wait."""
     with _lock_file(what).open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+        yield _try_flock(handle.fileno(), fcntl.LOCK_EX)
 
 
 def _lock_file(what: str) -> Path:

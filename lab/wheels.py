@@ -1,6 +1,6 @@
 """Download Open WebUI's locked wheels with this machine's own pip settings.
 
-The image is then built without any network: an index, a proxy, a company's certificate authority or
+They are then installed without any network: an index, a proxy, a company's certificate authority or
 a folder of wheels, whatever pip is configured with here, stays here.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,11 @@ from lab.progress import megabytes, step
 PYTHON = "3.11"
 # Debian 12's glibc; pip wants each older version it may use spelled out
 _GLIBC_MINOR = 36
+# Only wheels, of exactly these hashes. They stay in a cache of ours, so not in pip's as well.
+_DOWNLOAD = (
+    *("download", "--quiet", "--disable-pip-version-check", "--no-cache-dir", "--no-deps", "--require-hashes"),
+    "--only-binary=:all:",
+)
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
@@ -45,16 +51,18 @@ def download(requirements: Path, architecture: str, lab: str) -> Path:
     def size() -> str:
         return megabytes(sum(wheel.stat().st_size for wheel in partial.glob("*.whl")))
 
+    log = state.log(lab, partial.name)
     with step("Download Open WebUI's wheels", watch=size) as current:
         docker.run_logged(
+            [*_pip(), *_DOWNLOAD, f"--dest={partial}", f"--requirement={_only_pip(requirements, partial)}"], log
+        )
+        (newest,) = partial.glob("pip-*.whl")
+        docker.run_logged(
             [
-                *_pip(),
-                "download",
-                "--quiet",
-                "--disable-pip-version-check",
-                "--no-deps",
-                "--require-hashes",
-                "--only-binary=:all:",
+                # This machine's pip may be old: 23 takes three times as long to find the files, all of it computing.
+                # A wheel of pip runs as it is.
+                *(sys.executable, str(newest / "pip")),
+                *_DOWNLOAD,
                 f"--python-version={PYTHON}",
                 "--implementation=cp",
                 "--abi=cp311",
@@ -65,13 +73,23 @@ def download(requirements: Path, architecture: str, lab: str) -> Path:
                 f"--requirement={requirements}",
                 f"--dest={partial}",
             ],
-            state.log(lab),
+            log,
         )
         current.detail = size()
     state.CACHE.mkdir(parents=True, exist_ok=True)
     if not folder.exists():
         shutil.move(partial, folder)
     return folder
+
+
+def _only_pip(requirements: Path, folder: Path) -> Path:
+    """The lines of `requirements` that lock pip, as a file in `folder`'s parent."""
+    found = re.search(r"^pip==.*(?:\n .*)*\n", requirements.read_text(), re.MULTILINE)
+    if not found:
+        raise LabError(f"{requirements}: expected a line pip==VERSION, got none, lock it again")
+    path = folder.with_suffix(".pip.txt")
+    path.write_text(found[0])
+    return path
 
 
 def remove_cached() -> None:

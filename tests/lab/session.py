@@ -98,16 +98,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Eight hosts nothing was ever installed on: six Debian 13, a Debian 12 and one without systemd."""
+    """Eight hosts nothing was ever installed on: six Debian 13, a Debian 12 and one without systemd and python3."""
     keep = request.config.getoption("--keep-lab")
     inventory = ROOT / ".lab" / NAME / "inventory.json"
     if not keep:
         run_lab("down")
     try:
         if not keep or not inventory.exists():
-            run_lab("up", "--hosts", "2", "--debian", "13")
+            run_lab("up", "--hosts", "2", "--debian", "13", "--with", "all")
             run_lab("up", "--hosts", "3", "--debian", "12")
-            run_lab("up", "--hosts", "4", "--debian", "13", "--init", "none")
+            run_lab("up", "--hosts", "4", "--debian", "13", "--init", "none", "--python", "none")
             run_lab("up", "--hosts", "8", "--debian", "13")
         with tempfile.TemporaryDirectory() as sockets:
             lab = Lab(json.loads(inventory.read_text()), Path(sockets))

@@ -158,7 +158,7 @@ def swarm(request: pytest.FixtureRequest) -> Iterator[Swarm]:
     if not keep:
         run_lab("down", name=LAB)
     try:
-        run_lab("up", "--hosts", "3", name=LAB)
+        run_lab("up", "--hosts", "3", "--with", "all", name=LAB)
         with tempfile.TemporaryDirectory() as sockets:
             inventory = json.loads((ROOT / ".lab" / LAB / "inventory.json").read_text())
             swarm = Swarm(inventory, Path(sockets))

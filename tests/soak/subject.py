@@ -50,7 +50,7 @@ class Subject(ABC):
         if not keep:
             run_lab("down", name=name)
         try:
-            run_lab("up", "--hosts", str(cls.hosts), name=name)
+            run_lab("up", "--hosts", str(cls.hosts), "--with", "postgres,caddy", name=name)
             with tempfile.TemporaryDirectory() as sockets:
                 subject = cls(Path(sockets))
                 subject.deploy()

@@ -1,19 +1,18 @@
 """An OpenAI-compatible API that answers with a text of its own, word by word, as slowly as a person reads.
 
 It remembers whose answers were cut off: `GET /cancelled` counts them by model, so that a test of a Stop
-button can tell a model that stopped from a page that stopped listening.
+button can tell a model that stopped from a page that stopped listening. Needs nothing but Python.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections import Counter
 from collections.abc import Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-
-from aiohttp import web
 
 ANSWER = (
     "This answer comes from the lab's own model, word by word. Open WebUI reads it as a stream, publishes each "
@@ -28,41 +27,60 @@ TASK_PREFIX = "### Task:"
 TASK_ANSWER = json.dumps({"title": "A chat in the lab", "tags": ["lab"], "follow_ups": [], "queries": []})
 
 cancelled: Counter[str] = Counter()
-routes = web.RouteTableDef()
 
 
-@routes.get("/v1/models")
-async def models(_: web.Request) -> web.Response:
-    entries = [{"id": name, "object": "model", "created": 0, "owned_by": "lab"} for name in MODELS]
-    return web.json_response({"object": "list", "data": entries})
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
 
+    def do_GET(self) -> None:
+        if self.path == "/v1/models":
+            entries = [{"id": name, "object": "model", "created": 0, "owned_by": "lab"} for name in MODELS]
+            self.reply({"object": "list", "data": entries})
+        elif self.path == "/cancelled":
+            self.reply(cancelled)
+        else:
+            self.send_error(HTTPStatus.NOT_FOUND)
 
-@routes.post("/v1/chat/completions")
-async def complete(request: web.Request) -> web.StreamResponse:
-    body = await request.json()
-    model = body["model"]
-    if model not in MODELS:
-        raise web.HTTPNotFound(text=f"model: expected one of {', '.join(MODELS)}, got {model!r}")
-    text = answer(model, body["messages"])
-    if not body.get("stream"):
-        message = {"role": "assistant", "content": text}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return web.json_response(envelope(model, "chat.completion", choice))
-    response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-    await response.prepare(request)
-    try:
-        for choice in pieces(text):
-            await response.write(event(json.dumps(envelope(model, "chat.completion.chunk", choice))))
-            await asyncio.sleep(PAUSE_S)
-        await response.write(event("[DONE]"))
-    except ConnectionResetError:
-        cancelled[model] += 1
-    return response
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        model = body.get("model")
+        if self.path != "/v1/chat/completions" or model not in MODELS:
+            self.send_error(HTTPStatus.NOT_FOUND, f"model: expected one of {', '.join(MODELS)}, got {model!r}")
+            return
+        text = answer(model, body["messages"])
+        if body.get("stream"):
+            self.stream(model, text)
+        else:
+            choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+            self.reply(envelope(model, "chat.completion", choice))
 
+    def stream(self, model: str, text: str) -> None:
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Cache-Control", "no-cache")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        try:
+            for choice in pieces(text):
+                self.send_chunk(event(json.dumps(envelope(model, "chat.completion.chunk", choice))))
+                time.sleep(PAUSE_S)
+            self.send_chunk(event("[DONE]"))
+            self.send_chunk(b"")
+        except ConnectionError:
+            cancelled[model] += 1
+            self.close_connection = True
 
-@routes.get("/cancelled")
-async def count_cancelled(_: web.Request) -> web.Response:
-    return web.json_response(cancelled)
+    def send_chunk(self, content: bytes) -> None:
+        """One chunk (RFC 9112, 7.1); the empty one is the last."""
+        self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
+
+    def reply(self, document: Any) -> None:
+        content = json.dumps(document).encode()
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
 
 
 def answer(model: str, messages: list[dict[str, Any]]) -> str:
@@ -88,6 +106,5 @@ def event(data: str) -> bytes:
 
 
 if __name__ == "__main__":
-    app = web.Application()
-    app.add_routes(routes)
-    web.run_app(app, port=80)
+    # containers and hosts reach it by its address on the lab's network
+    ThreadingHTTPServer(("", 80), Handler).serve_forever()
