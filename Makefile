@@ -49,20 +49,36 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (abou
 	$(BIN)/mypy
 	$(BIN)/pytest -q tests/unit tests/plan
 
-test: chromium ## Everything: check, then real hosts in labs of their own and a browser (about an hour)
+test: chromium ## Everything: check, then real hosts in labs of their own and a browser (about 25 minutes)
 	@$(MAKE) --no-print-directory --jobs 2 check images
-	@$(MAKE) --no-print-directory --jobs 2 day-one day-two
+	@$(MAKE) --no-print-directory --jobs $(LABS) --keep-going $(PARTS:%=part-%)
 
-# Before the two parts begin: both need them all, and what fails there is said once, in sight.
+# Before the parts begin: they all need them, and what fails there is said once, in sight.
 images: $(READY)
 	$(BIN)/python -m lab up --name $${TEST_LAB_NAME-pytest} --with all 2>&1 | sed -u 's/^/images   /'
+	@$(BIN)/python -m lab down --name $${TEST_LAB_NAME-pytest} 2>&1 | sed -u 's/^/images   /'
 
-# Side by side, in two labs: most of what they do is waiting, for containers to get healthy.
-day-one: $(READY)
-	TEST_LAB_NAME=$${TEST_LAB_NAME-pytest} $(BIN)/pytest -v -m "not day_two" tests/browser tests/lab 2>&1 | sed -u 's/^/day one  /'
+# The parts of `make test`: each is a lab of its own, with the hosts its tests ask for and no others. Much of what they do
+# is waiting, for containers to get healthy and for watchdogs to notice, so more of them than cores run side by side.
+# The longest come first, so that all end together. `make part-drift` runs one of them alone.
+# Within a part the order counts: what a test leaves on a host, such as a probe's account, is there for those after it.
+LABS ?= 4
+PARTS := first swarm later many watch day2 drift data
+PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py rollout.py)
+PART_swarm := tests/lab/test_swarm.py
+PART_later := $(addprefix tests/lab/test_,day_two.py offsite.py)
+PART_many := tests/browser/test_replicas.py $(addprefix tests/lab/test_,lab.py postgres.py replicas.py)
+PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py)
+PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)
+PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py probe.py)
+PART_data := $(addprefix tests/lab/test_,backup.py bundle.py docker_config.py)
 
-day-two: $(READY)
-	TEST_LAB_NAME=$${TEST_LAB_NAME-pytest}-later $(BIN)/pytest -v -m day_two tests/lab 2>&1 | sed -u 's/^/day two  /'
+# What a part says is marked with its name. Its results are in reports/tests/, with the state of hosts where tests failed.
+part-%: $(READY)
+	TEST_LAB_NAME=$${TEST_LAB_NAME-pytest}-$* $(BIN)/pytest -v -m "not long" --junitxml reports/tests/$*.xml $(PART_$*) 2>&1 | sed -u 's/^/$*  /'
+
+long: $(READY) ## What takes minutes of waiting by nature, such as each drift by itself (about half an hour)
+	TEST_LAB_NAME=$${TEST_LAB_NAME-pytest}-long $(BIN)/pytest -v -m long --junitxml reports/tests/long.xml tests/lab
 
 # The distribution's: Playwright's own browsers come from a download server that not every network lets through.
 chromium:
@@ -94,4 +110,4 @@ lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  benchmarks/requirements.in -o benchmarks/requirements.txt
 
-.PHONY: help setup lab lab-down cold check test images day-one day-two chromium soak bench lock
+.PHONY: help setup lab lab-down cold check test images long chromium soak bench lock

@@ -1,4 +1,4 @@
-"""`python -m lab up|down|status|ssh|cut|mend`: arguments only."""
+"""`python -m lab up|down|status|ssh|save|cut|mend`: arguments only."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import sys
 from types import FrameType
 
-from lab import lifecycle, network, state
+from lab import hosts, lifecycle, network, snapshots, state
 from lab.errors import LabError
 from lab.extras import ALL, EXTRAS, parse
 
@@ -22,6 +22,8 @@ def main() -> int:
 
     up = commands.add_parser("up", parents=[named], help="create, complete or start a lab")
     up.add_argument("--hosts", type=int, default=1, help="how many hosts at least (default 1)")
+    up.add_argument("--host", type=int, action="append", help="the host of this number, in place of --hosts")
+    up.add_argument("--saved", default="", metavar="KEY", help="make new hosts of the one saved under this key")
     up.add_argument("--debian", choices=("12", "13"), default="13", help="release of new hosts (default 13)")
     up.add_argument("--init", choices=("systemd", "none"), default="systemd", help="PID 1 of new hosts")
     up.add_argument(
@@ -45,6 +47,9 @@ def main() -> int:
     ssh = commands.add_parser("ssh", parents=[named], help="log in to a host, or run a command there")
     ssh.add_argument("host")
     ssh.add_argument("arguments", nargs=argparse.REMAINDER, metavar="COMMAND")
+    save = commands.add_parser("save", parents=[named], help="keep a copy of a host and its Docker's data")
+    save.add_argument("host")
+    save.add_argument("key")
     cut = commands.add_parser("cut", parents=[named], help="cut a host off the lab's network; ssh to it goes on")
     cut.add_argument("host")
     mend = commands.add_parser("mend", parents=[named], help="bring a host back that was cut off")
@@ -56,14 +61,19 @@ def main() -> int:
     try:
         name = state.check_name(arguments.name)
         if arguments.command == "up":
-            if not 1 <= arguments.hosts <= network.MAX_HOSTS:
-                up.error(f"--hosts: expected 1 to {network.MAX_HOSTS}, got {arguments.hosts}")
-            wanted = parse(arguments.extras)
-            lifecycle.up(name, arguments.hosts, arguments.debian, arguments.init, arguments.python != "none", wanted)
+            numbers = arguments.host or range(1, arguments.hosts + 1)
+            if not numbers or not all(1 <= number <= network.MAX_HOSTS for number in numbers):
+                option, given = ("--host", arguments.host) if arguments.host else ("--hosts", arguments.hosts)
+                up.error(f"{option}: expected 1 to {network.MAX_HOSTS}, got {given}")
+            saved = snapshots.check_key(arguments.saved)
+            made = hosts.Made(arguments.debian, arguments.init, arguments.python != "none", saved)
+            lifecycle.up(name, numbers, made, parse(arguments.extras))
         elif arguments.command == "down":
             lifecycle.down(name, arguments.purge)
         elif arguments.command == "status":
             return lifecycle.status(name)
+        elif arguments.command == "save":
+            lifecycle.save(name, arguments.host, snapshots.check_key(arguments.key))
         elif arguments.command == "cut":
             lifecycle.cut(name, arguments.host)
         elif arguments.command == "mend":

@@ -7,11 +7,13 @@ import re
 import subprocess
 import tarfile
 import time
+import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab import docker, images, keys, network, state
+from lab import docker, images, keys, network, snapshots, state
 from lab.errors import LabError
 from lab.progress import say, step, warn
 
@@ -20,6 +22,7 @@ USER_ID = 1000
 SHARED_DIR = "/srv/shared"
 """In each host the same folder, as if a file server's were mounted there."""
 _READY_TIMEOUT_S = 120
+_STOP_TIMEOUT_S = 60
 _HOST_LABEL = f"{docker.LABEL}.host"
 _DEBIAN_LABEL = f"{docker.LABEL}.debian"
 _INIT_LABEL = f"{docker.LABEL}.init"
@@ -34,11 +37,22 @@ class Host:
     debian: str
     init: str
     running: bool
+    started_before: bool
     address: str
     ssh_port: int
     http_port: int
     https_port: int | None
     """None: the host was made by a lab that did not publish it, and had no shared folder either."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """How a host is made: its Debian release and init, with python3 or without, or out of one saved under a key."""
+
+    debian: str = "13"
+    init: str = "systemd"
+    python: bool = True
+    saved: str = ""
 
 
 def name_of(lab: str, number: int) -> str:
@@ -51,22 +65,24 @@ def existing(lab: str) -> list[Host]:
     return sorted((_from_container(one) for one in found), key=lambda host: int(host.name.rsplit("-", 1)[1]))
 
 
-def ensure(lab: str, count: int, debian: str, init: str, python: bool) -> list[Host]:
-    """Ensure the lab has at least `count` hosts, all running and ready, and return them all.
+def ensure(lab: str, numbers: Iterable[int], made: Made) -> list[Host]:
+    """Ensure the lab has the hosts of these numbers, all its hosts running and ready, and return them all.
 
-    Makes missing ones with the given Debian release and init, with python3 or without, starts stopped ones,
-    leaves the others alone. Fails with the host's last words if one is not ready within 120 s.
+    Makes missing ones as `made` says, starts stopped ones, leaves the others alone. Fails with the host's
+    last words if one is not ready within 120 s.
     """
     present = {host.name: host for host in existing(lab)}
-    missing = [number for number in range(1, count + 1) if name_of(lab, number) not in present]
+    missing = [number for number in numbers if name_of(lab, number) not in present]
     if missing:
-        image = images.host(debian, lab, python)
-        flags = _privileges(lab, image)
+        base = images.host(made.debian, lab, made.python)
+        image = snapshots.image(made.saved) if made.saved else base
+        flags = _privileges(lab, base)
         for number in missing:
-            with step(f"Create host {name_of(lab, number)} (Debian {debian})"):
-                _create(lab, number, debian, init, image, flags)
+            with step(f"Create host {name_of(lab, number)} ({made.saved or f'Debian {made.debian}'})"):
+                data = snapshots.copy_data(lab, base, made.saved, flags) if made.saved else ""
+                _create(lab, number, made, image, flags, data)
     for host in existing(lab):
-        if host.name in present and (host.debian, host.init) != (debian, init):
+        if host.name in present and (host.debian, host.init) != (made.debian, made.init):
             say(f"{host.name} stays as it is: Debian {host.debian}, init {host.init}")
         if host.https_port is None:
             say(f"{host.name} stays as it is: without port 443 and {SHARED_DIR}; down and up makes it anew")
@@ -77,6 +93,19 @@ def ensure(lab: str, count: int, debian: str, init: str, python: bool) -> list[H
     for host in ready:
         wait_until_ready(lab, host)
     return ready
+
+
+def save(lab: str, host: Host, key: str) -> None:
+    """Save a running host under a key; it is stopped meanwhile, so that its files are whole, and ready again."""
+    base = images.host(host.debian, lab, python=True)  # any host's will do
+    flags = _privileges(lab, base)
+    with step(f"Save {host.name} as {key}"):
+        docker.run("stop", f"--time={_STOP_TIMEOUT_S}", host.container)
+        try:
+            snapshots.save(lab, base, host.container, key, flags)
+        finally:
+            docker.run("start", host.container)
+    wait_until_ready(lab, host)
 
 
 def write_known_hosts(lab: str, hosts: list[Host]) -> None:
@@ -129,7 +158,7 @@ def wait_until_ready(lab: str, host: Host) -> None:
     )
 
 
-def _create(lab: str, number: int, debian: str, init: str, image: str, privileges: list[str]) -> None:
+def _create(lab: str, number: int, made: Made, image: str, flags: list[str], data: str) -> None:
     name = name_of(lab, number)
     container = f"open-webui-lab-{lab}-host-{number}"
     # before the container: where one exists, its key does, too
@@ -143,8 +172,8 @@ def _create(lab: str, number: int, debian: str, init: str, image: str, privilege
             f"--hostname={name}",
             f"--label={docker.LABEL}={lab}",
             f"--label={_HOST_LABEL}={name}",
-            f"--label={_DEBIAN_LABEL}={debian}",
-            f"--label={_INIT_LABEL}={init}",
+            f"--label={_DEBIAN_LABEL}={made.debian}",
+            f"--label={_INIT_LABEL}={made.init}",
             f"--network={network.name_of(lab)}",
             # hosts find each other by name
             f"--network-alias={name}",
@@ -156,16 +185,17 @@ def _create(lab: str, number: int, debian: str, init: str, image: str, privilege
             "--tmpfs=/run:exec,mode=755",
             "--tmpfs=/run/lock",
             "--tmpfs=/tmp:exec,mode=1777",
-            f"--mount=type=volume,destination=/var/lib/docker,volume-label={docker.LABEL}={lab}",
+            f"--mount=type=volume,destination=/var/lib/docker,volume-label={docker.LABEL}={lab}"
+            + (f",source={data}" if data else ""),
             f"--mount=type=volume,source={_shared_volume(lab)},destination={SHARED_DIR},"
             f"volume-label={docker.LABEL}={lab}",
             "--cgroupns=private",
             # As on a machine that is no router. The host's own Docker switches it on, and only when it finds it off
             # it drops what others want forwarded (moby, libnetwork/drivers/bridge/setup_ip_forwarding.go, 26.1).
             "--sysctl=net.ipv4.ip_forward=0",
-            *privileges,
+            *flags,
             image,
-            init,
+            made.init,
         )
     _start(lab, _from_container(docker.inspect("container", [container])[0]))
 
@@ -177,6 +207,9 @@ def _start(lab: str, host: Host) -> None:
     operator = keys.ensure_ssh_key(state.folder(lab) / "id_ed25519", f"lab {lab}")
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w") as tar:
+        if not host.started_before:
+            # one of its own for each host: an image that was saved from a host has that host's
+            _add(tar, "etc/machine-id", f"{uuid.uuid4().hex}\n".encode(), 0o444, 0)
         _add(tar, "etc/ssh/ssh_host_ed25519_key", own.read_bytes(), 0o600, 0)
         _add(tar, "etc/ssh/ssh_host_ed25519_key.pub", Path(f"{own}.pub").read_bytes(), 0o644, 0)
         _add(tar, f"home/{USER}/.ssh/authorized_keys", f"{operator}\n".encode(), 0o600, USER_ID)
@@ -264,6 +297,8 @@ def _from_container(container: dict[str, Any]) -> Host:
         debian=labels[_DEBIAN_LABEL],
         init=labels[_INIT_LABEL],
         running=container["State"]["Running"],
+        # the engine's way to say never (Go's zero time)
+        started_before=not container["State"]["StartedAt"].startswith("0001-"),
         address=endpoint["IPAMConfig"]["IPv4Address"],
         ssh_port=int(ports["22/tcp"][0]["HostPort"]),
         http_port=int(ports["3000/tcp"][0]["HostPort"]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from lab import (
     partition,
     registry,
     service,
+    snapshots,
     state,
     wheels,
 )
@@ -39,8 +40,8 @@ _IMAGES = ("valkey", "open_webui")
 _SERVICES = ("registry", "images", "models", *EXTRAS)
 
 
-def up(lab: str, count: int, debian: str, init: str, python: bool, extras: set[str]) -> None:
-    """Ensure the lab runs with at least `count` hosts and all its services, and inventory.json says so.
+def up(lab: str, numbers: Iterable[int], made: hosts.Made, extras: set[str]) -> None:
+    """Ensure the lab runs with the hosts of these numbers and all its services, and inventory.json says so.
 
     Destroys nothing: missing hosts are added, stopped ones started, and `extras` join those that the lab has.
     The inventory is written as soon as the hosts answer, and again with the rest.
@@ -65,7 +66,7 @@ def up(lab: str, count: int, debian: str, init: str, python: bool, extras: set[s
         wanted = [*_IMAGES, *(extra.image for extra in chosen.values() if extra.image)]
 
         def hosts_up() -> None:
-            ready = hosts.ensure(lab, count, debian, init, python)
+            ready = hosts.ensure(lab, numbers, made)
             inventory.write(lab, ready, {**known, **services})
 
         def registry_up() -> None:
@@ -159,6 +160,19 @@ def status(lab: str) -> int:
     return 0 if all(container["State"]["Running"] for container in found) else 1
 
 
+def save(lab: str, host: str, key: str) -> None:
+    """Ensure the host is saved under the key, with what its own Docker has; `up --saved` makes hosts of it.
+
+    The host is stopped meanwhile, and starts again. Does nothing if a host was saved under this key.
+    """
+    with _only(lab), state.lock(engine.IN_USE, "Waiting for a lab that is going down", shared=True):
+        if snapshots.exists(key):
+            say(f"a host is saved as {key} already")
+            return
+        hosts.save(lab, _running(lab, host), key)
+    say(f"{host} is saved as {key}")
+
+
 def cut(lab: str, host: str) -> None:
     """Ensure the host is off the lab's network, but for ssh from this machine."""
     changed = partition.cut(_running(lab, host), network.gateway(lab))
@@ -230,5 +244,5 @@ def _refuse_other_labs(lab: str) -> None:
 
 def _remove_caches() -> None:
     with step("Remove cached images and volumes") as current:
-        volumes = registry.remove_cached()
+        volumes = registry.remove_cached() + snapshots.remove_cached()
         current.detail = f"{len(volumes)} volume(s), images: {images.remove_cached()}"

@@ -123,8 +123,7 @@ class Door:
 
 
 def door_of(lab: Lab, name: str) -> Door:
-    host = next(host for host in lab.inventory["hosts"] if host["name"] == name)
-    return Door(lab.inventory["tls"]["name"], int(host["https_port"]), lab.inventory["tls"]["ca_file"])
+    return Door(lab.inventory["tls"]["name"], int(lab.entry(name)["https_port"]), lab.inventory["tls"]["ca_file"])
 
 
 def proxied(lab: Lab, name: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from pathlib import Path
 _hosts = dict(runpy.run_path(str(Path(__file__).parents[2] / "inventories" / "lab.py"))["lab"])
 
 # Docker's own repository, no published port but on the host's loopback, secrets from the operator.
-_hosts.setdefault(f"{os.environ['LAB_NAME']}-2", {}).update(
-    {
+if (_second := f"{os.environ['LAB_NAME']}-2") in _hosts:
+    _hosts[_second] |= {
         "docker_source": "docker-ce",
         "open_webui_bind": "127.0.0.1",
         "verify_url": None,
@@ -17,7 +17,6 @@ _hosts.setdefault(f"{os.environ['LAB_NAME']}-2", {}).update(
         "open_webui_secret_env": {"OPENAI_API_KEY": 'command:printf %s "$TEST_OPENAI_KEY"'},
         "open_webui_env": {"WEBUI_NAME": 'It\'s a $lab "chat"'},
     }
-)
 
 # What one test wants of one host.
 for _name, _data in json.loads(os.environ.get("TEST_HOST_DATA", "{}")).items():

@@ -37,12 +37,16 @@ def count_rows(host: Any) -> tuple[str, str]:
     return rows, schema
 
 
-def within(seconds: float, what: str, check: Any) -> float:
+# For what is over soon again. A look by ssh takes about 0.1 s of a core, so a wait looks no more often than it has to.
+OFTEN_S = 0.1
+
+
+def within(seconds: float, what: str, check: Any, every_s: float = 0.5) -> float:
     """Seconds until `check()` was true; the test fails when it is not in time."""
     start = time.monotonic()
     while not check():
         assert time.monotonic() - start < seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.1)
+        time.sleep(every_s)
     return time.monotonic() - start
 
 
@@ -161,7 +165,7 @@ class Watched:
                 answered = time.monotonic()
             self.asked += 1
             self.longest_s = max(self.longest_s, time.monotonic() - start)
-            time.sleep(0.02)
+            time.sleep(0.05)  # a request takes 10 ms of a core: more would slow down what is watched
 
     def __enter__(self) -> Watched:
         self._thread.start()

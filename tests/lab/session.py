@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -10,26 +11,63 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import testinfra
 
+from lab import snapshots
+
 ROOT = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("TEST_LAB_NAME", "pytest")  # two clones on one machine need two names
-FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND, CUT_OFF, SPARE, EARLIER = (f"{NAME}-{n}" for n in range(1, 9))
+FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND, CUT_OFF, SPARE, EARLIER, TORN_DOWN = (
+    f"{NAME}-{n}" for n in range(1, 10)
+)
+MADE_WITH = {DEBIAN_12: ("--debian", "12"), NO_SYSTEMD: ("--init", "none", "--python", "none")}
+# All that a first deploy's result depends on. lab/ has the recipes of the images and the versions to pull.
+DEPLOYED_FROM = (
+    *("webui_stack", "tasks", "templates", "inventories", "lab", "deploy.py", "config.py"),
+    "tests/lab/inventory.py",
+)
 
 
-@dataclass(frozen=True)
 class Lab:
-    """A running lab. `run` is the operator at their terminal, `host` a second way in that checks on them."""
+    """A running lab. `run` is the operator at their terminal, `host` a second way in that checks on them.
 
-    inventory: dict[str, Any]
-    sockets: Path
+    A host is made when the first test asks for it: bare, or out of the one that was saved under a key.
+    """
+
+    def __init__(self, sockets: Path) -> None:
+        self.sockets = sockets
+
+    @property
+    def inventory(self) -> dict[str, Any]:
+        """What the lab says of itself; a lab without any host is brought up with the first."""
+        file = inventory_file(NAME)
+        if not file.exists():
+            self.ensure(FRESH)
+        inventory: dict[str, Any] = json.loads(file.read_text())
+        return inventory
+
+    def ensure(self, name: str, saved: str = "") -> None:
+        """Ensure the host is there; a new one is bare, or made of the host that was saved under the key."""
+        if not self.has(name):
+            made = ("--saved", saved) if saved else ()
+            extras = () if inventory_file(NAME).exists() else ("--with", "all")
+            run_lab("up", "--host", name.rpartition("-")[2], *MADE_WITH.get(name, ()), *made, *extras)
+
+    def has(self, name: str) -> bool:
+        file = inventory_file(NAME)
+        return file.exists() and name in [host["name"] for host in json.loads(file.read_text())["hosts"]]
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """What the inventory says of the host."""
+        self.ensure(name)
+        return next(host for host in self.inventory["hosts"] if host["name"] == name)
 
     def host(self, name: str) -> Any:
+        self.ensure(name)
         return host_of(NAME, self.sockets, name)
 
     def hang_up(self) -> None:
@@ -40,10 +78,12 @@ class Lab:
 
     def port(self, name: str) -> int:
         """The port of this machine's loopback that leads to the host's port 3000."""
-        return next(int(host["http_port"]) for host in self.inventory["hosts"] if host["name"] == name)
+        return int(self.entry(name)["http_port"])
 
     def run(self, *arguments: str, limit: str = FRESH, **environment: str) -> subprocess.CompletedProcess[str]:
         """`pyinfra ... tests/lab/inventory.py ARGUMENTS --limit LIMIT`, output and errors together."""
+        for name in limit.split(","):
+            self.ensure(name)
         limits = [part for name in limit.split(",") for part in ("--limit", name)]
         return run_pyinfra(NAME, "tests/lab/inventory.py", *arguments, *limits, **environment)
 
@@ -58,6 +98,10 @@ class Lab:
 def ssh_config(lab: str) -> str:
     """The file with which `ssh -F` finds a lab's hosts."""
     return str(ROOT / ".lab" / lab / "ssh_config")
+
+
+def inventory_file(lab: str) -> Path:
+    return ROOT / ".lab" / lab / "inventory.json"
 
 
 SSH_CONFIG = ssh_config(NAME)
@@ -98,19 +142,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
-    """Eight hosts nothing was ever installed on: six Debian 13, a Debian 12 and one without systemd and python3."""
+    """A lab that makes hosts as tests ask for them: Debian 13, but a Debian 12 and one without systemd or python3."""
     keep = request.config.getoption("--keep-lab")
-    inventory = ROOT / ".lab" / NAME / "inventory.json"
     if not keep:
         run_lab("down")
     try:
-        if not keep or not inventory.exists():
-            run_lab("up", "--hosts", "2", "--debian", "13", "--with", "all")
-            run_lab("up", "--hosts", "3", "--debian", "12")
-            run_lab("up", "--hosts", "4", "--debian", "13", "--init", "none", "--python", "none")
-            run_lab("up", "--hosts", "8", "--debian", "13")
         with tempfile.TemporaryDirectory() as sockets:
-            lab = Lab(json.loads(inventory.read_text()), Path(sockets))
+            lab = Lab(Path(sockets))
             yield lab
             lab.hang_up()
     finally:
@@ -128,9 +166,39 @@ def planned(lab: Lab) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def deployed(lab: Lab, planned: dict[str, Any]) -> dict[str, Any]:
-    """The first real deploy of that host."""
-    return lab.report("-y", "deploy.py")
+def deployed(request: pytest.FixtureRequest, lab: Lab) -> dict[str, Any]:
+    """A deploy of that host: its first where a test asks for the dry run before it, else the next of a saved one.
+
+    The host of the first deploy is saved, for the sessions whose tests are about what comes afterwards.
+    """
+    if not any("planned" in getattr(item, "fixturenames", ()) for item in request.session.items):
+        lab.ensure(FRESH, saved=saved_deploy())
+        return lab.report("-y", "deploy.py")
+    request.getfixturevalue("planned")
+    report = lab.report("-y", "deploy.py")
+    if not saved_deploy() and not request.config.getoption("--keep-lab"):
+        rest(lab.host(FRESH))  # files of a stack that is stopped are whole
+        lab.hang_up()
+        run_lab("save", FRESH, deployed_key())
+        lab.report("-y", "deploy.py")
+    return report
+
+
+def saved_deploy() -> str:
+    """The key of a host that this very code was deployed to; "" where none is saved."""
+    key = deployed_key()
+    return key if snapshots.exists(key) else ""
+
+
+def deployed_key() -> str:
+    """The key of a host deployed by this very code: a hash of all files, those not committed as well."""
+    total = hashlib.sha256()
+    for tree in DEPLOYED_FROM:
+        for path in sorted([ROOT / tree, *(ROOT / tree).rglob("*")]):
+            if path.is_file() and "__pycache__" not in path.parts:
+                total.update(f"{path.relative_to(ROOT)}\0{path.stat().st_mode & 0o100}\0".encode())
+                total.update(hashlib.sha256(path.read_bytes()).digest())
+    return f"deployed-{total.hexdigest()[:16]}"
 
 
 @pytest.fixture(scope="session")

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import Precious, Watched, count_rows, within
+from tests.lab.precious import OFTEN_S, Precious, Watched, count_rows, within
 from tests.lab.session import FRESH, SPARE, Lab, containers, state
 
-pytestmark = [pytest.mark.lab, pytest.mark.day_two]
+pytestmark = pytest.mark.lab
 
 SETS = "/var/backups/open-webui"
 CONTENT = os.urandom(3_000_000)
@@ -189,7 +189,7 @@ def test_data_that_does_not_work_gives_way_to_what_was_there(story: Story) -> No
 def test_a_restore_that_is_killed_midway_is_ended_by_the_next_one(story: Story) -> None:
     thread = threading.Thread(target=story.restore)
     thread.start()
-    within(120, "it swaps the data", lambda: story.host.file("/opt/open-webui/.restoring").exists)
+    within(120, "it swaps the data", lambda: story.host.file("/opt/open-webui/.restoring").exists, OFTEN_S)
     story.host.check_output("pkill -9 -x -f 'sh -s'")
     thread.join()
     result = story.lab.run("-y", "deploy.py")
@@ -362,7 +362,7 @@ def test_a_set_that_was_fetched_in_clear_comes_back_as_before(fetched: Fetched, 
 def test_a_killed_backup_leaves_no_set_and_the_next_one_clears_it_away(story: Story) -> None:
     before = sets(story.host)
     story.host.check_output("systemd-run --quiet --unit killed-backup sh /opt/open-webui/backup.sh")
-    within(60, "it is at work", lambda: story.host.run(f"ls -d {SETS}/.*.new").rc == 0)
+    within(60, "it is at work", lambda: story.host.run(f"ls -d {SETS}/.*.new").rc == 0, OFTEN_S)
     story.host.check_output("systemctl kill --signal KILL killed-backup; systemctl reset-failed killed-backup || true")
     assert [name for name in sets(story.host) if not name.startswith(".")] == before
     story.back_up(*story.encrypted)

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import Precious, Watched, count_rows, within
+from tests.lab.precious import OFTEN_S, Precious, Watched, count_rows, within
 from tests.lab.session import EARLIER, NAME, ROOT, SPARE, Lab, ask_as_monitor, containers, named, rest
 
-pytestmark = [pytest.mark.lab, pytest.mark.day_two]
+pytestmark = pytest.mark.lab
 
 SETS = "/var/backups/open-webui"
 CONTENT = os.urandom(3_000_000)
@@ -274,7 +274,7 @@ def test_a_rollback_brings_back_the_version_and_its_data(circle: Circle) -> None
     allowed = {"restore_over": f'["{EARLIER}"]'}
     thread = threading.Thread(target=circle.run, args=("runbooks/rollback.py",), kwargs=allowed)
     thread.start()
-    within(60, "it swaps the data", lambda: circle.host.file("/opt/open-webui/.restoring").exists)
+    within(60, "it swaps the data", lambda: circle.host.file("/opt/open-webui/.restoring").exists, OFTEN_S)
     circle.host.check_output("pkill -9 -x -f 'sh -s'")
     thread.join()
     status, output = circle.run("deploy.py")

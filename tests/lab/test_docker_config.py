@@ -13,7 +13,7 @@ import pytest
 from tests.lab.session import BY_HAND, Lab
 from webui_stack import docker_config, templates
 
-pytestmark = [pytest.mark.lab, pytest.mark.day_two]
+pytestmark = pytest.mark.lab
 
 FILE = "/etc/docker/daemon.json"
 DROP_IN = "/etc/systemd/system/docker.service.d/logs.conf"

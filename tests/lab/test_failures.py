@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import LEASE, Precious, within
+from tests.lab.precious import LEASE, OFTEN_S, Precious, within
 from tests.lab.session import FRESH, NAME, ROOT, SSH_CONFIG, Lab, changed, containers
 
 pytestmark = pytest.mark.lab
@@ -288,7 +288,7 @@ exit 1
 def test_a_connection_cut_while_services_come_up_is_mended_by_the_next_run(lab: Lab, precious: Precious) -> None:
     cut_off = Operator("--data", "open_webui_jwt_expires_in=11h")
     try:
-        within(30, "the run brings the services up", lambda: precious.host.run(CUT).rc == 0)
+        within(30, "the run brings the services up", lambda: precious.host.run(CUT).rc == 0, OFTEN_S)
         assert cut_off.wait(30) != 0
     finally:
         cut_off.kill()
@@ -301,7 +301,7 @@ def test_a_second_operator_is_told_who_is_at_work_and_the_first_is_not_disturbed
     precious.host.check_output("docker stop redis-valkey")  # work for some seconds, and nothing to set back
     first = Operator()
     try:
-        within(30, "the first run holds the lease", lambda: precious.host.file(LEASE).exists)
+        within(30, "the first run holds the lease", lambda: precious.host.file(LEASE).exists, OFTEN_S)
         start = time.monotonic()
         second = lab.run("-y", "deploy.py", "--data", "open_webui_jwt_expires_in=11h")
         took_s = time.monotonic() - start
@@ -342,7 +342,7 @@ MOMENTS = list(zip(moments(3, 14), ("11h", "13h", "24h"), strict=True))
 def test_an_operator_killed(lab: Lab, precious: Precious, delay_s: float, setting: str) -> None:
     arguments = ("--data", f"open_webui_jwt_expires_in={setting}")
     killed = Operator(*arguments)
-    time.sleep(delay_s)
+    time.sleep(delay_s)  # the moment that it is about
     assert killed.kill(), "it was done before"
     lab.report("-y", "deploy.py", *arguments)
     assert changed(lab.report("-y", "deploy.py", *arguments)) == []

@@ -14,7 +14,7 @@ def reaches_packages(lab: Lab, name: str) -> bool:
 
 def test_a_cut_host_answers_only_ssh_and_comes_back(lab: Lab) -> None:
     assert reaches_packages(lab, SPARE)
-    address = next(host["address"] for host in lab.inventory["hosts"] if host["name"] == SPARE)
+    address = lab.entry(SPARE)["address"]
     ssh = f"timeout 3 bash -c '</dev/tcp/{address}/22'"
     assert lab.host(EARLIER).run(ssh).succeeded
     try:

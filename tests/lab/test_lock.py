@@ -11,7 +11,7 @@ import pytest
 
 from tests.lab.session import FRESH, Lab, changed, containers
 
-pytestmark = [pytest.mark.lab, pytest.mark.day_two]
+pytestmark = pytest.mark.lab
 
 # A registry that can be written to, on the host's loopback, where Docker wants no TLS.
 TAG = "127.0.0.1:5001/valkey:8.1"

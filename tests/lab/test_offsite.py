@@ -15,7 +15,7 @@ import pytest
 from tests.lab.precious import Precious
 from tests.lab.session import FRESH, SPARE, SSH_CONFIG, Lab, rest
 
-pytestmark = [pytest.mark.lab, pytest.mark.day_two]
+pytestmark = pytest.mark.lab
 
 SETS, REPOSITORY = "/var/backups/open-webui", "/srv/restic"
 SECRETS = {"TEST_RESTIC_PASSWORD": "it's a $marker \"of restic", "TEST_STORAGE_KEY": "marker-of-the-storage"}

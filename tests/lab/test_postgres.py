@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import within
+from tests.lab.precious import OFTEN_S, within
 from tests.lab.session import EARLIER, Lab, containers, followed, named
 
 pytestmark = pytest.mark.lab
@@ -34,7 +34,7 @@ class Stack:
         self.lab, self.host = lab, lab.host(EARLIER)
         self.images = lab.inventory["images"]
         tls = lab.inventory["tls"]
-        port = next(host["https_port"] for host in lab.inventory["hosts"] if host["name"] == EARLIER)
+        port = lab.entry(EARLIER)["https_port"]
         self.data = {
             "open_webui_replicas": 2,
             "public_url": f"https://{tls['name']}",
@@ -141,7 +141,7 @@ def test_a_restore_that_is_killed_is_ended_by_the_next_one(stack: Stack, made: s
     thread = threading.Thread(target=stack.run, args=("runbooks/restore.py",), kwargs=here)
     thread.start()
     names = "docker exec open-webui-postgres psql --username open-webui --list postgres"
-    within(120, "it swaps the data", lambda: "open-webui.old" in stack.host.run(names).stdout)
+    within(120, "it swaps the data", lambda: "open-webui.old" in stack.host.run(names).stdout, OFTEN_S)
     stack.host.check_output("pkill -9 -x -f 'sh -s'")
     thread.join()
     assert stack.host.file("/opt/open-webui/.restoring").exists

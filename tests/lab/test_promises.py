@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import AS_OPEN_WEBUI, Precious, within
+from tests.lab.precious import AS_OPEN_WEBUI, OFTEN_S, Precious, within
 from tests.lab.session import DOCKER_CE, FRESH, NAME, SSH_CONFIG, Lab, ask_as_monitor, containers, numsub
 
 pytestmark = pytest.mark.lab
@@ -104,7 +104,7 @@ def crash(host: Any, write_s: float) -> Crash:
     reader = threading.Thread(target=_listen, args=(writer, heard))
     reader.start()
     within(10, "the writer writes", lambda: heard)
-    time.sleep(write_s)
+    time.sleep(write_s)  # so much is written
     host.check_output("kill -9 $(docker inspect --format '{{.State.Pid}}' redis-valkey)")
     killed_at = heard[-1][0]
     back_after_s = within(75, "Valkey is back", lambda: answers(host))
@@ -138,7 +138,7 @@ def _listen(writer: subprocess.Popen[bytes], heard: list[tuple[float, int]]) -> 
 
 
 def test_only_the_published_port_is_reachable_from_another_machine(lab: Lab, deployed: dict[str, Any]) -> None:
-    address = next(host["address"] for host in lab.inventory["hosts"] if host["name"] == FRESH)
+    address = lab.entry(FRESH)["address"]
     neighbour = lab.host(DOCKER_CE)
     every_port = "for p in {1..65535}; do { : </dev/tcp/%s/$p; } 2>/dev/null && echo $p; done; true"
     open_ports = neighbour.check_output("timeout 60 bash -c %s", every_port % address)
@@ -147,7 +147,7 @@ def test_only_the_published_port_is_reachable_from_another_machine(lab: Lab, dep
 
 def test_nor_is_valkey_by_a_route_into_its_network(lab: Lab, deployed: dict[str, Any]) -> None:
     host, neighbour = lab.host(FRESH), lab.host(DOCKER_CE)
-    address = next(one["address"] for one in lab.inventory["hosts"] if one["name"] == FRESH)
+    address = lab.entry(FRESH)["address"]
     inside = host.check_output(
         "docker inspect --format '{{(index .NetworkSettings.Networks \"openwebui-network\").IPAddress}}' redis-valkey"
     )
@@ -271,7 +271,9 @@ def test_a_container_that_docker_could_not_start_is_started_later_and_one_that_w
     impatient.check_output(f"systemd-run --quiet --collect --unit takes-the-port sh -c '{take}'")
     try:
         impatient.check_output("kill -9 $(docker inspect --format '{{.State.Pid}}' open-webui)")
-        within(20, "Docker gave up", lambda: impatient.check_output(gave_up).startswith("exited driver failed"))
+        within(
+            20, "Docker gave up", lambda: impatient.check_output(gave_up).startswith("exited driver failed"), OFTEN_S
+        )
         told = f"journalctl --unit open-webui-watchdog --since @{since} --output cat --quiet"
         within(30, "the watchdog tried", lambda: "open-webui: not started" in impatient.check_output(told))
     finally:

@@ -131,7 +131,7 @@ def test_a_crowd_outlives_a_killed_process(stack: Stack, show: Callable[[dict[st
     """Who was at the other one notices nothing; who was thrown out is back at once, while theirs starts again."""
     with stack.unwatched(), stack.door.crowd() as crowd:
         crowd.settle()
-        time.sleep(5)
+        time.sleep(5)  # what is counted: fifty events, ten a second
         quiet = crowd.result()
         mark = crowd.now()
         stack.kill("open-webui-2")

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import Precious, Watched, within
+from tests.lab.precious import OFTEN_S, Precious, Watched, within
 from tests.lab.session import FRESH, Lab, ask_as_monitor, changed, containers, followed
 
-pytestmark = [pytest.mark.lab, pytest.mark.day_two]
+pytestmark = pytest.mark.lab
 
 SECRETS = "/opt/open-webui/secrets"
 OLD = "/run/before-rotation"
@@ -227,7 +227,7 @@ def test_a_rotation_that_is_killed_midway_is_mended_by_the_next_deploy(story: St
     before, old = containers(story.host), open_webui(story.host)
     thread = threading.Thread(target=story.rotate, kwargs={"status": 1})
     thread.start()
-    within(60, "Open WebUI is recreated", lambda: open_webui(story.host) not in ("", old))
+    within(60, "Open WebUI is recreated", lambda: open_webui(story.host) not in ("", old), OFTEN_S)
     story.host.check_output(KILL)
     thread.join()
     assert "run deploy.py first" in story.rotate(status=1).output

@@ -16,7 +16,7 @@ import pytest
 from tests.lab.precious import Precious, socketio
 from tests.lab.session import FRESH, ROOT, SSH_CONFIG, Lab, ask_as_monitor
 
-pytestmark = [pytest.mark.lab, pytest.mark.day_two]
+pytestmark = pytest.mark.lab
 
 SUPPLIED = {
     "TEST_VALKEY_PASSWORD": "Supplied0Valkey0Password0",

@@ -9,7 +9,7 @@ import pytest
 
 from tests.lab.session import DEBIAN_12, FRESH, ROOT, Lab, containers, numsub, state
 
-pytestmark = [pytest.mark.lab, pytest.mark.day_two]
+pytestmark = pytest.mark.lab
 LOG = "/var/log/open-webui/deploys.jsonl"
 
 

@@ -31,7 +31,7 @@ from tests.lab.session import (
     run_pyinfra,
 )
 
-pytestmark = [pytest.mark.lab, pytest.mark.day_two]
+pytestmark = pytest.mark.lab
 
 LAB = f"{NAME}-swarm"
 LEAD, SECOND, THIRD = (f"{LAB}-{number}" for number in (1, 2, 3))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import Precious
-from tests.lab.session import FRESH, SPARE, Lab, containers, named, state
+from tests.lab.session import FRESH, TORN_DOWN, Lab, containers, named, saved_deploy, state
 
-pytestmark = [pytest.mark.lab, pytest.mark.day_two]
+pytestmark = pytest.mark.lab
 
 RUNBOOK = "runbooks/teardown.py"
 STACK = "/opt/open-webui"
@@ -49,21 +49,22 @@ class Story:
     """A stack with something in it, beside what is somebody else's."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab, self.host = lab, lab.host(SPARE)
+        lab.ensure(TORN_DOWN, saved=saved_deploy())
+        self.lab, self.host = lab, lab.host(TORN_DOWN)
         self.deploy()
-        result = lab.run("-y", "runbooks/backup.py", "--data", "backup_schedule=*-*-* 03:30", limit=SPARE)
+        result = lab.run("-y", "runbooks/backup.py", "--data", "backup_schedule=*-*-* 03:30", limit=TORN_DOWN)
         assert result.returncode == 0, result.stdout
-        self.precious = Precious(lab, SPARE)
+        self.precious = Precious(lab, TORN_DOWN)
         self.host.check_output(FOREIGN)
         self.foreign = foreign(self.host)
 
     def deploy(self) -> None:
-        result = self.lab.run("-y", "deploy.py", limit=SPARE)
+        result = self.lab.run("-y", "deploy.py", limit=TORN_DOWN)
         assert result.returncode == 0, result.stdout
 
     def tear_down(self, *arguments: str, **settings: Any) -> str:
         data = [part for name, value in settings.items() for part in ("--data", f"{name}={json.dumps(value)}")]
-        result = self.lab.run(*(arguments or ("-y",)), RUNBOOK, *data, limit=SPARE)
+        result = self.lab.run(*(arguments or ("-y",)), RUNBOOK, *data, limit=TORN_DOWN)
         print(result.stdout)
         assert result.returncode == 0
         return result.stdout
@@ -88,7 +89,7 @@ def test_a_dry_run_says_what_goes_and_changes_nothing(story: Story) -> None:
     assert f"goes    {STACK}/compose.yaml" in output
     assert "goes    container redis-valkey" in output
     assert "stays   network openwebui-network: foreign uses it" in output
-    assert f"stays   volume redis-data: data; teardown_data = ['{SPARE}'] removes it" in output
+    assert f"stays   volume redis-data: data; teardown_data = ['{TORN_DOWN}'] removes it" in output
     assert "a backup; teardown_backups" in output
 
 
@@ -124,7 +125,7 @@ def test_nothing_of_ours_is_left_where_the_data_are_named(story: Story) -> None:
     assert {STACK, "/etc/systemd/system/open-webui-watchdog.timer"} <= set(named(story.host))  # they would be found
     story.host.check_output("docker network disconnect openwebui-network foreign")
     volumes = story.listed("volume ls -q")
-    story.tear_down(teardown_data=[SPARE], teardown_backups=[SPARE])
+    story.tear_down(teardown_data=[TORN_DOWN], teardown_backups=[TORN_DOWN])
     assert foreign(story.host) == story.foreign
     assert named(story.host) == [STACK, f"{STACK}/valkey", "/var/backups/open-webui"]  # the foreign files are in there
     assert story.listed("ps -a --format '{{.Names}}'") == {"foreign"}
@@ -136,7 +137,7 @@ def test_what_was_made_by_hand_under_our_names_stays_and_nothing_is_changed(stor
     story.host.check_output("docker network create openwebui-network")
     story.host.check_output("docker create --name open-webui $(docker inspect --format '{{.Image}}' foreign)")
     before = state(story.host), containers(story.host), story.host.check_output("find /run /var/log -xdev | sort")
-    output = story.tear_down(teardown_data=[SPARE], teardown_backups=[SPARE])
+    output = story.tear_down(teardown_data=[TORN_DOWN], teardown_backups=[TORN_DOWN])
     assert "nothing of this project is left to remove" in output
     assert f"stays   container open-webui: not made by this project in {STACK}" in output
     assert "'docker network rm openwebui-network' removes it" in output
@@ -145,7 +146,7 @@ def test_what_was_made_by_hand_under_our_names_stays_and_nothing_is_changed(stor
 
 
 def test_docker_goes_when_nobody_needs_it(story: Story) -> None:
-    output = story.tear_down(teardown_data=[SPARE], teardown_docker=True)
+    output = story.tear_down(teardown_data=[TORN_DOWN], teardown_docker=True)
     assert "Docker itself: expected nobody's containers and volumes, got container " in output
     assert foreign(story.host) == story.foreign
     story.host.check_output(CLEAN)  # Docker would keep the networks for the next one that is installed

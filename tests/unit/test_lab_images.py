@@ -43,7 +43,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
 
 
 def up(*names: str) -> dict[str, Any]:
-    lifecycle.up("a", 1, "13", "systemd", True, set(names))
+    lifecycle.up("a", [1], hosts.Made(), set(names))
     found: dict[str, Any] = json.loads((state.folder("a") / "inventory.json").read_text())
     return found
 

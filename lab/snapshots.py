@@ -1,0 +1,92 @@
+"""Saved hosts: a host's own files as an image, what its Docker has as a volume, both found by a key.
+
+A saved host outlives its lab, as the images do. Only the newest ones stay: each takes about 2 GB.
+"""
+
+from __future__ import annotations
+
+import re
+
+from lab import docker, images, state
+from lab.errors import LabError
+
+KEPT = 2
+"""How many saved hosts stay when another is saved."""
+
+_KIND = "snapshot"
+_REPOSITORY = f"{images.NAMESPACE}/{_KIND}"
+
+
+def check_key(key: str) -> str:
+    """Return `key` if it can be an image's tag, or is ""; else raise LabError."""
+    if key and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", key):
+        raise LabError(f"KEY: expected up to 63 of a-z, 0-9 and -, not - first, got {key!r}, choose another")
+    return key
+
+
+def exists(key: str) -> bool:
+    return docker.image_exists(f"{_REPOSITORY}:{key}") and bool(docker.volumes(f"name=^{_volume(key)}$"))
+
+
+def image(key: str) -> str:
+    """The image of the host that was saved, or LabError if there is none."""
+    if not exists(key):
+        raise LabError(f"--saved: expected a host saved as {key}, got none; save one with `python -m lab save`")
+    return f"{_REPOSITORY}:{key}"
+
+
+def save(lab: str, base: str, container: str, key: str, flags: list[str]) -> None:
+    """Ensure the container, a host that is stopped, and its Docker's data are saved under the key.
+
+    The image is made last: where a save was cut off there is none, and the next one begins anew.
+    """
+    with state.lock(_KIND, "Waiting for another lab that is saving a host"):
+        (one,) = docker.inspect("container", [container])
+        (data,) = [mount["Name"] for mount in one["Mounts"] if mount["Destination"] == "/var/lib/docker"]
+        if docker.volumes(f"name=^{_volume(key)}$"):
+            docker.run("volume", "rm", _volume(key))
+        docker.run("volume", "create", f"--label={docker.CACHE_LABEL}={_KIND}", _volume(key))
+        _copy(lab, base, data, _volume(key), flags)
+        docker.run("commit", f"--change=LABEL {docker.CACHE_LABEL}={_KIND}", container, f"{_REPOSITORY}:{key}")
+        _forget_older(key)
+
+
+def copy_data(lab: str, base: str, key: str, flags: list[str]) -> str:
+    """A new volume of the lab with what the saved host's Docker has; its name."""
+    volume = docker.run("volume", "create", f"--label={docker.LABEL}={lab}")
+    _copy(lab, base, _volume(key), volume, flags)
+    return volume
+
+
+def remove_cached() -> list[str]:
+    """Ensure no volume of a saved host is left; return what went. The images go with all that the lab built."""
+    names = docker.volumes(f"label={docker.CACHE_LABEL}={_KIND}")
+    if names:
+        docker.run("volume", "rm", *names)
+    return names
+
+
+def _copy(lab: str, base: str, source: str, target: str, flags: list[str]) -> None:
+    """Copy one volume into another, empty one, by a container of the image `base`.
+
+    With the privileges of a host: overlay2 notes in `trusted` attributes and in device files what an image's layer
+    removes, and an ordinary container neither sees the first nor makes the second.
+    """
+    script = "cp --archive --reflink=auto /from/. /to/ && rm -f /to/engine-id"  # each engine has an id of its own
+    docker.run(
+        "run", "--rm", f"--label={docker.LABEL}={lab}", "--network=none", f"--volume={source}:/from:ro",
+        f"--volume={target}:/to", *flags, "--entrypoint=sh", base, "-c", script,
+    )  # fmt: skip
+
+
+def _forget_older(key: str) -> None:
+    """Ensure only the newest saved hosts are left; one that a lab is just using stays until the next time."""
+    tags = docker.run("image", "ls", "--format={{.Tag}}", _REPOSITORY).split()  # newest first
+    for tag in [tag for tag in tags if tag != key][KEPT - 1 :]:
+        # a host made of it keeps the image, and whoever copies the volume keeps that: both are refused then
+        docker.try_run("image", "rm", f"{_REPOSITORY}:{tag}")
+        docker.try_run("volume", "rm", _volume(tag))
+
+
+def _volume(key: str) -> str:
+    return f"open-webui-lab-{_KIND}-{key}"
