@@ -73,6 +73,8 @@ PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.p
 PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py probe.py)
 PART_data := $(addprefix tests/lab/test_,backup.py bundle.py docker_config.py)
 
+part-first part-many: chromium
+
 # What a part says is marked with its name. Its results are in reports/tests/, with the state of hosts where tests failed.
 part-%: $(READY)
 	TEST_LAB_NAME=$${TEST_LAB_NAME-pytest}-$* $(BIN)/pytest -v -m "not long" --junitxml reports/tests/$*.xml $(PART_$*) 2>&1 | sed -u 's/^/$*  /'

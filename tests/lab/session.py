@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import testinfra
 
-from lab import snapshots
+from lab import engine, snapshots
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("TEST_LAB_NAME", "pytest")  # two clones on one machine need two names
@@ -187,6 +187,7 @@ def deployed(request: pytest.FixtureRequest, lab: Lab) -> dict[str, Any]:
 def saved_deploy() -> str:
     """The key of a host that this very code was deployed to; "" where none is saved."""
     key = deployed_key()
+    engine.ensure(NAME)  # the lab's own stops with the last lab
     return key if snapshots.exists(key) else ""
 
 
