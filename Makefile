@@ -50,6 +50,7 @@ check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (abou
 	$(BIN)/pytest -q tests/unit tests/plan
 
 test: chromium ## Everything: check, then real hosts in labs of their own and a browser (about 25 minutes)
+	@rm -rf reports/tests
 	@$(MAKE) --no-print-directory --jobs 2 check images
 	@$(MAKE) --no-print-directory --jobs $(LABS) --keep-going $(PARTS:%=part-%)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.session import NAME, ROOT, inventory_file, ssh_config
+from tests.lab.session import NAME, ROOT, SWARM, inventory_file, ssh_config
 
 FOLDER = ROOT / "reports" / "tests"
 # A host that hangs must not hold up the tests that follow.
@@ -49,7 +49,7 @@ def keep(test: str) -> list[Path]:
     """One file for each host of the session's labs, all asked at once; the files."""
     hosts = [
         (lab, host["name"])
-        for lab in (NAME, f"{NAME}-swarm")
+        for lab in dict.fromkeys([NAME, SWARM])
         if inventory_file(lab).exists()
         for host in json.loads(inventory_file(lab).read_text())["hosts"]
     ]

@@ -21,6 +21,8 @@ from lab import engine, snapshots
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("TEST_LAB_NAME", "pytest")  # two clones on one machine need two names
+# The swarm has hosts of its own, in the session's lab or in one beside it.
+SWARM = NAME if NAME.endswith("-swarm") else f"{NAME}-swarm"
 FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND, CUT_OFF, SPARE, EARLIER, TORN_DOWN = (
     f"{NAME}-{n}" for n in range(1, 10)
 )

@@ -19,8 +19,8 @@ import pytest
 from tests.lab.door import Door
 from tests.lab.precious import within
 from tests.lab.session import (
-    NAME,
     ROOT,
+    SWARM,
     changed,
     host_of,
     numsub,
@@ -33,7 +33,7 @@ from tests.lab.session import (
 
 pytestmark = pytest.mark.lab
 
-LAB = f"{NAME}-swarm"
+LAB = SWARM
 LEAD, SECOND, THIRD = (f"{LAB}-{number}" for number in (1, 2, 3))
 
 START = "Swarm | Start the swarm"
