@@ -41,7 +41,7 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
     locked = sources.wanted(settings, survey().machine)
     operations.files(
         name="Put the compose project",
-        contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
+        contents=lambda: templates.project_files(settings, survey().engine.server),
         present=lambda: survey().files,
         checks={f"{directory}/compose.yaml": lambda new: compose.command(directory, "config", "--quiet", file=new)},
     )
@@ -74,7 +74,7 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool) -> None:
     directory = settings.stack_dir
     operations.files(
         name="Put the stack's files",
-        contents={f"{directory}/{path}": text for path, text in templates.project(settings).items()},
+        contents=lambda: templates.project_files(settings, survey().engine.server),
         present=lambda: survey().files,
         checks={f"{directory}/{definition}": lambda new: templates.check_stack_command(settings, new)},
     )

@@ -53,7 +53,7 @@ def _docker(settings: Settings, survey: Survey) -> Iterator[str]:
 
 
 def _files(settings: Settings, survey: Survey) -> Iterator[str]:
-    for path, text in templates.managed_files(settings, survey.machine).items():
+    for path, text in templates.managed_files(settings, survey.machine, survey.engine.server).items():
         if path not in survey.files:
             yield f"{path}: missing, or not root's and 0644"
         elif survey.files[path] != text:

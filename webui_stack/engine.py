@@ -46,6 +46,8 @@ _CONFLICTS = {"apt": _APT_CONFLICTS, "dnf": _DNF_CONFLICTS}
 # Compose 2.21 brought `up --wait-timeout` and stable `config --hash`; older ones behave differently.
 _MIN_COMPOSE = (2, 21)
 _MIN_ENGINE = (20, 10)
+# Brought the healthcheck's `start_interval`, with API 1.44. Compose and `docker stack` refuse it for older engines.
+START_INTERVAL_ENGINE = 25
 
 # Versions, running engine (a shim is a container), installed packages of either source, apt's files of sources.
 # `known_compose` may be set by whoever knows Compose's version, which takes it long to tell.
@@ -139,6 +141,11 @@ def packages(machine: Machine, source: Source) -> list[str]:
     if source == "docker-ce":
         return _CE
     return _DISTRO.get(machine.distribution, [])
+
+
+def knows_start_interval(server: str) -> bool:
+    """Whether an engine of this version takes a healthcheck's `start_interval`; "" is the one still to be installed."""
+    return not server or _version(server) >= (START_INTERVAL_ENGINE,)
 
 
 def conflicts(machine: Machine, engine: Engine, source: Source) -> list[str]:

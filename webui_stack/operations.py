@@ -81,13 +81,14 @@ def gate(check: Callable[[], list[str]], *, at_execution: bool = False) -> Comma
 
 @operation()
 def files(
-    contents: Mapping[str, str],
+    contents: Mapping[str, str] | Callable[[], Mapping[str, str]],
     present: Callable[[], Mapping[str, str]],
     checks: Mapping[str, Callable[[str], str]] | None = None,
     apply: str | None = None,
 ) -> Commands:
     """Ensure each absolute path holds exactly its text, as root's and 0644: all of them or none.
 
+    `contents` may depend on what the operations before it do, such as the engine that is installed: then it is called.
     `present` gives what is there (`survey.Survey.files`). New files are first written beside their places as
     `PATH.new`; for a path in `checks` the shell command it gives for the new file has to succeed; then all are
     renamed into place, so that a reader sees the old file or the new one and never half of one; `apply`, a shell
@@ -97,7 +98,8 @@ def files(
     With `--diff` the changed lines are shown, so no text may hold a secret.
     """
     there = present()
-    changed = {path: text for path, text in contents.items() if there.get(path) != text}
+    wanted = contents() if callable(contents) else contents
+    changed = {path: text for path, text in wanted.items() if there.get(path) != text}
     if not changed:
         host.noop("all files are as wanted")
         return

@@ -42,7 +42,7 @@ from webui_stack.websocket import ProbeError, Session, Way
 # One attempt at one check; far above a healthy answer, far below the deadline.
 _ATTEMPT_S = 5.0
 _PAUSE_S = 1.0
-# Docker's health check of Valkey runs every second; one so old is no answer any more.
+# So old a result of Docker's health check is no answer any more. By default that runs every ten seconds.
 _HEALTH_AGE_S = 15
 # States a container does not leave by itself while we wait.
 _SETTLED = {"missing", "exited", "dead", "created", "paused"}
@@ -109,8 +109,8 @@ class _Probe:
             )
 
     def _ping(self) -> Iterator[Check]:
-        """The tutorial's own check. Docker makes it every second as the container's health check, so its last
-        result is as good as one of ours, and costs nothing; without a good one, Valkey is asked."""
+        """The tutorial's own check. Docker makes it as the container's health check, so a recent result is as good as
+        one of ours, and costs nothing; without a good and recent one, Valkey is asked."""
         container = self.observed.of("redis")
         age_s = compose.health_age_s(container, self.survey.machine.epoch_s) if container else math.inf
         # The health check also passes with MISCONF and BUSY, which are alive and not well.

@@ -394,6 +394,11 @@ Pids = Annotated[
     _must(lambda value: value == 0 or 64 <= value <= 1_000_000),
     Rule("0, or a number of processes and threads from 64 to 1000000", "0 sets no limit"),
 ]
+HealthInterval = Annotated[
+    int,
+    _between(1, 300),
+    Rule("seconds from 1 to 300", "Docker waits so long between two checks of a container that has started"),
+]
 Switch = Annotated[bool, Rule("True or False", "write the word without quotes, after --data as well")]
 Image = Annotated[
     str,
@@ -592,6 +597,9 @@ class Settings(BaseModel):
     ]
     valkey_memory_limit_mb: Megabytes
     valkey_pids_limit: Pids
+    valkey_health_interval_s: HealthInterval
+    valkey_health_timeout_s: Annotated[int, _between(1, 60), Rule("seconds from 1 to 60", "e.g. 3")]
+    valkey_health_retries: Annotated[int, _between(1, 100), Rule("a number of checks from 1 to 100", "e.g. 3")]
 
     open_webui_image: Image
     open_webui_replicas: Annotated[int, _between(1, 64), Rule("a number of processes from 1 to 64", "e.g. 2")]
@@ -620,6 +628,7 @@ class Settings(BaseModel):
         Rule("a dict of variable to secret source", "e.g. {'OPENAI_API_KEY': 'env:KEY'}"),
     ]
     open_webui_start_timeout_s: Seconds
+    open_webui_health_interval_s: HealthInterval
     open_webui_memory_limit_mb: Megabytes
     open_webui_pids_limit: Pids
     open_webui_cap_add: Annotated[
@@ -851,6 +860,16 @@ class Settings(BaseModel):
         """The services that are Open WebUI: one for each process, the first migrates the database. In a swarm, one."""
         count = 1 if self.topology == "swarm" else self.open_webui_replicas
         return ["open-webui", *(f"open-webui-{number}" for number in range(2, count + 1))]
+
+    @property
+    def restarts_after_valkey(self) -> bool:
+        """Whether Open WebUI has to start anew after Valkey did.
+
+        Releases before 0.12.0 lose their subscriptions for good (open-webui#25216, #27762; #29976, #31619 mended it).
+        An image whose tag names no release is taken for a newer one.
+        """
+        version = version_of(self.open_webui_image)
+        return version is not None and version < (0, 12)
 
     @property
     def database_kind(self) -> Literal["sqlite", "postgres", "external"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import re
 import shlex
 from base64 import b64encode
 from collections.abc import Container, Iterable, Mapping
@@ -49,10 +50,11 @@ SECRET_FILES = {
 }
 
 
-def project(settings: Settings) -> dict[str, str]:
+def project(settings: Settings, server: str = "") -> dict[str, str]:
     """The stack's files by path below `stack_dir`, its definition first. None of them holds a secret.
 
-    In a swarm all of them are on the host with the data.
+    `server` is the version of the host's engine, "" where it has none yet. In a swarm all files are on the host with
+    the data.
     """
     if not settings.runs("data"):
         return {}
@@ -63,9 +65,9 @@ def project(settings: Settings) -> dict[str, str]:
     proxy = _proxy(settings) if settings.public_url else {}
     environment = open_webui_environment(settings)
     if settings.topology == "swarm":
-        return {DEFINITION["swarm"]: _stack(settings, valkey, proxy), **valkey, **proxy}
-    return {
-        DEFINITION["compose"]: _render(
+        definition = _stack(settings, valkey, proxy)
+    else:
+        definition = _render(
             "compose.yaml.j2",
             settings=settings,
             environment=environment,
@@ -73,10 +75,10 @@ def project(settings: Settings) -> dict[str, str]:
             secret_names=[*secret_names(settings), *sorted(settings.open_webui_secret_env)],
             valkey_files_sha256=_sha256("".join(valkey.values())),
             proxy_files_sha256=_sha256("".join(proxy.values())),
-        ),
-        **valkey,
-        **proxy,
-    }
+        )
+    if not engine.knows_start_interval(server):
+        definition = re.sub(f"(?m){START_INTERVAL_LINE}\n", "", definition)
+    return {DEFINITION[settings.topology]: definition, **valkey, **proxy}
 
 
 def _stack(settings: Settings, valkey: Mapping[str, str], proxy: Mapping[str, str]) -> str:
@@ -93,6 +95,8 @@ def _stack(settings: Settings, valkey: Mapping[str, str], proxy: Mapping[str, st
     )
 
 
+# Left out for an engine that does not know the key. An operator's text is quoted: it never has a line of its own.
+START_INTERVAL_LINE = "^ *start_interval: .*$"
 # Topology -> the file below `stack_dir` that says what runs.
 DEFINITION = {"compose": "compose.yaml", "swarm": "stack.yaml"}
 # Name of a config in the swarm -> the file below `stack_dir` it is made of.
@@ -267,22 +271,29 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             units=[survey.DOCKER_UNIT, survey.TIMER_UNIT, survey.BACKUP_UNIT],
             paths=map(shlex.quote, _managed_paths(settings)),
             compose_file=files.get(DEFINITION[settings.topology], ""),
+            start_interval_line=shlex.quote(f"/{START_INTERVAL_LINE}/d"),
+            start_interval_engine=engine.START_INTERVAL_ENGINE,
             mounted=_mounted(files),
             hash_command=compose.hash_command(settings.stack_dir),
         )
     )
 
 
+def project_files(settings: Settings, server: str) -> dict[str, str]:
+    """The stack's files by absolute path, for an engine of this version."""
+    return {f"{settings.stack_dir}/{path}": text for path, text in project(settings, server).items()}
+
+
 def _managed_paths(settings: Settings) -> list[str]:
     """Every file a deploy may write, whatever the host is."""
-    project_paths = (f"{settings.stack_dir}/{path}" for path in project(settings))
+    project_paths = project_files(settings, "")
     elsewhere = (engine.APT_SOURCES, engine.DNF_REPOSITORY, engine.DNF_KEY)
     return [*project_paths, *watchdog(settings), *_backup_templates(settings), *authorities(settings), *elsewhere]
 
 
-def managed_files(settings: Settings, machine: Machine) -> dict[str, str]:
+def managed_files(settings: Settings, machine: Machine, server: str) -> dict[str, str]:
     """The files a deploy puts on this host, by absolute path; without daemon.json, of which others have a part."""
-    wanted = {f"{settings.stack_dir}/{path}": text for path, text in project(settings).items()} | authorities(settings)
+    wanted = project_files(settings, server) | authorities(settings)
     if machine.has_systemd and settings.watchdog_pause_s and settings.topology == "compose":
         wanted |= watchdog(settings)
     if settings.docker_source == "docker-ce":

@@ -56,6 +56,9 @@ valkey_timeout_s = 1800  # close connections idle for so long, in seconds; at 0 
 valkey_pubsub_buffer = "1gb 256mb 180"  # hard, soft, seconds; no less than "32mb 8mb 60", which loses large events
 valkey_memory_limit_mb = 0  # of its container, at least twice its data for saving; 0: none
 valkey_pids_limit = 128  # processes and threads of its container; it uses about ten; 0: none
+valkey_health_interval_s = 10  # seconds between two health checks; each costs about 0.1 s of a core; while it starts: 1
+valkey_health_timeout_s = 3  # a health check that takes longer has failed
+valkey_health_retries = 3  # after so many failed checks in a row it is unhealthy, and restarted
 
 # --- Open WebUI -----------------------------------------------------------------------------------
 # The newest release this project was tested with; never a tag that moves.
@@ -75,6 +78,7 @@ open_webui_offline = False  # True on hosts without internet: no version check, 
 open_webui_env = {}  # any further variable of Open WebUI, {"OPENAI_API_BASE_URL": "https://..."}
 open_webui_secret_env = {}  # further variables with secrets, {"OPENAI_API_KEY": "env:OPENAI_API_KEY"}
 open_webui_start_timeout_s = 300  # containers must be healthy within so many seconds
+open_webui_health_interval_s = 15  # seconds between two health checks; while it starts: 2
 open_webui_memory_limit_mb = 0  # of its container, in MB; 0: none; one that is too small ends it mid-answer
 open_webui_pids_limit = 4096  # processes and threads of its container, twice THREAD_POOL_SIZE and 512 more; 0: none
 open_webui_cap_add = []  # Linux capabilities it keeps; it needs none where its files are root's

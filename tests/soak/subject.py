@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import tempfile
@@ -125,10 +126,6 @@ class Subject(ABC):
         self.host(host).check_output(f"kill -9 $({pid})")
 
     @abstractmethod
-    def watch(self, on: bool) -> None:
-        """Ensure the watchdog runs, or does not."""
-
-    @abstractmethod
     def kill_process(self) -> None:
         """Kill one process of Open WebUI."""
 
@@ -137,8 +134,12 @@ class Subject(ABC):
         """As an operator does it; returns when it is back."""
 
     @abstractmethod
+    def restart_open_webui(self) -> None:
+        """Each process, one after another; returns when all are back."""
+
+    @abstractmethod
     def whole(self) -> bool:
-        """Everything that is to run does, and nobody is about to restart some of it."""
+        """Everything that is to run does."""
 
 
 class Compose(Subject):
@@ -148,7 +149,6 @@ class Compose(Subject):
 
     def __init__(self, sockets: Path) -> None:
         super().__init__(sockets)
-        self._watched = True
         tls = self.inventory["tls"]
         self.settings |= {
             "database": "postgres",  # with a single process, too
@@ -160,26 +160,26 @@ class Compose(Subject):
             "verify_url": f"https://127.0.0.1:{self.door.port}",
         }
 
-    def watch(self, on: bool) -> None:
-        self.ask(f"systemctl {'start' if on else 'stop'} open-webui-watchdog.timer")
-        self._watched = on
-
     def kill_process(self) -> None:
         self.kill("open-webui-2")
 
     def restart_postgres(self) -> None:
         self.ask("docker restart open-webui-postgres")
 
+    def restart_open_webui(self) -> None:
+        for name in ("open-webui", *(f"open-webui-{number}" for number in range(2, self.replicas + 1))):
+            self.ask(f"docker restart {name}")
+            healthy = f"docker inspect --format '{{{{.State.Health.Status}}}}' {name}"
+            within(120, f"{name} is healthy", lambda healthy=healthy: self.ask(healthy).strip() == "healthy")
+
     def whole(self) -> bool:
-        """The watchdog restarts what is older than Valkey: that is over, where it runs."""
-        line = "{{.Name}} {{.State.StartedAt}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
+        line = "{{.Name}} {{if .State.Health}}{{.State.Health.Status}}{{end}}"
         said = self.ask(f"docker inspect --format '{line}' $(docker ps -aq)")
         found = {name.removeprefix("/"): rest for name, *rest in (row.split() for row in said.splitlines())}
-        processes = [rest for name, rest in found.items() if name == "open-webui" or name[11:].isdigit()]
+        processes = [name for name in found if name == "open-webui" or re.fullmatch("open-webui-[0-9]+", name)]
         return (
             len(processes) == self.replicas
-            and all(rest[1:] == ["healthy"] for rest in found.values())
-            and (not self._watched or all(began > found["redis-valkey"][0] for began, _ in processes))
+            and all(health == ["healthy"] for health in found.values())
             and self.numsub() == self.replicas
         )
 
@@ -207,14 +207,14 @@ class Swarm(Subject):
         said = self.ask(f"docker service ps -f desired-state=running --format '{line}' open-webui_open-webui")
         return [line.split()[0] for line in said.splitlines() if line.split()[1] == "Running"]
 
-    def watch(self, on: bool) -> None:
-        """A swarm has none."""
-
     def kill_process(self) -> None:
         self.kill("open-webui", self.victim)
 
     def restart_postgres(self) -> None:
         self.ask("docker service update --quiet --force open-webui_postgres")
+
+    def restart_open_webui(self) -> None:
+        self.ask("docker service update --quiet --force open-webui_open-webui")
 
     def whole(self) -> bool:
         said = self.ask("docker service ls --format '{{.Name}} {{.Replicas}}'").splitlines()

@@ -40,7 +40,6 @@ class Fault:
     name: str
     do: Callable[[Any], object]
     bound_s: float = 90
-    watched: bool = True  # by the watchdog, which may restart what the fault did not touch
 
 
 @dataclass
@@ -59,7 +58,6 @@ class Story:
         """Do it, wait until the stack is whole and everybody well, and count what was sent meanwhile."""
         with self.subject.crowd() as crowd:
             crowd.settle(SETTLE_S)
-            self.subject.watch(fault.watched)
             mark = crowd.now()
             try:
                 fault.do(self.subject)
@@ -69,7 +67,6 @@ class Story:
             finally:
                 self.seen[fault.name] = seen = Seen(crowd.result(mark), os.getloadavg()[0])
                 keep(self.title, account.FAULTS, account.fault_rows(self.seen))
-                self.subject.watch(True)
         return seen
 
 
@@ -128,9 +125,8 @@ def swarm(request: pytest.FixtureRequest, show: Show) -> Iterator[Story]:
 QUIET = Fault("nothing, for 20 s", lambda _: time.sleep(20))
 COMMON = [
     QUIET,
-    Fault("kill -9 of a process", lambda subject: subject.kill_process(), watched=False),
-    # The watchdog restarts each process once, no sooner than two minutes after it began.
-    Fault("kill -9 of Valkey", lambda subject: subject.kill("redis"), 300),
+    Fault("kill -9 of a process", lambda subject: subject.kill_process()),
+    Fault("kill -9 of Valkey", lambda subject: subject.kill("redis")),
     Fault("restart of Postgres", lambda subject: subject.restart_postgres()),
     Fault("another setting", lambda subject: subject.deploy(open_webui_jwt_expires_in="23h")),
     Fault("2 to 4 processes", lambda subject: subject.deploy(open_webui_replicas=4)),
@@ -188,19 +184,34 @@ def test_compose_is_well_again_after(compose: Story, fault: Fault) -> None:
     assert_well(compose, fault)
 
 
-def test_compose_listens_again_after_valkey_with_a_restart_and_without(compose: Story) -> None:
+def restart_after_valkey(subject: Any) -> None:
+    """As the watchdog did until 2026-11-29: each process, once Valkey is back (docs/decisions/0009)."""
+    subject.kill("redis")
+    stays_within(90, subject.whole)
+    subject.restart_open_webui()
+
+
+AFTER_VALKEY = {
+    "restarted after it": restart_after_valkey,
+    "left alone": lambda subject: subject.kill("redis"),
+}
+
+
+def assert_listens_again(story: Story) -> None:
     """In turn, so that a busy machine is fair to both. Open WebUI listens for events, and for tasks to stop."""
-    subject = compose.subject
-    listeners = "docker exec -e REDISCLI_AUTH redis-valkey valkey-cli --user monitor pubsub numsub socketio"
-    password = "export REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password)"
+    subject = story.subject
     for turn in range(OUTAGES):
-        for name, watched in (("restarted after it", True), ("left alone", False)):
-            subject.watch(True)
-            stays_within(300, subject.whole)  # the watchdog makes up for the turn before
-            fault = Fault(f"kill -9 of Valkey, {name}, {turn + 1}", lambda one: one.kill("redis"), 300, watched=watched)
-            assert_well(compose, fault)
-            heard = subject.ask(f"{password}; {listeners} open-webui:tasks:commands").split()[1::2]
-            assert heard == [str(subject.replicas)] * 2
+        for name, do in AFTER_VALKEY.items():
+            stays_within(90, subject.whole)
+            assert_well(story, Fault(f"kill -9 of Valkey, {name}, {turn + 1}", do, 300))
+            channels = "pubsub numsub socketio open-webui:tasks:commands"
+            ask = f"docker exec -e REDISCLI_AUTH {subject.container('redis')} valkey-cli --user monitor {channels}"
+            password = "export REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password)"
+            assert subject.ask(f"{password}; {ask}").split()[1::2] == [str(subject.replicas)] * 2
+
+
+def test_compose_listens_again_after_valkey_with_a_restart_and_without(compose: Story) -> None:
+    assert_listens_again(compose)
 
 
 def test_compose_throughput(compose: Story, show: Show) -> None:
@@ -214,6 +225,10 @@ def test_compose_is_as_before(compose: Story) -> None:
 @pytest.mark.parametrize("fault", COMMON + OF_HOSTS, ids=lambda fault: fault.name)
 def test_swarm_is_well_again_after(swarm: Story, fault: Fault) -> None:
     assert_well(swarm, fault)
+
+
+def test_swarm_listens_again_after_valkey_with_a_restart_and_without(swarm: Story) -> None:
+    assert_listens_again(swarm)
 
 
 def test_swarm_throughput(swarm: Story, show: Show) -> None:

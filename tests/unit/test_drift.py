@@ -23,7 +23,7 @@ LAB: dict[str, Any] = {
 
 def files(wanted: Settings) -> str:
     machine = surveys.parsed(surveys.DEPLOYED).machine
-    return printed(templates.managed_files(wanted, machine))
+    return printed(templates.managed_files(wanted, machine, surveys.parsed(surveys.DEPLOYED).engine.server))
 
 
 def printed(contents: Mapping[str, str]) -> str:

@@ -655,6 +655,28 @@ MISTAKES = [
         id="open_webui_memory_limit_mb: negative",
     ),
     pytest.param(
+        {"valkey_health_interval_s": 0},
+        "valkey_health_interval_s: expected seconds from 1 to 300, got 0; "
+        "Docker waits so long between two checks of a container that has started",
+        id="valkey_health_interval_s: zero",
+    ),
+    pytest.param(
+        {"valkey_health_timeout_s": 61},
+        "valkey_health_timeout_s: expected seconds from 1 to 60, got 61; e.g. 3",
+        id="valkey_health_timeout_s: over a minute",
+    ),
+    pytest.param(
+        {"valkey_health_retries": 0},
+        "valkey_health_retries: expected a number of checks from 1 to 100, got 0; e.g. 3",
+        id="valkey_health_retries: none",
+    ),
+    pytest.param(
+        {"open_webui_health_interval_s": "15"},
+        "open_webui_health_interval_s: expected seconds from 1 to 300, got '15'; "
+        "Docker waits so long between two checks of a container that has started",
+        id="open_webui_health_interval_s: text",
+    ),
+    pytest.param(
         {"valkey_pids_limit": 63},
         "valkey_pids_limit: expected 0, or a number of processes and threads from 64 to 1000000, got 63; "
         "0 sets no limit",
@@ -2259,6 +2281,10 @@ CHOICES = [
     ("open_webui_env", {"ENABLE_SIGNUP": "False", "WEBUI_NAME": "", "OPENAI_API_BASE_URL": "https://api.example.org"}),
     ("open_webui_secret_env", {"OPENAI_API_KEY": "env:OPENAI_API_KEY", "DATABASE_URL": "file:/run/db-url"}),
     ("open_webui_start_timeout_s", 3600),
+    ("open_webui_health_interval_s", 300),
+    ("valkey_health_interval_s", 1),
+    ("valkey_health_timeout_s", 60),
+    ("valkey_health_retries", 100),
     ("topology", "swarm"),
     ("open_webui_replicas", 5),
     ("public_url", "https://chat.example.org"),

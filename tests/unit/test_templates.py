@@ -206,13 +206,36 @@ def test_valkey_keeps_what_the_tutorial_says(key: str) -> None:
     assert service("redis")[key] == TUTORIAL["services"]["redis"][key]
 
 
-def test_valkeys_health_check_is_the_tutorials_ping_as_often() -> None:
+def test_valkeys_health_check_is_the_tutorials_ping_as_often_while_it_starts() -> None:
     ours, tutorial = service("redis")["healthcheck"], TUTORIAL["services"]["redis"]["healthcheck"]
-    different = {"test", "start_period"}
-    assert {key: ours[key] for key in ours.keys() - different} == {
-        key: tutorial[key] for key in tutorial.keys() - different
-    }
+    assert (ours["start_interval"], ours["timeout"]) == (tutorial["interval"], tutorial["timeout"])
     assert ours["test"].startswith("valkey-cli ping")
+
+
+def test_valkeys_health_check_afterwards_is_as_the_settings_say() -> None:
+    changes = {"valkey_health_interval_s": 20, "valkey_health_timeout_s": 4, "valkey_health_retries": 2}
+    checks = [service("redis")["healthcheck"], service("redis", **changes)["healthcheck"]]
+    times = [(check["interval"], check["timeout"], check["retries"]) for check in checks]
+    assert times == [("10s", "3s", 3), ("20s", "4s", 2)]
+
+
+@pytest.mark.parametrize(("server", "knows"), [("", True), ("28.5.2", True), ("25.0.0", True), ("24.0.9", False)])
+@pytest.mark.parametrize(
+    "changes",
+    [MANY, {"topology": "swarm", "swarm_runs": ["data"], "open_webui_shared_dir": "/mnt/chat"}],
+    ids=["compose", "swarm"],
+)
+def test_an_older_engine_gets_no_key_that_it_refuses(server: str, knows: bool, changes: dict[str, Any]) -> None:
+    (text, *_), (newest, *_) = (templates.project(settings(**changes), of).values() for of in (server, ""))
+    assert (text.count("start_interval: ") > 0) == knows
+    expected = newest if knows else "".join(line for line in newest.splitlines(True) if "start_interval: " not in line)
+    assert text == expected
+
+
+def test_a_text_of_the_operators_stays_on_an_older_engine() -> None:
+    changes = {"open_webui_env": {"WEBUI_NAME": "a\n      start_interval: 1s\nb"}}
+    project = yaml.safe_load(templates.project(settings(**changes), "20.10.24")["compose.yaml"])
+    assert project["services"]["open-webui"]["environment"]["WEBUI_NAME"] == changes["open_webui_env"]["WEBUI_NAME"]
 
 
 @pytest.mark.parametrize(
@@ -300,9 +323,7 @@ def test_one_process_is_rendered_with_nothing_of_replicas_database_and_proxy() -
     project = rendered()
     assert list(project["services"]) == ["redis", "open-webui"]
     assert list(project["volumes"]) == ["redis-data", "open-webui"]
-    assert project["services"]["open-webui"]["depends_on"] == {
-        "redis": {"condition": "service_healthy", "restart": True}
-    }
+    assert project["services"]["open-webui"]["depends_on"] == {"redis": {"condition": "service_healthy"}}
     assert list(project["services"]["open-webui"]["environment"]) == [
         "WEBUI_SECRET_KEY",
         "REDIS_URL",
@@ -383,6 +404,18 @@ def test_the_proxy_is_published_where_the_settings_say(changes: dict[str, Any], 
     assert service("proxy", **{**PROXIED, **changes})["ports"] == ports
 
 
+@pytest.mark.parametrize(
+    ("tag", "restarts"),
+    [("v0.11.8-slim", True), ("v0.12.0", False), (f"v0.11.8@sha256:{'0' * 64}", True), (f"@sha256:{'0' * 64}", False)],
+)
+def test_only_a_release_that_does_not_listen_again_starts_anew_after_valkey(tag: str, restarts: bool) -> None:
+    image = f"ghcr.io/open-webui/open-webui{tag if tag.startswith('@') else f':{tag}'}"
+    redis = service("open-webui", open_webui_image=image)["depends_on"]["redis"]
+    assert redis == {"condition": "service_healthy", **({"restart": True} if restarts else {})}
+    script = templates.up_script(settings(open_webui_image=image), [])
+    assert ("in_order || restart" in script) == ("\nin_order()" in script) == restarts
+
+
 def test_exactly_one_process_migrates_the_database() -> None:
     services = rendered(**MANY)["services"]
     migrates = {name: services[name]["environment"]["ENABLE_DB_MIGRATIONS"] for name in PROCESSES}
@@ -393,7 +426,7 @@ def test_processes_differ_in_nothing_else_and_wait_for_what_they_need() -> None:
     """And neither they nor the proxy for each other: compose stops what depends on a container it replaces (2.26)."""
     services = rendered(**MANY)["services"]
     healthy = {"condition": "service_healthy"}
-    data = {"redis": {**healthy, "restart": True}, "postgres": healthy}
+    data = {"redis": healthy, "postgres": healthy}
     assert [services[name].pop("depends_on") for name in PROCESSES] == [data] * len(PROCESSES)
     assert "depends_on" not in services["proxy"]
     assert [services[name].pop("container_name") for name in PROCESSES] == PROCESSES

@@ -20,8 +20,16 @@ from webui_stack import compose, templates
 DOCKER = """#!/bin/sh
 for name in "$@"; do :; done
 case $1 in
-ps) [ ! -e away ] || { echo "Cannot connect to the Docker daemon"; exit 1; }; cat names ;;
+ps)
+  [ ! -e away ] || { echo "Cannot connect to the Docker daemon"; exit 1; }
+  while read -r name; do
+    read -r status policy health <$name
+    case $health in starting) health="health: starting" ;; esac
+    case $status in running) echo "$name running Up 2 hours${health:+ ($health)}" ;; *) echo "$name $status" ;; esac
+  done <names
+  echo asked >>looks ;;
 inspect)
+  echo "$*" >>looks
   read -r status policy health <$name
   case $* in
   *StartedAt*) cat $name.started ;;
@@ -88,8 +96,22 @@ def host(tmp_path: Path) -> Host:
     return host_of(tmp_path)
 
 
-def test_where_all_is_well_nothing_is_done_or_said(host: Host) -> None:
+def test_where_all_is_well_nothing_is_done_or_said_and_docker_is_asked_once(host: Host) -> None:
     assert (host.run(), host.done) == ([], [])
+    assert (host.root / "looks").read_text().splitlines() == ["asked"]
+
+
+def test_an_open_webui_that_listens_again_by_itself_is_left_alone_after_valkey(host: Host) -> None:
+    host.put("redis-valkey", age_s=200)
+    assert (host.run(), host.done) == ([], [])
+
+
+@pytest.mark.parametrize(("version", "restarted"), [("0.11.4", True), ("0.12.0", False)])
+def test_a_release_that_does_not_is_restarted_after_valkey(version: str, restarted: bool, tmp_path: Path) -> None:
+    host = host_of(tmp_path, open_webui_image=f"ghcr.io/open-webui/open-webui:v{version}")
+    host.put("redis-valkey", age_s=200)
+    assert host.run() == ["restarting open-webui: Valkey was restarted after it"] * restarted
+    assert host.done == ["restart open-webui"] * restarted
 
 
 def test_what_hangs_is_restarted_with_the_time_it_has_to_stop(tmp_path: Path) -> None:
