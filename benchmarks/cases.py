@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import ours, peer, sessions, simulation
+from benchmarks import idle, ours, peer, sessions, simulation
 from benchmarks.delay import forwarded
 from benchmarks.lab import Lab
 from benchmarks.measure import BenchmarkError, Sample, run
@@ -257,6 +257,21 @@ def _simulated(bench: Bench) -> list[Series]:
     return [series("simulated", OURS, count, found) for count, found in samples.items()]
 
 
+def _idle(bench: Bench) -> list[Series]:
+    """A lab of its own: the hosts of the others are not at rest."""
+    lab = Lab(f"{bench.lab.name}-idle")
+    found: dict[str, list[float]] = {}
+    try:
+        sides = idle.prepare(lab)
+        for number in range(1, bench.runs + 1):
+            for side, percent in idle.measured(sides).items():
+                say(f"idle, window {number}: {side} {percent:.2f} % of a core")
+                found.setdefault(side, []).append(round(percent, 3))
+    finally:
+        lab.down()
+    return [Series("idle", side, 1, {"core_percent": values}) for side, values in found.items()]
+
+
 CASES = (
     Case(
         "no-change",
@@ -298,6 +313,16 @@ CASES = (
         "SSH and HTTP (benchmarks/delay.py; not every kernel has netem).",
         _latency,
         (Target("50 ms round trip, no change, 1 host", Side(OURS), 1 / 10, Side(ANSIBLE)),),
+    ),
+    Case(
+        "idle",
+        idle.METHOD,
+        _idle,
+        (
+            Target("idle, two containers", Side(OURS), 3, measure="core_percent"),
+            Target("idle, with Postgres and proxy", Side("ours, Postgres and proxy"), 6, measure="core_percent"),
+            Target("idle, two containers", Side(OURS), 1, Side(BY_HAND), measure="core_percent"),
+        ),
     ),
     Case(
         "simulated",

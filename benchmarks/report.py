@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from benchmarks.series import Measure, Series, Spread, Target, Verdict, judge
 
-_UNITS: dict[Measure, str] = {"wall_s": " s", "cpu_s": " s", "peak_mb": " MB"}
+_UNITS: dict[Measure, str] = {"wall_s": " s", "cpu_s": " s", "peak_mb": " MB", "core_percent": " %"}
 
 _HEAD = """\
 # Benchmarks
@@ -111,16 +111,16 @@ def shown(spread: Spread | None, measure: Measure) -> str:
         return ""
 
     def number(value: float) -> str:
-        return f"{value:.2f}" if measure in ("wall_s", "cpu_s") and value < 100 else f"{value:.0f}"
+        return f"{value:.2f}" if measure in ("wall_s", "cpu_s", "core_percent") and value < 100 else f"{value:.0f}"
 
     text = number(spread.median) + _UNITS.get(measure, "")
     return text if spread.runs == 1 else f"{text} [{number(spread.low)}-{number(spread.high)}]"
 
 
 def _figures(found: Sequence[Series]) -> str:
-    measures: list[Measure] = ["wall_s", "cpu_s", "peak_mb", "commands", "forwards", "connections"]
+    measures: list[Measure] = ["wall_s", "cpu_s", "peak_mb", "commands", "forwards", "connections", "core_percent"]
     there = [measure for measure in measures if measure in found[0].values]
-    titles = {"wall_s": "wall time", "cpu_s": "CPU time", "peak_mb": "peak memory"}
+    titles = {"wall_s": "wall time", "cpu_s": "CPU time", "peak_mb": "peak memory", "core_percent": "CPU, idle"}
     head = ["side", "hosts", "runs", *(titles.get(measure, measure) for measure in there)]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for one in found:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Measure = Literal["wall_s", "cpu_s", "peak_mb", "commands", "forwards", "connections"]
+Measure = Literal["wall_s", "cpu_s", "peak_mb", "commands", "forwards", "connections", "core_percent"]
 
 
 @dataclass(frozen=True)
