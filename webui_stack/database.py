@@ -26,8 +26,8 @@ def refusals(settings: Settings, host: str, present: str) -> list[str]:
     if present == "unknown":
         return [
             f"database: expected to know where people's chats are, got a damaged {settings.stack_dir}/.good/.env, as "
-            "after a power cut; with the settings this host was deployed with, set "
-            f"database_switch = [{host!r}] for one run"
+            "after a power cut, or a Docker that says nothing of its volumes; start Docker, or with the settings this "
+            f"host was deployed with, set database_switch = [{host!r}] for one run"
         ]
     moves = f"move them first (docs/operations.md, Replicas), then set database_switch = [{host!r}] for one run"
     if (present, wanted) == ("sqlite", "postgres"):

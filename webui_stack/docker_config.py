@@ -116,6 +116,9 @@ if [ -e /etc/docker/daemon.json.changing ]; then echo "changing="; fi
 if [ "$(docker_pid)" ]; then echo "runs="; fi
 if info=$(docker info --format '{{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}} {{.ServerVersion}}' 2>/dev/null); then
   echo "info=$info"
+else # a Docker that does not answer has its own note of a swarm (moby, daemon/cluster)
+  root=$(sed -n 's/.*"data-root" *: *"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)
+  if [ -s "${root:-/var/lib/docker}/swarm/docker-state.json" ]; then echo "swarm_state="; fi
 fi
 docker info --format '{{range .SecurityOptions}}{{println .}}{{end}}' 2>/dev/null | sed -n 's/^name=/security=/p'
 folder='{{json (.Label "com.docker.compose.project.working_dir")}}'
@@ -177,7 +180,7 @@ def parse(lines: Iterable[str]) -> Observed:
         config_files=frozenset(values.get("config_file", [])),
         runs="runs" in values,
         live_restore=live_restore == "true",
-        in_swarm=state not in ("", "inactive"),
+        in_swarm=state not in ("", "inactive") or "swarm_state" in values,
         remaps_users="userns" in values.get("security", []),
         containers=containers,
     )

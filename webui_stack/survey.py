@@ -63,7 +63,7 @@ def parse(lines: Iterable[str]) -> Survey:
             what, _, why = line.removeprefix("unknown ").partition(" ")
             raise IncompleteError(
                 f"swarm: expected Docker to name its {what}, got {why or 'no answer'}; "
-                "look at `docker node ls` on the host, and run again once it answers"
+                "look at `docker info` and `docker node ls` on the host, and run again once they answer"
             )
     stale = [line for line in found["project"] if line.startswith(_STALE)]
     inputs = [line for line in found["project"] if line.startswith("inputs ")]

@@ -256,6 +256,7 @@ def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
             member=shlex.quote(swarm.MEMBER),
             node=shlex.quote(swarm.NODE),
             machine_command=machine.COMMAND,
+            daemon_json=docker_config.DAEMON_JSON,
             ports_command=ports.COMMAND,
             engine_command=engine.COMMAND,
             docker_command=docker_config.COMMAND,

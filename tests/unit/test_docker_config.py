@@ -90,6 +90,12 @@ def test_a_node_of_a_swarm_is_one_in_every_state(state: str) -> None:
     assert not docker_config.parse(["info=false inactive 26.1.5"]).in_swarm
 
 
+def test_a_docker_that_does_not_run_is_in_the_swarm_that_it_has_a_note_of() -> None:
+    """With live-restore in its file it would not start any more."""
+    assert docker_config.parse(["swarm_state="]).in_swarm
+    assert not docker_config.parse([]).in_swarm
+
+
 UNIT = (
     "ExecStart={ path=/usr/sbin/dockerd ; argv[]=/usr/sbin/dockerd -H fd:// --log-driver=journald $DOCKER_OPTS ; "
     "ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }"

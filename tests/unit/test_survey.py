@@ -99,16 +99,23 @@ def test_the_database_of_a_hosts_people_is_a_line_of_its_history(kind: str) -> N
     assert survey.parse(printed(DEPLOYED).splitlines()).database == ""
 
 
-def database_of(stack: Path, volumes: Path) -> str:
-    """What the script finds on this machine, whose Docker has only the `volumes` given."""
+def database_of(stack: Path, volumes: Path, *, silent: str = "", root: str = "") -> str:
+    """What the script finds on this machine, whose Docker has only the `volumes`, and is `silent` to a question."""
     docker = volumes / "bin" / "docker"
     docker.parent.mkdir(exist_ok=True)
     docker.write_text(
-        '#!/bin/sh\n[ "$1 $2 $3" = "volume inspect --format" ] || exit 1\n'
-        f'[ -d "{volumes}/$5" ] && echo "{volumes}/$5"\n'
+        f"""#!/bin/sh
+[ "$2" != {silent or "none"} ] || exit 1
+case $* in
+"volume ls "*) ls {volumes} ;;
+"volume inspect --format "*) [ -d "{volumes}/$5" ] && echo "{volumes}/$5" ;;
+*) exit 1 ;;
+esac
+"""
     )
     docker.chmod(0o755)
-    script = templates.survey_script(settings(stack_dir=str(stack)), NOTHING)
+    daemon = {**settings().docker_daemon, "data-root": root} if root else settings().docker_daemon
+    script = templates.survey_script(settings(stack_dir=str(stack), docker_daemon=daemon), NOTHING)
     environment = {"PATH": f"{docker.parent}:{os.environ['PATH']}"}
     text = "\n".join(script)
     done = subprocess.run(["sh", "-s", "survey"], input=text, capture_output=True, text=True, env=environment)
@@ -156,6 +163,30 @@ def test_where_no_deploy_is_remembered_the_volumes_say_where_people_are(
         path.parent.mkdir(exist_ok=True)
         path.touch()
     assert database_of(tmp_path / "opt" / "stack", tmp_path) == found
+
+
+@pytest.mark.parametrize(
+    ("silent", "file", "found"),
+    [
+        ("ls", None, ""),  # no Docker runs, and none has left a volume
+        ("ls", "volumes/open-webui/_data/webui.db", "sqlite"),
+        ("ls", "volumes/open-webui-postgres/_data/PG_VERSION", "postgres"),
+        ("ls", "volumes/open-webui-postgres/_data/lost+found", "unknown"),
+        ("ls", "volumes/open-webui/opts.json", "unknown"),  # a volume from elsewhere: its folder here is empty
+        ("ls", "volumes/somebodys/_data/webui.db", ""),
+        ("inspect", "open-webui/webui.db", "unknown"),
+        ("inspect", "somebodys/webui.db", ""),
+    ],
+)
+def test_a_docker_that_does_not_answer_has_not_no_data(
+    tmp_path: Path, silent: str, file: str | None, found: str
+) -> None:
+    """Then a deploy would begin with an empty database beside people's own."""
+    if file:
+        path = tmp_path / file
+        path.parent.mkdir(parents=True)
+        path.touch()
+    assert database_of(tmp_path / "opt" / "stack", tmp_path, silent=silent, root=str(tmp_path)) == found
 
 
 @pytest.mark.parametrize("shell", ["bash", "dash"])

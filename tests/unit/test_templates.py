@@ -770,7 +770,7 @@ def test_a_set_is_made_where_it_leaves_a_reserve(
     changes: dict[str, Any], free_mb: int, is_enough: bool, tmp_path: Path
 ) -> None:
     script = templates.backup(settings(backup_min_free_mb=512, **changes))["/opt/open-webui/backup.sh"]
-    room = script[script.index("enough_room() {") :].partition("\n}\n")[0] + "\n}\n"
+    room = script[script.index("enough_room() {") : script.index("ask() {")]
     for name, text in {
         "docker": f'shift 4; mkdir -p "{tmp_path}/$1"; echo "{tmp_path}/$1"',
         "du": 'echo "$*" >>asked; printf "1000\\ttotal\\n"',
@@ -1038,6 +1038,8 @@ def test_the_script_of_a_rotation_is_good_shell_and_restarts_only_for_what_is_re
 HOST = """#!/bin/sh
 case "$*" in
 "ps --all --quiet") echo id ;;
+"volume ls --quiet") cat "$0.volumes" ;;
+"ps --all --filter "*) ;;
 "inspect --type container --format {{.Name}} "*) sed 's,^,/,' "$0.containers" ;;
 "inspect --type container "*) for name; do :; done; grep -q "^$name " "$0.containers" ;;
 "volume inspect "*) for name; do :; done; grep -qx "$name" "$0.volumes" ;;

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from webui_stack import templates
+from webui_stack import engine, machine, survey, templates
 from webui_stack.secrets import Supplied
 
 # Knows containers that are there and run, by name and image, and volumes with what a look into them prints. Writes down
@@ -38,6 +38,10 @@ case "$*" in
 "ps --format {{.Names}}") sed -n 's/ .* running$//p' "$here/containers" ;;
 "stop "*) for name; do sed -i "s/^\($name .*\) running$/\1 exited/" "$here/containers"; done ;;
 "start "*) for name; do sed -i "s/^\($name .*\) exited$/\1 running/" "$here/containers"; done ;;
+"inspect "*"com.docker.compose.project.working_dir"*) sed -n "s/^$last //p" "$here/made-in" ;;
+"inspect "*StartedAt*) printf '%s\n' 2026-11-29T10:00:00Z 2026-11-29T10:00:01Z 2026-11-29T10:00:02Z ;;
+"rename "*) sed -i "s/^$2 /$3 /" "$here/containers" ;;
+"rm "*) for name; do sed -i "/^$name /d" "$here/containers"; done ;;
 "inspect "*"{{.Image}}"*) sed -n "s/^$last \([^ ]*\) .*/\1/p" "$here/containers" ;;
 "inspect "*"Health.Status"*) echo healthy ;;
 "image inspect "*Config.Env*) [ ! -e "$here/env" ] || cat "$here/env" ;;
@@ -91,6 +95,7 @@ def host(tmp_path: Path) -> Host:
     found.write("bin/containers", "redis-valkey v1 running\nopen-webui old running\nopen-webui-2 old running\n")
     found.write("bin/volumes", "v\npv\n")
     found.write("bin/said", "")
+    found.write("bin/made-in", f"open-webui {tmp_path}\nredis-valkey {tmp_path}\n")
     found.write("compose.yaml", "x\n")
     return found
 
@@ -299,6 +304,133 @@ def test_no_postgres_is_started_alone_that_keeps_nothing(host: Host) -> None:
     host.write("bin/env", IN_18)
     assert host.run("answers").returncode == 1
     assert not any(line.startswith("run --detach") for line in host.asked)
+
+
+TAKEN_OVER = (
+    "redis-valkey v1 running\nopen-webui old running\nredis-valkey.by-hand v0 exited\nopen-webui.by-hand old exited\n"
+)
+
+
+def test_what_waits_comes_back_and_its_successors_go(host: Host) -> None:
+    host.write("bin/containers", TAKEN_OVER)
+    run = host.run("give_back; echo status $?")
+    assert run.stdout.splitlines()[-1] == "status 0"
+    there = (host.folder / "bin" / "containers").read_text()
+    assert sorted(there.splitlines()) == ["open-webui old running", "redis-valkey v0 running"]
+
+
+def test_where_nothing_waits_nothing_is_given_back(host: Host) -> None:
+    assert host.run("give_back; echo status $?").stdout == "status 1\n"
+    assert not any(line.startswith(("rm", "rename", "start", "stop")) for line in host.asked)
+
+
+@pytest.mark.parametrize("failing", ["^ps", "^inspect .*working_dir"])
+def test_what_waits_is_not_nothing_because_docker_does_not_answer(host: Host, failing: str) -> None:
+    """Then "there is no earlier good deploy" would be the last word, with people's containers stopped beside it."""
+    host.write("bin/containers", TAKEN_OVER)
+    host.write("bin/failing", failing)
+    assert host.run("give_back; echo status $?").stdout == "status 2\n"
+    assert not any(line.startswith(("rm", "rename", "start", "stop")) for line in host.asked)
+    body = (
+        "may_run() { moves=; }; keep_snapshot() { return 1; }; one_version() { return 1; }; complain() { :; }; bring_up"
+    )
+    run = host.run(body)
+    assert run.returncode == 1
+    assert "there is no earlier good deploy" not in run.stdout
+    host.write("bin/failing", "")
+    assert host.run("give_back").returncode == 0
+
+
+def test_a_container_that_is_of_nobody_known_is_not_removed(host: Host) -> None:
+    """One of its name that this project did not make."""
+    host.write("bin/containers", TAKEN_OVER)
+    host.write("bin/made-in", "open-webui /srv/theirs\n")
+    host.run("give_back")
+    assert not any(line.startswith("rm") for line in host.asked)
+
+
+@pytest.mark.parametrize("failing", ["^ps", "^rm"])
+def test_a_take_over_is_not_done_while_containers_of_before_may_be_there(host: Host, failing: str) -> None:
+    host.write("bin/containers", TAKEN_OVER)
+    host.write(".open-webui.restart", "always:0\n")
+    host.write("bin/failing", failing)
+    assert host.run("let_go").returncode == 1
+    assert (host.folder / ".open-webui.restart").exists()
+    host.write("bin/failing", "")
+    assert host.run("let_go").returncode == 0
+    assert "by-hand" not in (host.folder / "bin" / "containers").read_text()
+    assert not (host.folder / ".open-webui.restart").exists()
+
+
+def test_nobody_knows_who_started_first_where_docker_does_not_answer(host: Host) -> None:
+    assert host.run("in_order").returncode == 0
+    host.write("bin/failing", "^inspect .*StartedAt")
+    assert host.run("in_order").returncode == 1
+
+
+def test_there_is_not_room_because_docker_does_not_say_where_the_data_are(host: Host) -> None:
+    assert host.run("room").returncode == 0, "a volume elsewhere"
+    host.write("bin/failing", "^volume inspect")
+    run = host.run("room")
+    assert run.returncode == 1
+    assert "room: expected Docker to say where the volume open-webui is, got no answer" in run.stderr
+
+
+def test_a_deploy_is_not_remembered_without_what_compose_says_of_it(host: Host) -> None:
+    for name in (".env", "secrets/webui-secret-key", "valkey/valkey.conf", "valkey/users.acl"):
+        host.write(name, "x\n")
+    run = host.run("compose() { return 1; }; in_stack() { echo open-webui redis-valkey; }; remember")
+    assert run.returncode == 1
+    assert not (host.folder / ".good").exists()
+
+
+def test_a_container_that_stays_beside_the_last_good_deploy_is_no_success(host: Host) -> None:
+    host.write("bin/failing", "^rm")
+    listed = (
+        'docker() { case "$*" in ps*) printf "%s\\n" "open-webui-2 open-webui-2" "redis redis-valkey" ;; '
+        "*) return 1 ;; esac; }"
+    )
+    assert host.run(f"compose() {{ echo redis; }}; {listed}; drop_strays").returncode == 1
+    assert host.run(f"compose() {{ printf '%s\\n' redis open-webui-2; }}; {listed}; drop_strays").returncode == 0
+
+
+@pytest.mark.parametrize("failing", ["^image inspect"])
+def test_a_comparison_without_an_answer_is_none(host: Host, failing: str) -> None:
+    host.script = scripts()["rollback"]
+    host.write("bin/containers", "redis-valkey v running\nopen-webui-postgres p running\n")
+    before = "elsewhere() { return 1; }; schema() { echo same; }; "
+    assert host.run(f"{before} compare").stdout.splitlines() == ["schema same", "valkey", "postgres"]
+    host.write("bin/failing", failing)
+    assert host.run(f"{before} compare").returncode == 1
+
+
+def test_a_set_is_not_made_on_a_guess_of_its_room(host: Host) -> None:
+    host.script = scripts()["backup"]
+    host.write("bin/failing", "^volume inspect")
+    run = host.run("set -e; enough_room")
+    assert run.returncode == 1
+    assert "room: expected Docker to say where the volume open-webui is, got no answer" in run.stderr
+
+
+def test_docker_itself_stays_where_it_does_not_name_what_others_have(host: Host) -> None:
+    some = settings(teardown_docker=True, stack_dir=str(host.folder))
+    debian = machine.parse(["os.ID=debian", "os.VERSION_ID=13"])
+    observed = survey.Survey(debian, engine.Engine(versions={"docker-ce": "1"}))
+    host.script = "\n".join(templates.teardown_script(some, "look", "a", observed))
+    host.write("bin/volumes", "")
+    before = "mode=look failed= staying= going= theirs= ours=; "
+    assert "goes    docker-ce" in host.run(f"{before} docker_itself").stdout
+    host.write("bin/failing", "^volume ls")
+    assert "goes    docker-ce" not in host.run(f"{before} docker_itself").stdout
+    host.write("bin/failing", "^ps")
+    run = host.run(f"{before} everything")
+    assert run.returncode == 1
+    assert "docker: expected a list of containers and volumes, got no answer" in run.stdout
+    assert "goes" not in run.stdout
+    host.write("bin/failing", "")
+    assert "what Docker does not name" not in host.run(f"{before} users volume=x").stdout
+    host.write("bin/failing", "^ps")
+    assert "what Docker does not name" in host.run(f"{before} users volume=x").stdout
 
 
 def test_a_restore_does_not_take_a_host_for_an_empty_one(host: Host) -> None:

@@ -670,7 +670,7 @@ def surveyed(world: World, **changes: Any) -> survey.Survey:
     world.set(node=NODE)
     if not (world.path / "member").exists():
         world.set(member=MEMBER)
-    script = templates.survey_script(world.settings(), Supplied(None, None, {}))
+    script = templates.survey_script(world.settings().model_copy(update=changes), Supplied(None, None, {}))
     environment = {**os.environ, "WORLD": str(world.path), "PATH": f"{world.path}/bin:{os.environ['PATH']}"}
     text = "sleep() { :; }\n" + "\n".join(script)
     done = subprocess.run(["sh", "-s", "survey"], input=text, capture_output=True, text=True, env=environment)
@@ -714,8 +714,24 @@ def test_a_host_without_docker_is_in_no_swarm(world: World) -> None:
     assert not surveyed(world).swarm.is_member
 
 
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_host_whose_docker_does_not_answer_may_be_in_a_swarm(world: World, noted: bool) -> None:
+    """Docker notes it in a file: without that, nothing is overlooked (moby, daemon/cluster/cluster.go, 26.1)."""
+    state = world.path / "root/swarm/docker-state.json"
+    state.parent.mkdir(parents=True)
+    state.write_text('{"LocalAddr":""}' if noted else "")
+    world.fail("info *", 1000, NO_ENGINE)
+    daemon = {"data-root": str(world.path / "root")}
+    if noted:
+        with pytest.raises(survey.IncompleteError, match="swarm: expected Docker to name its swarm, got Cannot"):
+            surveyed(world, docker_daemon=daemon)
+    else:
+        assert not surveyed(world, docker_daemon=daemon).swarm.is_member
+
+
 DOCTORED = r"""#!/bin/sh
 case $* in
+"info --format {{.Swarm.ControlAvailable}}") [ "$MANAGES" != silent ] || exit 1; echo "$MANAGES" ;;
 "info --format {{.Swarm.ControlAvailable}}") echo "$MANAGES" ;;
 version*) echo 26.1.5 ;;
 "node ls"*) [ ! "$NO_LEADER" ] || exit 1; echo "node a Ready Active" ;;
@@ -731,6 +747,7 @@ esac
         ("true", "", {"a": "Ready Active"}),
         ("true", "yes", {"?": "no answer to `docker service ls`"}),
         ("false", "yes", {}),  # a worker is never answered
+        ("silent", "", {"?": "no answer to `docker info`"}),
     ],
 )
 def test_doctor_calls_a_swarm_without_a_leader_a_fault(

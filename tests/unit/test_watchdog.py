@@ -32,7 +32,7 @@ inspect)
   echo "$*" >>looks
   read -r status policy health <$name
   case $* in
-  *StartedAt*) cat $name.started ;;
+  *StartedAt*) [ ! -e silent ] || exit 1; cat $name.started ;;
   *RestartPolicy*) echo "$status $policy $health|$(cat $name.error 2>/dev/null)" ;;
   *) echo "$status $health" ;;
   esac ;;
@@ -112,6 +112,17 @@ def test_a_release_that_does_not_is_restarted_after_valkey(version: str, restart
     host.put("redis-valkey", age_s=200)
     assert host.run() == ["restarting open-webui: Valkey was restarted after it"] * restarted
     assert host.done == ["restart open-webui"] * restarted
+
+
+def test_nothing_is_restarted_because_docker_does_not_say_since_when_it_runs(host: Host) -> None:
+    """`date` takes an empty text for midnight, and then everything was restarted at midnight."""
+    host.put("redis-valkey", age_s=10)
+    (host.root / "silent").touch()
+    assert (host.run(), host.done) == ([], [])
+    host.put("redis-valkey", "running unless-stopped unhealthy")
+    assert (host.run(), host.done) == ([], [])
+    (host.root / "silent").unlink()
+    assert host.run() == ["restarting redis-valkey: it stopped answering"]
 
 
 def test_what_hangs_is_restarted_with_the_time_it_has_to_stop(tmp_path: Path) -> None:
