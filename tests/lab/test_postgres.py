@@ -25,6 +25,46 @@ COUNT = (
 )
 CURL = "curl --silent --fail --max-time 20 --cacert /root/lab-ca.pem --resolve chat.lab.test:443:127.0.0.1"
 PROCESSES = ("open-webui", "open-webui-2")
+# Asked in Open WebUI's container, over the network, with the URL it has.
+RIGHTS = '''
+import json, os, psycopg2
+url = os.environ["DATABASE_URL"]
+def refused(url, *statements):
+    try:
+        connection = psycopg2.connect(url)
+        connection.autocommit = True
+        for statement in statements:
+            connection.cursor().execute(statement)
+    except psycopg2.Error as error:
+        return str(error)
+cursor = psycopg2.connect(url).cursor()
+cursor.execute("""SELECT current_user, rolsuper OR rolcreatedb OR rolcreaterole OR rolreplication OR rolbypassrls
+    FROM pg_roles WHERE rolname = current_user""")
+user, mighty = cursor.fetchone()
+cursor.execute("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = current_database()")
+owner, = cursor.fetchone()
+cursor.execute("""SELECT string_agg(tablename, ' ') FROM pg_tables
+    WHERE schemaname = 'public' AND tableowner <> current_user""")
+foreign, = cursor.fetchone()
+print(json.dumps({
+    "user": user,
+    "mighty": mighty,
+    "owner": owner,
+    "tables of others": foreign,
+    "program": refused(url, "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null'"),
+    "file": refused(url, "COPY (SELECT 1) TO '/tmp/x'"),
+    "tables": refused(url, "CREATE TABLE x ()", "DROP TABLE x",
+        "ALTER TABLE chat ADD x int", "ALTER TABLE chat DROP x"),
+    "vector": refused(url, "CREATE EXTENSION IF NOT EXISTS vector", "SELECT '[1,2,3]'::vector"),
+    "superuser": refused(url.replace("//open-webui:", "//postgres:")),
+    "bootstrap": refused(url.replace("//open-webui:", "//open-webui-bootstrap:")),
+}))
+'''
+# The superuser that initdb made, of which Open WebUI had sessions.
+BOOTSTRAP = (
+    "SELECT count(*) FROM pg_stat_activity WHERE usesysid = 10 AND backend_type = 'client backend' "
+    "AND pid <> pg_backend_pid()"
+)
 
 
 class Stack:
@@ -86,6 +126,26 @@ class Stack:
         ask = "docker exec {} curl --silent http://127.0.0.1:8080/api/config"
         return {json.loads(self.host.check_output(ask.format(name)))["version"] for name in PROCESSES}
 
+    def assert_plain_owner(self) -> None:
+        """Open WebUI may do what it likes with its database, and nothing beyond it."""
+        rights = json.loads(
+            self.host.check_output(f"docker exec --interactive open-webui python3 - <<'END'\n{RIGHTS}\nEND")
+        )
+        for name, user in (("superuser", "postgres"), ("bootstrap", "open-webui-bootstrap")):
+            assert f'password authentication failed for user "{user}"' in rights.pop(name)
+        assert "permission denied to COPY to or from an external program" in rights.pop("program")
+        assert "permission denied to COPY to a file" in rights.pop("file")
+        assert rights == {
+            **{"user": "open-webui", "mighty": False, "owner": "open-webui"},
+            **dict.fromkeys(("tables of others", "tables", "vector")),
+        }
+        assert self.administer(BOOTSTRAP) == "0"
+        assert self.administer("COPY (SELECT 1) TO PROGRAM 'cat >/dev/null'") == "COPY 1", "a superuser may"
+
+    def administer(self, statement: str) -> str:
+        superuser = "docker exec open-webui-postgres psql --username postgres --no-align --tuples-only --command %s"
+        return str(self.host.check_output(superuser, statement))
+
     def assert_only_one_database(self) -> None:
         names = self.host.check_output(f"{PSQL} %s", "SELECT datname FROM pg_database ORDER BY 1").split()
         assert names == ["open-webui", "postgres", "template0", "template1"]
@@ -112,6 +172,10 @@ def test_a_set_has_all_rows_counted_in_the_set_itself(stack: Stack, made: str) -
     assert {"postgres.dump", "open-webui.tar", "valkey.rdb", "stack.tar", "images"} == manifest["parts"].keys()
     assert list(manifest["images"]) == ["redis-valkey", "open-webui-postgres", *PROCESSES, "open-webui-proxy"]
     assert "proxy/Caddyfile" in stack.host.check_output(f"tar -tf {SETS}/{made}/stack.tar")
+
+
+def test_open_webui_owns_its_database_and_is_no_superuser(stack: Stack) -> None:
+    stack.assert_plain_owner()
 
 
 def test_what_can_not_come_back_is_refused_and_nothing_is_touched(stack: Stack, made: str) -> None:
@@ -206,6 +270,75 @@ def test_the_databases_password_is_renewed_and_the_old_one_good_for_nothing(stac
     assert stack.host.run(f"echo {new} | {log_in}").succeeded
     assert "password authentication failed" in stack.host.run(f"echo {old} | {log_in}").stderr
     assert stack.titles() == ["kept"]
+
+
+# The volume and the definition that the project made up to 2026-11-29, with today's rows: its user open-webui is the
+# superuser.
+AS_BEFORE = """
+set -eu
+cd /opt/open-webui
+docker stop open-webui open-webui-2 >/dev/null
+docker exec open-webui-postgres pg_dump --username open-webui --format custom open-webui >/root/rows
+image=$(docker inspect --format '{{.Image}}' open-webui-postgres)
+docker rm --force open-webui-postgres >/dev/null
+docker volume rm open-webui-postgres >/dev/null
+docker run --detach --name before --network none --volume open-webui-postgres:/var/lib/postgresql/data \\
+  --env POSTGRES_USER=open-webui --env POSTGRES_DB=open-webui \\
+  --env POSTGRES_PASSWORD="$(cat secrets/postgres-password)" $image >/dev/null
+until docker exec before pg_isready --quiet --host 127.0.0.1; do sleep 0.5; done
+docker exec --interactive before pg_restore --username open-webui --dbname open-webui --no-owner --exit-on-error \\
+  </root/rows
+docker stop before >/dev/null
+docker rm before >/dev/null
+sed -i 's/POSTGRES_USER: postgres/POSTGRES_USER: open-webui/; /pg_isready/s/"postgres"]/"open-webui"]/' \\
+  compose.yaml .good/compose.yaml
+grep -q 'POSTGRES_USER: open-webui' compose.yaml
+grep -q '"--username", "open-webui"' compose.yaml
+cd .good
+cut -c 67- sums | xargs -d '\\n' sha256sum >/root/sums
+mv /root/sums sums
+cd ..
+docker compose up --detach --wait --wait-timeout 300
+"""
+
+
+def test_a_superuser_of_before_becomes_the_owner_with_all_rows(stack: Stack) -> None:
+    stack.host.check_output(AS_BEFORE)
+    rights = f"{PSQL} %s"
+    program = "COPY (SELECT 1) TO PROGRAM 'cat >/dev/null'"
+    assert stack.host.check_output(rights, program) == "COPY 1", "it is as it was before"
+    before = stack.count()
+    assert stack.run("runbooks/backup.py")[0] == 0, "a set can be made first"
+    assert stack.run("deploy.py")[0] == 0
+    told = stack.host.file("/opt/open-webui/up.log").content_string
+    assert "open-webui is no superuser any more, and owns its database" in told
+    stack.assert_plain_owner()
+    assert stack.count() == before
+    assert stack.titles() == ["kept"]
+    running = containers(stack.host)
+    assert stack.run("deploy.py")[0] == 0
+    assert containers(stack.host) == running, "a second deploy changes nothing"
+
+
+def test_a_set_and_a_deploy_of_before_come_back_without_the_superuser(stack: Stack) -> None:
+    made = stack.sets()[-1]
+    before = stack.count()
+    stack.write("since")
+    status, output = stack.run("runbooks/drill.py", restore_set=made)
+    assert status == 0
+    assert "ok      chats: 1, as in the manifest" in output
+    status, output = stack.run("runbooks/restore.py", restore_over=[EARLIER], restore_set=made)
+    assert status == 0
+    assert f"the data of {made} is in place" in output
+    assert stack.count() == before
+    assert stack.titles() == ["kept"]
+    stack.assert_plain_owner()
+    stack.assert_only_one_database()
+    assert stack.run("runbooks/rollback.py")[0] == 0
+    assert "POSTGRES_USER: open-webui\n" in stack.host.file("/opt/open-webui/compose.yaml").content_string
+    assert stack.count() == before
+    assert stack.titles() == ["kept"]
+    stack.assert_plain_owner()
 
 
 def test_a_teardown_leaves_nothing(stack: Stack) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -99,6 +100,8 @@ case $* in
   statements=$(cat)
   printf '%s\n' "$statements" >>"$WORLD/sql"
   case $statements in
+  *"rolname = current_user"*) echo t ;;
+  *"datname LIKE 'open-webui.%'"*) printf 'open-webui\nopen-webui.before\n' ;;
   *to_regclass*) echo alembic_version ;;
   *string_agg*) cat "$WORLD/heads" ;;
   *"datname = 'open-webui.before'"*) if [ -e "$WORLD/before" ]; then echo 1; fi ;;
@@ -473,6 +476,46 @@ def test_what_the_new_version_took_is_in_a_set_before_it_leaves(world: World) ->
     assert world.call(f"{OVERDUE}\nmend", mends=True).returncode == 0
     assert deployed(world)[:3] == ["deploy sha256:old 0 start-first", "set", "put back"]
     assert 'DROP DATABASE IF EXISTS "open-webui.failed"' in "\n".join(world.read("sql"))
+
+
+def logins(world: World) -> list[tuple[str, str]]:
+    """User and database of each session of psql, in order."""
+    return re.findall(r"--username (\S+) --dbname (\S+)", "\n".join(world.read("calls")))
+
+
+def test_open_webui_is_given_its_database_in_one_transaction_each(world: World) -> None:
+    assert world.call("own_password").returncode == 0
+    ask, admin = ("postgres", "postgres"), ("postgres", "postgres")
+    assert logins(world) == [ask, admin, ("postgres", "open-webui"), ("postgres", "open-webui.before"), admin]
+    statements = world.read("sql")
+    assert statements.count("BEGIN;") == statements.count("COMMIT;") == 2
+    assert statements[-1] == "ALTER ROLE \"open-webui\" PASSWORD 'secret';"
+    assert "CREATE ROLE postgres" not in "\n".join(statements)
+
+
+def test_the_callers_names_stay_what_they_are(world: World) -> None:
+    """Variables of a shell are everybody's, and `name` is a set's in a restore."""
+    assert world.call('name=set; own_password && echo "$name"').stdout == "set\n"
+
+
+def test_where_open_webui_is_the_superuser_it_makes_another_first(world: World) -> None:
+    world.fail("exec *--username postgres*", 1, 'FATAL:  role "postgres" does not exist')
+    assert world.call("own_password").returncode == 0
+    assert logins(world)[:3] == [("postgres", "postgres"), ("open-webui", "postgres"), ("postgres", "postgres")]
+    assert world.read("sql")[0].startswith("CREATE ROLE postgres LOGIN SUPERUSER")
+
+
+@pytest.mark.parametrize("database", ["postgres", "open-webui", "open-webui.before"])
+def test_a_database_that_is_not_handed_over_fails_the_deploy(world: World, database: str) -> None:
+    world.fail(f"exec *--dbname {database}", 1000, "FATAL:  the database system is starting up")
+    assert world.call("own_password").returncode != 0
+    assert "ALTER ROLE \"open-webui\" PASSWORD 'secret';" not in world.read("sql")
+
+
+def test_the_superuser_reads_no_table_of_open_webui(world: World) -> None:
+    assert world.call("heads").stdout == "old\n"
+    assert logins(world)[-1] == ("open-webui", "open-webui")
+    assert world.read("sql")[-1].startswith("SELECT string_agg(version_num")
 
 
 def test_what_can_not_be_in_a_set_stays_in_postgres(world: World) -> None:
