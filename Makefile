@@ -11,6 +11,7 @@ help: ## Show this list
 
 # pyinfra finds tasks/ from any folder: the clone is on its Python's path, except in a folder that has a tasks/ of its own.
 # Debian splits venv off its python3; it is the one thing python3 and make alone don't bring.
+# Not compiled in advance: Python compiles what is imported, which is a small part of it, and keeps it.
 $(READY): requirements-dev.txt
 	@echo "== Setting up .venv (about half a minute, 150 MB)"
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python3: expected 3.11 or newer, got $$(python3 --version)"; exit 1; }
@@ -18,7 +19,7 @@ $(READY): requirements-dev.txt
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv; \
 	  else echo "python3: expected its venv module, got none; install python3-venv"; exit 1; fi; }
 	@rm -rf .venv && python3 -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements-dev.txt
 	@$(BIN)/python -c 'import os, site; open(site.getsitepackages()[0] + "/open-webui-stack.pth", "w").write( \
 	  f"import os, sys; os.path.isdir(\"tasks\") or sys.path.append({os.getcwd()!r})\n")'
 	@touch $(READY)

@@ -63,10 +63,10 @@ def remove_folder(name: str) -> bool:
 
 
 def remove_tree(path: Path) -> None:
-    """Ensure a folder is gone; refuses one with mounts in it, whose other side would be emptied as well."""
-    mounted = [mount for mount in mounts() if path in mount.parents]
+    """Ensure a folder is gone; refuses a mount and one with mounts in it: their other side would be emptied as well."""
+    mounted = [mount for mount in mounts() if path in (mount, *mount.parents)]
     if mounted:
-        raise LabError(f"{path}: expected no mounts in it, got {mounted[0]}, unmount it")
+        raise LabError(f"{path}: expected no mount there, got {mounted[0]}, unmount it")
     shutil.rmtree(path)
 
 
