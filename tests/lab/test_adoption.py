@@ -121,6 +121,7 @@ def test_the_dry_run_shows_what_will_be_taken_over_and_what_changes(lab: Lab, by
 def test_a_take_over_that_fails_gives_everything_back(lab: Lab, by_hand: Precious) -> None:
     ids = {name: value.split()[0] for name, value in containers(by_hand.host).items()}
     result = lab.run(
+        # it never gets healthy; the one before it needs no longer than this to start again
         *("-y", "deploy.py", *TAKE_OVER, "--data", "open_webui_start_timeout_s=45"),
         *("--data", 'open_webui_secret_env={"DATABASE_URL": "env:BAD_DB"}'),
         limit=BY_HAND,

@@ -175,6 +175,7 @@ def test_a_wrong_key_touches_nothing(story: Story, tmp_path: Path) -> None:
 def test_data_that_does_not_work_gives_way_to_what_was_there(story: Story) -> None:
     choice = story.damaged("20200102T000000Z", BROKEN)
     story.precious.valkey("SET", "open-webui:after-the-set", "here")
+    # it never gets healthy; the one before it needs no longer than this to start again
     status, output = story.restore(*choice, "--data", "open_webui_start_timeout_s=40")
     assert status == 1
     assert "it does not get healthy with 20200102T000000Z" in output

@@ -236,6 +236,7 @@ def test_a_compose_file_that_compose_refuses_never_gets_into_place(precious: Pre
 def test_a_container_that_never_gets_healthy_is_taken_back(lab: Lab, precious: Precious) -> None:
     on_disk = files(precious.host)
     result = lab.run(
+        # it never gets healthy; the one before it needs no longer than this to start again
         *("-y", "deploy.py", "--data", "open_webui_start_timeout_s=45"),
         *("--data", 'open_webui_secret_env={"DATABASE_URL": "env:BAD_DB"}'),
         BAD_DB="postgresql://nobody:nothing@127.0.0.1:9/nowhere",

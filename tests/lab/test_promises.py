@@ -104,7 +104,7 @@ def crash(host: Any, write_s: float) -> Crash:
     reader = threading.Thread(target=_listen, args=(writer, heard))
     reader.start()
     within(10, "the writer writes", lambda: heard)
-    time.sleep(write_s)  # so much is written
+    time.sleep(write_s)  # the writer's time: what is lost is counted against its last second
     host.check_output("kill -9 $(docker inspect --format '{{.State.Pid}}' redis-valkey)")
     killed_at = heard[-1][0]
     back_after_s = within(75, "Valkey is back", lambda: answers(host))

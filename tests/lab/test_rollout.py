@@ -62,6 +62,7 @@ def test_a_rollout_stops_at_a_host_that_can_not_take_it_and_then_goes_on(lab: La
             "OPENAI_API_KEY": 'command:printf %s "$TEST_OPENAI_KEY"',
             "DATABASE_URL": "env:BAD_DATABASE",
         },
+        # it never gets healthy; the one before it needs no longer than this to start again
         "open_webui_start_timeout_s": 45,
     }
     result = rollout(*POLICY, *CHANGE, docker_ce=broken)
