@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import runpy
 import tarfile
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from lab import engine, extras, hosts, layers, lifecycle, models, parallel, registry, state
+from lab import docker, engine, extras, hosts, images, layers, lifecycle, models, parallel, registry, state, wheels
 from lab.errors import LabError
 from tests.defaults import DEFAULTS, ROOT
 from webui_stack.settings import from_data
@@ -278,3 +279,24 @@ def test_threads_of_one_command_wait_for_each_other_in_silence(capsys: pytest.Ca
     parallel.together(work, work)
     assert inside == ["in", "out", "in", "out"]
     assert capsys.readouterr().err == ""
+
+
+def test_a_failure_ends_the_commands_of_the_other_jobs(tmp_path: Path) -> None:
+    started = time.monotonic()
+
+    def fails() -> None:
+        raise LabError("image: expected bread, got stones")
+
+    with pytest.raises(LabError, match="got stones"):
+        parallel.together(lambda: docker.run_logged(["sleep", "60"], tmp_path / "sleep.log"), fails)
+    assert time.monotonic() - started < 30
+
+
+@pytest.mark.parametrize("recipe", ["open-webui", "open-webui-earlier"])
+def test_pip_is_fetched_first_by_the_hashes_of_the_lock(tmp_path: Path, recipe: str) -> None:
+    requirements = images.RECIPES / recipe / "requirements.txt"
+    found = wheels._only_pip(requirements, tmp_path / "wheels").read_text().splitlines()
+    assert re.fullmatch(r"pip==[0-9.]+ \\", found[0])
+    assert all(re.fullmatch(r" +--hash=sha256:[0-9a-f]{64}(?: \\)?", line) for line in found[1:])
+    assert len(found) > 1
+    assert set(found) <= set(requirements.read_text().splitlines())
