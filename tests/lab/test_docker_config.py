@@ -6,10 +6,13 @@ import base64
 import json
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.defaults import settings
 from tests.lab.session import BY_HAND, Lab
 from webui_stack import docker_config, templates
 
@@ -130,12 +133,93 @@ def test_a_file_that_docker_does_not_start_with_is_put_back_and_containers_run_o
         survives=True,
         awaits_live_restore=True,
     )
-    script = "\n".join(templates.docker_config_script(plan))
-    done = shared.host.run(f"echo {base64.b64encode(script.encode()).decode()} | base64 -d | sh -s")
-    print(done.stdout)
+    done = unguarded(shared, plan)
     assert done.rc == 1
     assert "unknown log opt 'syslog-address' for json-file log driver" in done.stdout
     assert f"{FILE} is as it was before, and Docker runs" in done.stdout
     assert shared.file == file
     assert shared.started == before, "somebody's container was stopped"
+    assert "were stopped" not in done.stdout
+    assert shared.host.check_output("ls /etc/docker") == "certs.d\ndaemon.json"
+
+
+def unguarded(shared: Shared, plan: docker_config.Plan) -> Any:
+    """Carry out a plan without the script's own look at the file (`dockerd --validate` with the service's options)."""
+    shared.host.check_output("systemctl reset-failed docker docker.socket")  # of what the tests did so far
+    script = "\n".join(templates.docker_config_script(plan))
+    assert script.count(" && accepted &&") == 1
+    script = script.replace(" && accepted &&", " &&")
+    done = shared.host.run(f"echo {base64.b64encode(script.encode()).decode()} | base64 -d | sh -s")
+    print(done.stdout)
+    return done
+
+
+def observed(shared: Shared) -> docker_config.Observed:
+    """Docker's configuration as a run sees it."""
+    found = docker_config.parse(shared.host.check_output(docker_config.COMMAND).splitlines())
+    return replace(found, text=base64.b64decode(shared.host.check_output(docker_config.READ)).decode())
+
+
+def blinded(shared: Shared, **overlooked: Any) -> docker_config.Plan:
+    """The plan of a deploy that overlooks something on the host, as none does any more."""
+    seen = observed(shared)
+    for name, value in overlooked.items():
+        assert getattr(seen, name) != value, f"{name} is not seen at all"
+    plan = docker_config.plan(settings(), replace(seen, **overlooked))
+    print(plan)
+    return plan
+
+
+@pytest.mark.parametrize("live_restore", [False, True], ids=["without live-restore", "with live-restore"])
+def test_an_option_of_the_service_in_the_file_as_well_is_taken_back(shared: Shared, live_restore: bool) -> None:
+    """H2 with its guards taken out: dockerd refuses what is a flag and in the file. `somebodys` runs on."""
+    shared.configure(json.dumps({"live-restore": True} if live_restore else {}))
+    shared.host.check_output(f"mkdir -p {DROP_IN.rpartition('/')[0]} && printf %%s %s >{DROP_IN}", JOURNALD)
+    shared.host.check_output("systemctl daemon-reload && systemctl restart docker")
+    before, file = shared.started, shared.file
+    plan = blinded(shared, options=frozenset())
+    assert plan.action == "restart"
+    assert "log-driver" in str(plan.text)
+    done = unguarded(shared, plan)
+    assert done.rc == 1
+    if live_restore:  # it was restarted, and did not start
+        assert "the following directives are specified both as a flag and in the configuration file: log-driver" in (
+            done.stdout
+        )
+    else:  # Docker read the file, refused it, and was not restarted, as that would have stopped containers
+        assert "expected live-restore to be on after a reload, got it off; nothing was restarted" in done.stdout
+    assert f"{FILE} is as it was before, and Docker runs" in done.stdout
+    assert (shared.file, shared.info("LoggingDriver")) == (file, "journald")
+    assert shared.started == before, "somebody's container was stopped"
+    assert "were stopped" not in done.stdout
+    assert shared.host.check_output("ls /etc/docker") == "certs.d\ndaemon.json"
+
+
+@pytest.mark.parametrize(
+    "survives", [False, True], ids=["by a plan that names whom it stops", "by one that knows of nobody"]
+)
+def test_live_restore_on_a_node_of_a_swarm_is_taken_back(shared: Shared, survives: bool) -> None:
+    """H3 with its guards taken out. The swarm is there afterwards; `somebodys` was stopped, and named."""
+    shared.configure("{}")
+    shared.host.check_output("docker swarm init --advertise-addr 127.0.0.1")
+    before, file, node = shared.started, shared.file, shared.info("Swarm.NodeID")
+    plan = blinded(shared, in_swarm=False)
+    assert plan.survives
+    if not survives:
+        named = docker_config.plan(settings(), observed(shared))
+        assert named.stops == ("somebodys",)
+        plan = replace(
+            plan, survives=False, awaits_live_restore=False, bridge=None, stops=named.stops, others=named.others
+        )
+    done = unguarded(shared, plan)
+    assert done.rc == 1
+    assert f"{FILE} is as it was before, and Docker runs" in done.stdout
+    assert shared.file == file
+    assert (shared.info("Swarm.NodeID"), shared.info("Swarm.LocalNodeState")) == (node, "active")
+    assert "--live-restore daemon configuration is incompatible with swarm mode" in done.stdout
+    assert shared.started.startswith("running ")
+    # Live-restore carries nothing over in a swarm, so Docker does not start with the bridge either.
+    assert shared.started != before
+    assert "docker: these containers were stopped by that, and run again" in done.stdout
+    assert done.stdout.rstrip().endswith(": somebodys")
     assert shared.host.check_output("ls /etc/docker") == "certs.d\ndaemon.json"
