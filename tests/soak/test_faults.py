@@ -185,7 +185,7 @@ def test_compose_is_well_again_after(compose: Story, fault: Fault) -> None:
 
 
 def restart_after_valkey(subject: Any) -> None:
-    """As the watchdog did until 2026-11-29: each process, once Valkey is back (docs/decisions/0009)."""
+    """As the watchdog did until 2026-11-29: each process, once Valkey is back (docs/decisions/0010)."""
     subject.kill("redis")
     stays_within(90, subject.whole)
     subject.restart_open_webui()
