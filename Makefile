@@ -44,11 +44,20 @@ cold: $(READY) ## As on a fresh machine: the default lab purged, both .venv, cac
 	rm -rf .venv benchmarks/.venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (about two minutes)
+check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (about a minute)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	@$(MAKE) --no-print-directory --jobs 2 types fast
+
+types: $(READY)
 	$(BIN)/mypy
-	$(BIN)/pytest -q tests/unit tests/plan
+
+# A test of these has no other's files, ports or hosts, so they run in any order and as many at once as there are cores.
+fast: $(READY)
+	$(BIN)/pytest -q --numprocesses auto --maxprocesses 8 --dist worksteal --junitxml reports/tests/check.xml tests/unit tests/plan
+
+durations: $(READY) ## The slowest tests of the last `make check` and `make test`
+	@$(BIN)/python -m tests.durations
 
 test: chromium ## Everything: check, then real hosts in labs of their own and a browser (about 25 minutes)
 	@rm -rf reports/tests
@@ -115,4 +124,4 @@ lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  benchmarks/requirements.in -o benchmarks/requirements.txt
 
-.PHONY: help setup lab lab-down cold check test images long chromium soak bench lock
+.PHONY: help setup lab lab-down cold check types fast durations test images long chromium soak bench lock

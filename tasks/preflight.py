@@ -183,9 +183,18 @@ class _Checked(NamedTuple):
     supplied: Supplied
 
 
-@cache
 def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
-    """Settings and supplied secrets by host, in one go for all hosts of this run.
+    """Settings and supplied secrets by host. Raises `DeployError` with all problems of all hosts of this run."""
+    found, problems = _read(inventory)
+    if problems:
+        count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
+        raise DeployError(f"nothing was changed: {count} in the settings\n" + "\n".join(problems))
+    return found
+
+
+@cache
+def _read(inventory: Inventory) -> tuple[dict[str, _Checked], list[str]]:
+    """Settings and supplied secrets by host, and the problems, in one go for all hosts of this run.
 
     The defaults are read from this repository, so that an inventory kept elsewhere, which pyinfra gives
     no `group_data` of ours, has them too.
@@ -211,10 +220,7 @@ def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
         problems += [line for file in invocation.deploy_files() for line in swarm.runbook_refusals(Path(file).stem)]
         if option := invocation.out_of_step():
             problems.append(f"topology: expected all hosts of a swarm to go in step, got {option}; leave it out")
-    if problems:
-        count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
-        raise DeployError(f"nothing was changed: {count} in the settings\n" + "\n".join(problems))
-    return found
+    return found, problems
 
 
 def _of_others(inventory: Inventory, shipped: Mapping[str, Any], targeted: Iterable[str]) -> dict[str, Settings]:

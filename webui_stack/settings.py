@@ -960,6 +960,12 @@ class Settings(BaseModel):
         return ";".join(dict.fromkeys(one for one in origins if one)) or "*"
 
 
+@cache
+def _alone(name: str) -> TypeAdapter[Any]:
+    """What tells whether a field is fine alone."""
+    return TypeAdapter(Settings.model_fields[name].rebuild_annotation())
+
+
 def _disagreements(data: Mapping[str, Any], settings: Settings | None) -> list[str]:
     """Settings that are fine alone and wrong together. A field that is not fine alone is left out.
 
@@ -967,9 +973,8 @@ def _disagreements(data: Mapping[str, Any], settings: Settings | None) -> list[s
     """
 
     def sound(name: str, otherwise: Any) -> Any:
-        adapter: TypeAdapter[Any] = TypeAdapter(Settings.model_fields[name].rebuild_annotation())
         try:
-            return adapter.validate_python(data.get(name), strict=True)
+            return _alone(name).validate_python(data.get(name), strict=True)
         except ValidationError:
             return otherwise
 
@@ -1254,14 +1259,15 @@ def _is_meant_for_us(key: str) -> bool:
     return key in _RENAMED or key in EVERYDAY_WORDS or key.startswith(_PREFIXES) or bool(_near(key, 0.85))
 
 
-def _near(key: str, cutoff: float) -> list[str]:
-    return difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=cutoff)
+@cache
+def _near(key: str, cutoff: float) -> tuple[str, ...]:
+    return tuple(difflib.get_close_matches(key, Settings.model_fields, n=1, cutoff=cutoff))
 
 
 def _unknown(key: str) -> str:
     if key in _RENAMED:
         return f"{key}: expected {_RENAMED[key]}, got its old name; rename it"
-    near = list(EVERYDAY_WORDS.get(key, ())) or _near(key, 0.8)
+    near = EVERYDAY_WORDS.get(key) or _near(key, 0.8)
     hint = f"did you mean {' or '.join(near)}?" if near else "see inventories/group_data/all.py for what there is"
     return f"{key}: expected a setting of this project, got an unknown name; {hint}"
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from base64 import b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
+from tests.plan.forks import Ended, Forks
 from webui_stack import docker_config, templates
 
 MACHINE = re.sub(r"epoch_s=\d+", f"epoch_s={time.time():.0f}", (FIXTURES / "machine" / "debian-13.txt").read_text())
@@ -91,17 +87,8 @@ def configured(host: dict[str, Any], daemon_json: str, **sections: str) -> dict[
     return {**answered, "fake_responses": {docker_config.READ: encoded, **answered["fake_responses"]}}
 
 
-@dataclass(frozen=True)
-class Run:
-    """How one pyinfra command ended."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-    @property
-    def output(self) -> str:
-        return self.stdout + self.stderr
+class Run(Ended):
+    """How one pyinfra command ended, and what it said of each host."""
 
     def said(self, host: str) -> list[str]:
         """The lines about one host, less its name."""
@@ -132,7 +119,15 @@ Pyinfra = Callable[..., Run]
 
 
 @pytest.fixture(scope="session")
-def pyinfra(tmp_path_factory: pytest.TempPathFactory) -> Pyinfra:
+def forks() -> Iterator[Forks]:
+    """pyinfra's command line, loaded once."""
+    loaded = Forks()
+    yield loaded
+    loaded.close()
+
+
+@pytest.fixture(scope="session")
+def pyinfra(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Pyinfra:
     """`pyinfra INVENTORY deploy.py ARGUMENTS` as a process of its own, on the hosts given; by SSH if they say where."""
 
     def run(hosts: dict[str, dict[str, Any]], *arguments: str, deploy: str = "deploy.py", **environment: str) -> Run:
@@ -152,14 +147,7 @@ def pyinfra(tmp_path_factory: pytest.TempPathFactory) -> Pyinfra:
             "from tests.plan import fake_shell\nfake_shell.install()\n"
             "hosts = [(name, data) for name, data in json.loads(Path(__file__).with_suffix('.json').read_text())]\n"
         )
-        result = subprocess.run(
-            [Path(sys.executable).with_name("pyinfra"), folder / "hosts.py", deploy, *arguments],
-            cwd=ROOT,
-            env={**os.environ, "PYINFRA_PROGRESS": "off", **environment},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        return Run(result.returncode, result.stdout, result.stderr)
+        ended = forks.run(str(folder / "hosts.py"), deploy, *arguments, environment=environment)
+        return Run(ended.status, ended.stdout, ended.stderr)
 
     return run

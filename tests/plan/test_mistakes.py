@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,23 +15,28 @@ import pytest
 from tests.defaults import ROOT
 from tests.plan.conftest import Pyinfra, fresh, machine
 from tests.plan.conftest import answering as answer
+from tests.plan.forks import Ended, Forks
 
 PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
 
 
-def run(*arguments: str, folder: Path = ROOT) -> tuple[int, str]:
-    """Status and output of `pyinfra ARGUMENTS` with no terminal to answer on."""
+def alone(*arguments: str, folder: Path = ROOT) -> Ended:
+    """`pyinfra ARGUMENTS` as a shell starts it, with no terminal to answer on."""
     done = subprocess.run(
         [PYINFRA, *arguments],
         cwd=folder,
         env={**os.environ, "PYINFRA_PROGRESS": "off"},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        capture_output=True,
         text=True,
         timeout=60,
     )
-    return done.returncode, done.stdout
+    return Ended(done.returncode, done.stdout, done.stderr)
+
+
+def lasting(text: str) -> str:
+    """Output less what is another in each run: times of day and durations."""
+    return re.sub(r"\d+(\.\d+)? ?s\b|\d{4}-?\d\d-?\d\dT?[\d:Z]*", "", text)
 
 
 INVENTORIES = {
@@ -43,55 +49,69 @@ INVENTORIES = {
 
 
 @pytest.mark.parametrize("text", INVENTORIES)
-def test_a_mistake_in_the_inventory_is_one_line(tmp_path: Path, text: str) -> None:
+def test_a_mistake_in_the_inventory_is_one_line(forks: Forks, tmp_path: Path, text: str) -> None:
     (tmp_path / "mine.py").write_text(text)
-    status, output = run("-y", str(tmp_path / "mine.py"), "deploy.py")
-    assert INVENTORIES[text] in output.splitlines()[-1]
-    assert str(tmp_path / "mine.py") in output.splitlines()[-1]
-    assert "Traceback" not in output
-    assert status == 2
+    ended = forks.run("-y", str(tmp_path / "mine.py"), "deploy.py")
+    assert INVENTORIES[text] in ended.output.splitlines()[-1]
+    assert str(tmp_path / "mine.py") in ended.output.splitlines()[-1]
+    assert "Traceback" not in ended.output
+    assert ended.status == 2
 
 
-def test_a_mistyped_inventory_names_the_likely_one() -> None:
-    status, output = run("-y", "inventories/singel.example.py", "deploy.py")
-    assert "did you mean inventories/single.example.py?" in output.splitlines()[-1]
-    assert status == 2
+def test_a_mistyped_inventory_names_the_likely_one(forks: Forks) -> None:
+    ended = forks.run("-y", "inventories/singel.example.py", "deploy.py")
+    assert "did you mean inventories/single.example.py?" in ended.output.splitlines()[-1]
+    assert ended.status == 2
 
 
-def test_a_limit_that_matches_nobody_is_no_success(tmp_path: Path) -> None:
+def test_a_limit_that_matches_nobody_is_no_success(forks: Forks, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("hosts = ['@fake/one', '@fake/two']\n")
-    status, output = run("-y", str(tmp_path / "mine.py"), "deploy.py", "--limit", "nobody")
-    assert "expected a host of" in output.splitlines()[-1]
-    assert "it has @fake/one, @fake/two" in output.splitlines()[-1]
-    assert status == 2
+    ended = forks.run("-y", str(tmp_path / "mine.py"), "deploy.py", "--limit", "nobody")
+    assert "expected a host of" in ended.output.splitlines()[-1]
+    assert "it has @fake/one, @fake/two" in ended.output.splitlines()[-1]
+    assert ended.status == 2
 
 
-def test_data_without_a_value_is_one_line(tmp_path: Path) -> None:
+def test_data_without_a_value_is_one_line(forks: Forks, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("hosts = ['@fake/one']\n")
-    status, output = run(str(tmp_path / "mine.py"), "deploy.py", "--data", "x")
-    assert "--data: expected NAME=VALUE, got no =" in output.splitlines()[-1]
-    assert status == 2
+    ended = forks.run(str(tmp_path / "mine.py"), "deploy.py", "--data", "x")
+    assert "--data: expected NAME=VALUE, got no =" in ended.output.splitlines()[-1]
+    assert ended.status == 2
 
 
-def test_a_question_without_a_terminal_says_what_to_add(tmp_path: Path) -> None:
+def test_a_question_without_a_terminal_says_what_to_add(forks: Forks, tmp_path: Path) -> None:
     (tmp_path / "nothing.py").write_text("from pyinfra.operations import server\nserver.shell(commands=['true'])\n")
-    status, output = run("@fake/one", str(tmp_path / "nothing.py"))
-    assert "add -y" in output.splitlines()[-1]
-    assert status == 2
+    ended = forks.run("@fake/one", str(tmp_path / "nothing.py"))
+    assert "add -y" in ended.output.splitlines()[-1]
+    assert ended.status == 2
 
 
 def test_a_run_from_another_folder_finds_the_project(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("hosts = [('@fake/one', {'open_webui_port': 0})]\n")
-    status, output = run("-y", str(tmp_path / "mine.py"), str(ROOT / "deploy.py"), folder=tmp_path)
-    assert "@fake/one / open_webui_port: expected a TCP port" in output, "`make setup` puts this clone on Python's path"
-    assert "Traceback" not in output
-    assert status == 2
+    ended = alone("-y", str(tmp_path / "mine.py"), str(ROOT / "deploy.py"), folder=tmp_path)
+    assert "@fake/one / open_webui_port: expected a TCP port" in ended.output, (
+        "`make setup` puts this clone on Python's path"
+    )
+    assert "Traceback" not in ended.output
+    assert ended.status == 2
 
 
-def test_the_traceback_is_there_with_debug(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["deploy.py", "--dry"], ["runbooks/verify.py", "-y"], ["deploy.py", "--data", "open_webui_port=0"]]
+)
+def test_a_fork_says_what_a_run_of_its_own_says(forks: Forks, tmp_path: Path, arguments: list[str]) -> None:
+    """Most tests here run forks of one loaded pyinfra in its place."""
+    inventory = str(tmp_path / "mine.py")
+    (tmp_path / "mine.py").write_text("hosts = ['@fake/one']\n")
+    fork, own = forks.run(inventory, *arguments), alone(inventory, *arguments)
+    assert fork.status == own.status
+    assert (lasting(fork.stdout), lasting(fork.stderr)) == (lasting(own.stdout), lasting(own.stderr))
+
+
+def test_the_traceback_is_there_with_debug(forks: Forks, tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("hosts = [('a', {'_sudo': true})]\n")
-    _, output = run("-y", "--debug", str(tmp_path / "mine.py"), "deploy.py")
-    assert "NameError: name 'true' is not defined" in output
+    ended = forks.run("-y", "--debug", str(tmp_path / "mine.py"), "deploy.py")
+    assert "NameError: name 'true' is not defined" in ended.output
 
 
 def test_a_dry_run_of_a_host_that_would_be_refused_fails(pyinfra: Pyinfra) -> None:
@@ -105,7 +125,8 @@ def test_a_dry_run_of_a_host_that_would_be_refused_fails(pyinfra: Pyinfra) -> No
 def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
     slow = "import time\nfrom pyinfra.operations import python\npython.call(function=lambda: time.sleep(30))\n"
     (tmp_path / "slow.py").write_text(slow)
-    command = [PYINFRA, "-y", "@fake/one", str(tmp_path / "slow.py")]
+    # pyinfra leaves a host by one of its --parallel threads, of which it takes one a host if it may.
+    command = [PYINFRA, "-y", "--parallel", "2", "@fake/one", str(tmp_path / "slow.py")]
     process = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "PYINFRA_PROGRESS": "off"}, stderr=subprocess.PIPE, text=True
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from tests.plan.conftest import Pyinfra, Run, converged, fresh
@@ -66,3 +68,28 @@ def test_a_runbook_checks_the_settings_too(pyinfra: Pyinfra) -> None:
     result = pyinfra({"one": fresh(open_webui_port=0)}, "--dry", deploy="runbooks/verify.py")
     assert result.status == 2
     assert "nothing was changed: 1 problem in the settings\n" in result.output
+
+
+COUNTING = """
+from tasks import preflight
+
+read = preflight.from_data
+if read.__name__ == "from_data":
+    def counted(data):
+        print("a host's settings were read")
+        return read(data)
+    preflight.from_data = counted
+preflight.check()
+"""
+
+
+@pytest.mark.parametrize("port", [0, 3000])
+def test_settings_are_read_once_a_host_whether_they_are_sound_or_not(
+    pyinfra: Pyinfra, tmp_path: Path, port: int
+) -> None:
+    """Each host of a hundred once said what was wrong with all of them: 28 s for one mistake."""
+    deploy = tmp_path / "deploy.py"
+    deploy.write_text(COUNTING)
+    result = pyinfra({name: fresh(open_webui_port=port) for name in "abcde"}, "-y", deploy=str(deploy))
+    assert result.output.count("a host's settings were read") == 5
+    assert result.output.count("open_webui_port: expected a TCP port") == (0 if port else 5)

@@ -1985,9 +1985,16 @@ def test_the_script_holds_only_secrets_that_were_supplied() -> None:
 
 
 def mounted_lines(stack: Stack, supplied: Supplied = NOTHING, **changes: Any) -> dict[str, str]:
-    """What the survey says of each service's files: when the newest was written, or "-"."""
+    """What the survey says of each service's files: when the newest was written, or "-"; no Docker is asked."""
+    stub = stack.folder.parent / "no-docker" / "docker"
+    stub.parent.mkdir(exist_ok=True)
+    stub.write_text("#!/bin/sh\nexit 1\n")
+    stub.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}"}
     script = templates.survey_script(settings(stack_dir=str(stack.folder), **changes), supplied)
-    done = subprocess.run([stack.shell, "-s", "survey"], input="\n".join(script), capture_output=True, text=True)
+    done = subprocess.run(
+        [stack.shell, "-s", "survey"], input="\n".join(script), capture_output=True, text=True, env=environment
+    )
     assert (done.returncode, done.stderr) == (0, "")
     lines = [line.split() for line in done.stdout.splitlines() if line.startswith("mounted ")]
     return {service: newest for _, service, newest in lines}
