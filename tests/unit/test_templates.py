@@ -826,7 +826,7 @@ def test_a_process_that_is_not_wanted_any_more_is_stopped_and_removed_once_the_o
 
 def test_a_deploy_of_several_processes_lets_no_two_versions_run_at_once() -> None:
     script = templates.up_script(settings(**MANY), [])
-    assert ' one_version "$wanted" &&\n    keep_snapshot && up ' in script
+    assert ' one_version "$wanted" &&\n    keep_snapshot && up; then' in script
 
 
 # Docker with containers of Open WebUI, each of an image; it writes down what is stopped.
