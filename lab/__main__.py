@@ -33,6 +33,12 @@ def main() -> int:
         help="python3 of new hosts, as cloud images have it, or none",
     )
     up.add_argument(
+        "--engine",
+        choices=("distro", "newer"),
+        default="distro",
+        help="Docker that apt of new hosts offers: the release's own (default), or the newest in Debian's archive",
+    )
+    up.add_argument(
         "--with",
         dest="extras",
         default="",
@@ -66,7 +72,9 @@ def main() -> int:
                 option, given = ("--host", arguments.host) if arguments.host else ("--hosts", arguments.hosts)
                 up.error(f"{option}: expected 1 to {network.MAX_HOSTS}, got {given}")
             saved = snapshots.check_key(arguments.saved)
-            made = hosts.Made(arguments.debian, arguments.init, arguments.python != "none", saved)
+            if arguments.engine == "newer" and arguments.debian != "13":
+                up.error("--engine newer: expected --debian 13, the newest stable release, got 12")
+            made = hosts.Made(arguments.debian, arguments.init, arguments.python != "none", saved, arguments.engine)
             lifecycle.up(name, numbers, made, parse(arguments.extras))
         elif arguments.command == "down":
             lifecycle.down(name, arguments.purge)

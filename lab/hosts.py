@@ -21,11 +21,13 @@ USER = "ops"
 USER_ID = 1000
 SHARED_DIR = "/srv/shared"
 """In each host the same folder, as if a file server's were mounted there."""
+_IMAGES_DIR = "/var/lib/containerd"
 _READY_TIMEOUT_S = 120
 _STOP_TIMEOUT_S = 60
 _HOST_LABEL = f"{docker.LABEL}.host"
 _DEBIAN_LABEL = f"{docker.LABEL}.debian"
 _INIT_LABEL = f"{docker.LABEL}.init"
+_ENGINE_LABEL = f"{docker.LABEL}.engine"
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,7 @@ class Host:
     container: str
     debian: str
     init: str
+    engine: str
     running: bool
     started_before: bool
     address: str
@@ -44,15 +47,22 @@ class Host:
     https_port: int | None
     """None: the host was made by a lab that did not publish it, and had no shared folder either."""
 
+    def __str__(self) -> str:
+        return f"Debian {self.debian}, init {self.init}, engine {self.engine}"
+
 
 @dataclass(frozen=True)
 class Made:
-    """How a host is made: its Debian release and init, with python3 or without, or out of one saved under a key."""
+    """How a host is made: its Debian release and init, with python3 or without, or out of one saved under a key.
+
+    `engine` is the Docker that its apt offers: "distro", the release's own, or "newer", the newest in Debian's archive.
+    """
 
     debian: str = "13"
     init: str = "systemd"
     python: bool = True
     saved: str = ""
+    engine: str = "distro"
 
 
 def name_of(lab: str, number: int) -> str:
@@ -74,7 +84,7 @@ def ensure(lab: str, numbers: Iterable[int], made: Made) -> list[Host]:
     present = {host.name: host for host in existing(lab)}
     missing = [number for number in numbers if name_of(lab, number) not in present]
     if missing:
-        base = images.host(made.debian, lab, made.python)
+        base = images.host(made.debian, lab, made.python, made.engine)
         image = snapshots.image(made.saved) if made.saved else base
         flags = _privileges(lab, base)
         for number in missing:
@@ -82,8 +92,8 @@ def ensure(lab: str, numbers: Iterable[int], made: Made) -> list[Host]:
                 data = snapshots.copy_data(lab, base, made.saved, flags) if made.saved else ""
                 _create(lab, number, made, image, flags, data)
     for host in existing(lab):
-        if host.name in present and (host.debian, host.init) != (made.debian, made.init):
-            say(f"{host.name} stays as it is: Debian {host.debian}, init {host.init}")
+        if host.name in present and (host.debian, host.init, host.engine) != (made.debian, made.init, made.engine):
+            say(f"{host.name} stays as it is: {host}")
         if host.https_port is None:
             say(f"{host.name} stays as it is: without port 443 and {SHARED_DIR}; down and up makes it anew")
         if not host.running:
@@ -97,6 +107,8 @@ def ensure(lab: str, numbers: Iterable[int], made: Made) -> list[Host]:
 
 def save(lab: str, host: Host, key: str) -> None:
     """Save a running host under a key; it is stopped meanwhile, so that its files are whole, and ready again."""
+    if host.engine != "distro":
+        raise LabError(f"HOST: expected one with its release's own engine, got {host.name} ({host}); save another")
     base = images.host(host.debian, lab, python=True)  # any host's will do
     flags = _privileges(lab, base)
     with step(f"Save {host.name} as {key}"):
@@ -161,6 +173,7 @@ def wait_until_ready(lab: str, host: Host) -> None:
 def _create(lab: str, number: int, made: Made, image: str, flags: list[str], data: str) -> None:
     name = name_of(lab, number)
     container = f"open-webui-lab-{lab}-host-{number}"
+    newer = made.engine == "newer"
     # before the container: where one exists, its key does, too
     keys.ensure_ssh_key(_host_key(lab, name), name)
     with state.lock("addresses", "Waiting for another lab that is choosing addresses"):
@@ -174,6 +187,7 @@ def _create(lab: str, number: int, made: Made, image: str, flags: list[str], dat
             f"--label={_HOST_LABEL}={name}",
             f"--label={_DEBIAN_LABEL}={made.debian}",
             f"--label={_INIT_LABEL}={made.init}",
+            f"--label={_ENGINE_LABEL}={made.engine}",
             f"--network={network.name_of(lab)}",
             # hosts find each other by name
             f"--network-alias={name}",
@@ -187,6 +201,8 @@ def _create(lab: str, number: int, made: Made, image: str, flags: list[str], dat
             "--tmpfs=/tmp:exec,mode=1777",
             f"--mount=type=volume,destination=/var/lib/docker,volume-label={docker.LABEL}={lab}"
             + (f",source={data}" if data else ""),
+            # Where containerd keeps images: it can't unpack a layer on the overlay that a container's own files are on.
+            *([f"--mount=type=volume,destination={_IMAGES_DIR},volume-label={docker.LABEL}={lab}"] if newer else []),
             f"--mount=type=volume,source={_shared_volume(lab)},destination={SHARED_DIR},"
             f"volume-label={docker.LABEL}={lab}",
             "--cgroupns=private",
@@ -296,6 +312,7 @@ def _from_container(container: dict[str, Any]) -> Host:
         container=container["Name"].lstrip("/"),
         debian=labels[_DEBIAN_LABEL],
         init=labels[_INIT_LABEL],
+        engine=labels.get(_ENGINE_LABEL, "distro"),
         running=container["State"]["Running"],
         # the engine's way to say never (Go's zero time)
         started_before=not container["State"]["StartedAt"].startswith("0001-"),

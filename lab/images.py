@@ -121,12 +121,19 @@ def on_debian_reference(recipe: str, name: str, release: str) -> str:
     return _reference(recipe, name, _reference("debian", f"debian-{release}", _debian_inputs(release)))
 
 
-def host(release: str, lab: str, python: bool = True) -> str:
-    """Ensure the image of a host exists, with python3 as cloud images have it, or without; return its reference."""
+def host(release: str, lab: str, python: bool = True, engine: str = "distro") -> str:
+    """Ensure the image of a host exists, with python3 as cloud images have it, or without; return its reference.
+
+    The apt of a host with the engine "newer" offers the newest Docker and Compose in Debian's archive. Its image has
+    none of them: a deploy installs what the archive has on that day.
+    """
     base = debian(release, lab)
     packages = "python3" if python else ""
     name = f"host-{release}" if python else f"host-{release}-no-python"
-    return build("host", name, lab, f"{base} {packages}", lambda _: {"BASE": base, "PACKAGES": packages})
+    own = build("host", name, lab, f"{base} {packages}", lambda _: {"BASE": base, "PACKAGES": packages})
+    if engine == "distro":
+        return own
+    return build("host-newer", f"{name}-newer", lab, own, lambda _: {"BASE": own})
 
 
 def remove_cached() -> str:

@@ -139,7 +139,7 @@ def status(lab: str) -> int:
     for host in hosts.existing(lab):
         table.add_row(
             host.name,
-            f"Debian {host.debian} ({host.init})",
+            str(host),
             "running" if host.running else "stopped",
             host.address,
             str(host.ssh_port),
