@@ -14,7 +14,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from webui_stack import compose
+from webui_stack import compose, digits
 from webui_stack.settings import Settings
 
 DAEMON_JSON = "/etc/docker/daemon.json"
@@ -24,6 +24,8 @@ MARK = f"{DAEMON_JSON}.changing"
 # A driver and its options belong together: dockerd does not start with the options of another driver.
 LOGGING = ("log-driver", "log-opts")
 _DEFAULT_DRIVER = "json-file"
+# The feature by which images are containerd's.
+_STORE = "containerd-snapshotter"
 # What dockerd takes over by a reload (26.1, daemon/reload.go).
 _RELOADABLE = {
     *("debug", "features", "insecure-registries", "labels", "live-restore", "registry-mirrors", "shutdown-timeout"),
@@ -120,7 +122,11 @@ else # a Docker that does not answer has its own note of a swarm (moby, daemon/c
   root=$(sed -n 's/.*"data-root" *: *"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)
   if [ -s "${root:-/var/lib/docker}/swarm/docker-state.json" ]; then echo "swarm_state="; fi
 fi
-docker info --format '{{range .SecurityOptions}}{{println .}}{{end}}' 2>/dev/null | sed -n 's/^name=/security=/p'
+more='{{range .SecurityOptions}}{{println .}}{{end}}{{range .DriverStatus}}{{println (index . 0) (index . 1)}}{{end}}'
+more=$more'{{println "there" .Containers}}{{println "root" .DockerRootDir}}{{println "driver" .Driver}}'
+docker info --format "$more" 2>/dev/null | sed -n 's/^name=/security=/p
+  s/^driver-type io\.containerd\..*/store=containerd/p
+  s/^\(there\|root\|driver\) /\1=/p'
 folder='{{json (.Label "com.docker.compose.project.working_dir")}}'
 stack='{{json (.Label "com.docker.stack.namespace")}}'
 if seen=$(docker ps --format '{"name":{{json .Names}},"folder":'"$folder"',"stack":'"$stack}" 2>/dev/null); then
@@ -148,7 +154,8 @@ class Observed:
 
     `sha256` is that of daemon.json, "" where there is none. Its `text` may hold a secret, so it is never shown; it is
     None where it is not known. `options` are the names of those that Docker's service has, as daemon.json calls them.
-    `containers` is None where Docker did not answer.
+    `containers` are those that run, None where Docker did not answer; `there` counts stopped ones as well. Their data
+    are in `root`, kept by the storage driver `driver` or, with `containerd_store`, by containerd's of that name.
     """
 
     sha256: str = ""
@@ -161,6 +168,10 @@ class Observed:
     in_swarm: bool = False
     remaps_users: bool = False
     containers: tuple[Container, ...] | None = None
+    there: int = 0
+    root: str = ""
+    driver: str = ""
+    containerd_store: bool = False
 
 
 def parse(lines: Iterable[str]) -> Observed:
@@ -183,6 +194,10 @@ def parse(lines: Iterable[str]) -> Observed:
         in_swarm=state not in ("", "inactive") or "swarm_state" in values,
         remaps_users="userns" in values.get("security", []),
         containers=containers,
+        there=digits.integer(values.get("there", ["0"])[0]),
+        root=values.get("root", [""])[0],
+        driver=values.get("driver", [""])[0],
+        containerd_store="containerd" in values.get("store", []),
     )
 
 
@@ -209,7 +224,7 @@ class Plan:
     not start with the new file, it starts with this one, so that containers run on. `told` are the lines on what stays
     as the host has it. `survives` says that containers run on while Docker restarts, by live-restore, and
     `awaits_live_restore` that it has to be on once Docker has read the file. Otherwise a restart stops the containers
-    in `stops`; the first `others` of them are not ours.
+    in `stops`; the first `others` of them are not ours. `moved` are the options that put Docker's data elsewhere.
     """
 
     action: Literal["nothing", "reload", "restart"] = "nothing"
@@ -219,6 +234,7 @@ class Plan:
     told: tuple[str, ...] = ()
     survives: bool = False
     awaits_live_restore: bool = False
+    moved: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
     others: int = 0
 
@@ -236,7 +252,8 @@ def plan(settings: Settings, observed: Observed) -> Plan:
         return Plan(told=told_of)
     text = _written(merged) if changed or observed.text is None else observed.text
     # After a run that was killed nobody knows what Docker has read.
-    action: Literal["reload", "restart"] = "reload" if changed <= _RELOADABLE and not observed.cut_off else "restart"
+    reloadable = changed <= _RELOADABLE and not observed.cut_off and not _moved(present, merged, observed)
+    action: Literal["reload", "restart"] = "reload" if reloadable else "restart"
     lives_on = merged.get("live-restore", "live-restore" in observed.options and observed.live_restore) is True
     survives = action == "restart" and lives_on and not observed.in_swarm and changed <= _HARMLESS
     running = observed.containers or () if action == "restart" and observed.runs and not survives else ()
@@ -250,6 +267,7 @@ def plan(settings: Settings, observed: Observed) -> Plan:
         told=told_of,
         survives=survives,
         awaits_live_restore=survives or (action == "reload" and lives_on and not observed.in_swarm),
+        moved=_moved(present, merged, observed),
         stops=(*sorted(others), *sorted(ours)),
         others=len(others),
     )
@@ -280,6 +298,12 @@ def refusals(settings: Settings, observed: Observed) -> list[str]:
         return [
             "docker: expected it to say which containers run, got no answer; it has to restart for "
             f"{DAEMON_JSON}: look at `journalctl -u docker` (or /var/log/docker.log) on the host"
+        ]
+    if found.moved and observed.there:
+        return [
+            f"docker: expected its {observed.there} containers to be there after a restart, got "
+            f"{', '.join(found.moved)} in docker_daemon or {DAEMON_JSON}, by which Docker looks for them elsewhere, "
+            "while some run on; take that out again, or remove the containers first (`docker ps --all`)"
         ]
     if found.others and not settings.docker_restart_stops_others:
         names = ", ".join(found.stops[: found.others])
@@ -348,6 +372,24 @@ def _merged(
     if kept:
         told.append(f"{DAEMON_JSON}: {', '.join(kept)} stay as they are there, not as docker_daemon says")
     return merged, tuple(told)
+
+
+def _moved(present: Mapping[str, Any], merged: Mapping[str, Any], observed: Observed) -> tuple[str, ...]:
+    """The options by which Docker, once restarted, looks for its containers and images in another place.
+
+    Compared with what is in force: the default store depends on the engine's age (29, on new hosts alone), and a reload
+    takes the feature in without following it (28.5, daemon/daemon.go and daemon/reload.go).
+    """
+    found = [
+        key
+        for key, in_force in (("data-root", observed.root), ("storage-driver", observed.driver))
+        if not _same(present.get(key), merged.get(key)) and merged[key] != in_force
+    ]
+    features = merged.get("features")
+    store = features.get(_STORE) if isinstance(features, Mapping) else None
+    if store is not None and store is not observed.containerd_store:
+        found.append(f"features.{_STORE}")
+    return tuple(found)
 
 
 def _pair(key: str) -> set[str]:

@@ -63,7 +63,7 @@ LIBRARY = {
     "ports": {"webui_stack.compose", "webui_stack.digits", "webui_stack.settings"},
     "machine": {"webui_stack.digits", "webui_stack.ports", "webui_stack.settings"},
     "engine": {"webui_stack.digits", "webui_stack.machine"},
-    "docker_config": {"webui_stack.compose", "webui_stack.settings"},
+    "docker_config": {"webui_stack.compose", "webui_stack.digits", "webui_stack.settings"},
     "frame": set[str](),
     "compose": {"webui_stack.digits"},
     "lock": {"pydantic", "webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
@@ -97,6 +97,7 @@ LIBRARY = {
     "diagnosis": {
         "webui_stack.check",
         "webui_stack.compose",
+        "webui_stack.engine",
         "webui_stack.firewall",
         "webui_stack.origin",
         "webui_stack.settings",

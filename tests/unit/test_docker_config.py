@@ -389,6 +389,41 @@ def test_a_restart_that_stops_containers_of_others_needs_a_setting(observed: Obs
     assert refusals(settings(**changes), replace(observed, runs=False, containers=None)) == []
 
 
+HERE = replace(RUNNING, there=3, root="/var/lib/docker", driver="overlay2")
+MOVES = [
+    pytest.param("features.containerd-snapshotter", {"features": {"containerd-snapshotter": True}}, id="store"),
+    pytest.param("storage-driver", {"storage-driver": "btrfs"}, id="driver"),
+    pytest.param("data-root", {"data-root": "/srv/docker"}, id="root"),
+]
+
+
+@pytest.mark.parametrize(("what", "wish"), MOVES)
+def test_docker_is_not_told_to_look_elsewhere_for_containers_it_has(what: str, wish: dict[str, Any]) -> None:
+    changes: dict[str, Any] = {"docker_daemon": {**SHIPPED, **wish}, "docker_restart_stops_others": True}
+    for observed in (HERE, replace(HERE, containers=())):  # stopped ones would be gone as well
+        (refusal,) = refusals(settings(**changes), observed)
+        assert refusal.startswith(f"docker: expected its 3 containers to be there after a restart, got {what} in ")
+    assert refusals(settings(**changes), replace(HERE, containers=(), there=0)) == []
+    assert plan(settings(**changes), HERE).action == "restart", "a reload takes it in and does not follow it"
+
+
+IN_FORCE = {"features": {"containerd-snapshotter": False}, "storage-driver": "overlay2", "data-root": "/var/lib/docker"}
+
+
+def test_what_is_in_force_may_be_said() -> None:
+    here = replace(HERE, containers=(OURS,))
+    assert refusals(settings(docker_daemon={**SHIPPED, **IN_FORCE}), here) == []
+    newer = replace(here, driver="overlayfs", containerd_store=True)
+    assert refusals(settings(docker_daemon={**SHIPPED, "features": {"containerd-snapshotter": True}}), newer) == []
+    assert refusals(settings(docker_daemon={**SHIPPED, "features": {"containerd-snapshotter": False}}), newer)
+
+
+def test_a_file_that_somebody_changed_is_not_brought_into_force_by_our_restart() -> None:
+    theirs = with_file({"features": {"containerd-snapshotter": True}}, HERE)
+    assert "features.containerd-snapshotter" in refusals(settings(docker_address_pools=POOLS), theirs)[0]
+    assert refusals(settings(docker_daemon={}), theirs) == []
+
+
 def test_live_restore_by_an_option_that_is_on_keeps_containers() -> None:
     observed = replace(RUNNING, options=frozenset({"live-restore"}), live_restore=True)
     found = plan(settings(), observed)
