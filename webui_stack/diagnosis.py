@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from webui_stack import compose, firewall, origin
+from webui_stack import compose, engine, firewall, origin
 from webui_stack.check import Check
 from webui_stack.settings import Settings, broken_variables, is_pinned_image, version_of
 from webui_stack.symptoms import ADDRESSES, Container, Observed, number
@@ -121,6 +121,18 @@ def _firewall(seen: Observed, _: Settings) -> Iterator[Check]:
             firewall.told(tables) if tables else "Docker's rules are there, or are not Docker's to make",
             f"published ports and the containers' network are cut off: {firewall.NEXT_STEP}",
         )
+
+
+def _engine(seen: Observed, _: Settings) -> Iterator[Check]:
+    versions = seen.host.get("engine", ""), seen.host.get("compose", "")
+    unproved = engine.unproved(*versions)
+    yield Check(
+        "docker: version",
+        not unproved,
+        "; ".join(unproved) or "Engine {}, Compose {}".format(*(version or "unknown" for version in versions)),
+        "deploy to a test host first: docs/operations.md, Proved on",
+        advice=True,
+    )
 
 
 def _memory(seen: Observed, _: Settings) -> Iterator[Check]:
@@ -708,7 +720,7 @@ def _persisted(seen: Observed, _: Settings) -> Iterator[Check]:
 
 
 _HOST: tuple[Row, ...] = (
-    *(_disk, _memory, _overcommit, _firewall, _backups, _nodes, _containers, _postgres_connections, _vectors),
+    *(_disk, _engine, _memory, _overcommit, _firewall, _backups, _nodes, _containers, _postgres_connections, _vectors),
     _caddy_version,
 )
 _VALKEY: tuple[Row, ...] = (_valkey_unanswered, _valkey_version, _valkey_access, _valkey_port)

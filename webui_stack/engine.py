@@ -46,6 +46,8 @@ _CONFLICTS = {"apt": _APT_CONFLICTS, "dnf": _DNF_CONFLICTS}
 # Compose 2.21 brought `up --wait-timeout` and stable `config --hash`; older ones behave differently.
 _MIN_COMPOSE = (2, 21)
 _MIN_ENGINE = (20, 10)
+# The newest major releases that the lab's tests ran on (docs/operations.md, "Proved on").
+_PROVED_ENGINE, _PROVED_COMPOSE = 28, 2
 # Brought the healthcheck's `start_interval`, with API 1.44. Compose and `docker stack` refuse it for older engines.
 START_INTERVAL_ENGINE = 25
 
@@ -146,6 +148,15 @@ def packages(machine: Machine, source: Source) -> list[str]:
 def knows_start_interval(server: str) -> bool:
     """Whether an engine of this version takes a healthcheck's `start_interval`; "" is the one still to be installed."""
     return not server or _version(server) >= (START_INTERVAL_ENGINE,)
+
+
+def unproved(server: str, compose: str) -> list[str]:
+    """What is of a newer major release than any this project was proved on; nothing of unknown versions."""
+    return [
+        f"{name} {version}, proved up to {newest}.x"
+        for name, version, newest in (("Engine", server, _PROVED_ENGINE), ("Compose", compose, _PROVED_COMPOSE))
+        if _version(version)[:1] > (newest,)
+    ]
 
 
 def conflicts(machine: Machine, engine: Engine, source: Source) -> list[str]:

@@ -30,7 +30,8 @@ def cured(text: str) -> str:
 
 
 # What a host tells besides, of which the captures know nothing yet.
-AROUND = """host mount /
+AROUND = """host compose 2.26.1-4
+host mount /
 host inodes 16777216
 host inodes_free 12000000
 backup disk_kb 100000000
@@ -123,6 +124,8 @@ IDLE = "\n".join(f"answer id={number} addr=198.19.1.3:1 name= age=9999 idle=3601
 CASES = [
     ("disk", "disk_free_kb 69440980", "disk_free_kb 1000000", "fault", "976 of 258019 MB free"),
     ("disk", "disk_free_kb 69440980", "disk_free_kb 20000000", "advice", "19531 of 258019 MB free"),
+    ("docker: version", "engine 26.1.5+dfsg1", "engine 29.0.1", "advice", "Engine 29.0.1, proved up to 28.x"),
+    ("docker: version", "compose 2.26.1-4", "compose 5.0.0", "advice", "Compose 5.0.0, proved up to 2.x"),
     ("disk: inodes", "host inodes_free 12000000", "host inodes_free 9", "fault", "9 of 16777216 inodes free"),
     ("disk: inodes", "host inodes_free 12000000", "host inodes_free 1000000", "advice", "1000000 of 16777216"),
     ("backups: disk", "backup disk_free_kb 60000000", "backup disk_free_kb 1000", "fault", "0 of 97656 MB free"),

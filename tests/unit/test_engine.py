@@ -284,3 +284,18 @@ NO_COMPOSE = (
 )
 def test_an_engine_too_old_for_the_stack(server: str, compose: str, lines: list[str]) -> None:
     assert engine.shortcomings(Engine(has_cli=True, server=server, compose=compose)) == lines
+
+
+@pytest.mark.parametrize(
+    ("server", "compose", "expected"),
+    [
+        pytest.param("28.5.2+dfsg4", "2.40.3-3", [], id="proved"),
+        pytest.param("20.10.24", "2.21.0", [], id="older"),
+        pytest.param("28.99.0", "2.99.0", [], id="a newer minor"),
+        pytest.param("29.0.0-rc.1", "2.40.3", ["Engine 29.0.0-rc.1, proved up to 28.x"], id="a newer engine"),
+        pytest.param("28.5.2", "5.0.0", ["Compose 5.0.0, proved up to 2.x"], id="a newer compose"),
+        pytest.param("", "", [], id="unknown"),
+    ],
+)
+def test_a_major_release_that_nothing_was_proved_on_is_named(server: str, compose: str, expected: list[str]) -> None:
+    assert engine.unproved(server, compose) == expected
