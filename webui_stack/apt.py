@@ -128,6 +128,20 @@ def complaints(said: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(line for line in said if re.match(r"[EW]: ", line)))
 
 
+def removed(said: Iterable[str]) -> list[str]:
+    """The packages that `apt-get install --no-remove` would have had to remove, by its words on why it failed."""
+    lines = list(said)
+    if not any(line.startswith("E: Packages need to be removed") for line in lines):
+        return []
+    found: list[str] = []
+    listed = False
+    for line in lines:
+        if listed and line.startswith(" "):
+            found += line.split()
+        listed = line == "The following packages will be REMOVED:" or (listed and line.startswith(" "))
+    return found
+
+
 def dead(said: Sequence[str], texts: Mapping[str, str]) -> list[str]:
     """The sources that `apt-get update` could not read, as `URI in FILE, line N`; apt's words where it names none."""
     failed = [line for line in complaints(said) if re.search(r"https?://|file:|ftp:|cdrom:", line)]

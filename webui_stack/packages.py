@@ -32,6 +32,7 @@ class _HeldError(Exception):
 def install(names: Sequence[str], sources: Mapping[str, str]) -> Commands:
     """Ensure the packages (`name` or `name=version`) are installed from apt's sources, without what they recommend.
 
+    Fails where that would remove another package, and names it: somebody wanted that one.
     Waits a quarter of an hour at most for another package manager, and names it. A source that apt can't read fails the
     operation only if the packages can't be had without it; otherwise the run warns of it. `sources` are the texts of
     apt's files (`engine.Engine.apt_sources`). Fails with apt's own words.
@@ -54,9 +55,18 @@ def turn() -> Commands:
 def _install(state: State, host: Host, names: list[str], sources: dict[str, str]) -> bool:  # noqa: ARG001
     try:
         updated, update_said = _patiently(host, f"{_APT_GET} -qq update")
-        done, said = _patiently(host, f"{_APT_GET} install --no-install-recommends {shlex.join(names)}")
+        done, said = _patiently(host, f"{_APT_GET} install --no-install-recommends --no-remove {shlex.join(names)}")
     except _HeldError as error:
         return _fail(host, [str(error)])
+    if lost := apt.removed(said):
+        wanted, gone = ", ".join(names), " ".join(lost)
+        return _fail(
+            host,
+            [
+                f"apt: expected to install {wanted} and remove nothing, got {gone} in the way; see what needs that "
+                f"on the host, `apt-get remove {gone}`, and run again"
+            ],
+        )
     if not done:
         # Of a source that is out of reach apt only warns: the packages are missing then.
         return _fail(host, [*apt.complaints(update_said), *(apt.complaints(said) or said)])

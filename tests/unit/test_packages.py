@@ -23,6 +23,7 @@ class FakeHost:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, **answers: list[list[str]]) -> None:
         self.asked: list[str] = []
+        self.commands: list[str] = []
         self.told: list[str] = []
         self.waited = 0.0
         self.answers = answers
@@ -34,6 +35,7 @@ class FakeHost:
         assert shown
         kind = next(word for word in ("update", "install", "remove") if f" {word}" in f"{command} ")
         self.asked.append(kind)
+        self.commands.append(command)
         answers = self.answers.get(kind, [[]])
         said = answers.pop(0) if len(answers) > 1 else answers[0]
         return not any(line.startswith("E: ") for line in said), SimpleNamespace(stdout_lines=[], stderr_lines=said)
@@ -109,3 +111,30 @@ def test_removal_fails_in_apts_words(monkeypatch: pytest.MonkeyPatch) -> None:
     host = FakeHost(monkeypatch, remove=[["E: Sub-process /usr/bin/dpkg returned an error code (1)"]])
     assert not packages._remove(None, host, ["runc"])  # type: ignore[arg-type]
     assert host.told == ["E: Sub-process /usr/bin/dpkg returned an error code (1)"]
+
+
+# apt-get 3.0 (Debian 13) with --no-remove, where unstable's docker.io and tini-static were in the way of stable's tini.
+IN_THE_WAY = """\
+Reading package lists...
+Building dependency tree...
+Reading state information...
+The following packages were automatically installed and are no longer required:
+  containerd runc
+Use 'apt autoremove' to remove them.
+The following packages will be REMOVED:
+  docker.io tini-static
+The following NEW packages will be installed:
+  tini
+0 upgraded, 1 newly installed, 2 to remove and 0 not upgraded.
+E: Packages need to be removed but remove is disabled.
+""".splitlines()
+
+
+def test_nothing_of_others_is_removed_for_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = FakeHost(monkeypatch, install=[IN_THE_WAY])
+    assert not install(host)
+    assert "--no-remove" in host.commands[-1]
+    assert host.told == [
+        "apt: expected to install docker-ce and remove nothing, got docker.io tini-static in the way; see what needs "
+        "that on the host, `apt-get remove docker.io tini-static`, and run again"
+    ]
