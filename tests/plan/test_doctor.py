@@ -41,7 +41,7 @@ def test_faults_come_first_then_advice_then_the_count(examined: Run) -> None:
         line.split()[0] for line in examined.said("tutorial") if line.startswith(("fault ", "advice ", "7 faults"))
     ]
     assert found == ["fault"] * 7 + ["advice"] * 12 + ["7"]
-    assert "7 faults, 12 advice, 26 fine" in examined.said("tutorial")
+    assert "7 faults, 12 advice, 27 fine" in examined.said("tutorial")
 
 
 def test_a_fault_says_what_was_seen_and_what_to_do(examined: Run) -> None:
