@@ -96,9 +96,7 @@ def test_a_run_from_another_folder_finds_the_project(tmp_path: Path) -> None:
     assert ended.status == 2
 
 
-@pytest.mark.parametrize(
-    "arguments", [["deploy.py", "--dry"], ["runbooks/verify.py", "-y"], ["deploy.py", "--data", "open_webui_port=0"]]
-)
+@pytest.mark.parametrize("arguments", [["deploy.py", "--dry"], ["runbooks/verify.py", "-y"]])
 def test_a_fork_says_what_a_run_of_its_own_says(forks: Forks, tmp_path: Path, arguments: list[str]) -> None:
     """Most tests here run forks of one loaded pyinfra in its place."""
     inventory = str(tmp_path / "mine.py")
