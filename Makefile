@@ -68,6 +68,7 @@ test: chromium ## Everything: check, then real hosts in labs of their own and a 
 LAB_UP = $(BIN)/python -m lab up --name $${TEST_LAB_NAME-pytest}
 images: $(READY)
 	@{ $(LAB_UP) --with all && $(LAB_UP) --host 3 --debian 12 && $(LAB_UP) --host 4 --init none --python none && \
+	  $(LAB_UP) --host 5 --engine newer && \
 	  $(BIN)/python -m lab down --name $${TEST_LAB_NAME-pytest}; } 2>&1 | sed -u 's/^/images   /'
 
 # The parts of `make test`: each is a lab of its own, with the hosts its tests ask for and no others. Much of what they do
@@ -75,7 +76,7 @@ images: $(READY)
 # The longest come first, so that all end together. `make part-drift` runs one of them alone.
 # Within a part the order counts: what a test leaves on a host, such as a probe's account, is there for those after it.
 LABS ?= 4
-PARTS := first swarm later many watch day2 drift data
+PARTS := first swarm later many watch day2 drift data newer
 PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py rollout.py)
 PART_swarm := tests/lab/test_swarm.py
 PART_later := $(addprefix tests/lab/test_,day_two.py offsite.py)
@@ -84,6 +85,7 @@ PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py)
 PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)
 PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py probe.py)
 PART_data := $(addprefix tests/lab/test_,backup.py bundle.py docker_config.py)
+PART_newer := tests/lab/test_newer_engine.py
 
 part-first part-many: chromium
 

@@ -18,6 +18,10 @@ if (_second := f"{os.environ['LAB_NAME']}-2") in _hosts:
         "open_webui_env": {"WEBUI_NAME": 'It\'s a $lab "chat"'},
     }
 
+# Docker keeps images as new hosts do since its version 29.
+if (_eleventh := f"{os.environ['LAB_NAME']}-11") in _hosts:
+    _hosts[_eleventh] |= {"docker_daemon": {"live-restore": True, "features": {"containerd-snapshotter": True}}}
+
 # What one test wants of one host.
 for _name, _data in json.loads(os.environ.get("TEST_HOST_DATA", "{}")).items():
     _hosts[_name] |= _data

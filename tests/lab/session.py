@@ -23,10 +23,15 @@ ROOT = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("TEST_LAB_NAME", "pytest")  # two clones on one machine need two names
 # The swarm has hosts of its own, in the session's lab or in one beside it.
 SWARM = NAME if NAME.endswith("-swarm") else f"{NAME}-swarm"
-FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND, CUT_OFF, SPARE, EARLIER, TORN_DOWN = (
-    f"{NAME}-{n}" for n in range(1, 10)
+FRESH, DOCKER_CE, DEBIAN_12, NO_SYSTEMD, BY_HAND, CUT_OFF, SPARE, EARLIER, TORN_DOWN, NEWER, CONTAINERD = (
+    f"{NAME}-{n}" for n in range(1, 12)
 )
-MADE_WITH = {DEBIAN_12: ("--debian", "12"), NO_SYSTEMD: ("--init", "none", "--python", "none")}
+MADE_WITH = {
+    DEBIAN_12: ("--debian", "12"),
+    NO_SYSTEMD: ("--init", "none", "--python", "none"),
+    NEWER: ("--engine", "newer"),
+    CONTAINERD: ("--engine", "newer"),
+}
 # All that a first deploy's result depends on. lab/ has the recipes of the images and the versions to pull.
 DEPLOYED_FROM = (
     *("webui_stack", "tasks", "templates", "inventories", "lab", "deploy.py", "config.py"),

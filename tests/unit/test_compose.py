@@ -89,6 +89,44 @@ def test_a_deployed_host_is_read_whole() -> None:
     assert observed.containers["open-webui"].health_log == '{"status":true}'
 
 
+NEWER = [
+    pytest.param("observe-2.40.3.txt", id="28.5.2"),
+    pytest.param("observe-2.40.3-containerd.txt", id="28.5.2, images in containerd's store"),
+]
+
+
+@pytest.mark.parametrize("file", NEWER)
+def test_a_newer_engine_is_read_as_well(file: str) -> None:
+    observed = compose.parse((FIXTURES / "compose" / file).read_text().splitlines())
+    assert observed.unread == ()
+    assert observed.network
+    assert observed.network.subnets == ("198.19.1.0/24",)
+    assert observed.network.is_ours
+    assert observed.network.in_use
+    assert compose.pending(observed, DIRECTORY, IMAGES) == []
+    for service, name in compose.containers_of(IMAGES).items():
+        found = observed.containers[name]
+        assert (found.service, found.status, found.health) == (service, "running", "healthy")
+        assert found.config_hash == observed.hashes[service]
+        assert found.image_id == observed.images[IMAGES[service]].id
+        assert found.health_passed_at > found.started_at
+        assert found.address.startswith("198.19.1.")
+    assert observed.containers["redis-valkey"].mounts["/data"] == "redis-data"
+    assert observed.processes == {"open-webui": observed.containers["open-webui"].address}
+
+
+def test_an_image_in_containerds_store_has_its_manifest_s_digest_for_an_id() -> None:
+    """In Docker's own store the digest is another: that of the image's configuration."""
+    ids = {
+        file: (image.id, image.digests)
+        for file in ("observe-2.40.3.txt", "observe-2.40.3-containerd.txt")
+        for image in [compose.parse((FIXTURES / "compose" / file).read_text().splitlines()).images[VALKEY]]
+    }
+    (own, own_digests), (containerds, containerds_digests) = ids.values()
+    assert own_digests == containerds_digests == (f"{VALKEY.rpartition(':')[0]}@{containerds}",)
+    assert own != containerds
+
+
 def test_a_host_without_engine_is_empty() -> None:
     assert compose.parse([]) == compose.Observed()
 

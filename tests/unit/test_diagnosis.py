@@ -14,6 +14,9 @@ TUTORIAL = (FIXTURES / "doctor" / "tutorial-26.1.5.txt").read_text()
 DEPLOYED = (FIXTURES / "doctor" / "deployed-26.1.5.txt").read_text()
 
 
+NEWER = (FIXTURES / "doctor" / "deployed-28.5.2.txt").read_text()
+
+
 def cured(text: str) -> str:
     """The deployed host, had somebody followed all advice."""
     for old, new in {
@@ -84,6 +87,15 @@ def test_of_the_deployed_host_the_open_door_alone_is_a_fault() -> None:
         "open-webui: CORS": "advice",
         "open-webui: saved settings": "advice",
     }
+
+
+def test_a_newer_engine_is_judged_as_well() -> None:
+    assert levels(judged(NEWER)) == {
+        "overcommit_memory": "advice",
+        "valkey: version": "advice",
+        "open-webui: CORS": "advice",
+    }
+    assert "Engine 28.5.2+dfsg4, Compose 2.40.3-3" in [check.seen for check in judged(NEWER)]
 
 
 def test_a_host_that_follows_the_advice_has_nothing() -> None:

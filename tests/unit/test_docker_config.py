@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import surveys
-from tests.defaults import DEFAULTS, settings
+from tests.defaults import DEFAULTS, FIXTURES, settings
 from webui_stack import docker_config, templates
 from webui_stack.docker_config import Container, DaemonJsonError, Observed, Plan, plan, refusals
 
@@ -60,6 +60,20 @@ def test_a_host_is_read_whole() -> None:
         live_restore=True,
         containers=(Container("open-webui", "/opt/open-webui"), Container("redis-valkey", "/opt/open-webui")),
     )
+
+
+@pytest.mark.parametrize(("suffix", "driver"), [("", "overlay2"), ("-containerd", "overlayfs")])
+def test_a_newer_engine_says_who_keeps_its_images(suffix: str, driver: str) -> None:
+    file = FIXTURES / "docker_config" / f"debian-13-docker.io-28.5.2{suffix}.txt"
+    found = docker_config.parse(file.read_text().splitlines())
+    assert (found.containerd_store, found.driver, found.root, found.there) == (
+        bool(suffix),
+        driver,
+        "/var/lib/docker",
+        2,
+    )
+    assert found.live_restore
+    assert {one.name for one in found.containers or ()} == {"open-webui", "redis-valkey"}
 
 
 def test_no_answer_is_not_taken_for_no_containers() -> None:

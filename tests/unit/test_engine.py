@@ -48,6 +48,16 @@ def test_a_host_with_the_distributions_docker_is_read_whole() -> None:
     assert len(DEPLOYED.packages) == 153
 
 
+def test_a_newer_engine_is_read_as_well() -> None:
+    lines = (FIXTURES / "engine" / "debian-13-docker.io-28.5.2.txt").read_text().splitlines()
+    found = engine.parse(lines)
+    assert (found.server, found.compose, found.running_containers) == ("28.5.2+dfsg4", "2.40.3-3", 2)
+    assert found.family.keys() == {"docker.io", "docker-cli", "docker-compose", "containerd", "runc"}
+    assert engine.shortcomings(found) == []
+    assert engine.unproved(found.server, found.compose) == []
+    assert engine.knows_start_interval(found.server)
+
+
 def test_a_fresh_host_has_no_docker() -> None:
     assert replace(FRESH, versions={}) == Engine()
     assert {"curl", "ca-certificates"} <= FRESH.packages
