@@ -72,8 +72,9 @@ def main() -> int:
                 option, given = ("--host", arguments.host) if arguments.host else ("--hosts", arguments.hosts)
                 up.error(f"{option}: expected 1 to {network.MAX_HOSTS}, got {given}")
             saved = snapshots.check_key(arguments.saved)
-            if arguments.engine == "newer" and arguments.debian != "13":
-                up.error("--engine newer: expected --debian 13, the newest stable release, got 12")
+            if arguments.engine == "newer" and (arguments.debian != "13" or saved):
+                got = f"--saved {saved}" if saved else f"--debian {arguments.debian}"
+                up.error(f"--engine newer: expected new hosts of Debian 13, the newest stable release, got {got}")
             made = hosts.Made(arguments.debian, arguments.init, arguments.python != "none", saved, arguments.engine)
             lifecycle.up(name, numbers, made, parse(arguments.extras))
         elif arguments.command == "down":

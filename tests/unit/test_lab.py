@@ -1,14 +1,18 @@
 """The lab's image pins, and the files it hands out, without an engine."""
 
 import re
+import signal
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from lab import images, keys, registry, state
+from lab.__main__ import main
 from tests.defaults import DEFAULTS
 
 PINS = {
@@ -69,3 +73,34 @@ def test_a_certificate_stays_and_half_of_one_is_made_anew(lab: str) -> None:
 )
 def test_an_entry_point_is_a_posix_shell_script(script: Path) -> None:
     subprocess.run(["sh", "-n", script], check=True)
+
+
+@pytest.mark.parametrize("other", ["--debian 12", "--saved deployed"])
+def test_the_newest_engine_is_for_new_hosts_of_debian_13(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], other: str
+) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # pytest's own handlers stay
+    monkeypatch.setattr(sys, "argv", ["lab", "up", "--engine", "newer", *other.split()])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert f"--engine newer: expected new hosts of Debian 13, the newest stable release, got {other}" in (
+        capsys.readouterr().err
+    )
+
+
+def test_hosts_with_the_newest_engine_get_an_image_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host's image is under it, as it is: those of other hosts are not built again for it."""
+    built: list[tuple[str, str, str]] = []
+
+    def build(recipe: str, name: str, _lab: str, inputs: str, _generate: Any) -> str:
+        built.append((recipe, name, inputs))
+        return f"image-of-{name}"
+
+    monkeypatch.setattr(images, "build", build)
+    monkeypatch.setattr(images, "debian", lambda *_: "base")
+    assert images.host("13", "a") == "image-of-host-13"
+    own = built.copy()
+    built.clear()
+    assert images.host("13", "a", engine="newer") == "image-of-host-13-newer"
+    assert built == [*own, ("host-newer", "host-13-newer", "image-of-host-13")]
