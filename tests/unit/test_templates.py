@@ -410,8 +410,10 @@ def test_the_proxy_is_published_where_the_settings_say(changes: dict[str, Any], 
 )
 def test_only_a_release_that_does_not_listen_again_starts_anew_after_valkey(tag: str, restarts: bool) -> None:
     image = f"ghcr.io/open-webui/open-webui{tag if tag.startswith('@') else f':{tag}'}"
-    redis = service("open-webui", open_webui_image=image)["depends_on"]["redis"]
-    assert redis == {"condition": "service_healthy", **({"restart": True} if restarts else {})}
+    body = service("open-webui", open_webui_image=image)
+    assert body["depends_on"]["redis"] == {"condition": "service_healthy", **({"restart": True} if restarts else {})}
+    labels = {"open-webui-stack.restart-after-valkey": "true"}
+    assert body.get("labels") == (labels if restarts else None)
     script = templates.up_script(settings(open_webui_image=image), [])
     assert ("in_order || restart" in script) == ("\nin_order()" in script) == restarts
 

@@ -25,7 +25,9 @@ ps)
   while read -r name; do
     read -r status policy health <$name
     case $health in starting) health="health: starting" ;; esac
-    case $status in running) echo "$name running Up 2 hours${health:+ ($health)}" ;; *) echo "$name $status" ;; esac
+    label=$(cat $name.label 2>/dev/null)
+    case $status in running) since="Up 2 hours${health:+ ($health)}" ;; *) since="" ;; esac
+    echo "$name $status $label $since"
   done <names
   echo asked >>looks ;;
 inspect)
@@ -106,12 +108,28 @@ def test_an_open_webui_that_listens_again_by_itself_is_left_alone_after_valkey(h
     assert (host.run(), host.done) == ([], [])
 
 
-@pytest.mark.parametrize(("version", "restarted"), [("0.11.4", True), ("0.12.0", False)])
-def test_a_release_that_does_not_is_restarted_after_valkey(version: str, restarted: bool, tmp_path: Path) -> None:
-    host = host_of(tmp_path, open_webui_image=f"ghcr.io/open-webui/open-webui:v{version}")
-    host.put("redis-valkey", age_s=200)
+@pytest.mark.parametrize(
+    ("valkey", "open_webui", "restarted"),
+    [
+        (FINE, FINE, True),
+        ("running unless-stopped starting", FINE, False),
+        (FINE, "exited unless-stopped healthy", False),
+    ],
+)
+def test_a_release_that_does_not_is_restarted_after_valkey_once_both_are_well(
+    valkey: str, open_webui: str, restarted: bool, host: Host
+) -> None:
+    (host.root / "open-webui.label").write_text("true")
+    host.put("open-webui", open_webui)
+    host.put("redis-valkey", valkey, age_s=110)
     assert host.run() == ["restarting open-webui: Valkey was restarted after it"] * restarted
     assert host.done == ["restart open-webui"] * restarted
+
+
+def test_the_watchdog_is_the_same_for_each_release() -> None:
+    """A rollback to an earlier one leaves the script as it is; what runs says whether it has to be restarted."""
+    image = "ghcr.io/open-webui/open-webui:v0.11.4"
+    assert templates.watchdog(settings(open_webui_image=image)) == templates.watchdog(settings())
 
 
 def test_nothing_is_restarted_because_docker_does_not_say_since_when_it_runs(host: Host) -> None:
