@@ -25,7 +25,8 @@ VALKEY_STALE = "redis: its configuration files changed under it"
 REDEFINED = "open-webui: its definition changed"
 
 BOTH = ["open-webui", "redis-valkey"]
-VALKEY_ANEW: dict[str, Any] = {"recreated": ["redis-valkey"], "restarted": ["open-webui"]}
+# Open WebUI listens again by itself (docs/decisions/0010).
+VALKEY_ANEW: dict[str, Any] = {"recreated": ["redis-valkey"]}
 
 
 @dataclass(frozen=True)
