@@ -41,7 +41,7 @@ class _Engine(http.client.HTTPConnection):
 
 def prepare(lab: Lab) -> Mapping[str, str]:
     """Ensure three hosts with a stack each; side -> host. Returns once they have calmed down."""
-    lab.up(3)
+    lab.up(3, extras="postgres,caddy")
     plain, full, by_hand = lab.hosts[:3]
     ours.deploy(lab, [plain, by_hand])
     proxy = {

@@ -47,9 +47,12 @@ class Lab:
     def hosts(self) -> list[str]:
         return [host["name"] for host in self.inventory["hosts"]]
 
-    def up(self, hosts: int) -> None:
-        """Ensure the lab runs with at least so many hosts, each with Python, as a cloud image has it."""
-        self._lab("up", "--hosts", str(hosts))
+    def up(self, hosts: int, extras: str = "") -> None:
+        """Ensure the lab runs with at least so many hosts, each with Python, as a cloud image has it.
+
+        `extras` are names for `--with`.
+        """
+        self._lab("up", "--hosts", str(hosts), *(("--with", extras) if extras else ()))
         self.__dict__.pop("inventory", None)
         for host in self.hosts:
             self.ssh(host, f"[ -e /usr/lib/python3/dist-packages/apt ] || sudo sh -c {shlex.quote(_CLOUD_IMAGE)}")

@@ -61,7 +61,7 @@ def ensure_volume() -> None:
 
 
 def program() -> str:
-    """What runs in the container; an image is written anew when it changes."""
+    """The source of the program that runs in the container."""
     return Path(__file__).with_name("layers.py").read_text()
 
 

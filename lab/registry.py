@@ -126,4 +126,4 @@ IMAGES: dict[str, Callable[[str], Offered]] = {
     "caddy": partial(_small, "library/caddy", _CADDY_TAG, "{}", "caddy", "caddy"),
     "open_webui_earlier": partial(_open_webui, open_webui.EARLIER),
 }
-"""What there is to offer, by the inventory's keys: each makes what is missing for a lab and returns the image."""
+"""The images a lab can offer, by the inventory's keys. Each entry ensures its image for a lab and returns it."""
