@@ -69,7 +69,7 @@ LAB_UP = $(BIN)/python -m lab up --name $${TEST_LAB_NAME-pytest}
 images: $(READY)
 	@{ $(LAB_UP) --with all && $(LAB_UP) --host 3 --debian 12 && $(LAB_UP) --host 4 --init none --python none && \
 	  $(LAB_UP) --host 5 --engine newer && \
-	  $(BIN)/python -m lab down --name $${TEST_LAB_NAME-pytest}; } 2>&1 | sed -u 's/^/images   /'
+	  $(BIN)/python -m tests.lab.saved; } 2>&1 | sed -u 's/^/images   /'
 
 # The parts of `make test`: each is a lab of its own, with the hosts its tests ask for and no others. Much of what they do
 # is waiting, for containers to get healthy and for watchdogs to notice, so more of them than cores run side by side.

@@ -10,7 +10,7 @@ import re
 from lab import docker, images, state
 from lab.errors import LabError
 
-KEPT = 2
+KEPT = 4
 """How many saved hosts stay when another is saved."""
 
 _KIND = "snapshot"

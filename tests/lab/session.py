@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,8 @@ from typing import Any
 import pytest
 import testinfra
 
-from lab import engine, snapshots
+from tests.forks import Forks
+from tests.lab import saved
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = os.environ.get("TEST_LAB_NAME", "pytest")  # two clones on one machine need two names
@@ -32,11 +32,11 @@ MADE_WITH = {
     NEWER: ("--engine", "newer"),
     CONTAINERD: ("--engine", "newer"),
 }
-# All that a first deploy's result depends on. lab/ has the recipes of the images and the versions to pull.
-DEPLOYED_FROM = (
-    *("webui_stack", "tasks", "templates", "inventories", "lab", "deploy.py", "config.py"),
-    "tests/lab/inventory.py",
-)
+# The longest run of a test, a backup and an upgrade of two hosts, takes two minutes where nothing else is on.
+_RUN_S = 1200
+# It ends with this process, whose end closes its standard input.
+_FORKS = Forks(_RUN_S, together=True)
+Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 class Lab:
@@ -45,8 +45,13 @@ class Lab:
     A host is made when the first test asks for it: bare, or out of the one that was saved under a key.
     """
 
-    def __init__(self, sockets: Path) -> None:
-        self.sockets = sockets
+    def __init__(self, sockets: Path, command: Command | None = None) -> None:
+        self.sockets, self._pyinfra = sockets, command or run_pyinfra
+
+    @property
+    def as_typed(self) -> Lab:
+        """The same lab, whose `run` is the very command that an operator types, not a fork of a loaded pyinfra."""
+        return Lab(self.sockets, type_pyinfra)
 
     @property
     def inventory(self) -> dict[str, Any]:
@@ -57,10 +62,10 @@ class Lab:
         inventory: dict[str, Any] = json.loads(file.read_text())
         return inventory
 
-    def ensure(self, name: str, saved: str = "") -> None:
+    def ensure(self, name: str, key: str = "") -> None:
         """Ensure the host is there; a new one is bare, or made of the host that was saved under the key."""
         if not self.has(name):
-            made = ("--saved", saved) if saved else ()
+            made = ("--saved", key) if key else ()
             extras = () if inventory_file(NAME).exists() else ("--with", "all")
             run_lab("up", "--host", name.rpartition("-")[2], *MADE_WITH.get(name, ()), *made, *extras)
 
@@ -92,7 +97,7 @@ class Lab:
         for name in limit.split(","):
             self.ensure(name)
         limits = [part for name in limit.split(",") for part in ("--limit", name)]
-        return run_pyinfra(NAME, "tests/lab/inventory.py", *arguments, *limits, **environment)
+        return self._pyinfra(NAME, "tests/lab/inventory.py", *arguments, *limits, **environment)
 
     def report(self, *arguments: str, limit: str = FRESH, **environment: str) -> dict[str, Any]:
         """The JSON of a run that has to succeed."""
@@ -121,7 +126,15 @@ def host_of(lab: str, sockets: Path, name: str) -> Any:
 
 
 def run_pyinfra(lab: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`pyinfra ARGUMENTS` in a lab, output and errors together."""
+    """`pyinfra ARGUMENTS` in a lab, output and errors together; in a fork of one loaded pyinfra, where that is free."""
+    if _FORKS.busy:
+        return type_pyinfra(lab, *arguments, **environment)
+    ended = _FORKS.run(*arguments, environment={"LAB_NAME": lab, **environment})
+    return subprocess.CompletedProcess(arguments, ended.status, ended.stdout)
+
+
+def type_pyinfra(lab: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`pyinfra ARGUMENTS` in a lab, output and errors together, by the very command that an operator types."""
     return subprocess.run(
         [Path(sys.executable).with_name("pyinfra"), *arguments],
         cwd=ROOT,
@@ -129,7 +142,7 @@ def run_pyinfra(lab: str, *arguments: str, **environment: str) -> subprocess.Com
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=1200,
+        timeout=_RUN_S,
     )
 
 
@@ -167,47 +180,40 @@ def lab(request: pytest.FixtureRequest) -> Iterator[Lab]:
 def planned(lab: Lab) -> dict[str, Any]:
     """A dry run on a host nothing was ever installed on."""
     before = state(lab.host(FRESH))
-    report = lab.report("deploy.py", "--dry")
+    report = lab.as_typed.report("deploy.py", "--dry")
     assert state(lab.host(FRESH)) == before, "a dry run changed the host"
     return report
 
 
 @pytest.fixture(scope="session")
 def deployed(request: pytest.FixtureRequest, lab: Lab) -> dict[str, Any]:
-    """A deploy of that host: its first where a test asks for the dry run before it, else the next of a saved one.
-
-    The host of the first deploy is saved, for the sessions whose tests are about what comes afterwards.
-    """
+    """A deploy of that host: its first where a test asks for the dry run before it, else the next of a saved one."""
     if not any("planned" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        lab.ensure(FRESH, saved=saved_deploy())
+        lab.ensure(FRESH, saved.deployed(NAME))
         return lab.report("-y", "deploy.py")
     request.getfixturevalue("planned")
-    report = lab.report("-y", "deploy.py")
-    if not saved_deploy() and not request.config.getoption("--keep-lab"):
-        rest(lab.host(FRESH))  # files of a stack that is stopped are whole
-        lab.hang_up()
-        run_lab("save", FRESH, deployed_key())
-        again = changed(lab.report("-y", "deploy.py"))
-        assert again == ["Stack | Bring the services up"], "the first deploy left more to do after a boot"
+    report = lab.as_typed.report("-y", "deploy.py")
+    if not saved.deployed(NAME) and not request.config.getoption("--keep-lab"):
+        save_deployed(lab)
     return report
 
 
-def saved_deploy() -> str:
-    """The key of a host that this very code was deployed to; "" where none is saved."""
-    key = deployed_key()
-    engine.ensure(NAME)  # the lab's own stops with the last lab
-    return key if snapshots.exists(key) else ""
+def save_deployed(lab: Lab) -> None:
+    """Ensure the host that was just deployed is saved, for the sessions whose tests are about what comes afterwards."""
+    rest(lab.host(FRESH))  # files of a stack that is stopped are whole
+    lab.hang_up()
+    run_lab("save", FRESH, saved.DEPLOYED_KEY)
+    again = changed(lab.report("-y", "deploy.py"))
+    assert again == ["Stack | Bring the services up"], "the first deploy left more to do after a boot"
 
 
-def deployed_key() -> str:
-    """The key of a host deployed by this very code: a hash of all files, those not committed as well."""
-    total = hashlib.sha256()
-    for tree in DEPLOYED_FROM:
-        for path in sorted([ROOT / tree, *(ROOT / tree).rglob("*")]):
-            if path.is_file() and "__pycache__" not in path.parts:
-                total.update(f"{path.relative_to(ROOT)}\0{path.stat().st_mode & 0o100}\0".encode())
-                total.update(hashlib.sha256(path.read_bytes()).digest())
-    return f"deployed-{total.hexdigest()[:16]}"
+def save_loaded(lab: Lab) -> None:
+    """Ensure a host is saved that has Docker as deploys leave it, and all images."""
+    lab.report("-y", "tests/lab/docker_alone.py", limit=SPARE)
+    for image in lab.inventory["images"].values():
+        lab.host(SPARE).check_output("docker pull --quiet %s", image)
+    lab.hang_up()
+    run_lab("save", SPARE, saved.LOADED_KEY)
 
 
 @pytest.fixture(scope="session")

@@ -127,7 +127,7 @@ def seen(lab: Lab, precious: Precious, tmp_path_factory: pytest.TempPathFactory)
     host.check_output("rm -r /opt/open-webui/.env /opt/open-webui/valkey /opt/open-webui/.good")
 
     def run(*arguments: str) -> None:
-        done = lab.run(*arguments, **SUPPLIED)
+        done = lab.as_typed.run(*arguments, **SUPPLIED)  # its arguments are looked at
         assert done.returncode == 0, done.stdout
         result.outputs[" ".join(arguments)] = done.stdout
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from tests.lab import saved
 from tests.lab.door import Door
 from tests.lab.precious import within
 from tests.lab.session import (
@@ -153,12 +154,14 @@ class People:
 
 @pytest.fixture(scope="module")
 def swarm(request: pytest.FixtureRequest) -> Iterator[Swarm]:
-    """Three hosts that became a swarm in one run, told about in full; a dry run before."""
+    """A bare host and two that have Docker, which became a swarm in one run; told in full, a dry run before."""
     keep = request.config.getoption("--keep-lab")
     if not keep:
         run_lab("down", name=LAB)
     try:
-        run_lab("up", "--hosts", "3", "--with", "all", name=LAB)
+        run_lab("up", "--hosts", "1", "--with", "all", name=LAB)
+        made = ("--saved", key) if (key := saved.loaded(LAB)) else ()
+        run_lab("up", "--host", "2", "--host", "3", *made, name=LAB)
         with tempfile.TemporaryDirectory() as sockets:
             inventory = json.loads((ROOT / ".lab" / LAB / "inventory.json").read_text())
             swarm = Swarm(inventory, Path(sockets))
@@ -171,7 +174,7 @@ def swarm(request: pytest.FixtureRequest) -> Iterator[Swarm]:
             run_lab("down", name=LAB)
 
 
-def test_one_deploy_makes_a_swarm_of_bare_hosts_as_its_dry_run_said(swarm: Swarm) -> None:
+def test_one_deploy_makes_a_swarm_of_hosts_with_and_without_docker_as_its_dry_run_said(swarm: Swarm) -> None:
     assert swarm.first
     assert swarm.first.returncode == 0
     done = changed(report_in(swarm.first.stdout))

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.lab import saved
 from tests.lab.precious import Precious
-from tests.lab.session import FRESH, TORN_DOWN, Lab, containers, named, saved_deploy, state
+from tests.lab.session import FRESH, NAME, TORN_DOWN, Lab, containers, named, state
 
 pytestmark = pytest.mark.lab
 
@@ -49,7 +50,7 @@ class Story:
     """A stack with something in it, beside what is somebody else's."""
 
     def __init__(self, lab: Lab) -> None:
-        lab.ensure(TORN_DOWN, saved=saved_deploy())
+        lab.ensure(TORN_DOWN, saved.deployed(NAME))
         self.lab, self.host = lab, lab.host(TORN_DOWN)
         self.deploy()
         result = lab.run("-y", "runbooks/backup.py", "--data", "backup_schedule=*-*-* 03:30", limit=TORN_DOWN)

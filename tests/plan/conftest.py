@@ -13,7 +13,7 @@ import pytest
 
 from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
-from tests.plan.forks import Ended, Forks
+from tests.forks import Ended, Forks
 from webui_stack import docker_config, templates
 
 MACHINE = re.sub(r"epoch_s=\d+", f"epoch_s={time.time():.0f}", (FIXTURES / "machine" / "debian-13.txt").read_text())

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.defaults import ROOT
+from tests.forks import Ended, Forks
 from tests.plan.conftest import Pyinfra, fresh, machine
 from tests.plan.conftest import answering as answer
-from tests.plan.forks import Ended, Forks
 
 PYINFRA = str(Path(sys.executable).with_name("pyinfra"))
 
