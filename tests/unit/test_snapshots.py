@@ -50,16 +50,16 @@ def engine_with(monkeypatch: pytest.MonkeyPatch, tags: list[str], used: str = ""
 
 
 def test_the_newest_saved_hosts_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = engine_with(monkeypatch, ["b", "a"])
-    snapshots.save("x", "base", "host", "c", [])
-    assert engine.tags == ["c", "b"]
-    assert engine.volumes == ["open-webui-lab-snapshot-b", "open-webui-lab-snapshot-c"]
+    engine = engine_with(monkeypatch, ["d", "c", "b", "a"])
+    snapshots.save("x", "base", "host", "e", [])
+    assert engine.tags == ["e", "d", "c", "b"]
+    assert sorted(engine.volumes) == [f"open-webui-lab-snapshot-{key}" for key in "bcde"]
 
 
 def test_a_saved_host_that_is_in_use_stays_until_the_next_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine = engine_with(monkeypatch, ["b", "a"], used="a")
-    snapshots.save("x", "base", "host", "c", [])
-    assert engine.tags == ["c", "b", "a"]
+    engine = engine_with(monkeypatch, ["d", "c", "b", "a"], used="a")
+    snapshots.save("x", "base", "host", "e", [])
+    assert engine.tags == ["e", "d", "c", "b", "a"]
 
 
 def test_the_image_is_made_last(monkeypatch: pytest.MonkeyPatch) -> None:
