@@ -1,0 +1,52 @@
+"""The program answers every request with one result or one error, and shows no argument where it has a fault."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from webui_stack.host import protocol
+from webui_stack.host.__main__ import Emit, answer
+from webui_stack.host.errors import HostError
+from webui_stack.host.protocol import Event, Failure, Request, Result
+
+
+def works(arguments: Mapping[str, Any], emit: Emit) -> Any:
+    emit(Event("half of it"))
+    return arguments["of"]
+
+
+def refuses(arguments: Mapping[str, Any], emit: Emit) -> Any:
+    raise HostError("disk", expected="room", got="none", do="free some")
+
+
+def breaks(arguments: Mapping[str, Any], emit: Emit) -> Any:
+    return {}[arguments["password"]]
+
+
+def answers(verb: str, **arguments: Any) -> list[protocol.Answer | None]:
+    out = io.StringIO()
+    answer(Request(verb, "token", arguments), out, {"works": works, "refuses": refuses, "breaks": breaks})
+    return [protocol.read("token", line) for line in out.getvalue().splitlines()]
+
+
+def test_events_come_before_the_result() -> None:
+    assert answers("works", of=3) == [Event("half of it"), Result(3)]
+
+
+def test_an_error_has_its_four_parts() -> None:
+    assert answers("refuses") == [Failure("disk", "room", "none", "free some")]
+
+
+def test_a_verb_that_is_not_known_is_an_error_that_names_those_that_are() -> None:
+    (failure,) = answers("explode")
+    assert str(failure) == "verb: expected one of breaks, refuses, works, got explode; deploy again"
+
+
+def test_a_fault_of_the_program_is_told_without_what_it_was_asked() -> None:
+    (failure,) = answers("breaks", password="hunter2")
+    assert isinstance(failure, Failure)
+    assert "KeyError in answer" in failure.got
+    assert "breaks" in failure.got
+    assert "hunter2" not in str(failure)

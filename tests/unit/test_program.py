@@ -1,0 +1,113 @@
+"""The host's program is sent once, speaks in lines of its own, and names what it misses."""
+
+from __future__ import annotations
+
+import ast
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from pyinfra.api import Host
+
+from tests.local import local_host
+from webui_stack.ops import program
+from webui_stack.ops.program import HostRefusedError, NoPythonError
+from webui_stack.remote import RemoteError
+
+LOOK = {
+    "stack_dir": "/opt/none",
+    "backup_dir": "/opt/none",
+    "docker_root": "/var/lib/none",
+    "images_are_containerds": False,
+}
+
+
+@pytest.fixture
+def host() -> Host:
+    return local_host()
+
+
+def test_the_program_is_sent_once_and_answers(host: Host, tmp_path: Path) -> None:
+    folder = tmp_path / "programs"
+    found = program.call(host, "survey", LOOK, folder=str(folder))
+    assert found["machine"]["architecture"] == os.uname().machine
+    (sent,) = folder.iterdir()
+    assert sent.name == program.digest()
+    assert list(sent.glob("host/__pycache__/protocol.*.pyc")), "it was not compiled"
+    before = sent.stat().st_mtime_ns
+    program.call(host, "survey", LOOK, folder=str(folder))
+    assert (list(folder.iterdir()), sent.stat().st_mtime_ns) == ([sent], before)
+
+
+def test_a_sending_that_was_cut_off_leaves_no_program(host: Host, tmp_path: Path) -> None:
+    """What is in place is whole: the folder gets its name last."""
+    (tmp_path / f"{program.digest()}.4711" / "host").mkdir(parents=True)
+    assert program.call(host, "survey", LOOK, folder=str(tmp_path))["machine"]["epoch_s"]
+
+
+def test_an_error_of_the_program_is_one_line_in_four_parts(host: Host, tmp_path: Path) -> None:
+    with pytest.raises(HostRefusedError, match=r"^verb: expected one of survey, got explode; deploy again$") as caught:
+        program.call(host, "explode", {}, folder=str(tmp_path))
+    assert caught.value.failure.got == "explode"
+
+
+def test_a_host_without_a_python_that_is_new_enough_is_named(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("sh", "env"):
+        (tmp_path / name).symlink_to(shutil.which(name) or name)
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")  # as the question for its version ends
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoPythonError, match=r"^python3: expected 3\.9 or newer on the host, got none; deploy\.py"):
+        program.call(host, "survey", LOOK, folder=str(tmp_path / "programs"))
+    assert not (tmp_path / "programs").exists()
+
+
+def test_a_newer_python_of_another_name_is_found(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "bin"
+    place.mkdir()
+    (place / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (place / "python3").chmod(0o755)
+    (place / "python3.11").symlink_to(Path(sys.executable).resolve())
+    for name in ("sh", "env", "ip"):
+        (place / name).symlink_to(shutil.which(name) or name)
+    monkeypatch.setenv("PATH", str(place))
+    assert program.call(host, "survey", LOOK, folder=str(tmp_path / "programs"))["machine"]
+
+
+def test_a_program_that_ends_without_an_answer_is_no_answer(host: Host, tmp_path: Path) -> None:
+    place = tmp_path / program.digest()
+    place.mkdir()
+    (place / "__main__.py").write_text("print('all is well')\n")
+    with pytest.raises(RemoteError, match=r"expected a result, got the end of the output"):
+        program.call(host, "survey", LOOK, folder=str(tmp_path))
+    (place / "__main__.py").write_text("import sys; sys.exit('no memory')\n")
+    with pytest.raises(RemoteError, match=r"no memory"):
+        program.call(host, "survey", LOOK, folder=str(tmp_path))
+
+
+def test_the_same_files_have_the_same_name_and_others_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def named() -> str:
+        program.archive.cache_clear()
+        program.digest.cache_clear()
+        return program.digest()
+
+    first = named()
+    copy = tmp_path / "host"
+    shutil.copytree(program._HOST, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    with monkeypatch.context() as patched:
+        patched.setattr(program, "_HOST", copy)
+        assert named() == first
+        (copy / "errors.py").write_text("")
+        assert named() != first
+    assert named() == first
+
+
+def test_the_start_runs_on_a_python_that_is_too_old() -> None:
+    """It is asked on such a host, too: nothing in it may be younger than Python 3.6 of RHEL 8."""
+    for source in (program._START, program._UNPACK):
+        ast.parse(source, feature_version=(3, 6))

@@ -1,0 +1,55 @@
+"""Run one verb: `python3 -I -S FOLDER` with a request on stdin. Exit status 0 whenever an answer was written.
+
+FOLDER is the one that the operator's side sent (`webui_stack.ops.program`).
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import IO, Any
+
+from . import protocol
+from .errors import HostError
+from .verbs import VERBS
+
+Emit = Callable[[protocol.Event], None]
+Verb = Callable[[Mapping[str, Any], Emit], Any]
+
+
+def answer(request: protocol.Request, out: IO[str], verbs: Mapping[str, Verb]) -> None:
+    """Run the request's verb, and write its events and its one result or error to `out`."""
+
+    def say(line: protocol.Answer) -> None:
+        print(protocol.written(request.token, line), file=out, flush=True)
+
+    verb = verbs.get(request.verb)
+    try:
+        if verb is None:
+            known = ", ".join(sorted(verbs))
+            raise HostError("verb", expected=f"one of {known}", got=request.verb, do="deploy again")
+        result = verb(request.arguments, say)
+    except HostError as error:
+        say(protocol.Failure.of(error))
+    except Exception as error:
+        # A fault of this program. The last lines of the traceback say where; the arguments may be secrets.
+        places = [f"{frame.name} ({frame.lineno})" for frame in traceback.extract_tb(error.__traceback__)[-3:]]
+        got = f"{type(error).__name__} in {', '.join(places)}"
+        say(protocol.Failure(f"verb {request.verb}", "no fault of the program", got, "please report it"))
+    else:
+        say(protocol.Result(result))
+
+
+def main() -> None:
+    """Answer the request on stdin. A request that can't be read is told on stderr, with status 2."""
+    try:
+        request = protocol.Request.read(sys.stdin.readline())
+    except protocol.ProtocolError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    answer(request, sys.stdout, VERBS)
+
+
+if __name__ == "__main__":
+    main()

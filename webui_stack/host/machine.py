@@ -1,0 +1,125 @@
+"""What the host is: its release, sizes, addresses and listening sockets. Asks the kernel, and no program but `ip`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import HostError
+from .system import System
+
+DAEMON_JSON = "/etc/docker/daemon.json"
+_CONTAINERD = "/var/lib/containerd"
+# An address of documentation (RFC 5737): the kernel names the source address it would use, and sends nothing.
+_ELSEWHERE = ("192.0.2.1", 9)
+# State of a socket that listens (Linux, include/net/tcp_states.h).
+_LISTENS = "0A"
+
+
+def look(
+    system: System, *, stack_dir: str, backup_dir: str, docker_root: str, images_are_containerds: bool
+) -> dict[str, Any]:
+    """The host as it is. Sizes in kB, time in seconds since the epoch.
+
+    `docker_root` is where Docker has, or is to have, its data. Where a folder does not exist yet, the space is that of
+    the nearest one above it. Images are elsewhere where containerd keeps them (Docker 29 on new hosts).
+    """
+    return {
+        "os_release": os_release(system.text("/etc/os-release")),
+        "architecture": os.uname().machine,
+        "uid": os.getuid(),
+        "init": system.text("/proc/1/comm").strip(),
+        "memory_kb": _memory_kb(system.text("/proc/meminfo")),
+        "disk": _space(docker_root),
+        "images_disk": _space(_CONTAINERD) if images_are_containerds else None,
+        "links": {name: os.path.realpath(name) for name in (stack_dir, backup_dir) if Path(name).is_symlink()},
+        "addresses": list(_addresses(system)),
+        "route": _route(),
+        "listening": list(listening(system)),
+        "epoch_s": int(time.time()),
+    }
+
+
+def os_release(text: str) -> dict[str, str]:
+    """The names and values of os-release(5), without their quotes."""
+    found = {}
+    for line in text.splitlines():
+        name, separator, value = line.partition("=")
+        if separator and not name.startswith("#"):
+            found[name.strip()] = value.strip().strip("\"'")
+    return found
+
+
+def _memory_kb(text: str) -> int:
+    """What programs can have without swapping (Linux, Documentation/filesystems/proc.rst, MemAvailable)."""
+    for line in text.splitlines():
+        name, _, value = line.partition(":")
+        if name == "MemAvailable":
+            return int(value.split()[0])
+    raise HostError("/proc/meminfo", expected="a line MemAvailable", got="none", do="use a kernel of 3.14 or newer")
+
+
+def _space(folder: str) -> dict[str, Any]:
+    """The free space for everybody in kB, and the folder it was found at."""
+    there = next(path for path in (Path(folder), *Path(folder).parents) if path.is_dir())
+    return {"free_kb": shutil.disk_usage(there).free // 1024, "folder": str(there)}
+
+
+def _addresses(system: System) -> Iterator[dict[str, Any]]:
+    """Every address of every interface, with the interface's MTU."""
+    for line in system.output("ip", "-o", "addr", "show").splitlines():
+        _, name, _, address, *_ = line.split()
+        name = name.partition("@")[0]
+        mtu = int(system.text(f"/sys/class/net/{name}/mtu") or 0)
+        yield {"address": address.partition("/")[0], "interface": name, "mtu": mtu}
+
+
+def _route() -> str:
+    """The address by which the host reaches others; "" without a default route."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(_ELSEWHERE)
+        except OSError:
+            return ""
+        return str(probe.getsockname()[0])
+
+
+def listening(system: System) -> Iterator[dict[str, Any]]:
+    """Every TCP port that somebody listens on, with the program and its pid; "" and 0 where nobody can be named."""
+    holders = _holders(system)
+    for table, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
+        for line in system.text(table).splitlines()[1:]:
+            columns = line.split()
+            local, state, inode = columns[1], columns[3], columns[9]
+            if state == _LISTENS:
+                address, _, port = local.partition(":")
+                pid = holders.get(inode, 0)
+                program = system.text(f"/proc/{pid}/comm").strip() if pid else ""
+                yield {"address": _address(address, family), "port": int(port, 16), "program": program, "pid": pid}
+
+
+def _address(digits: str, family: int) -> str:
+    """The kernel prints an address in words of 32 bits, each in the machine's byte order (net/ipv4/tcp_ipv4.c)."""
+    packed = b"".join(bytes.fromhex(digits[start : start + 8])[::-1] for start in range(0, len(digits), 8))
+    return socket.inet_ntop(family, packed)
+
+
+def _holders(system: System) -> dict[str, int]:
+    """The first process that has each socket open, by the socket's inode."""
+    found: dict[str, int] = {}
+    for process in system.path("/proc").iterdir():
+        if not process.name.isdigit():
+            continue
+        try:
+            for descriptor in (process / "fd").iterdir():
+                target = str(descriptor.readlink())
+                if target.startswith("socket:["):
+                    found.setdefault(target[8:-1], int(process.name))
+        except OSError:
+            continue  # the process has ended, or is another's
+    return found

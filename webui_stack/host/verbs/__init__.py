@@ -1,0 +1,10 @@
+"""One module a verb. A verb takes its arguments and a function for events, and returns what JSON can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import survey
+
+VERBS: Mapping[str, Callable[..., Any]] = {"survey": survey.run}

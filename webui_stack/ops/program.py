@@ -1,0 +1,172 @@
+"""The host's program on a host: sent once, known by its content, called with one request at a time.
+
+It lies in a folder named by the hash of its files, root's own, so that two releases of this project can work on one
+host, and timers go on with the program they began with.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import io
+import secrets
+import shlex
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pyinfra.api import Host
+
+from webui_stack import channel
+from webui_stack.host import protocol
+from webui_stack.remote import RemoteError
+
+FOLDER = "/usr/local/lib/open-webui-stack"
+"""Where a host has the programs, each in a folder of its own."""
+PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python3.9")
+"""In the order in which they are tried. RHEL 8 has 3.6 as python3, and newer ones by their names."""
+
+_HOST = Path(__file__).resolve().parents[1] / "host"
+# Runs the package `host` beside it. Any Python can read it, so that an older one says so and is passed over.
+_START = """\
+import sys
+if sys.version_info < (3, 9):
+    sys.exit(97)
+import runpy
+runpy.run_module("host", run_name="__main__", alter_sys=True)
+"""
+# Reads an archive in base64 from stdin, and puts it in place with one rename: a folder that is there is whole.
+_UNPACK = """\
+import base64, compileall, io, os, shutil, sys, tarfile
+if sys.version_info < (3, 9):
+    sys.exit(97)
+place = sys.argv[1]
+os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
+new = place + ".%d" % os.getpid()
+shutil.rmtree(new, ignore_errors=True)
+with tarfile.open(fileobj=io.BytesIO(base64.b64decode(sys.stdin.readline()))) as archive:
+    archive.extractall(new)
+compileall.compile_dir(new, quiet=1)
+os.sync()
+try:
+    os.rename(new, place)
+except OSError:
+    shutil.rmtree(new)  # another run was quicker, with the same files
+    if not os.path.isdir(place):
+        raise
+"""
+_NO_PYTHON, _NOT_SENT = "no python", "not sent"
+
+
+class NoPythonError(RemoteError):
+    """The host has no Python that the program runs on."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "python3: expected 3.9 or newer on the host, got none; deploy.py installs it, or install it from the "
+            "distribution (RHEL 8 and its kind: python3.11)"
+        )
+
+
+class HostRefusedError(RemoteError):
+    """The program ended with an error of its own: `failure` has its four parts."""
+
+    def __init__(self, failure: protocol.Failure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
+
+
+def call(
+    host: Host,
+    verb: str,
+    arguments: Mapping[str, Any],
+    on_event: Callable[[protocol.Event], None] = lambda _: None,
+    folder: str = FOLDER,
+) -> Any:
+    """The result of one verb of the program on the host, which is sent first where it is missing.
+
+    Raises `NoPythonError`, `HostRefusedError`, and `RemoteError` where the answer did not arrive whole.
+    """
+    request = protocol.Request(verb, f"answer-{secrets.token_hex(16)}", arguments)
+    place = f"{folder}/{digest()}"
+    for _ in range(2):
+        with channel.opened(host, _with_python('-I -S "$place"', place)) as talk:
+            lines = _lines(talk)
+            state = next(lines, "")
+            if state == _NO_PYTHON:
+                raise NoPythonError
+            if state != _NOT_SENT:
+                talk.write(f"{request.line()}\n".encode())
+                return _result(talk, lines, request.token, on_event)
+        _send(host, place)
+    raise RemoteError(f"{place}: expected the program there once it was sent, got none; run it again")
+
+
+def _result(
+    talk: channel.ByteChannel, lines: Iterator[str], token: str, on_event: Callable[[protocol.Event], None]
+) -> Any:
+    for line in lines:
+        answer = protocol.read(token, line)
+        if isinstance(answer, protocol.Event):
+            on_event(answer)
+        elif isinstance(answer, protocol.Result):
+            return answer.value
+        elif isinstance(answer, protocol.Failure):
+            raise HostRefusedError(answer)
+    talk.finish()  # says why, where the program ended badly
+    raise RemoteError("answer of the host: expected a result, got the end of the output; run it again")
+
+
+def _lines(talk: channel.ByteChannel) -> Iterator[str]:
+    """The lines that the program prints, as they come."""
+    rest = b""
+    while data := talk.read(1 << 16):
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            yield line.decode(errors="replace")
+
+
+def _send(host: Host, place: str) -> None:
+    with channel.opened(host, _with_python(f"-I -S -c {shlex.quote(_UNPACK)} {shlex.quote(place)}", "")) as talk:
+        if talk.line() == _NO_PYTHON:
+            raise NoPythonError
+        talk.write(base64.b64encode(archive()) + b"\n")
+        talk.finish()
+
+
+def _with_python(arguments: str, place: str) -> str:
+    """The shell command that says how it stands, in a line, and runs the first Python that is new enough."""
+    missing = f'if [ ! -d "$place" ]; then echo {shlex.quote(_NOT_SENT)}; exit; fi' if place else ":"
+    return f"""\
+begin
+place={shlex.quote(place)}
+for python in {" ".join(PYTHONS)}; do
+  if "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
+    {missing}
+    echo "$python"
+    exec "$python" {arguments}
+  fi
+done
+echo {shlex.quote(_NO_PYTHON)}"""
+
+
+@functools.cache
+def archive() -> bytes:
+    """The program as a tar of the package `host` and what starts it; the same bytes for the same files."""
+    files = {"__main__.py": _START.encode()}
+    files |= {f"host/{path.relative_to(_HOST)}": path.read_bytes() for path in sorted(_HOST.rglob("*.py"))}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o644
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+@functools.cache
+def digest() -> str:
+    """The name of the program's folder: a hash of its files."""
+    return hashlib.sha256(archive()).hexdigest()[:16]
