@@ -31,6 +31,7 @@ class Inode:
     def __init__(self, number: int, mode: int, target: str = "") -> None:
         self.number, self.mode, self.target = number, mode, target
         self.uid = self.gid = 0
+        self.links = 1
         self.data = b""
         self.entries: dict[str, Inode] = {}
         self.changed_s = 1_800_000_000.0
@@ -46,6 +47,7 @@ class Inode:
         entries = self.entries
         self.mode, self.uid, self.gid, self.data, self.entries = self._disk
         self.entries = dict(entries if names else self.entries)
+        self.links = 1
         self.locks = {}
         for each in self.entries.values():
             each.lose_power(names)
@@ -75,6 +77,7 @@ class FakeKernel:
     def __init__(self) -> None:
         self.on_point: Callable[[str], None] = lambda _: None
         self.room_bytes = 1 << 40
+        self.now_s = 1_800_000_000.0
         self._dead = False
         self._inodes = 0
         self._open: dict[int, Inode] = {}
@@ -174,6 +177,7 @@ class FakeKernel:
             raise _error(errno.ENOSPC)
         self.room_bytes -= len(part)
         inode = self._open[fd]
+        inode.changed_s = self.now_s
         inode.data = inode.data[:offset] + part + inode.data[offset + len(part) :]
         return len(part)
 
@@ -241,13 +245,14 @@ class FakeKernel:
                 raise _error(errno.ENOTDIR)
             if other.entries:
                 raise _error(errno.ENOTEMPTY)
+            other.links = 0
         there[target] = self._open[src_dir_fd].entries.pop(source)
 
     @_call
     def unlink(self, name: str, *, dir_fd: int) -> None:
         if stat.S_ISDIR(self._named(name, dir_fd).mode):
             raise _error(errno.EISDIR)
-        del self._open[dir_fd].entries[name]
+        self._open[dir_fd].entries.pop(name).links = 0
 
     @_call
     def rmdir(self, name: str, *, dir_fd: int) -> None:
@@ -288,7 +293,9 @@ def _error(number: int) -> OSError:
 
 def _stat(inode: Inode) -> os.stat_result:
     size, changed = len(inode.data), inode.changed_s
-    return os.stat_result((inode.mode, inode.number, 1, 1, inode.uid, inode.gid, size, changed, changed, changed))
+    return os.stat_result(
+        (inode.mode, inode.number, 1, inode.links, inode.uid, inode.gid, size, changed, changed, changed)
+    )
 
 
 def crashed_everywhere(

@@ -23,6 +23,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 # Without O_NONBLOCK, opening a FIFO waits for its writer.
 _READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
 # As many as Linux follows in one path (path_resolution(7)).
 _MOST_LINKS = 40
@@ -235,6 +236,13 @@ class Files:
         """Ensure a folder and all files in it are on the disk, before a rename makes them count."""
         with self._explained(path, "write it to the disk"), self._folder(path) as fd:
             self._sync(fd)
+
+    # --- Hold
+
+    def open_shared(self, path: str) -> int:
+        """A descriptor to lock a file by, and to read and write it in place; the file is made for root alone."""
+        with self._explained(path, "open it"), self._in_folder(path) as (folder, name):
+            return self._kernel.open(name, _LOCK_FILE, 0o600, dir_fd=folder)
 
     # --- Below
 
