@@ -1,4 +1,4 @@
-"""Locks between programs on a host: they exclude each other, free themselves, and every wait ends and names somebody."""
+"""Locks between programs on a host: they free themselves, and every wait ends and names the holder."""
 
 from __future__ import annotations
 
@@ -100,6 +100,14 @@ def test_a_verb_that_has_the_stack_alone_makes_its_backup_under_the_data_lock(ho
         drill(host.locks)
 
 
+def test_a_verb_has_the_lock_of_each_container_it_changes(host: Host) -> None:
+    """Not only the one for all, which is there for earlier versions alone."""
+    with work(host.locks):
+        for name in ("open-webui", "redis-valkey"):
+            assert host.locks.holder(f"container-{name}") == f"deploy, process {os.getpid()}, since 03:00:00 UTC"
+        assert host.locks.holder("container-open-webui-2") is None
+
+
 def test_a_lock_that_could_not_be_had_leaves_none_of_the_others_held(host: Host) -> None:
     with watch(host.locks), pytest.raises(LockedError):
         work(host.locks)
@@ -177,8 +185,9 @@ def test_the_folder_is_for_root_alone_also_where_it_was_open_before(host: Host) 
 def test_a_lock_on_a_file_that_was_removed_meanwhile_is_no_lock(host: Host) -> None:
     """Otherwise two runs could have the same lock: one on the removed file, one on its successor."""
     files = Files(host.kernel)
-    work(host.locks).release()
+    host.locks.moment("lease.lock", "lease").release()
     removed: list[bool] = []
+    path = f"{RUN_FOLDER}/lease.lock"
 
     def remove(point: str) -> None:
         if point == "before flock" and not removed:
@@ -186,8 +195,8 @@ def test_a_lock_on_a_file_that_was_removed_meanwhile_is_no_lock(host: Host) -> N
             files.remove_tree(RUN_FOLDER)
 
     host.kernel.on_point = remove
-    with work(host.locks), pytest.raises(LockedError):
-        other_work(host.locks)
+    with host.locks.moment("lease.lock", "lease"), pytest.raises(LockedError, match=path):
+        host.locks.moment("lease.lock", "lease")
     assert removed
 
 
