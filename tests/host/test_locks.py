@@ -157,8 +157,9 @@ def test_both_waits_of_a_backup_together_have_one_limit(host: Host) -> None:
 def test_who_has_a_lock_is_known_without_waiting(host: Host) -> None:
     assert host.locks.holder(WORK) is None
     with backup(host.locks):
-        assert host.locks.holder(DATA) == f"backup, process {os.getpid()}, since 03:00:00 UTC"
-    assert host.locks.holder(DATA) is None
+        for name in (WORK, DATA):
+            assert host.locks.holder(name) == f"backup, process {os.getpid()}, since 03:00:00 UTC"
+    assert (host.locks.holder(WORK), host.locks.holder(DATA)) == (None, None)
 
 
 def test_a_holder_that_could_not_write_its_name_has_the_lock_all_the_same(host: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +12,8 @@ from .errors import HostError
 
 # "elsewhere": this process can't see that one, as it runs in another PID namespace (a container) or on another kernel.
 State = Literal["alive", "dead", "elsewhere"]
+
+_TOKEN = re.compile(r"(.+):([0-9]{1,10}):([0-9]+):([0-9]{1,20}):([^:]+)")
 
 
 @dataclass(frozen=True)
@@ -48,10 +51,11 @@ class Holder:
 
 def parse(token: str) -> Holder | None:
     """The holder of a lease; None for one in the form that earlier versions wrote, `user@machine:PID`."""
-    parts = token.rsplit(":", 4)
-    if len(parts) != 5 or not all(part.isascii() and part.isdigit() for part in (parts[1], parts[3])):
+    found = _TOKEN.fullmatch(token)
+    if found is None:
         return None
-    return Holder(parts[0], int(parts[1]), parts[2], int(parts[3]), parts[4])
+    name, pid, namespace, started, boot = found.groups()
+    return Holder(name, int(pid), namespace, int(started), boot)
 
 
 class Processes:

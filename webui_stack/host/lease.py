@@ -6,6 +6,7 @@ that a reboot ends it. Renewal makes the lease of a killed run short, and that o
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ _NAME, _LOCK = "lease", "lease.lock"
 # Beside the folder, where versions before there was one have theirs, with their lock and their work lock.
 _OLD, _OLD_REST = ".lease", (".lease.lock", ".work")
 _UNKNOWN = "an unknown run"
+# Owner, when it began, and when it expires, in seconds since 1970.
+_LINE = re.compile(rb"(\S+) ([0-9]{1,12}) ([0-9]{1,12})\n?")
 
 
 @dataclass(frozen=True)
@@ -93,10 +96,11 @@ class Lease:
         text = self._files.read(path)
         if text is None:
             return None
-        words = text.decode(errors="replace").split()
         now = self._clock.now()
-        if len(words) == 3 and all(word.isascii() and word.isdigit() for word in words[1:]):
-            return Other(words[0], int(words[1]), int(words[2]) - now)
+        line = _LINE.fullmatch(text)
+        if line:
+            owner, since_s, expires_s = line.groups()
+            return Other(owner.decode(errors="replace"), int(since_s), int(expires_s) - now)
         found = self._files.stat(path)
         written_s = found.changed_s if found else now
         return Other(_UNKNOWN, written_s, min(written_s + EXPIRY_S - now, EXPIRY_S))

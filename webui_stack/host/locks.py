@@ -114,7 +114,7 @@ class Locks:
             return None
         fd = self._files.open_shared(path)
         try:
-            return None if self._flock(fd, fcntl.LOCK_SH, path) else self._name(fd)
+            return None if self._flock(fd, fcntl.LOCK_EX, path) else self._name(fd)
         finally:
             self._kernel.close(fd)
 
