@@ -1,0 +1,451 @@
+"""Files on the host that outlive a crash and a power cut, written and read without following anybody's link.
+
+A file takes its place whole: a temporary file beside it gets owner, mode and contents, is written to the disk (fsync),
+renamed, and the folder is written to the disk. Whenever the power fails, a reader finds the old file or the new one.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Literal
+
+from .errors import HostError
+from .kernel import LINUX, Kernel
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+# Without O_NONBLOCK, opening a FIFO waits for its writer.
+_READ_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_CHUNK_BYTES = 1 << 20
+# As many as Linux follows in one path (path_resolution(7)).
+_MOST_LINKS = 40
+# A new file system has this folder (mke2fs(8)).
+_LOST_AND_FOUND = "lost+found"
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The user and group a file belongs to."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is at a path. `size` is in bytes, `changed_s` in seconds since 1970."""
+
+    kind: Literal["file", "folder", "link", "other"]
+    mode: int
+    owner: Owner
+    size: int
+    changed_s: float
+
+
+class Files:
+    """The host's file system.
+
+    Paths are absolute. Where `owner` is left out, files belong to the user of this program: root.
+
+    Links: the last part of a path is never followed. A link on the way is followed only where root alone could have
+    put it. Containers and the SSH user can plant links in other folders, and would direct root's writes elsewhere.
+
+    Every method raises `HostError` when the kernel refuses; "absent" is an answer only when the kernel says so.
+    """
+
+    def __init__(self, kernel: Kernel = LINUX) -> None:
+        self._kernel = kernel
+
+    # --- Look
+
+    def read(self, path: str) -> bytes | None:
+        """The contents of a file; None where there is none. Fails for anything but a regular file."""
+        with self._explained(path, "read it"):
+            try:
+                with self._in_folder(path) as (folder, name):
+                    fd = self._kernel.open(name, _READ_FILE, dir_fd=folder)
+            except FileNotFoundError:
+                return None
+            with self._closing(fd):
+                if not stat.S_ISREG(self._kernel.fstat(fd).st_mode):
+                    raise _of_another_kind(path, "a file", _kind(self._kernel.fstat(fd)))
+                chunks = []
+                offset = 0
+                while chunk := self._kernel.pread(fd, _CHUNK_BYTES, offset):
+                    chunks.append(chunk)
+                    offset += len(chunk)
+                return b"".join(chunks)
+
+    def read_text(self, path: str) -> str | None:
+        """The contents of a file in UTF-8; None where there is none."""
+        contents = self.read(path)
+        try:
+            return None if contents is None else contents.decode()
+        except UnicodeDecodeError as error:
+            raise HostError(path, expected="UTF-8", got=error.reason, do="put the file right") from None
+
+    def stat(self, path: str) -> Status | None:
+        """What is at a path; None where there is nothing. Of a link it describes the link."""
+        with self._explained(path, "look at it"):
+            try:
+                with self._in_folder(path) as (folder, name):
+                    return _status(self._kernel.lstat(name, dir_fd=folder))
+            except FileNotFoundError:
+                return None
+
+    def exists(self, path: str) -> bool:
+        """Whether anything is at a path, a link that leads nowhere included."""
+        return self.stat(path) is not None
+
+    def listdir(self, path: str) -> list[str] | None:
+        """The names in a folder, sorted; None where there is no folder."""
+        with self._explained(path, "list it"):
+            try:
+                with self._folder(path) as fd:
+                    return sorted(self._kernel.listdir(fd))
+            except FileNotFoundError:
+                return None
+
+    def space_left(self, path: str) -> int:
+        """Bytes that can be written to the disk a path is on, or will be on, without the part reserved for root."""
+        while not self.exists(path):
+            path = posixpath.dirname(path)
+        with self._explained(path, "see how much room is left"), self._in_folder(path) as (folder, name):
+            fd = self._kernel.open(name, _READ_FILE, dir_fd=folder)
+            with self._closing(fd):
+                found = self._kernel.fstatvfs(fd)
+                return found.f_bavail * found.f_frsize
+
+    def difference(
+        self, path: str, content: str | bytes, *, mode: int = 0o600, owner: Owner | None = None
+    ) -> Literal["", "content", "mode"]:
+        """What `write` would change: "mode" stands for the owner as well, "" for nothing."""
+        found = self.stat(path)
+        if found is None or found.kind != "file" or self.read(path) != _bytes(content):
+            return "content"
+        return "" if (found.mode, found.owner) == (mode, owner or self._me()) else "mode"
+
+    def may_own(self, path: str, marks: Sequence[str]) -> bool:
+        """Whether this project may close a folder to everybody but root: another owner or mode shuts its users out.
+
+        It may where there is no folder, or one that is root's and closed already, that is empty, or that this project
+        made: then one of the `marks` is in it, a name or path below it, whose last part may have wildcards.
+        """
+        found = self.stat(path)
+        if found is None or (found.kind, found.mode, found.owner) == ("folder", 0o700, self._me()):
+            return True
+        if not set(self.listdir(path) or []) - {_LOST_AND_FOUND}:
+            return True
+        for mark in marks:
+            folder, _, pattern = f"{path}/{mark}".rpartition("/")
+            if any(fnmatchcase(name, pattern) for name in self.listdir(folder) or []):
+                return True
+        return False
+
+    # --- Change
+
+    def write(self, path: str, content: str | bytes, *, mode: int = 0o600, owner: Owner | None = None) -> None:
+        """Ensure a file holds `content`, is `owner`'s and has `mode`, on the disk; it is replaced whole.
+
+        A file `NAME.new` beside it is this method's own: one that a killed run left is removed. A link at `path` is
+        replaced and not followed. When it fails, the file is as it was.
+        """
+        with self._explained(path, "write it"), self._in_folder(path) as (folder, name):
+            new = f"{name}.new"
+            try:
+                fd = self._kernel.open(new, _NEW_FILE, 0o600, dir_fd=folder)
+            except FileExistsError:
+                self._kernel.unlink(new, dir_fd=folder)
+                fd = self._kernel.open(new, _NEW_FILE, 0o600, dir_fd=folder)
+            try:
+                with self._closing(fd):
+                    self._own(fd, mode, owner)
+                    self._fill(fd, _bytes(content))
+                    self._kernel.fsync(fd)
+                self._kernel.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                with suppress(OSError):
+                    self._kernel.unlink(new, dir_fd=folder)
+                raise
+            self._kernel.fsync(folder)
+
+    def make_folder(self, path: str, *, mode: int = 0o700, owner: Owner | None = None) -> bool:
+        """Ensure a folder is there, is `owner`'s and has `mode`. Returns whether anything was changed.
+
+        Folders above it that are missing are made for root alone. Ask `may_own` first where it may be somebody's.
+        """
+        with self._explained(path, "make the folder"), self._in_folder(path, make=True) as (above, name):
+            made = self._make(above, name)
+            try:
+                fd = self._kernel.open(name, _FOLDER, dir_fd=above)
+            except OSError as error:
+                raise self._no_folder(path, above, name, error) from None
+            with self._closing(fd):
+                owned = self._own(fd, mode, owner)
+                if owned:
+                    self._kernel.fsync(fd)
+                return owned or made
+
+    def remove(self, path: str) -> bool:
+        """Ensure no file or link is at a path. Returns whether one was. Fails for a folder; see `remove_tree`."""
+        with self._explained(path, "remove it"):
+            try:
+                with self._in_folder(path) as (folder, name):
+                    self._kernel.unlink(name, dir_fd=folder)
+                    self._kernel.fsync(folder)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def remove_tree(self, path: str) -> bool:
+        """Ensure nothing is at a path: a folder goes with all that is in it, a link without what it leads to.
+
+        Returns whether anything was there. A run that is killed leaves a part of it.
+        """
+        with self._explained(path, "remove it"):
+            try:
+                with self._in_folder(path) as (folder, name):
+                    self._remove(folder, name)
+                    self._kernel.fsync(folder)
+            except FileNotFoundError:
+                return False
+            return True
+
+    def rename(self, source: str, target: str) -> None:
+        """Ensure what was at `source` is at `target`, on the disk. A file, or an empty folder, at `target` is replaced.
+
+        Contents that were not written by `write` have to be on the disk before: see `sync_tree`.
+        """
+        wish = f"rename it to {target}"
+        with self._explained(source, wish), self._in_folder(source) as (here, old), self._in_folder(target) as to:
+            there, new = to
+            self._kernel.rename(old, new, src_dir_fd=here, dst_dir_fd=there)
+            # In this order a power cut may leave both names, and never none.
+            self._kernel.fsync(there)
+            self._kernel.fsync(here)
+
+    def sync_tree(self, path: str) -> None:
+        """Ensure a folder and all files in it are on the disk, before a rename makes them count."""
+        with self._explained(path, "write it to the disk"), self._folder(path) as fd:
+            self._sync(fd)
+
+    # --- Hold
+
+    def open_shared(self, path: str) -> int:
+        """A descriptor to lock a file by, and to read and write it in place; the file is made for root alone."""
+        with self._explained(path, "open it"), self._in_folder(path) as (folder, name):
+            return self._kernel.open(name, _LOCK_FILE, 0o600, dir_fd=folder)
+
+    # --- Below
+
+    def _me(self) -> Owner:
+        return Owner(*self._kernel.ids())
+
+    @contextmanager
+    def _closing(self, fd: int) -> Iterator[int]:
+        try:
+            yield fd
+        finally:
+            self._kernel.close(fd)
+
+    @contextmanager
+    def _in_folder(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+        """The open folder of a path, and the path's last part. `make` makes folders that are missing."""
+        *parts, name = path[1:].split("/")
+        if not path.startswith("/") or (not name and parts) or {".", ".."} & {name, *parts}:
+            raise ValueError(f"{path!r} is no absolute path")
+        with self._closing(self._walk(path, parts, make=make)) as fd:
+            yield fd, name or "."
+
+    @contextmanager
+    def _folder(self, path: str) -> Iterator[int]:
+        with self._in_folder(path) as (above, name):
+            try:
+                fd = self._kernel.open(name, _FOLDER, dir_fd=above)
+            except OSError as error:
+                raise self._no_folder(path, above, name, error) from None
+        with self._closing(fd):
+            yield fd
+
+    def _walk(self, path: str, parts: Sequence[str], *, make: bool) -> int:
+        """Open a folder part by part, so that nobody can put a link in between."""
+        todo = list(reversed(parts))
+        links = 0
+        fd = self._kernel.open("/", _FOLDER)
+        try:
+            while todo:
+                part = todo.pop()
+                if not part:
+                    continue
+                try:
+                    following = self._kernel.open(part, _FOLDER, dir_fd=fd)
+                except FileNotFoundError:
+                    if not make:
+                        raise
+                    self._make(fd, part)
+                    following = self._kernel.open(part, _FOLDER, dir_fd=fd)
+                except OSError as error:
+                    target = self._trusted_link(path, fd, part, error)
+                    links += 1
+                    if links > _MOST_LINKS:
+                        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+                    todo.extend(reversed(target.split("/")))
+                    if not target.startswith("/"):
+                        continue
+                    following = self._kernel.open("/", _FOLDER)
+                self._kernel.close(fd)
+                fd = following
+        except BaseException:
+            self._kernel.close(fd)
+            raise
+        return fd
+
+    def _trusted_link(self, path: str, folder: int, part: str, error: OSError) -> str:
+        """Where the link leads that `part` is instead of a folder; fails unless only root can have put it there."""
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):  # Linux has either for a link (open(2), O_NOFOLLOW)
+            raise error
+        found = self._kernel.lstat(part, dir_fd=folder)
+        if not stat.S_ISLNK(found.st_mode):
+            raise error
+        above = self._kernel.fstat(folder)
+        if above.st_uid not in (0, self._me().uid) or above.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise HostError(
+                path,
+                expected="folders all the way",
+                got=f"the link {part}, in a folder that other users can write to",
+                do="find out who put it there; remove it, or use a folder that only root can write to",
+            )
+        return self._kernel.readlink(part, dir_fd=folder)
+
+    def _no_folder(self, path: str, above: int, name: str, error: OSError) -> Exception:
+        """Why a path can't be opened as a folder."""
+        if error.errno not in (errno.ELOOP, errno.ENOTDIR):
+            return error
+        found = self._kernel.lstat(name, dir_fd=above)
+        if not stat.S_ISLNK(found.st_mode):
+            return _of_another_kind(path, "a folder", _kind(found))
+        target = self._kernel.readlink(name, dir_fd=above)
+        return HostError(path, expected="a folder", got="a link", do=f"use {target}, where it leads")
+
+    def _make(self, above: int, name: str) -> bool:
+        try:
+            self._kernel.mkdir(name, 0o700, dir_fd=above)
+        except FileExistsError:
+            return False
+        self._kernel.fsync(above)
+        return True
+
+    def _own(self, fd: int, mode: int, owner: Owner | None) -> bool:
+        """Ensure owner and mode of an open file or folder.
+
+        Some file systems know no owners (SMB, FAT) or refuse one (NFS's root_squash): what they show counts.
+        """
+        wanted = owner or self._me()
+        found = _status(self._kernel.fstat(fd))
+        if found.owner != wanted:
+            self._kernel.fchown(fd, wanted.uid, wanted.gid)
+        if found.owner != wanted or found.mode != mode:  # a new owner takes set-user-ID bits away (chown(2))
+            self._kernel.fchmod(fd, mode)
+            return True
+        return False
+
+    def _fill(self, fd: int, data: bytes) -> None:
+        offset = 0
+        while offset < len(data):
+            offset += self._kernel.pwrite(fd, data[offset : offset + _CHUNK_BYTES], offset)
+
+    def _remove(self, folder: int, name: str) -> None:
+        if not stat.S_ISDIR(self._kernel.lstat(name, dir_fd=folder).st_mode):
+            self._kernel.unlink(name, dir_fd=folder)
+            return
+        with self._closing(self._kernel.open(name, _FOLDER, dir_fd=folder)) as fd:
+            for each in self._kernel.listdir(fd):
+                self._remove(fd, each)
+        self._kernel.rmdir(name, dir_fd=folder)
+
+    def _sync(self, folder: int) -> None:
+        for name in self._kernel.listdir(folder):
+            mode = self._kernel.lstat(name, dir_fd=folder).st_mode
+            if stat.S_ISDIR(mode):
+                with self._closing(self._kernel.open(name, _FOLDER, dir_fd=folder)) as fd:
+                    self._sync(fd)
+            elif stat.S_ISREG(mode):
+                with self._closing(self._kernel.open(name, _READ_FILE, dir_fd=folder)) as fd:
+                    self._kernel.fsync(fd)
+        self._kernel.fsync(folder)
+
+    @contextmanager
+    def _explained(self, path: str, wish: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise explained(path, wish, error) from error
+
+
+def explained(path: str, wish: str, error: OSError) -> HostError:
+    """A refusal of the kernel, in the words of an operator."""
+    folder = posixpath.dirname(path)
+    found = _EXPLANATIONS.get(error.errno or 0)
+    if found is None:
+        got, do = (error.strerror or str(error)).lower(), f"see `ls -ld {path}`, then run this again"
+    else:
+        got, do = found(folder)
+    return HostError(path, expected=f"to {wish}", got=got, do=do)
+
+
+def _full(folder: str) -> tuple[str, str]:
+    return f"a full disk, the one with {folder}", f"free some space on it (see `df -h {folder}` and `df -i {folder}`)"
+
+
+def _forbidden(folder: str) -> tuple[str, str]:
+    return (
+        "it not permitted, even to root",
+        f"see `lsattr {folder}` for an immutable file; mount {folder} so that root may (SMB, FAT: "
+        "uid=0,gid=0,dir_mode=0700; NFS: no_root_squash), or use the host's own disk",
+    )
+
+
+_EXPLANATIONS: dict[int, Callable[[str], tuple[str, str]]] = {
+    errno.ENOSPC: _full,
+    errno.EDQUOT: _full,
+    errno.EACCES: _forbidden,
+    errno.EPERM: _forbidden,
+    errno.EROFS: lambda folder: (
+        "a file system that is mounted read-only",
+        f"see `findmnt -T {folder}` and `dmesg`: Linux mounts a disk read-only when it has errors",
+    ),
+    errno.EIO: lambda _: ("an input/output error of the disk", "see `dmesg`, and save the data before anything else"),
+    errno.ENOENT: lambda folder: (f"no such file in {folder}, or no such folder", "run deploy.py first"),
+    errno.ELOOP: lambda _: ("a link", "find out who put it there; put the file itself in its place"),
+    errno.EXDEV: lambda folder: (f"two disks: {folder} and the target's", "keep both on one disk"),
+}
+
+
+def _of_another_kind(path: str, expected: str, kind: str) -> HostError:
+    got = {"other": "a device, a socket or a FIFO"}.get(kind, f"a {kind}")
+    return HostError(path, expected=expected, got=got, do=f"see `ls -ld {path}`, and move it out of the way")
+
+
+def _status(found: os.stat_result) -> Status:
+    mode = stat.S_IMODE(found.st_mode)
+    return Status(_kind(found), mode, Owner(found.st_uid, found.st_gid), found.st_size, found.st_mtime)
+
+
+def _kind(found: os.stat_result) -> Literal["file", "folder", "link", "other"]:
+    if stat.S_ISREG(found.st_mode):
+        return "file"
+    if stat.S_ISDIR(found.st_mode):
+        return "folder"
+    return "link" if stat.S_ISLNK(found.st_mode) else "other"
+
+
+def _bytes(content: str | bytes) -> bytes:
+    return content.encode() if isinstance(content, str) else content
