@@ -1,0 +1,276 @@
+"""HTTP over Docker's Unix socket: one connection a call, JSON bodies, answers read piecewise, a limit on everything.
+
+Sources: Docker Engine API v1.41 to v1.47 (https://docs.docker.com/reference/api/engine/) and moby's daemon/server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, BinaryIO
+from urllib.parse import quote, urlencode
+
+from .errors import Asked, TooOld, Unavailable, from_answer
+from .feeder import Feeder
+
+SOCKET = "/var/run/docker.sock"
+# Docker 20.10 speaks 1.41; 29 speaks nothing below 1.44. This code was written for the answers of 1.41 to 1.47.
+OLDEST, NEWEST = (1, 41), (1, 47)
+# What Docker answers from its own memory takes milliseconds; a swarm's manager gives up after 20 s (moby, daemon/cluster).
+ANSWER_S = 60.0
+_PIECE = 1 << 16
+
+
+@dataclass(frozen=True)
+class Call:
+    """One question or order. `asked` is the object it is about; of `query`, what is None is left out.
+
+    `timeout_s` is for all of it, from the connection to the last byte of the answer.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, str | int | bool | None] = field(default_factory=dict)
+    body: object = field(default=None, repr=False)  # may hold a secret
+    asked: Asked | None = None
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    timeout_s: float = ANSWER_S
+    versioned: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Transport:
+    """Calls to one engine. It holds no connection, so a restart of Docker breaks only the calls that are under way."""
+
+    def __init__(self, socket_path: str = SOCKET, *, now_s: Callable[[], float] = time.monotonic) -> None:
+        self.socket_path = socket_path
+        self._now_s = now_s
+        self._prefix = ""
+
+    def json(self, call: Call) -> Any:
+        """The whole answer as JSON, None where it has no body (204, 304). Raises an EngineError, and nothing else."""
+        with self.open(call) as answer:
+            return answer.whole()
+
+    def open(self, call: Call) -> Answer:
+        """An answer whose body is yet to be read, within the call's limit. Its status is below 400."""
+        until_s = self._now_s() + call.timeout_s
+        prefix = self.prefix() if call.versioned else ""
+        connection = _Connection(self.socket_path, call.timeout_s)
+        headers = dict(call.headers)
+        content = None
+        if call.body is not None:
+            content = json.dumps(call.body).encode()
+            headers["Content-Type"] = "application/json"
+        try:
+            connection.request(call.method, prefix + call.path + _query(call.query), body=content, headers=headers)
+            answer = Answer(str(call), connection, connection.getresponse(), until_s, self._now_s)
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            raise Unavailable(str(call), _reason(error, self.socket_path)) from error
+        if answer.status >= 400:
+            with answer:
+                raise from_answer(str(call), answer.status, answer.message(), call.asked)
+        return answer
+
+    def ping(self) -> str:
+        """The newest API version that the engine speaks. Asked in every case, whatever was agreed before."""
+        with self.open(Call("GET", "/_ping", versioned=False)) as answer:
+            newest = answer.header("Api-Version")
+            b"".join(answer.pieces())
+        if not newest:  # a proxy before the socket may drop what it does not know
+            newest = self.json(Call("GET", "/version", versioned=False)).get("ApiVersion", "")
+        return newest
+
+    def prefix(self) -> str:
+        """The API version of all calls, as a path: the newest that both sides speak. Asked once."""
+        if not self._prefix:
+            newest = self.ping()
+            version = _numbers(newest)
+            if version < OLDEST:
+                raise TooOld(
+                    *("GET /_ping", f"Docker's API {newest}, which is older than {_text(OLDEST)}"),
+                    do="update Docker to 20.10 or newer",
+                )
+            self._prefix = "/v" + _text(min(version, NEWEST))
+        return self._prefix
+
+
+class Answer:
+    """The engine's answer to one call; to be closed. Whatever cuts it off raises Unavailable."""
+
+    def __init__(
+        self,
+        call: str,
+        connection: _Connection,
+        response: http.client.HTTPResponse,
+        until_s: float,
+        now_s: Callable[[], float],
+    ) -> None:
+        self.call, self.status = call, response.status
+        self._connection, self._response = connection, response
+        self._until_s, self._now_s = until_s, now_s
+
+    def __enter__(self) -> Answer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection, also for somebody who waits in it."""
+        with contextlib.suppress(OSError):
+            self._connection.socket.shutdown(socket.SHUT_RDWR)
+        self._response.close()
+        self._connection.close()
+
+    def header(self, name: str) -> str:
+        return self._response.getheader(name) or ""
+
+    def pieces(self) -> Iterator[bytes]:
+        """The body as it comes. It ends only where the engine ended it, as far as the answer's form can tell."""
+        try:
+            while not self._response.isclosed():
+                left_s = self._until_s - self._now_s()
+                if left_s <= 0:
+                    raise TimeoutError("timed out")
+                # A socket that is closed by name still serves its file objects (Python: socket.close).
+                self._connection.socket.settimeout(left_s)
+                piece = self._response.read1(_PIECE)
+                if not piece:
+                    break
+                yield piece
+        except (OSError, http.client.HTTPException) as error:
+            raise Unavailable(self.call, _reason(error, self._connection.path)) from error
+        if self._response.length:
+            raise Unavailable(self.call, "half an answer")
+
+    def lines(self) -> Iterator[Any]:
+        """JSON documents, one after the other, as they come (pull, events)."""
+        decoder = json.JSONDecoder()
+        text = b""
+        for piece in self.pieces():
+            text += piece
+            *whole, text = text.split(b"\n")
+            for line in whole:
+                if line.strip():
+                    yield self._parsed(decoder, line)
+        if text.strip():
+            yield self._parsed(decoder, text)
+
+    def whole(self) -> Any:
+        """The body as one JSON document, None without one."""
+        body = b"".join(self.pieces())
+        return self._parsed(json.JSONDecoder(), body) if body.strip() else None
+
+    def message(self) -> str:
+        """Why the engine refused. Every error of its API is JSON; a proxy's may be any text."""
+        body = b"".join(self.pieces())
+        try:
+            return str(json.loads(body)["message"])
+        except (ValueError, KeyError, TypeError):
+            return body.decode("utf-8", "replace").strip()
+
+    @contextlib.contextmanager
+    def fed(self, stdin: bytes | BinaryIO | None) -> Iterator[None]:
+        """Send `stdin` while the answer is read, then close that half of the connection: the program's end of file.
+
+        Raises what reading `stdin` raised: a program that got half of its input has not done what it was asked.
+        """
+        feeder = Feeder(self._connection.socket, stdin)
+        try:
+            yield
+        except BaseException:
+            self.close()
+            feeder.end()
+            raise
+        feeder.end()
+        if feeder.error:
+            raise feeder.error
+
+    def _parsed(self, decoder: json.JSONDecoder, text: bytes) -> Any:
+        try:
+            return decoder.decode(text.decode().strip())
+        except ValueError as error:
+            raise Unavailable(self.call, f"no JSON: {error}") from error
+
+
+class _Connection(http.client.HTTPConnection):
+    """HTTP over a Unix socket. The socket stays at hand: after its headers, an answer may go both ways."""
+
+    def __init__(self, path: str, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
+        self.path = path
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    def connect(self) -> None:
+        self.socket.settimeout(self.timeout)
+        self.socket.connect(self.path)
+        self.sock = self.socket
+
+    def close(self) -> None:
+        super().close()
+        self.socket.close()
+
+
+@contextlib.contextmanager
+def understood(call: object) -> Iterator[None]:
+    """An answer of another form than this program knows is no answer."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise Unavailable(str(call), f"an answer of another form ({type(error).__name__}: {error})") from error
+
+
+def named(name: str) -> str:
+    """A name as part of a path. Of names only those of images have slashes."""
+    return quote(name, safe="/:@")
+
+
+def _query(query: Mapping[str, str | int | bool | None]) -> str:
+    given = {
+        name: str(value).lower() if isinstance(value, bool) else value
+        for name, value in query.items()
+        if value is not None
+    }
+    return "?" + urlencode(given) if given else ""
+
+
+def filters(**wanted: str | None) -> str | None:
+    """Docker's filters, as a query has them; None without any."""
+    given = {name: [value] for name, value in wanted.items() if value is not None}
+    return json.dumps(given) if given else None
+
+
+def _numbers(version: str) -> tuple[int, int]:
+    try:
+        major, minor = version.split(".")
+        return int(major), int(minor)
+    except ValueError as error:
+        raise Unavailable("GET /_ping", f"the API version {version!r}") from error
+
+
+def _text(version: tuple[int, int]) -> str:
+    return f"{version[0]}.{version[1]}"
+
+
+def _reason(error: Exception, path: str) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"no socket at {path}: Docker does not run, or is not installed"
+    if isinstance(error, ConnectionRefusedError):
+        return f"nobody at {path}: Docker does not run"
+    if isinstance(error, (socket.timeout, TimeoutError)):
+        return "none in time"
+    if isinstance(error, (http.client.IncompleteRead, http.client.RemoteDisconnected, ConnectionError)):
+        return "an end of the connection before it was whole"
+    return f"{type(error).__name__}: {error}"
