@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import BinaryIO
 
 from . import objects
 from .errors import Asked, NotFound, ProgramFailed, Refused, Unavailable
-from .frames import ENGINE, STDOUT, BrokenStream, parts
+from .frames import STDOUT
 from .objects import Container, NewContainer, Output
 from .transport import ANSWER_S, Answer, Call, Transport, filters, named, understood
 
@@ -93,7 +93,10 @@ class Containers:
         self._change(name, "rename", {"name": to})
 
     def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
-        """Remove it. Refused (409) where it runs, unless `force` kills it first. `volumes`: those without a name as well."""
+        """Remove it. Refused (409) where it runs, unless `force` kills it first.
+
+        With `volumes` those that have no name are removed as well.
+        """
         self._transport.json(_call("DELETE", name, query={"force": force, "v": volumes}, timeout_s=CHANGE_S))
 
     def set_restart_policy(self, name: str, policy: str, *, retries: int = 0) -> None:
@@ -115,7 +118,7 @@ class Containers:
         with self._transport.open(_call("GET", name, "/logs", query)) as answer:
             if tty:  # then there is one stream, without frames
                 return b"".join(answer.pieces())
-            return b"".join(payload for _, payload in _streams(answer))
+            return b"".join(payload for _, payload in answer.streams())
 
     def exec(
         self,
@@ -283,16 +286,6 @@ def _body(new: NewContainer, *, stdin: bool, auto_remove: bool) -> objects.Json:
     return body
 
 
-def _streams(answer: Answer) -> Iterator[tuple[int, bytes]]:
-    try:
-        for stream, payload in parts(answer.pieces()):
-            if stream == ENGINE:
-                raise Unavailable(answer.call, payload.decode("utf-8", "replace").strip())
-            yield stream, payload
-    except BrokenStream as error:
-        raise Unavailable(answer.call, str(error)) from error
-
-
 def _converse(answer: Answer, stdin: bytes | BinaryIO | None, stdout: BinaryIO | None) -> tuple[bytes, bytes]:
     """What a program writes to its stdout and stderr, while it is given `stdin`."""
     kept, errors = io.BytesIO(), io.BytesIO()
@@ -300,7 +293,7 @@ def _converse(answer: Answer, stdin: bytes | BinaryIO | None, stdout: BinaryIO |
     with contextlib.ExitStack() as stack:
         if stdin is not None:
             stack.enter_context(answer.fed(stdin))
-        for stream, payload in _streams(answer):
+        for stream, payload in answer.streams():
             (out if stream == STDOUT else errors).write(payload)
     return kept.getvalue(), errors.getvalue()
 

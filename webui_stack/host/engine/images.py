@@ -48,13 +48,17 @@ class Images:
         query = {"fromImage": f"{name}@{tag}" if tag.startswith("sha256:") else f"{name}:{tag}"}
         call = Call("POST", "/images/create", query, timeout_s=timeout_s)
         layers = Layers()
-        with self._transport.open(call) as answer, understood(call):
+        with self._transport.open(call) as answer:
             for line in answer.lines():
-                # An error comes within an answer of status 200, which has begun by then.
-                if line.get("errorDetail") or line.get("error"):
-                    said = (line.get("errorDetail") or {}).get("message") or line["error"]
-                    raise Refused(f"a pull of {reference}", said, do="see that the registry has it, and run this again")
-                if layers.read(line) and progress:
+                with understood(call):
+                    error = _error(line)
+                    changed = layers.read(line)
+                # It comes within an answer of status 200, which has begun by then.
+                if error:
+                    raise Refused(
+                        f"a pull of {reference}", error, do="see that the registry has it, and run this again"
+                    )
+                if changed and progress:
                     progress(layers.here_bytes, layers.all_bytes)
 
     def registry_digest(self, reference: str) -> str:
@@ -110,6 +114,11 @@ def split(reference: str) -> tuple[str, str]:
     else:
         tag = "latest"
     return (name, digest) if at else (name, tag)
+
+
+def _error(line: objects.Json) -> str:
+    """The error in a line of progress; the first form is of API 1.48 and later, and of all before as well."""
+    return str((line.get("errorDetail") or {}).get("message") or line.get("error") or "")
 
 
 def _call(method: str, reference: str, what: str = "", *, timeout_s: float = 60.0) -> Call:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 from . import objects, swarm_objects
-from .containers import _streams
 from .errors import Asked
 from .swarm_objects import Named, Node, Service, Task
 from .transport import Call, Transport, filters, named, understood
@@ -58,7 +57,7 @@ class Swarm:
         asked = Asked("service", name)
         call = Call("GET", f"/services/{named(name)}/logs", query, asked=asked, timeout_s=timeout_s)
         with self._transport.open(call) as answer:
-            return b"".join(payload for _, payload in _streams(answer))
+            return b"".join(payload for _, payload in answer.streams())
 
     def tasks(self, service: str) -> tuple[Task, ...]:
         """The tasks of a service, also past ones that the swarm remembers. NotFound where there is no such service."""
@@ -74,7 +73,7 @@ class Swarm:
 
     def create_secret(self, name: str, content: bytes, *, labels: Mapping[str, str] | None = None) -> str:
         """Make a secret, and return its id. Refused (409) where there is one of that name."""
-        return self._create("secret", name, content, labels)
+        return self._make("secret", name, content, labels)
 
     def remove_secret(self, name: str) -> None:
         """Refused (400) while a service uses it."""
@@ -88,13 +87,13 @@ class Swarm:
 
     def create_config(self, name: str, content: bytes, *, labels: Mapping[str, str] | None = None) -> str:
         """Make a config, and return its id. Refused (409) where there is one of that name."""
-        return self._create("config", name, content, labels)
+        return self._make("config", name, content, labels)
 
     def remove_config(self, name: str) -> None:
         """Refused (400) while a service uses it."""
         self._transport.json(_one_call("DELETE", "config", name))
 
-    def _create(self, kind: str, name: str, content: bytes, labels: Mapping[str, str] | None) -> str:
+    def _make(self, kind: str, name: str, content: bytes, labels: Mapping[str, str] | None) -> str:
         body = {"Name": name, "Labels": dict(labels or {}), "Data": base64.b64encode(content).decode()}
         call = Call("POST", f"/{kind}s/create", body=body)
         made = self._transport.json(call)

@@ -18,11 +18,12 @@ from urllib.parse import quote, urlencode
 
 from .errors import Asked, TooOld, Unavailable, from_answer
 from .feeder import Feeder
+from .frames import ENGINE, BrokenStream, parts
 
 SOCKET = "/var/run/docker.sock"
 # Docker 20.10 speaks 1.41; 29 speaks nothing below 1.44. This code was written for the answers of 1.41 to 1.47.
 OLDEST, NEWEST = (1, 41), (1, 47)
-# What Docker answers from its own memory takes milliseconds; a swarm's manager gives up after 20 s (moby, daemon/cluster).
+# Docker answers from its own memory in milliseconds; a swarm's manager gives up after 20 s (moby, daemon/cluster).
 ANSWER_S = 60.0
 _PIECE = 1 << 16
 
@@ -167,6 +168,16 @@ class Answer:
                     yield self._parsed(decoder, line)
         if text.strip():
             yield self._parsed(decoder, text)
+
+    def streams(self) -> Iterator[tuple[int, bytes]]:
+        """What a container writes, piece by piece, each with the number of its stream (frames.py)."""
+        try:
+            for stream, payload in parts(self.pieces()):
+                if stream == ENGINE:
+                    raise Unavailable(self.call, payload.decode("utf-8", "replace").strip())
+                yield stream, payload
+        except BrokenStream as error:
+            raise Unavailable(self.call, str(error)) from error
 
     def whole(self) -> Any:
         """The body as one JSON document, None without one."""
