@@ -1,15 +1,18 @@
-"""How an engine behaves, as cases that each run on an engine: the one in memory now, a lab host's as well.
+"""How an engine behaves, as cases that run on the engine in memory and on a real one, so that the first can't drift.
 
-So the engine in memory can't drift from the real one. A case makes what it needs under names of its own, which `Subject`
-clears away. The image has to have sh, cat, tee, sleep, true and false, as busybox and every image of the stack have.
+A case makes what it needs under names of its own, which `Subject` clears away. The image has to have sh, cat, tee, sleep,
+true and false, as busybox and every image of the stack have. Of a host in a swarm, SWARM_CASES hold as well.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+import pytest
 
 from webui_stack.host.engine import (
     Engine,
@@ -28,10 +31,11 @@ LABEL = {"contract": "yes"}
 
 @dataclass(frozen=True)
 class Subject:
-    """An engine, and an image that it has, under a tag that nothing else uses."""
+    """An engine with its clock, and an image that it has, under a tag that nothing else uses."""
 
     engine: Engine
     image: str
+    now_s: Callable[[], float] = time.time
 
     def sleeper(self, **changes: object) -> NewContainer:
         return NewContainer(self.image, ["sleep", "600"], labels=LABEL, **changes)  # type: ignore[arg-type]
@@ -71,31 +75,20 @@ def swarm_case(function: Case) -> Case:
     return function
 
 
-@dataclass
-class _Refusal:
-    error: Refused | None = field(default=None)
-
-
 @contextlib.contextmanager
 def refused(status: int) -> Iterator[None]:
     """Refused with this status, and not one of the other two."""
-    try:
+    with pytest.raises(EngineError) as caught:
         yield
-    except EngineError as error:
-        assert type(error) is Refused, f"expected Refused, got {type(error).__name__}: {error}"
-        assert error.status == status, f"expected {status}, got {error.status}: {error}"
-    else:
-        raise AssertionError("expected it to be refused, it was done")
+    assert type(caught.value) is Refused, f"expected Refused, got {type(caught.value).__name__}: {caught.value}"
+    assert caught.value.status == status
 
 
 @contextlib.contextmanager
 def not_found(kind: str) -> Iterator[None]:
-    try:
+    with pytest.raises(NotFound) as caught:
         yield
-    except NotFound as error:
-        assert error.kind == kind, f"expected {kind}, got {error.kind}"
-    else:
-        raise AssertionError("expected NotFound, it was done")
+    assert caught.value.kind == kind
 
 
 # --- Containers
@@ -314,9 +307,8 @@ def exec_gives_input_environment_and_exit_code(subject: Subject) -> None:
     assert into.getvalue() == content
     assert engine.exec(ONE, ["cat"], stdin=b"").stdout == b""
     assert engine.exec(ONE, ["false"], accept=(0, 1)).exit_code == 1
-    with contextlib.suppress(ProgramFailed):
+    with pytest.raises(ProgramFailed):
         engine.exec(ONE, ["false"])
-        raise AssertionError("expected ProgramFailed")
 
 
 @case
@@ -340,12 +332,9 @@ def what_runs_once_is_gone_when_it_has_ended(subject: Subject) -> None:
         engine.container(ONE)
     failed = engine.run(ONE, NewContainer(subject.image, ["false"]), accept=(1,))
     assert failed.exit_code == 1
-    try:
+    with pytest.raises(ProgramFailed) as caught:
         engine.run(ONE, NewContainer(subject.image, ["cat", "/no/such/file"]))
-    except ProgramFailed as error:
-        assert b"/no/such/file" in error.errors
-    else:
-        raise AssertionError("expected ProgramFailed")
+    assert b"/no/such/file" in caught.value.errors
     with not_found("container"):
         engine.container(ONE)
 
@@ -511,21 +500,9 @@ def events_of_the_past_are_told_and_end(subject: Subject) -> None:
     subject.started()
     subject.engine.kill(ONE)
     subject.engine.wait(ONE, timeout_s=30)
-    seen = subject.engine.events(since_s=0, until_s=_now(subject), kind="container", label="contract=yes")
+    seen = subject.engine.events(since_s=0, until_s=subject.now_s() + 1, kind="container", label="contract=yes")
     actions = [event.action for event in seen if event.name == ONE]
     assert [action for action in actions if action in ("create", "start", "die")][-3:] == ["create", "start", "die"]
-
-
-def _now(subject: Subject) -> float:
-    """The engine's time, by what it made last."""
-    from datetime import datetime
-
-    return (
-        datetime.fromisoformat(
-            subject.engine.container(ONE).finished_at.replace("Z", "+00:00")[:26] + "+00:00"
-        ).timestamp()
-        + 1
-    )
 
 
 # --- A swarm

@@ -263,6 +263,7 @@ class Docker:
             raise Refused(f"a start of {one.name}", "cannot start a paused container, try unpause instead", status=409)
         if one.runs:
             return
+        before = one.started_at
         try:
             for network in one.networks:
                 if network not in self.networks and network != "bridge":
@@ -275,7 +276,9 @@ class Docker:
             else:
                 one.ending = CALLS_TO_END
         except (CannotStart, Refused) as error:
-            one.status, one.error, one.exit_code = "created" if one.started_at == NEVER else "exited", str(error), 128
+            # One that never ran is "created" yet (moby: daemon/start.go, daemon/container/state.go).
+            one.started_at, one.exit_code, one.error = before, 128, str(error)
+            one.status = "created" if before == NEVER else "exited"
             if one.auto_remove:
                 self.drop(one)
             if isinstance(error, Refused):

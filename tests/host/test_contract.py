@@ -32,7 +32,7 @@ def subject(*, swarm: bool = False) -> Subject:
     engine.docker.put_image(IMAGE, busybox)
     if swarm:
         engine.swarm.put_node("node1")
-    return Subject(engine, IMAGE)
+    return Subject(engine, IMAGE, engine.docker.now_s)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
