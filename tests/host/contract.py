@@ -1,6 +1,6 @@
 """How an engine behaves, as cases that run on the engine in memory and on a real one, so that the first can't drift.
 
-A case makes what it needs under names of its own, which `Subject` clears away. The image has to have sh, cat, tee, sleep,
+A case makes what it needs under names of its own, which `Subject` clears away. The image has to have cat, tee, sleep,
 true and false, as busybox and every image of the stack have. Of a host in a swarm, SWARM_CASES hold as well.
 """
 

@@ -131,6 +131,23 @@ def test_a_version_that_is_none_is_no_answer(tmp_path: Path) -> None:
         Engine(server.path).info()
 
 
+def test_an_engine_that_was_replaced_is_asked_for_its_version_again(server: RecordedEngine, engine: Engine) -> None:
+    server.json("GET", f"{V}/containers/web/json", CONTAINER)
+    engine.container("web")
+    older = b"HTTP/1.1 200 OK\r\nApi-Version: 1.43\r\nContent-Length: 2\r\n\r\nOK"
+    server.raw("GET", "/_ping", older)
+    words = "client version 1.44 is too new. Maximum supported API version is 1.43"
+    server.error("GET", f"{V}/containers/web/json", 400, words)
+    server.json("GET", "/v1.43/containers/web/json", CONTAINER)
+    assert engine.container("web").name == "redis-valkey"
+
+
+def test_an_answer_from_elsewhere_is_no_yes(server: RecordedEngine, engine: Engine) -> None:
+    server.raw("POST", f"{V}/containers/web/stop", b"HTTP/1.1 301 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n")
+    with pytest.raises(Refused):
+        engine.stop("web")
+
+
 # --- No answer is never "nothing there"
 
 
@@ -523,6 +540,29 @@ def test_an_image_that_is_missing_is_no_word_on_the_container(server: RecordedEn
     server.error("POST", f"{V}/containers/create", 404, "No such image: valkey:8")
     with pytest.raises(Refused, match="No such image"):
         engine.run("check", NEW)
+
+
+def test_a_run_whose_input_breaks_off_is_ended_and_not_left_to_think_it_had_all(
+    server: RecordedEngine, engine: Engine
+) -> None:
+    class Broken(io.RawIOBase):
+        def read(self, _: int = -1) -> bytes:
+            raise OSError("input/output error")
+
+    ended = threading.Event()
+
+    def attach(connection: socket.socket, request: Request) -> None:
+        connection.sendall(hijacked())
+        while connection.recv(1 << 16):
+            pass
+        ended.wait(5)  # the program works on with what it has
+
+    Run(server, output=b"")
+    server.answers("POST", f"{V}/containers/c1/attach", attach)
+    with pytest.raises(OSError, match="input/output error"):
+        engine.run("fill", NEW, stdin=Broken())  # type: ignore[arg-type]
+    assert server.asked()[-1] == f"DELETE {V}/containers/c1"
+    ended.set()
 
 
 def test_logs_of_a_container_with_a_terminal_have_no_frames(server: RecordedEngine, engine: Engine) -> None:

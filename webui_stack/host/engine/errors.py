@@ -87,6 +87,9 @@ _FOR_GOOD = re.compile("not a swarm manager|not part of a swarm|needs to be unlo
 _NO_LEADER = re.compile("^rpc error: |does not have a leader|^context deadline exceeded$")
 # To send the same version of a service again never helps: it has to be read anew.
 _OUT_OF_SEQUENCE = "update out of sequence"
+# moby: daemon/server/middleware/version.go.
+_CLIENT_TOO_OLD = re.compile(r"^client version [0-9.]+ is too old\.")
+_CLIENT_TOO_NEW = re.compile(r"^client version [0-9.]+ is too new\.")
 
 
 def from_answer(call: str, status: int, message: str, asked: Asked | None) -> EngineError:
@@ -94,8 +97,10 @@ def from_answer(call: str, status: int, message: str, asked: Asked | None) -> En
     message = message or f"status {status}"
     if status == 404 and asked and _says_missing(message, asked):
         return NotFound(*asked)
-    if status == 400 and re.search("client version [0-9.]+ is too old", message):
+    if status == 400 and _CLIENT_TOO_OLD.search(message):
         return TooNew(call, message, status=status, do="use a newer release of this project")
+    if status == 400 and _CLIENT_TOO_NEW.search(message):
+        return TooOld(call, message, status=status, do="update Docker to 20.10 or newer")
     if status in (502, 503, 504) and not _FOR_GOOD.search(message):
         return Unavailable(call, message)
     if status == 500 and _NO_LEADER.search(message) and _OUT_OF_SEQUENCE not in message:
@@ -104,8 +109,7 @@ def from_answer(call: str, status: int, message: str, asked: Asked | None) -> En
 
 
 def _says_missing(message: str, asked: Asked) -> bool:
-    words = _MISSING[asked.kind].format(name=asked.name).lower()
+    words = re.escape(_MISSING[asked.kind].format(name=asked.name).lower())
     # The whole name: "No such container: web2" says nothing of web.
-    return re.search(re.escape(words) + r"(?![\w.-])", message.lower()) is not None or (
-        asked.kind == "image" and words in message.lower()
-    )
+    end = "" if asked.kind == "image" else r"(?![\w.-])"
+    return re.search(words + end, message.lower()) is not None

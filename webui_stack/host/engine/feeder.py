@@ -41,5 +41,6 @@ class Feeder:
                 return  # the program ended first
         except BaseException as error:
             self.error = error
+        # Of a source that broke off, the program must not think that this was all: whoever reads its output ends it.
         with contextlib.suppress(OSError):
-            self._connection.shutdown(socket.SHUT_WR)
+            self._connection.shutdown(socket.SHUT_RDWR if self.error else socket.SHUT_WR)

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode
 
-from .errors import Asked, TooOld, Unavailable, from_answer
+from .errors import Asked, TooNew, TooOld, Unavailable, from_answer
 from .feeder import Feeder
 from .frames import ENGINE, BrokenStream, parts
 
@@ -62,7 +62,17 @@ class Transport:
             return answer.whole()
 
     def open(self, call: Call) -> Answer:
-        """An answer whose body is yet to be read, within the call's limit. Its status is below 400."""
+        """An answer whose body is yet to be read, within the call's limit. It says that the call was carried out."""
+        try:
+            return self._open(call)
+        except (TooNew, TooOld):
+            # The engine may be another than the version was agreed with, and has not carried out anything.
+            before, self._prefix = self._prefix, ""
+            if self.prefix() == before:
+                raise
+            return self._open(call)
+
+    def _open(self, call: Call) -> Answer:
         until_s = self._now_s() + call.timeout_s
         prefix = self.prefix() if call.versioned else ""
         connection = _Connection(self.socket_path, call.timeout_s)
@@ -77,7 +87,7 @@ class Transport:
         except (OSError, http.client.HTTPException) as error:
             connection.close()
             raise Unavailable(str(call), _reason(error, self.socket_path)) from error
-        if answer.status >= 400:
+        if answer.status >= 300 and answer.status != 304:  # 304: nothing had to change
             with answer:
                 raise from_answer(str(call), answer.status, answer.message(), call.asked)
         return answer
@@ -88,11 +98,14 @@ class Transport:
             newest = answer.header("Api-Version")
             b"".join(answer.pieces())
         if not newest:  # a proxy before the socket may drop what it does not know
-            newest = self.json(Call("GET", "/version", versioned=False)).get("ApiVersion", "")
+            call = Call("GET", "/version", versioned=False)
+            data = self.json(call)
+            with understood(call):
+                newest = data["ApiVersion"]
         return newest
 
     def prefix(self) -> str:
-        """The API version of all calls, as a path: the newest that both sides speak. Asked once."""
+        """The API version of all calls, as a path: the newest that both sides speak. Asked once, while it is valid."""
         if not self._prefix:
             newest = self.ping()
             version = _numbers(newest)
@@ -201,11 +214,9 @@ class Answer:
         feeder = Feeder(self._connection.socket, stdin)
         try:
             yield
-        except BaseException:
-            self.close()
+        finally:
+            self.close()  # by now nobody reads the rest of it
             feeder.end()
-            raise
-        feeder.end()
         if feeder.error:
             raise feeder.error
 
