@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.host.fake_docker import CALLS_TO_END, CannotStart, Docker, Exit, Process, Program
+from tests.host.fake_docker import CALLS_TO_END, NEVER, CannotStart, Docker, Exit, Process, Program
 from tests.host.fake_engine import FAILED, REFUSED, UNAVAILABLE, FakeEngine
 from tests.host.faults import CRASH_AFTER, CRASH_BEFORE, CRASH_WITHIN, DONE, Crash, Fault, Faults
 from webui_stack.host.engine import EngineError, NewContainer, ProgramFailed, Refused, Unavailable
@@ -213,6 +213,10 @@ def test_a_container_that_can_not_start_says_why_and_one_that_ends_is_started_ag
         "created",
         "cannot assign requested address",
     )
+
+    assert engine.container("web").started_at == NEVER
+    engine.docker.power_cut()  # nor does Docker try it at boot
+    assert engine.container("web").status == "created"
 
     engine = FakeEngine(docker(web=Program(main=ends)))
     engine.create("web", WEB)
