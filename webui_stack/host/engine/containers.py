@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import tarfile
 from collections.abc import Collection, Mapping, Sequence
 from typing import BinaryIO
 
@@ -190,6 +189,8 @@ class Containers:
 
     def read_file(self, name: str, path: str) -> bytes:
         """A regular file of a container, running or not. NotFound of kind "file" where it has none of that name."""
+        import tarfile  # costs as much at each start as a dozen calls, and is needed once in a host's life
+
         call = _call("GET", name, "/archive", {"path": path})
         try:
             answer = self._transport.open(call)
