@@ -242,6 +242,12 @@ def test_the_limit_is_for_the_whole_answer_and_not_for_each_piece(server: Record
         b'HTTP/1.1 200 OK\r\nContent-Length: 90\r\n\r\n{"Id": "052002',
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         chunked(b"[]", whole=False),
+        chunked(b"[]", whole=False) + b"0\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[] and more\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-2\r\n[]\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\n[]",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 200 + b"Content-Length: 2\r\n\r\n[]",
         b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\n{"Id',
         b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n[{,",
         b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnull",
@@ -740,6 +746,22 @@ def test_events_end_at_their_time_and_a_docker_that_went_raises(server: Recorded
     assert next(events).action == "die"
     with pytest.raises(Unavailable):
         next(events)
+
+
+def test_an_event_is_told_when_it_comes_and_not_with_the_next(server: RecordedEngine, engine: Engine) -> None:
+    told = threading.Event()
+
+    def happen(connection: socket.socket, request: Request) -> None:
+        died = line(Type="container", Action="die", Actor={"ID": "1", "Attributes": {}}, timeNano=1)
+        connection.sendall(chunked(died, whole=False))
+        assert told.wait(5)
+        connection.sendall(b"0\r\n\r\n")
+
+    server.answers("GET", f"{V}/events", happen)
+    events = engine.events(since_s=1.0, until_s=time.time() + 60)
+    assert next(events).action == "die"
+    told.set()
+    assert list(events) == []
 
 
 # --- Frames

@@ -6,7 +6,6 @@ Sources: Docker Engine API v1.41 to v1.47 (https://docs.docker.com/reference/api
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import socket
 import time
@@ -19,6 +18,7 @@ from urllib.parse import quote, urlencode
 from .errors import Asked, TooNew, TooOld, Unavailable, from_answer
 from .feeder import Feeder
 from .frames import ENGINE, BrokenStream, parts
+from .http import BrokenAnswer, Response, request
 
 SOCKET = "/var/run/docker.sock"
 # Docker 20.10 speaks 1.41; 29 speaks nothing below 1.44. This code was written for the answers of 1.41 to 1.47.
@@ -40,7 +40,6 @@ class Call:
     query: Mapping[str, str | int | bool | None] = field(default_factory=dict)
     body: object = field(default=None, repr=False)  # may hold a secret
     asked: Asked | None = None
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout_s: float = ANSWER_S
     versioned: bool = True
 
@@ -75,16 +74,14 @@ class Transport:
     def _open(self, call: Call) -> Answer:
         until_s = self._now_s() + call.timeout_s
         prefix = self.prefix() if call.versioned else ""
-        connection = _Connection(self.socket_path, call.timeout_s)
-        headers = dict(call.headers)
-        content = None
-        if call.body is not None:
-            content = json.dumps(call.body).encode()
-            headers["Content-Type"] = "application/json"
+        body = None if call.body is None else json.dumps(call.body).encode()
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.request(call.method, prefix + call.path + _query(call.query), body=content, headers=headers)
-            answer = Answer(str(call), connection, connection.getresponse(), until_s, self._now_s)
-        except (OSError, http.client.HTTPException) as error:
+            connection.settimeout(call.timeout_s)
+            connection.connect(self.socket_path)
+            connection.sendall(request(call.method, prefix + call.path + _query(call.query), body))
+            answer = Answer(str(call), connection, Response(connection), until_s, self._now_s)
+        except (OSError, BrokenAnswer) as error:
             connection.close()
             raise Unavailable(str(call), _reason(error, self.socket_path)) from error
         if answer.status >= 300 and answer.status != 304:  # 304: nothing had to change
@@ -124,8 +121,8 @@ class Answer:
     def __init__(
         self,
         call: str,
-        connection: _Connection,
-        response: http.client.HTTPResponse,
+        connection: socket.socket,
+        response: Response,
         until_s: float,
         now_s: Callable[[], float],
     ) -> None:
@@ -144,30 +141,27 @@ class Answer:
     def close(self) -> None:
         """End the connection, also for somebody who waits in it."""
         with contextlib.suppress(OSError):
-            self._connection.socket.shutdown(socket.SHUT_RDWR)
+            self._connection.shutdown(socket.SHUT_RDWR)
         self._response.close()
         self._connection.close()
 
     def header(self, name: str) -> str:
-        return self._response.getheader(name) or ""
+        return self._response.headers.get(name.lower(), "")
 
     def pieces(self) -> Iterator[bytes]:
         """The body as it comes. It ends only where the engine ended it, as far as the answer's form can tell."""
         try:
-            while not self._response.isclosed():
+            while True:
                 left_s = self._until_s - self._now_s()
                 if left_s <= 0:
-                    raise TimeoutError("timed out")
-                # A socket that is closed by name still serves its file objects (Python: socket.close).
-                self._connection.socket.settimeout(left_s)
-                piece = self._response.read1(_PIECE)
+                    raise TimeoutError
+                self._connection.settimeout(left_s)
+                piece = self._response.read(_PIECE)
                 if not piece:
-                    break
+                    return
                 yield piece
-        except (OSError, http.client.HTTPException) as error:
-            raise Unavailable(self.call, _reason(error, self._connection.path)) from error
-        if self._response.length:
-            raise Unavailable(self.call, "half an answer")
+        except (OSError, BrokenAnswer) as error:
+            raise Unavailable(self.call, _reason(error)) from error
 
     def lines(self) -> Iterator[Any]:
         """JSON documents, one after the other, as they come (pull, events)."""
@@ -211,7 +205,7 @@ class Answer:
 
         Raises what reading `stdin` raised: a program that got half of its input has not done what it was asked.
         """
-        feeder = Feeder(self._connection.socket, stdin)
+        feeder = Feeder(self._connection, stdin)
         try:
             yield
         finally:
@@ -225,24 +219,6 @@ class Answer:
             return decoder.decode(text.decode().strip())
         except ValueError as error:
             raise Unavailable(self.call, f"no JSON: {error}") from error
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over a Unix socket. The socket stays at hand: after its headers, an answer may go both ways."""
-
-    def __init__(self, path: str, timeout_s: float) -> None:
-        super().__init__("localhost", timeout=timeout_s)
-        self.path = path
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-
-    def connect(self) -> None:
-        self.socket.settimeout(self.timeout)
-        self.socket.connect(self.path)
-        self.sock = self.socket
-
-    def close(self) -> None:
-        super().close()
-        self.socket.close()
 
 
 @contextlib.contextmanager
@@ -286,13 +262,15 @@ def _text(version: tuple[int, int]) -> str:
     return f"{version[0]}.{version[1]}"
 
 
-def _reason(error: Exception, path: str) -> str:
+def _reason(error: Exception, path: str = "") -> str:
     if isinstance(error, FileNotFoundError):
         return f"no socket at {path}: Docker does not run, or is not installed"
     if isinstance(error, ConnectionRefusedError):
         return f"nobody at {path}: Docker does not run"
     if isinstance(error, (socket.timeout, TimeoutError)):
         return "none in time"
-    if isinstance(error, (http.client.IncompleteRead, http.client.RemoteDisconnected, ConnectionError)):
-        return "an end of the connection before it was whole"
+    if isinstance(error, ConnectionError):
+        return "an end of the connection"
+    if isinstance(error, BrokenAnswer):
+        return str(error)
     return f"{type(error).__name__}: {error}"
