@@ -58,15 +58,25 @@ class RecordedEngine:
         """These bytes, then the end of the connection."""
         self.answers(method, path, lambda connection, _: connection.sendall(content))
 
+    def kept(self, method: str, path: str, content: bytes) -> None:
+        """These bytes, and then nothing: as Docker does, which leaves it to the client to close the connection."""
+
+        def answering(connection: socket.socket, _: Request) -> None:
+            connection.sendall(content)
+            connection.recv(1)
+
+        self.answers(method, path, answering)
+
     def json(self, method: str, path: str, document: object, *, status: int = 200) -> None:
         body = json.dumps(document).encode()
-        self.raw(method, path, b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
+        self.kept(method, path, b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(body), body))
 
     def error(self, method: str, path: str, status: int, message: str) -> None:
         self.json(method, path, {"message": message}, status=status)
 
     def empty(self, method: str, path: str, *, status: int = 204) -> None:
-        self.raw(method, path, b"HTTP/1.1 %d X\r\n\r\n" % status)
+        length = b"" if status in (204, 304) else b"Content-Length: 0\r\n"  # as Go's server does
+        self.kept(method, path, b"HTTP/1.1 %d X\r\n%s\r\n" % (status, length))
 
     def _serve(self) -> None:
         while True:
