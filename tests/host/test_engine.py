@@ -565,8 +565,10 @@ def test_a_run_whose_input_breaks_off_is_ended_and_not_left_to_think_it_had_all(
 
     Run(server, output=b"")
     server.answers("POST", f"{V}/containers/c1/attach", attach)
+    began_s = time.monotonic()
     with pytest.raises(OSError, match="input/output error"):
         engine.run("fill", NEW, stdin=Broken())  # type: ignore[arg-type]
+    assert time.monotonic() - began_s < 3
     assert server.asked()[-1] == f"DELETE {V}/containers/c1"
     ended.set()
 
