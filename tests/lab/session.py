@@ -233,7 +233,9 @@ def state(host: Any) -> str:
         host.check_output(
             "dpkg-query -W; "
             "find /opt /etc/docker /etc/apt /etc/systemd/system -printf '%p %T@ %m %U\\n' 2>/dev/null | sort; "
-            "if command -v docker >/dev/null; then docker volume ls -q; docker network ls -q; docker images -q; fi"
+            # Sorted: Docker lists images by the time they were made, and those of one moment in any order.
+            "if command -v docker >/dev/null; then "
+            "docker volume ls -q; docker network ls -q; docker images -q | sort; fi"
         )
     )
     assert "/etc/apt/sources.list.d " in found, "nothing was looked at"
