@@ -202,7 +202,7 @@ def save_deployed(lab: Lab) -> None:
     """Ensure the host that was just deployed is saved, for the sessions whose tests are about what comes afterwards."""
     rest(lab.host(FRESH))  # files of a stack that is stopped are whole
     lab.hang_up()
-    run_lab("save", FRESH, saved.DEPLOYED_KEY)
+    run_lab("save", FRESH, saved.deployed_key())
     again = changed(lab.report("-y", "deploy.py"))
     assert again == ["Stack | Bring the services up"], "the first deploy left more to do after a boot"
 
@@ -213,7 +213,7 @@ def save_loaded(lab: Lab) -> None:
     for image in lab.inventory["images"].values():
         lab.host(SPARE).check_output("docker pull --quiet %s", image)
     lab.hang_up()
-    run_lab("save", SPARE, saved.LOADED_KEY)
+    run_lab("save", SPARE, saved.loaded_key())
 
 
 @pytest.fixture(scope="session")

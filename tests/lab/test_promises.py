@@ -180,7 +180,7 @@ def test_a_crash_loses_at_most_the_last_second(precious: Precious, capsys: pytes
         print(f"\n  everysec: {found}")
     assert found.acknowledged > 1000
     assert found.lost <= found.in_last_second
-    within(START_S, "Open WebUI listens again", lambda: listens(precious.host))
+    within(90, "Open WebUI listens again", lambda: listens(precious.host))
     precious.assert_kept()
 
 
@@ -227,7 +227,7 @@ def test_a_valkey_that_hangs_answers_again_within_a_minute(
     took_s = within(60, "Valkey answers again", lambda: answers(impatient))
     with capsys.disabled():
         print(f"\n  a stopped Valkey answered again after {took_s:.0f} s")
-    within(START_S, "Open WebUI listens again", lambda: listens(impatient) and serves(precious))
+    within(60, "Open WebUI listens again", lambda: listens(impatient) and serves(precious))
     assert [text for _, text in watchdog_log(impatient, since)] == ["restarting redis-valkey: it stopped answering"]
     assert _started(impatient, "open-webui") == open_webui
     precious.assert_kept()

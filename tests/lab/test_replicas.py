@@ -162,4 +162,4 @@ def test_a_number_is_all_that_scaling_takes(stack: Stack) -> None:
     assert "Stack | Bring the services up" in predicted(report)
     stack.deploy()
     assert set(containers(stack.host)) == CONTAINERS
-    within(START_S, "two processes listen", lambda: numsub(stack.host) == 2)
+    within(30, "two processes listen", lambda: numsub(stack.host) == 2)
