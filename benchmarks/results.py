@@ -47,11 +47,15 @@ class Results:
 
 
 def machine(lab: Lab) -> dict[str, str]:
-    """Where and with what the figures are made: no names, no paths."""
+    """Where and with what the figures are made: no names, no paths.
+
+    Docker and Compose are those of the lab's first host; a host that no case deployed to has none to name.
+    """
     models = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     manifest = Path(next(iter(ansible_collections.__path__))) / "community" / "docker" / "MANIFEST.json"
     host = lab.hosts[0]
+    has_docker = "docker" in lab.ssh(host, "ls /usr/bin").split()
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "cores": f"{os.cpu_count()}" + (f" ({models[0]})" if models else ""),
@@ -62,6 +66,12 @@ def machine(lab: Lab) -> dict[str, str]:
         "ansible-core": importlib.metadata.version("ansible-core"),
         "community.docker": str(json.loads(manifest.read_text())["collection_info"]["version"]),
         "hosts": "Debian " + lab.ssh(host, "cat /etc/debian_version").strip(),
+        **(_docker(lab, host) if has_docker else {}),
+    }
+
+
+def _docker(lab: Lab, host: str) -> dict[str, str]:
+    return {
         "Docker": lab.ssh(host, "sudo docker version --format '{{.Server.Version}}'").strip(),
         "Compose": lab.ssh(host, "sudo docker compose version --short").strip(),
     }

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Error
 from tests.browser.models import LONG, QUESTION, SHORT, Models
 from tests.browser.person import Person, Site, assert_streamed, pieces
 from tests.lab.door import STICKY
-from tests.lab.precious import EMAIL, PASSWORD, within
+from tests.lab.precious import EMAIL, PASSWORD, START_S, within
 from tests.lab.replicas import PROCESSES, Stack
 from tests.lab.session import Lab, numsub
 
@@ -145,7 +145,7 @@ def test_what_is_written_at_one_process_is_seen_at_the_other(ada: Person, grace:
 def unwatched(stack: Stack) -> Iterator[None]:
     with stack.unwatched():
         yield
-    within(60, "both processes listen", lambda: numsub(stack.host) == len(PROCESSES))
+    within(START_S, "both processes listen", lambda: numsub(stack.host) == len(PROCESSES))
 
 
 @pytest.mark.usefixtures("in_channel", "unwatched")

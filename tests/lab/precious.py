@@ -39,6 +39,8 @@ def count_rows(host: Any) -> tuple[str, str]:
 
 # For what is over soon again. A look by ssh takes about 0.1 s of a core, so a wait looks no more often than it has to.
 OFTEN_S = 0.1
+# How long Open WebUI may take until it serves: a start takes 8 s of a core, and six hosts may start theirs at once.
+START_S = 240
 
 
 def within(seconds: float, what: str, check: Any, every_s: float = 0.5) -> float:

@@ -7,6 +7,7 @@ with a bare host. As a module, `python -m tests.lab.saved` saves those that are 
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import io
 import tempfile
@@ -24,12 +25,20 @@ DEPLOYED_FROM = (
 
 def deployed(lab: str) -> str:
     """The key of a host that this very code was deployed to; "" where none is saved."""
-    return _saved(lab, DEPLOYED_KEY)
+    return _saved(lab, deployed_key())
 
 
 def loaded(lab: str) -> str:
     """The key of a host that has Docker and all images, for stacks that another test deploys bare; "" where none is."""
-    return _saved(lab, LOADED_KEY)
+    return _saved(lab, loaded_key())
+
+
+def deployed_key() -> str:
+    return f"deployed-{_digest()}"
+
+
+def loaded_key() -> str:
+    return f"loaded-{_digest()}"
 
 
 def _saved(lab: str, key: str) -> str:
@@ -37,6 +46,7 @@ def _saved(lab: str, key: str) -> str:
     return key if snapshots.exists(key) else ""
 
 
+@functools.cache
 def _digest() -> str:
     """A hash of all files that count, those not committed as well."""
     total = hashlib.sha256()
@@ -46,10 +56,6 @@ def _digest() -> str:
                 total.update(f"{path.relative_to(ROOT)}\0{path.stat().st_mode & 0o100}\0".encode())
                 total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()[:16]
-
-
-DEPLOYED_KEY = f"deployed-{_digest()}"
-LOADED_KEY = f"loaded-{_digest()}"
 
 
 def main() -> None:

@@ -202,7 +202,7 @@ def save_deployed(lab: Lab) -> None:
     """Ensure the host that was just deployed is saved, for the sessions whose tests are about what comes afterwards."""
     rest(lab.host(FRESH))  # files of a stack that is stopped are whole
     lab.hang_up()
-    run_lab("save", FRESH, saved.DEPLOYED_KEY)
+    run_lab("save", FRESH, saved.deployed_key())
     again = changed(lab.report("-y", "deploy.py"))
     assert again == ["Stack | Bring the services up"], "the first deploy left more to do after a boot"
 
@@ -213,7 +213,7 @@ def save_loaded(lab: Lab) -> None:
     for image in lab.inventory["images"].values():
         lab.host(SPARE).check_output("docker pull --quiet %s", image)
     lab.hang_up()
-    run_lab("save", SPARE, saved.LOADED_KEY)
+    run_lab("save", SPARE, saved.loaded_key())
 
 
 @pytest.fixture(scope="session")
@@ -233,7 +233,9 @@ def state(host: Any) -> str:
         host.check_output(
             "dpkg-query -W; "
             "find /opt /etc/docker /etc/apt /etc/systemd/system -printf '%p %T@ %m %U\\n' 2>/dev/null | sort; "
-            "if command -v docker >/dev/null; then docker volume ls -q; docker network ls -q; docker images -q; fi"
+            # Sorted: Docker lists images by the time they were made, and those of one moment in any order.
+            "if command -v docker >/dev/null; then "
+            "docker volume ls -q; docker network ls -q; docker images -q | sort; fi"
         )
     )
     assert "/etc/apt/sources.list.d " in found, "nothing was looked at"

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import FIXTURES
-from tests.lab.precious import VALKEY_CLI, Precious, within
+from tests.lab.precious import START_S, VALKEY_CLI, Precious, within
 from tests.lab.session import BY_HAND, Lab, changed, containers, faults, predicted, rest, state
 
 pytestmark = pytest.mark.lab
@@ -46,7 +46,7 @@ def by_hand(lab: Lab) -> Iterator[Precious]:
     host.check_output("docker network create openwebui-network")
     host.check_output("cd /root/tutorial && docker compose up -d")
     host.check_output(DOCKER_RUN.format(key=KEY, image=images["open_webui"]))
-    within(120, "Open WebUI answers", lambda: host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
+    within(START_S, "Open WebUI answers", lambda: host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
     yield Precious(lab, BY_HAND, "docker exec redis-valkey valkey-cli")
     rest(host)
 
@@ -133,7 +133,9 @@ def test_a_take_over_that_fails_gives_everything_back(lab: Lab, by_hand: Preciou
     assert {name: value.split()[0] for name, value in containers(by_hand.host).items()} == ids
     policy = "docker inspect --format '{{.HostConfig.RestartPolicy.Name}}' open-webui"
     assert by_hand.host.check_output(policy) == "always"
-    within(60, "Open WebUI answers again", lambda: by_hand.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
+    within(
+        START_S, "Open WebUI answers again", lambda: by_hand.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0
+    )
     by_hand.assert_kept()
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import OFTEN_S, Precious, Watched, count_rows, within
+from tests.lab.precious import OFTEN_S, START_S, Precious, Watched, count_rows, within
 from tests.lab.session import FRESH, SPARE, Lab, containers, state
 
 pytestmark = pytest.mark.lab
@@ -182,7 +182,7 @@ def test_data_that_does_not_work_gives_way_to_what_was_there(story: Story) -> No
     assert "file is not a database" in output
     assert "what was there before is in place again" in output
     story.host.check_output(f"rm -r {SETS}/20200102T000000Z")
-    within(60, "Open WebUI answers", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
+    within(START_S, "Open WebUI answers", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
     story.assert_kept()
     assert story.precious.valkey("GET", "open-webui:after-the-set") == "here"
 
@@ -426,7 +426,7 @@ def test_a_valkey_that_is_full_gives_no_set_and_people_go_on_reading(story: Stor
         f"{start}"
     )
     try:
-        within(90, "it serves", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
+        within(START_S, "it serves", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
         # Again and again, for a snapshot that Valkey has just made frees the one before.
         fill = f"while :; do cat /dev/zero >>{volume}/filler 2>/dev/null; sleep 0.1; done"
         story.host.check_output(f"systemd-run --quiet --unit valkey-filler sh -c '{fill}'")
@@ -440,7 +440,7 @@ def test_a_valkey_that_is_full_gives_no_set_and_people_go_on_reading(story: Stor
         assert len(sets(story.host)) == len(before) + 1
     finally:
         story.host.check_output(f"systemctl stop valkey-filler; {stop}; umount {volume} /run/small && {start}")
-        within(90, "it serves", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
+        within(START_S, "it serves", lambda: story.host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
     story.assert_kept()
 
 

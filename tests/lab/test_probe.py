@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import Precious, within
+from tests.lab.precious import START_S, Precious, within
 from tests.lab.session import FRESH, Lab, changed, rows_in
 
 pytestmark = pytest.mark.lab
@@ -41,7 +41,7 @@ def second(precious: Precious) -> Iterator[Any]:
 
 def start_second(host: Any) -> None:
     host.check_output(SECOND)
-    within(60, "the second process answers", lambda: host.run(HEALTH % "second").rc == 0)
+    within(START_S, "the second process answers", lambda: host.run(HEALTH % "second").rc == 0)
 
 
 def verify(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -152,7 +152,7 @@ def test_the_probe_says_no_where_health_says_yes(
     try:
         if control.two_processes:
             start_second(host)
-        within(60, "/health answers", lambda: host.run(HEALTH % "open-webui").rc == 0)
+        within(START_S, "/health answers", lambda: host.run(HEALTH % "open-webui").rc == 0)
         result = verify(lab, *level)
         report = rows_in(result.stdout)[FRESH]
         health = host.check_output(HEALTH % "open-webui")

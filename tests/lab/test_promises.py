@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.precious import AS_OPEN_WEBUI, OFTEN_S, Precious, within
+from tests.lab.precious import AS_OPEN_WEBUI, OFTEN_S, START_S, Precious, within
 from tests.lab.session import DOCKER_CE, FRESH, NAME, SSH_CONFIG, Lab, ask_as_monitor, containers, numsub
 
 pytestmark = pytest.mark.lab
@@ -203,7 +203,7 @@ def test_a_reboot_brings_the_whole_stack_back(lab: Lab, precious: Precious) -> N
     subprocess.run(["docker", "restart", outer], check=True, stdout=subprocess.DEVNULL)
     within(30, "ssh answers", lambda: reachable(precious.host))
     assert precious.host.check_output("cat /proc/1/stat | cut -d' ' -f22") != before
-    within(90, "Open WebUI listens", lambda: listens(precious.host) and serves(precious))
+    within(START_S, "Open WebUI listens", lambda: listens(precious.host) and serves(precious))
     precious.assert_kept()
 
 
@@ -276,7 +276,7 @@ def test_a_container_that_docker_could_not_start_is_started_later_and_one_that_w
         within(30, "the watchdog tried", lambda: "open-webui: not started" in impatient.check_output(told))
     finally:
         impatient.check_output("systemctl stop takes-the-port")
-    within(PAUSE_S + 60, "it was started", lambda: serves(precious))
+    within(PAUSE_S + START_S, "it was started", lambda: serves(precious))
 
     impatient.check_output("docker stop open-webui")
     try:
@@ -284,7 +284,7 @@ def test_a_container_that_docker_could_not_start_is_started_later_and_one_that_w
         assert impatient.check_output(gave_up).split() == ["exited"]
     finally:
         impatient.check_output("docker start open-webui")
-    within(60, "it serves again", lambda: listens(impatient) and serves(precious))
+    within(START_S, "it serves again", lambda: listens(impatient) and serves(precious))
 
 
 def test_an_open_webui_that_hangs_comes_back_and_one_that_cannot_is_not_stormed(
@@ -311,7 +311,7 @@ def test_an_open_webui_that_hangs_comes_back_and_one_that_cannot_is_not_stormed(
     assert len(times) >= 2
     assert min(later - earlier for earlier, later in pairwise(times)) >= PAUSE_S
     assert len(log) == len(times) + 1
-    within(60, "Open WebUI answers again", lambda: listens(impatient) and serves(precious))
+    within(START_S, "Open WebUI answers again", lambda: listens(impatient) and serves(precious))
     precious.assert_kept()
 
 
