@@ -16,7 +16,7 @@ def test_a_request_is_one_line_and_read_back() -> None:
     request = Request("up", "token", {"text": ODD, "number": 1, "none": None, "list": [True]})
     assert "\n" not in request.line()
     assert request.line().isascii()
-    assert Request.read(request.line()) == request
+    assert Request.read("up", request.line()) == request
 
 
 @pytest.mark.parametrize("answer", [Event(ODD, "swap", 1, 2), Result({"a": [1, None]}), Failure(ODD, "e", "g", "d")])
@@ -53,15 +53,15 @@ def test_an_answer_that_is_none_of_the_three_is_an_error(content: str) -> None:
     "line",
     [
         "hunter2",
-        json.dumps({"format": 1, "verb": "up", "arguments": {"password": "hunter2"}}),
-        json.dumps({"format": 1, "verb": "up", "token": "", "arguments": {"password": "hunter2"}}),
-        json.dumps({"format": 1, "verb": "up", "token": "t", "arguments": "hunter2"}),
-        json.dumps({"format": 99, "verb": "up", "token": "t", "arguments": {"password": "hunter2"}}),
+        json.dumps({"format": 1, "arguments": {"password": "hunter2"}}),
+        json.dumps({"format": 1, "token": "", "arguments": {"password": "hunter2"}}),
+        json.dumps({"format": 1, "token": "t", "arguments": "hunter2"}),
+        json.dumps({"format": 99, "token": "t", "arguments": {"password": "hunter2"}}),
     ],
 )
 def test_a_request_that_can_not_be_read_is_not_shown(line: str) -> None:
     with pytest.raises(ProtocolError) as caught:
-        Request.read(line)
+        Request.read("up", line)
     assert "hunter2" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""Run one verb: `python3 -I -S FOLDER` with a request on stdin. Exit status 0 whenever an answer was written.
+"""Run one verb: `python3 -I -S FOLDER VERB` with a request on stdin. Exit status 0 whenever an answer was written.
 
 FOLDER is the one that the operator's side sent (`webui_stack.ops.program`).
 """
@@ -43,8 +43,11 @@ def answer(request: protocol.Request, out: IO[str], verbs: Mapping[str, Verb]) -
 
 def main() -> None:
     """Answer the request on stdin. A request that can't be read is told on stderr, with status 2."""
+    if len(sys.argv) != 2:
+        print(f"expected one verb of {', '.join(sorted(VERBS))}", file=sys.stderr)
+        raise SystemExit(2)
     try:
-        request = protocol.Request.read(sys.stdin.readline())
+        request = protocol.Request.read(sys.argv[1], sys.stdin.readline())
     except protocol.ProtocolError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None

@@ -1,8 +1,8 @@
 """What the two sides say to each other: one request to the host's program, and lines of JSON back.
 
-The operator's side sends a request as one line of JSON on stdin. The program answers with lines that begin with the
-request's token: any number of events, then one result or one error. Whatever else a host prints has no token.
-Secrets travel in the request's arguments, never on a command line.
+The operator's side names a verb on the command line and sends a request as one line of JSON on stdin. The program
+answers with lines that begin with the request's token: any number of events, then one result or one error. Whatever
+else a host prints has no token. Secrets travel in the request's arguments, never on a command line.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ class Request:
     arguments: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def line(self) -> str:
-        """The request as it is sent, one line."""
-        return _json({"format": FORMAT, "verb": self.verb, "token": self.token, "arguments": dict(self.arguments)})
+        """The request as it is sent, one line. The verb is not in it."""
+        return _json({"format": FORMAT, "token": self.token, "arguments": dict(self.arguments)})
 
     @classmethod
-    def read(cls, line: str) -> Request:
+    def read(cls, verb: str, line: str) -> Request:
         """The request of a line. Raises `ProtocolError`, whose text holds nothing of the request."""
         content = _object(line, "request")
         _check_format(content, "request")
-        verb, token, arguments = (content.get(name) for name in ("verb", "token", "arguments"))
-        if not (isinstance(verb, str) and isinstance(token, str) and token and isinstance(arguments, dict)):
-            raise _broken("request", "a verb, a token and arguments", "something else (not shown)")
+        token, arguments = content.get("token"), content.get("arguments")
+        if not (isinstance(token, str) and token and isinstance(arguments, dict)):
+            raise _broken("request", "a token and arguments", "something else (not shown)")
         return cls(verb, token, arguments)
 
 

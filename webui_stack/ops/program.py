@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import base64
 import functools
+import gzip
 import hashlib
 import io
 import secrets
 import shlex
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pyinfra.api import Host
 
-from webui_stack import channel
+from webui_stack import channel, remote
 from webui_stack.host import protocol
 from webui_stack.remote import RemoteError
 
@@ -49,7 +50,12 @@ shutil.rmtree(new, ignore_errors=True)
 with tarfile.open(fileobj=io.BytesIO(base64.b64decode(sys.stdin.readline()))) as archive:
     archive.extractall(new)
 compileall.compile_dir(new, quiet=1)
-os.sync()
+# A power cut must not leave empty files under the final name.
+for folder, _, names in os.walk(new, topdown=False):
+    for path in [os.path.join(folder, name) for name in names] + [folder]:
+        opened = os.open(path, os.O_RDONLY)
+        os.fsync(opened)
+        os.close(opened)
 try:
     os.rename(new, place)
 except OSError:
@@ -57,7 +63,7 @@ except OSError:
     if not os.path.isdir(place):
         raise
 """
-_NO_PYTHON, _NOT_SENT = "no python", "not sent"
+NO_PYTHON, NOT_SENT = "no python", "not sent"
 
 
 class NoPythonError(RemoteError):
@@ -70,12 +76,47 @@ class NoPythonError(RemoteError):
         )
 
 
+class NotSentError(RemoteError):
+    """The host does not have this program yet."""
+
+    def __init__(self) -> None:
+        super().__init__("the host's program: expected it on the host, got none; run it again")
+
+
 class HostRefusedError(RemoteError):
     """The program ended with an error of its own: `failure` has its four parts."""
 
     def __init__(self, failure: protocol.Failure) -> None:
         super().__init__(str(failure))
         self.failure = failure
+
+
+def command(verb: str, folder: str = FOLDER) -> str:
+    """The shell command that runs a verb of the program, with the request's line on its stdin.
+
+    It first prints a line that says how it stands: `NO_PYTHON`, `NOT_SENT`, or which Python answers.
+    """
+    place = f"{folder}/{digest()}"
+    return _with_python(f'-I -S "$place" {shlex.quote(verb)}', place)
+
+
+def answered(lines: Sequence[str], token: str) -> Any:
+    """What a program answered that was asked by `command`, by all that it printed.
+
+    Raises `NoPythonError`, `NotSentError`, `HostRefusedError`, and `RemoteError` where the answer is not whole.
+    """
+    state, *rest = lines or [""]
+    if state == NO_PYTHON:
+        raise NoPythonError
+    if state == NOT_SENT:
+        raise NotSentError
+    for line in rest:
+        answer = protocol.read(token, line)
+        if isinstance(answer, protocol.Result):
+            return answer.value
+        if isinstance(answer, protocol.Failure):
+            raise HostRefusedError(answer)
+    raise RemoteError("answer of the host: expected a result, got the end of the output; run it again")
 
 
 def call(
@@ -87,21 +128,21 @@ def call(
 ) -> Any:
     """The result of one verb of the program on the host, which is sent first where it is missing.
 
-    Raises `NoPythonError`, `HostRefusedError`, and `RemoteError` where the answer did not arrive whole.
+    Its events arrive as they are said, over a channel of their own. Raises `NoPythonError`, `HostRefusedError`, and
+    `RemoteError` where the answer did not arrive whole.
     """
     request = protocol.Request(verb, f"answer-{secrets.token_hex(16)}", arguments)
-    place = f"{folder}/{digest()}"
     for _ in range(2):
-        with channel.opened(host, _with_python('-I -S "$place"', place)) as talk:
+        with channel.opened(host, f"begin\n{command(verb, folder)}") as talk:
             lines = _lines(talk)
             state = next(lines, "")
-            if state == _NO_PYTHON:
+            if state == NO_PYTHON:
                 raise NoPythonError
-            if state != _NOT_SENT:
+            if state != NOT_SENT:
                 talk.write(f"{request.line()}\n".encode())
                 return _result(talk, lines, request.token, on_event)
-        _send(host, place)
-    raise RemoteError(f"{place}: expected the program there once it was sent, got none; run it again")
+        send(host, folder)
+    raise RemoteError(f"{folder}: expected the program there once it was sent, got none; run it again")
 
 
 def _result(
@@ -128,19 +169,20 @@ def _lines(talk: channel.ByteChannel) -> Iterator[str]:
             yield line.decode(errors="replace")
 
 
-def _send(host: Host, place: str) -> None:
-    with channel.opened(host, _with_python(f"-I -S -c {shlex.quote(_UNPACK)} {shlex.quote(place)}", "")) as talk:
-        if talk.line() == _NO_PYTHON:
-            raise NoPythonError
-        talk.write(base64.b64encode(archive()) + b"\n")
-        talk.finish()
+def send(host: Host, folder: str = FOLDER) -> None:
+    """Ensure this very program is on the host. Nothing happens where it is."""
+    unpack = f"-I -S -c {shlex.quote(_UNPACK)} {shlex.quote(f'{folder}/{digest()}')}"
+    state, *_ = remote.run(
+        host, _with_python(unpack, ""), [base64.b64encode(gzip.compress(archive(), mtime=0)).decode()]
+    )
+    if state == NO_PYTHON:
+        raise NoPythonError
 
 
 def _with_python(arguments: str, place: str) -> str:
     """The shell command that says how it stands, in a line, and runs the first Python that is new enough."""
-    missing = f'if [ ! -d "$place" ]; then echo {shlex.quote(_NOT_SENT)}; exit; fi' if place else ":"
+    missing = f'if [ ! -d "$place" ]; then echo {shlex.quote(NOT_SENT)}; exit; fi' if place else ":"
     return f"""\
-begin
 place={shlex.quote(place)}
 for python in {" ".join(PYTHONS)}; do
   if "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
@@ -149,7 +191,7 @@ for python in {" ".join(PYTHONS)}; do
     exec "$python" {arguments}
   fi
 done
-echo {shlex.quote(_NO_PYTHON)}"""
+echo {shlex.quote(NO_PYTHON)}"""
 
 
 @functools.cache
