@@ -138,8 +138,8 @@ def is_whole() -> bool:
 @cache
 def _observation(name: str, inventory: Inventory) -> Observation:
     checked = _all_settings(inventory)[name]
-    script = templates.survey_script(checked.settings, checked.supplied)
-    return Observation(inventory.get_host(name), script, docker_config.alone(checked.settings))
+    request = templates.survey_request(checked.settings, checked.supplied)
+    return Observation(inventory.get_host(name), request, docker_config.alone(checked.settings))
 
 
 @deploy("Preflight")

@@ -46,8 +46,8 @@ def _apart_from_supplied(name: str, inventory: Inventory) -> Observation:
     """What is known of this host, were the secrets that are to be renewed not supplied but kept."""
     settings, supplied = preflight.settings(), preflight.supplied()
     kept: dict[str, Any] = {name: None for name in _rotated(settings) if hasattr(supplied, name)}
-    script = templates.survey_script(settings, replace(supplied, **kept))
-    return Observation(inventory.get_host(name), script, docker_config.alone(settings))
+    request = templates.survey_request(settings, replace(supplied, **kept))
+    return Observation(inventory.get_host(name), request, docker_config.alone(settings))
 
 
 @deploy("Rotate")

@@ -15,6 +15,7 @@ from pyinfra import logger
 from pyinfra.api import Host
 
 from webui_stack import docker_config, facts, remote, tunnel
+from webui_stack.ops import program
 from webui_stack.secrets import HiddenLines
 from webui_stack.survey import Survey
 
@@ -28,9 +29,9 @@ class Observation:
     `host` is pyinfra's own object, good in any greenlet; `pyinfra.host` is good in those that pyinfra starts.
     """
 
-    def __init__(self, host: Host, script: HiddenLines, daemon_json: str) -> None:
+    def __init__(self, host: Host, request: HiddenLines, daemon_json: str) -> None:
         self.host = host
-        self._script = script
+        self._request = request
         # Texts of daemon.json by their SHA-256, to begin with the one that this project writes.
         self._daemon_jsons = {docker_config.sha256(daemon_json): daemon_json}
         self._survey: Survey | None = None
@@ -58,8 +59,18 @@ class Observation:
         with self._turn:
             tunnel.send_at_once(self.host)
             self._changes, self._at, self.made_at_s = self._count(), time.monotonic(), time.time()
-            self._survey = self._with_daemon_json(facts.ask(self.host, facts.Survey, _stdin=self._script))
+            self._survey = self._with_daemon_json(self._ask())
             return self._survey
+
+    def _ask(self) -> Survey:
+        """The program's answer; it is sent first where the host does not have it."""
+        found = facts.ask(self.host, facts.Survey, _stdin=self._request)
+        if found is facts.NOT_SENT:
+            program.send(self.host)
+            found = facts.ask(self.host, facts.Survey, _stdin=self._request)
+        if found is facts.NO_PYTHON:
+            raise program.NoPythonError
+        return found
 
     def _with_daemon_json(self, found: Survey) -> Survey:
         """The survey with the text of daemon.json, which stays unknown where it could not be read.

@@ -14,7 +14,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose, docker_config, engine, firewall, machine, ports, survey, swarm, symptoms
+from webui_stack import compose, docker_config, engine, firewall, survey, swarm, symptoms
+from webui_stack.host import protocol
 from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
@@ -77,7 +78,7 @@ def project(settings: Settings, server: str = "") -> dict[str, str]:
             proxy_files_sha256=_sha256("".join(proxy.values())),
         )
     if not engine.knows_start_interval(server):
-        definition = re.sub(f"(?m){START_INTERVAL_LINE}\n", "", definition)
+        definition = _without_start_interval(definition)
     return {DEFINITION[settings.topology]: definition, **valkey, **proxy}
 
 
@@ -95,8 +96,11 @@ def _stack(settings: Settings, valkey: Mapping[str, str], proxy: Mapping[str, st
     )
 
 
-# Left out for an engine that does not know the key. An operator's text is quoted: it never has a line of its own.
-START_INTERVAL_LINE = "^ *start_interval: .*$"
+def _without_start_interval(definition: str) -> str:
+    """The definition for an engine that does not know the key. An operator's text is quoted, so no line of it goes."""
+    return re.sub(r"(?m)^ *start_interval: .*\n", "", definition)
+
+
 # Topology -> the file below `stack_dir` that says what runs.
 DEFINITION = {"compose": "compose.yaml", "swarm": "stack.yaml"}
 # Name of a config in the swarm -> the file below `stack_dir` it is made of.
@@ -241,43 +245,85 @@ def secrets_script(settings: Settings, supplied: Supplied) -> HiddenLines:
     return HiddenLines(_render("secrets.sh.j2", settings=settings, supplied=_quoted(supplied)))
 
 
-def survey_script(settings: Settings, supplied: Supplied) -> HiddenLines:
-    """The shell script whose output `survey.parse` reads: the host, what is on it, and the services as wanted.
+def survey_request(settings: Settings, supplied: Supplied) -> HiddenLines:
+    """What the survey of the host's program is asked (`host/verbs/survey.py`): names, and the stack as it is wanted.
 
-    It holds the secrets' script, because compose's hash of a service covers them.
+    It holds the operator's own secrets, because compose's hash of a service covers them: only ever sent on stdin.
     """
-    files = project(settings)
-    return HiddenLines(
-        _render(
-            "survey.sh.j2",
-            settings=settings,
-            supplied=_quoted(supplied),
-            sections=survey.SECTIONS if settings.topology == "compose" else (survey.SWARM_SECTION, *survey.SECTIONS),
-            member=shlex.quote(swarm.MEMBER),
-            node=shlex.quote(swarm.NODE),
-            machine_command=machine.COMMAND,
-            daemon_json=docker_config.DAEMON_JSON,
-            ports_command=ports.COMMAND,
-            engine_command=engine.COMMAND,
-            docker_command=docker_config.COMMAND,
-            images=list(dict.fromkeys(shlex.quote(image) for image in settings.images.values())),
-            network=compose.NETWORK,
-            containers=containers(settings),
-            inspect=shlex.quote(compose.INSPECT),
-            stack=compose.STACK,
-            gateway=compose.GATEWAY,
-            lease_file=survey.LEASE_FILE,
-            old_lease_file=survey.OLD_LEASE_FILE,
-            deploy_log=survey.DEPLOY_LOG,
-            units=[survey.DOCKER_UNIT, survey.TIMER_UNIT, survey.BACKUP_UNIT],
-            paths=map(shlex.quote, _managed_paths(settings)),
-            compose_file=files.get(DEFINITION[settings.topology], ""),
-            start_interval_line=shlex.quote(f"/{START_INTERVAL_LINE}/d"),
-            start_interval_engine=engine.START_INTERVAL_ENGINE,
-            mounted=_mounted(files),
-            hash_command=compose.hash_command(settings.stack_dir),
-        )
+    in_swarm = settings.topology == "swarm"
+    request = protocol.Request(
+        "survey",
+        protocol.FRAMED,
+        {
+            "stack_dir": settings.stack_dir,
+            "backup_dir": settings.backup_dir,
+            "data_root": str(settings.docker_daemon.get("data-root", "")),
+            "images": list(dict.fromkeys(settings.images.values())),
+            "containers": containers(settings),
+            "network": compose.NETWORK,
+            "gateway": compose.GATEWAY,
+            "units": [survey.DOCKER_UNIT, survey.TIMER_UNIT, survey.BACKUP_UNIT],
+            "paths": _managed_paths(settings),
+            "apt_key": engine.APT_KEY,
+            "lease_files": [survey.LEASE_FILE, survey.OLD_LEASE_FILE],
+            "deploy_log": survey.DEPLOY_LOG,
+            "sqlite_volume": settings.open_webui_volume,
+            "postgres_volume": settings.postgres_volume,
+            "swarm": compose.STACK if in_swarm else "",
+            "project": _wanted(settings, supplied) if settings.runs("data") else None,
+        },
     )
+    return HiddenLines(request.line())
+
+
+def _wanted(settings: Settings, supplied: Supplied) -> dict[str, Any]:
+    """The stack as it is wanted on the host."""
+    files = project(settings)
+    definition = DEFINITION[settings.topology]
+    return {
+        "secrets": _secrets(settings, supplied),
+        "file": files[definition],
+        "older_file": _without_start_interval(files[definition]),
+        "newer_engine": engine.START_INTERVAL_ENGINE,
+        "mounted": {
+            service: {f"{settings.stack_dir}/{path}": sha256 for path, sha256 in sums.items()}
+            for service, sums in _mounted(files).items()
+        },
+        "with_acl": "redis",
+    }
+
+
+def _secrets(settings: Settings, supplied: Supplied) -> dict[str, Any]:
+    """The stack's secrets and the files made of them (`host/secrets.py`), by the rules of `secrets.sh.j2`."""
+
+    def text(secret: SecretStr | None) -> str:
+        return secret.get_secret_value() if secret else ""
+
+    def secret(name: str, own: SecretStr | None = None, **more: Any) -> dict[str, Any]:
+        return {"name": name, "file": name.replace("_", "-"), "supplied": text(own), **more}
+
+    found = [
+        secret("valkey_password", supplied.valkey_password),
+        {**secret("monitor_password"), "file": "valkey-monitor-password"},
+        secret("webui_secret_key", supplied.open_webui_secret_key, also="+/=._~:@%-"),
+    ]
+    if settings.database_kind == "postgres":
+        found.append(secret("postgres_password", supplied.postgres_password, mode=0o644))
+    elif settings.database_kind == "external":
+        found.append({**secret("database_url", supplied.database_url, kept=False), "file": ""})
+    if settings.public_url and settings.proxy_tls == "files":
+        found.append(secret("proxy_key", supplied.proxy_certificate_key, kept=False))
+    if settings.verify_level == "user":
+        found.append(secret("probe_password"))
+    return {
+        "folder": settings.stack_dir,
+        "secrets": found,
+        "acl": _render("users.acl.j2", settings=settings).rstrip("\n"),
+        "env": _render("env.j2", settings=settings).rstrip("\n"),
+        "marks": _OWN_MARKS.split(),
+        "environment": {name: text(one) for name, one in supplied.environment.items()},
+        "adopts": settings.stack_adopt,
+    }
 
 
 def project_files(settings: Settings, server: str) -> dict[str, str]:

@@ -101,6 +101,10 @@ class Files:
             except FileNotFoundError:
                 return None
 
+    def is_mine(self, found: Status) -> bool:
+        """Whether a file or folder belongs to the user of this program: root."""
+        return found.owner == self._me()
+
     def exists(self, path: str) -> bool:
         """Whether anything is at a path, a link that leads nowhere included."""
         return self.stat(path) is not None

@@ -13,7 +13,6 @@ from typing import Any
 from .errors import HostError
 from .system import System
 
-DAEMON_JSON = "/etc/docker/daemon.json"
 _CONTAINERD = "/var/lib/containerd"
 # An address of documentation (RFC 5737): the kernel names the source address it would use, and sends nothing.
 _ELSEWHERE = ("192.0.2.1", 9)

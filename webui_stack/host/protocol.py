@@ -18,6 +18,10 @@ FORMAT = 1
 """Raised with every change that an older side would misread."""
 
 
+FRAMED = "-"
+"""The token of an answer that comes in a frame of its own (`webui_stack.frame`), where nobody else prints."""
+
+
 class ProtocolError(HostError):
     """The other side said something that is no part of the protocol."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from .errors import HostError
@@ -30,18 +31,46 @@ class System:
         except OSError as error:
             raise HostError(path, expected="a file to read", got=_why(error), do="mend it on the host") from None
 
+    def names(self, path: str) -> list[str]:
+        """The names in a folder, sorted; [] where there is none."""
+        try:
+            return sorted(one.name for one in self.path(path).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise HostError(path, expected="a folder to list", got=_why(error), do="mend it on the host") from None
+
+    def has(self, program: str) -> bool:
+        """Whether a program is in PATH."""
+        return shutil.which(program) is not None
+
     def output(self, *command: str) -> str:
         """What a program prints. Raises `HostError` where it is missing, fails, or takes longer than 30 s."""
+        status, said, errors = self._run(command, "", None)
+        if status:
+            last = errors.strip().splitlines()[-1:]
+            raise _failed(command, f"exit status {status}: {' '.join(last)}".rstrip(": "))
+        return said
+
+    def attempt(self, *command: str, stdin: str = "", environment: Mapping[str, str] | None = None) -> str | None:
+        """What a program prints, given `stdin`, in `environment` or in this program's own; None where it says no.
+
+        Raises `HostError` where it is missing, or takes longer than 30 s.
+        """
+        status, said, _ = self._run(command, stdin, environment)
+        return None if status else said
+
+    def _run(self, command: Sequence[str], stdin: str, environment: Mapping[str, str] | None) -> tuple[int, str, str]:
         try:
-            done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=_LIMIT_S, check=False)
+            done = subprocess.run(
+                command, input=stdin.encode(), capture_output=True, timeout=_LIMIT_S, env=environment, check=False
+            )
         except FileNotFoundError:
             raise _failed(command, "no such program") from None
         except subprocess.TimeoutExpired:
             raise _failed(command, f"no answer in {_LIMIT_S} s") from None
-        if done.returncode:
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
-            raise _failed(command, f"exit status {done.returncode}: {' '.join(last)}".rstrip(": "))
-        return done.stdout.decode("utf-8", "surrogateescape")
+        said = done.stdout.decode("utf-8", "surrogateescape")
+        return done.returncode, said, done.stderr.decode(errors="replace")
 
 
 def _failed(command: Sequence[str], got: str) -> HostError:

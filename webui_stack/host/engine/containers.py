@@ -10,7 +10,7 @@ from typing import BinaryIO
 from . import objects
 from .errors import Asked, NotFound, ProgramFailed, Refused, Unavailable
 from .frames import STDOUT
-from .objects import Container, NewContainer, Output
+from .objects import Container, Listed, NewContainer, Output
 from .transport import ANSWER_S, Answer, Call, Transport, filters, named, understood
 
 # Docker waits for volumes, for the network, for containerd; a large container takes long to remove.
@@ -48,6 +48,13 @@ class Containers:
             with contextlib.suppress(NotFound):
                 found.append(self.container(id_))
         return tuple(found)
+
+    def running(self) -> tuple[Listed, ...]:
+        """All containers that run."""
+        call = Call("GET", "/containers/json")
+        data = self._transport.json(call)
+        with understood(call):
+            return tuple(objects.listed(one) for one in data if one.get("Names"))  # one that is removed has none
 
     def container(self, name: str) -> Container:
         call = _call("GET", name, "/json")

@@ -1,7 +1,7 @@
 """Docker's objects as its API shows them (v1.41 to v1.47), each with what this program needs of it. Pure.
 
 What Docker leaves out or sends as null is empty here; what this program can't do without raises KeyError. Variables of
-a container are left out of `repr`, as they may hold secrets; what health checks printed is not read at all.
+a container, and what health checks printed, are left out of `repr`, as they may hold secrets.
 """
 
 from __future__ import annotations
@@ -44,10 +44,11 @@ class Port:
 
 @dataclass(frozen=True)
 class Probe:
-    """One run of a health check."""
+    """One run of a health check, with what it printed."""
 
     ended_at: str
     exit_code: int
+    output: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def container(data: Json) -> Container:
         status=state["Status"],
         health=health.get("Status", "").replace("none", ""),
         failing=health.get("FailingStreak", 0),
-        probes=tuple(Probe(one["End"], one["ExitCode"]) for one in health.get("Log") or ()),
+        probes=tuple(Probe(one["End"], one["ExitCode"], one.get("Output") or "") for one in health.get("Log") or ()),
         exit_code=state["ExitCode"],
         oom_killed=state.get("OOMKilled", False),
         error=state.get("Error", ""),
@@ -142,6 +143,27 @@ def container(data: Json) -> Container:
 def variables(lines: Sequence[str] | None) -> Mapping[str, str]:
     """NAME=VALUE lines by name; a name without a value is none of a container's variables."""
     return {name: value for name, equals, value in (line.partition("=") for line in lines or ()) if equals}
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A container as a list has it: less than `Container`, and all of them in one call."""
+
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    ports: tuple[Port, ...] = ()
+
+
+def listed(data: Json) -> Listed:
+    return Listed(
+        name=data["Names"][0].lstrip("/"),
+        labels=data.get("Labels") or {},
+        ports=tuple(
+            Port(f"{port['PrivatePort']}/{port['Type']}", port.get("IP", ""), port["PublicPort"])
+            for port in data.get("Ports") or ()
+            if port.get("PublicPort")
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -277,7 +299,10 @@ class Member:
 
 @dataclass(frozen=True)
 class Info:
-    """The engine as a whole; `root` is the folder with all its data."""
+    """The engine as a whole; `root` is the folder with all its data, `containers` counts stopped ones as well.
+
+    `containerd_store` says that containerd keeps the images, with `storage_driver` as its snapshotter.
+    """
 
     id: str
     hostname: str
@@ -289,6 +314,8 @@ class Info:
     containers_running: int
     member: Member
     security_options: tuple[str, ...] = ()
+    containers: int = 0
+    containerd_store: bool = False
 
 
 def info(data: Json) -> Info:
@@ -310,6 +337,12 @@ def info(data: Json) -> Info:
             error=swarm.get("Error", ""),
         ),
         security_options=tuple(data.get("SecurityOptions") or ()),
+        containers=data.get("Containers", 0),
+        # The store of images since Docker 29 on new hosts (moby, daemon/containerd).
+        containerd_store=any(
+            name == "driver-type" and value.startswith("io.containerd.")
+            for name, value in data.get("DriverStatus") or ()
+        ),
     )
 
 

@@ -2,14 +2,186 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from .. import machine
+from .. import compose, dockerd, history, machine, managed, packages, secrets, stack, swarm, units
+from ..engine import Engine, Info, Listed, Unavailable
+from ..files import Files
 from ..system import System
+
+_DAEMONS = ("dockerd", "containerd")
+# The first letters of a container's own process, as far as the kernel keeps a name (proc(5), comm).
+_SHIM = "containerd-shim"
+
+
+@dataclass(frozen=True)
+class Project:
+    """The stack as it is wanted on this host.
+
+    `file` is what compose or the swarm is given, `older_file` the same for an engine below `newer_engine`, a major
+    version. `mounted` has the SHA-256 of the files that each service reads at its start, by path; users.acl is
+    added to `with_acl`.
+    """
+
+    secrets: Mapping[str, Any]
+    file: str
+    older_file: str
+    newer_engine: int
+    mounted: Mapping[str, Mapping[str, str]]
+    with_acl: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the operator's side asks: names of what may be on the host, and the stack as it is wanted there.
+
+    `data_root` is the setting, "" for none. `swarm` is "" where there is a stack for each host, else the stack's name.
+    """
+
+    stack_dir: str
+    backup_dir: str
+    data_root: str
+    images: Sequence[str]
+    containers: Sequence[str]
+    network: str
+    gateway: str
+    units: Sequence[str]
+    paths: Sequence[str]
+    apt_key: str
+    lease_files: Sequence[str]
+    deploy_log: str
+    sqlite_volume: str
+    postgres_volume: str
+    swarm: str = ""
+    project: Project | None = None
 
 
 def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str, Any]:
-    """The document; `arguments` are those of `machine.look`."""
+    """The document of this host; `arguments` are those of `Request`."""
+    project = arguments.get("project")
+    request = Request(**{**arguments, "project": Project(**project) if project else None})
     system = System()
-    return {"machine": machine.look(system, **arguments)}
+    return look(request, system, Engine(dockerd.socket(system, os.environ.get("HOME", "/root"))), Files())
+
+
+def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[str, Any]:
+    """The document. Docker that does not answer is a state of the host; another question that fails raises."""
+    known_units = units.look(system, asked.units)
+    docker_unit = known_units.get(dockerd.UNIT, {})
+    info, running = _answers(engine)
+    root = info.root if info else dockerd.root(system, asked.data_root)
+    noted = info is None and dockerd.notes_a_swarm(system, root)
+    good = f"{asked.stack_dir}/.good"
+    known = compose.known(system, good)
+    comms = [system.text(f"/proc/{name}/comm").strip() for name in system.names("/proc") if name.isdigit()]
+    has_cli = system.has("docker")
+    version = (known.version or compose.version(system)) if has_cli else ""
+    there: tuple[Any, list[str]] = stack.network(engine, asked.network) if info else (None, [])
+    return {
+        "machine": {
+            **machine.look(
+                system,
+                stack_dir=asked.stack_dir,
+                backup_dir=asked.backup_dir,
+                docker_root=root,
+                images_are_containerds=bool(info and info.containerd_store),
+            ),
+            "published": stack.published(running or ()),
+        },
+        "engine": {
+            "cli": has_cli,
+            "server": info.version if info else "",
+            "compose": version,
+            "processes": sorted(set(comms) & set(_DAEMONS)),
+            "running": sum(comm.startswith(_SHIM) for comm in comms),
+            "packages": packages.installed(system),
+            "apt_sources": packages.apt_sources(system),
+            "key_sha256": managed.sha256(system, asked.apt_key),
+        },
+        "docker_config": {
+            **dockerd.look(system, docker_unit),
+            **stack.configuration(info, running),
+            "swarm_noted": noted,
+        },
+        "images": stack.images(engine, asked.images) if info else {},
+        "network": there[0],
+        "containers": stack.containers(engine, [*asked.containers, *there[1], *_of_swarm(asked, running)])
+        if info
+        else [],
+        "gateways": stack.gateways(engine, asked.gateway) if info and asked.swarm else {},
+        "units": units.on(known_units),
+        "history": {
+            **history.look(system, asked.stack_dir, lease_files=asked.lease_files, deploy_log=asked.deploy_log),
+            "database": history.database(
+                system,
+                engine,
+                stack_dir=asked.stack_dir,
+                docker_root=root,
+                sqlite_volume=asked.sqlite_volume,
+                postgres_volume=asked.postgres_volume,
+            ),
+        },
+        "files": managed.contents(system, asked.paths),
+        "project": _project(asked, asked.project, system, engine, files, info, known, version)
+        if asked.project
+        else None,
+        "swarm": {
+            **swarm.look(system, engine, info, stack=asked.swarm, with_services=asked.project is not None, noted=noted),
+            **swarm.remembered(system, good),
+        }
+        if asked.swarm
+        else None,
+    }
+
+
+def _answers(engine: Engine) -> tuple[Info | None, Sequence[Listed] | None]:
+    """What the engine says of itself, and what runs; None twice where it gives no answer."""
+    try:
+        return engine.info(), engine.running()
+    except Unavailable:
+        return None, None
+
+
+def _of_swarm(asked: Request, running: Sequence[Listed] | None) -> list[str]:
+    if not asked.swarm:
+        return []
+    return [one.name for one in running or () if one.labels.get(stack.STACK_LABEL) == asked.swarm]
+
+
+def _project(
+    asked: Request,
+    wanted: Project,
+    system: System,
+    engine: Engine,
+    files: Files,
+    info: Info | None,
+    known: compose.Known,
+    version: str,
+) -> dict[str, Any]:
+    """How what is on the host differs from the stack as it is wanted."""
+    state = secrets.look(files, engine, secrets.wish(wanted.secrets))
+    if state.refused:
+        return {"stale": {}, "refused": state.refused, "hashes": {}, "mounted": {}, "inputs": ""}
+    major = (info.version if info else "").partition(".")[0]
+    file = wanted.older_file if major.isdigit() and int(major) < wanted.newer_engine else wanted.file
+    key = compose.key(file, state.env)
+    hashes: Mapping[str, str] = {}
+    if not asked.swarm and key == known.key:
+        hashes = known.hashes
+    elif not asked.swarm and version:
+        hashes = compose.hashes(system, asked.stack_dir, file, state.env)
+    mounted = {}
+    for service, sums in wanted.mounted.items():
+        if service == wanted.with_acl:
+            sums = {**sums, f"{asked.stack_dir}/valkey/users.acl": secrets.sha256(f"{state.acl}\n")}
+        mounted[service] = managed.newest_s(system, sums)
+    return {
+        "stale": dict(state.stale),
+        "refused": "",
+        "hashes": dict(hashes),
+        "mounted": mounted,
+        "inputs": key.partition(" ")[0] if asked.swarm else "",
+    }

@@ -1,0 +1,132 @@
+"""How Docker's service is configured: its file, and the options it was or will be started with."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from .errors import HostError
+from .system import System
+
+DAEMON_JSON = "/etc/docker/daemon.json"
+UNIT = "docker.service"
+DEFAULT_ROOT = "/var/lib/docker"
+_PID_FILE = "/var/run/docker.pid"
+# Of Debian's init script, which has the variable that its unit has as well.
+_WITHOUT_SYSTEMD = ("$DOCKER_OPTS", "/etc/default/docker")
+# systemd's own spelling of a command that it runs (systemd, src/core/dbus-execute.c).
+_ARGUMENTS = re.compile(r"argv\[\]=\S*(.*?) ; ignore_errors=")
+# The first data-root that the file names, whether or not the rest of it can be read.
+_DATA_ROOT = re.compile(r'"data-root"\s*:\s*"([^"]*)"')
+
+
+def look(system: System, unit: Mapping[str, str]) -> dict[str, Any]:
+    """Docker's configuration without any value of it: an option, and daemon.json, may hold a proxy's password.
+
+    `unit` is what systemd says of docker.service, empty without systemd.
+    """
+    content = _daemon_json(system)
+    running = _running(system, unit)
+    words = [*_configured(system, unit), *running]
+    return {
+        "sha256": "" if content is None else hashlib.sha256(content).hexdigest(),
+        "changing": system.path(f"{DAEMON_JSON}.changing").exists(),
+        "options": sorted({word.partition("=")[0] for word in words if word.startswith("-")}),
+        "config_files": sorted(set(_config_files(words))),
+        "runs": pid(system, unit) > 0,
+    }
+
+
+def root(system: System, setting: str) -> str:
+    """Where Docker has, or is to have, its data, asked of nobody: by the settings, by daemon.json, or by default."""
+    content = _daemon_json(system) or b""
+    found = _DATA_ROOT.search(content.decode("utf-8", "replace"))
+    chosen = setting or (found[1] if found else "")
+    return chosen if chosen.startswith("/") else DEFAULT_ROOT
+
+
+def notes_a_swarm(system: System, folder: str) -> bool:
+    """Whether a Docker that does not answer has a note of a swarm among its data (moby, daemon/cluster)."""
+    note = system.path(f"{folder}/swarm/docker-state.json")
+    return note.is_file() and note.stat().st_size > 0
+
+
+def pid(system: System, unit: Mapping[str, str]) -> int:
+    """The process id of the daemon that runs; 0 where none does."""
+    noted = unit.get("MainPID") or system.text(_PID_FILE).strip()
+    found = int(noted) if noted.isascii() and noted.isdigit() else 0
+    return found if found and system.path(f"/proc/{found}/cmdline").exists() else 0
+
+
+def socket(system: System, home: str) -> str:
+    """The socket of the engine that the docker command reaches, by the context in use.
+
+    Raises `HostError` for a context that leads elsewhere: then the stack would not be on this host.
+    """
+    try:
+        context = json.loads(system.text(f"{home}/.docker/config.json") or "{}").get("currentContext") or "default"
+    except (ValueError, AttributeError):
+        context = "default"  # the command reads such a file as an empty one, and warns
+    if context == "default":
+        return "/var/run/docker.sock"
+    address = system.output("docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}", context).strip()
+    if not address.startswith("unix://"):
+        raise HostError(
+            f"docker context {context}",
+            expected="an engine on this host",
+            got=f"one at {address or 'no address'}",
+            do="run `docker context use default` as root there",
+        )
+    return address[len("unix://") :]
+
+
+def _daemon_json(system: System) -> bytes | None:
+    try:
+        return system.path(DAEMON_JSON).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise HostError(
+            DAEMON_JSON, expected="a file to read", got=error.strerror or "an error", do="mend it on the host"
+        ) from None
+
+
+def _configured(system: System, unit: Mapping[str, str]) -> Iterator[str]:
+    """The words after the program's name that systemd starts the daemon with."""
+    if unit:
+        found = _ARGUMENTS.search(unit.get("ExecStart", ""))
+        words, files = found[1].split() if found else [], [unit.get("EnvironmentFiles", "").partition(" ")[0]]
+    elif system.path("/run/systemd/system").is_dir():
+        return
+    else:
+        words, files = [_WITHOUT_SYSTEMD[0]], [_WITHOUT_SYSTEMD[1]]
+    for word in words:
+        if word.startswith("$"):
+            yield from _variable(system, word.strip("${}"), files)
+        else:
+            yield word
+
+
+def _variable(system: System, name: str, files: Sequence[str]) -> Iterator[str]:
+    """The words of a variable, as a file of systemd's or a shell's sets it."""
+    for path in files:
+        for line in system.text(path.lstrip("-")).splitlines() if path else ():
+            key, _, value = line.strip().partition("=")
+            if key == name:
+                yield from re.sub("[\"']", "", value).split()
+
+
+def _running(system: System, unit: Mapping[str, str]) -> list[str]:
+    """The words after the program's name that the daemon runs with."""
+    found = pid(system, unit)
+    return system.text(f"/proc/{found}/cmdline").rstrip("\0").split("\0")[1:] if found else []
+
+
+def _config_files(words: Sequence[str]) -> Iterator[str]:
+    for word, following in zip(words, [*words[1:], ""]):  # noqa: B905 Python 3.9 has no `strict`
+        name, equals, value = word.partition("=")
+        if name == "--config-file" and (equals or following):
+            yield value if equals else following

@@ -1,0 +1,35 @@
+"""What systemd says of its units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from .system import System
+
+_PROPERTIES = "Id,ActiveState,UnitFileState,ExecStart,EnvironmentFiles,MainPID"
+
+
+def look(system: System, units: Sequence[str]) -> dict[str, Mapping[str, str]]:
+    """The properties of each unit that systemd knows, by name; none without systemd.
+
+    A unit that was never there is "inactive" to systemd, and no error. Of a property that comes several times, as
+    ExecStart may, the last one counts.
+    """
+    if not system.path("/run/systemd/system").is_dir():
+        return {}
+    said = system.output("systemctl", "show", "--property", _PROPERTIES, *units)
+    found: dict[str, Mapping[str, str]] = {}
+    for block in said.split("\n\n"):
+        unit = dict(line.partition("=")[::2] for line in block.splitlines())
+        if "Id" in unit:
+            found[unit["Id"]] = unit
+    return found
+
+
+def on(units: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Those that run, and start with the host."""
+    return [
+        name
+        for name, unit in units.items()
+        if unit.get("ActiveState") == "active" and unit.get("UnitFileState") == "enabled"
+    ]
