@@ -32,12 +32,11 @@ def _refusals(settings: Settings) -> list[str]:
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""
         return [f"rotate: expected a stack as its settings say, got {found[0]}{more}; run deploy.py first"]
-    anew = preflight.observation().survey().secrets
+    anew = preflight.observation().survey().stale
     return [
         f"{name}: expected another value from its source, got the one in force; change it at its source first"
         for name in _rotated(settings)
-        if getattr(settings, name, None)
-        and f"content {settings.stack_dir}/{templates.SECRET_FILES[name][0]}" not in anew
+        if getattr(settings, name, None) and f"{settings.stack_dir}/{templates.SECRET_FILES[name][0]}" not in anew
     ]
 
 

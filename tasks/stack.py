@@ -34,7 +34,8 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
     operations.secrets(
         name="Make the secrets on the host",
         script=templates.secrets_script(settings, supplied),
-        stale=lambda: survey().secrets,
+        stale=lambda: survey().stale,
+        refused=lambda: survey().refused,
     )
     if with_images:
         _bring_images(settings)
@@ -62,7 +63,8 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool) -> None:
         operations.secrets(
             name="Make the secrets on the host",
             script=templates.secrets_script(settings, preflight.supplied()),
-            stale=lambda: survey().secrets,
+            stale=lambda: survey().stale,
+            refused=lambda: survey().refused,
         )
     if with_images:
         _bring_images(settings)

@@ -1,64 +1,106 @@
-"""What the survey prints on hosts of the lab, section by section, as it was captured there."""
+"""The survey's documents of hosts of the lab, by what was captured there."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from tests.defaults import FIXTURES
 from webui_stack import docker_config, survey
+from webui_stack.host import protocol
+from webui_stack.ops import program
+
+Document = dict[str, Any]
+# Sections whose keys are the same for every host. The keys of others are names and paths.
+RECORDS = ("machine", "engine", "docker_config", "history", "project")
 
 
-def _captured(name: str) -> str:
-    return (FIXTURES / name).read_text().removesuffix("\n")
+def captured(name: str) -> Any:
+    """A part of the document that was captured on a host, new for each caller."""
+    return json.loads((FIXTURES / f"{name}.json").read_text())
 
 
-_RUNNING = "\n\n".join(
-    f"Id={unit}\nActiveState=active\nUnitFileState=enabled" for unit in (survey.DOCKER_UNIT, survey.TIMER_UNIT)
+def changed(document: Mapping[str, Any], **sections: Any) -> Document:
+    """The document with sections replaced; of `RECORDS`, only the keys that are given."""
+    merged = {
+        name: {**document[name], **value} if name in RECORDS and value is not None and document[name] else value
+        for name, value in sections.items()
+    }
+    return {**document, **merged}
+
+
+def with_container(document: Mapping[str, Any], name: str, /, **changes: Any) -> list[Document]:
+    """The containers of the document, of which one has other values."""
+    assert name in {one["name"] for one in document["containers"]}
+    return [{**one, **changes} if one["name"] == name else one for one in document["containers"]]
+
+
+DEPLOYED: Document = {
+    "machine": captured("machine/debian-13"),
+    "engine": captured("engine/debian-13-docker.io-26.1.5"),
+    "docker_config": captured("docker_config/debian-13-docker.io-26.1.5"),
+    **captured("compose/observe-2.26.1"),
+    "units": [survey.DOCKER_UNIT, survey.TIMER_UNIT],
+    "history": {"leases": [], "deploy": "", "cut_off": "", "migrating": False, "database": ""},
+    "files": {},
+    "swarm": None,
+}
+NO_DOCKER: Document = {
+    "sha256": "",
+    "changing": False,
+    "options": [],
+    "config_files": [],
+    "runs": False,
+    "live_restore": False,
+    "swarm_state": "",
+    "swarm_noted": False,
+    "remaps_users": False,
+    "containers": None,
+    "there": 0,
+    "root": "",
+    "driver": "",
+    "containerd_store": False,
+}
+NO_ENGINE: Document = {
+    "cli": False,
+    "server": "",
+    "compose": "",
+    "processes": [],
+    "running": 0,
+    "packages": {},
+    "apt_sources": {},
+    "key_sha256": "",
+}
+FRESH = changed(
+    DEPLOYED,
+    engine=captured("engine/debian-13-fresh"),
+    docker_config=NO_DOCKER,
+    images={},
+    network=None,
+    containers=[],
+    units=[],
+    project={"stale": ["/opt/open-webui/.env"], "hashes": {}, "mounted": {}},
 )
-_PROJECT = _captured("compose/observe-2.26.1.txt").splitlines()
-
-DEPLOYED = {
-    "machine": _captured("machine/debian-13.txt"),
-    "engine": _captured("engine/debian-13-docker.io-26.1.5.txt"),
-    "docker_config": _captured("docker_config/debian-13-docker.io-26.1.5.txt"),
-    "images": "\n".join(line for line in _PROJECT if line.startswith("image ")),
-    "containers": "\n".join(line for line in _PROJECT if line.startswith(("network ", "container "))),
-    "units": _RUNNING,
-    "history": "",
-    "files": "",
-    "project": "\n".join(line for line in _PROJECT if line.startswith(("hash ", "mounted "))),
-}
-FRESH = {
-    **DEPLOYED,
-    "engine": _captured("engine/debian-13-fresh.txt"),
-    "docker_config": "",
-    "images": "",
-    "containers": "",
-    "units": "",
-    "project": "content /opt/open-webui/.env",
-}
 
 
-def printed(sections: Mapping[str, str]) -> str:
+def printed(document: Mapping[str, Any]) -> str:
     """The survey as a host prints it."""
-    return "".join(
-        f"\nsection {name}\n{text}\n\nend\n" if text else f"\nsection {name}\n\nend\n"
-        for name, text in sections.items()
-    )
+    return f"python3\n{protocol.written(program.TOKEN, protocol.Result(document))}\n"
 
 
 # daemon.json of the deployed host.
-DAEMON_JSON = _captured("docker_config/daemon.json") + "\n"
+DAEMON_JSON = (FIXTURES / "docker_config" / "daemon.json").read_text().removesuffix("\n") + "\n"
 
 
-def with_daemon_json(text: str) -> str:
-    """What the deployed host prints of Docker's configuration, were this its daemon.json."""
-    return DEPLOYED["docker_config"].replace(docker_config.sha256(DAEMON_JSON), docker_config.sha256(text))
+def with_daemon_json(text: str) -> Document:
+    """What the deployed host says otherwise of Docker's configuration, were this its daemon.json."""
+    return {"sha256": docker_config.sha256(text)}
 
 
-def parsed(sections: Mapping[str, str], daemon_json: str = DAEMON_JSON) -> survey.Survey:
+def parsed(document: Mapping[str, Any], daemon_json: str = DAEMON_JSON) -> survey.Survey:
     """The survey as a run has it: with daemon.json, which is fetched apart."""
-    found = survey.parse(printed(sections).splitlines())
+    found = survey.parse(document)
     known = found.docker.sha256 == docker_config.sha256(daemon_json)
     return replace(found, docker=replace(found.docker, text=daemon_json if known else None))

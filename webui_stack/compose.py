@@ -1,4 +1,4 @@
-"""What compose wants, what runs, and what therefore has to change. Pure: parses command output."""
+"""What compose wants, what runs, and what therefore has to change. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
-from webui_stack import digits
+from webui_stack import digits, document
 
 NETWORK = "openwebui-network"
 # On a network that this project made: only such a one is removed.
@@ -188,7 +187,6 @@ class Observed:
     containers: Mapping[str, Container] = field(default_factory=dict)
     processes: Mapping[str, str] = field(default_factory=dict)
     stale: frozenset[str] = frozenset()
-    unread: tuple[str, ...] = ()
 
     def of(self, service: str) -> Container | None:
         """A container of the service on this host, a running one if there is one."""
@@ -196,97 +194,67 @@ class Observed:
         return next((one for one in found if one.status == "running"), found[0] if found else None)
 
 
-def parse(lines: Iterable[str]) -> Observed:
-    """Read the survey's sections about the project. Lines it can't read are in `unread`, never dropped."""
-    hashes: dict[str, str] = {}
-    images: dict[str, Image] = {}
-    containers: dict[str, Container] = {}
-    running: list[Container] = []
-    gateways: dict[str, str] = {}
-    mounted: dict[str, str] = {}
-    network = None
-    unread = []
-    for line in lines:
-        kind, _, rest = line.partition(" ")
-        if line.strip() in ("", "container"):
-            continue  # `docker inspect` of nothing prints an empty line
-        try:
-            if kind == "hash":
-                service, value = rest.split()
-                hashes[service] = value
-            elif kind == "image":
-                reference, image_id, *digests = rest.split()
-                images[reference] = Image(image_id, tuple(digests))
-            elif kind == "container":
-                container = _container(json.loads(rest), gateways)
-                if container.in_swarm or _is_ours(container.name):
-                    containers[container.name] = container
-                if is_process(container.service) and container.status == "running":
-                    running.append(container)
-            elif kind == "gateway":
-                container_id, address = rest.split()
-                gateways[container_id] = address.partition("/")[0]
-            elif kind == "network":
-                network = _network(json.loads(rest))
-            elif kind == "mounted":
-                service, value = rest.split()
-                mounted[service] = value
-            else:
-                unread.append(line)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            unread.append(line)
-    stale = {service for service, newest in mounted.items() if _is_stale(containers.get(container_of(service)), newest)}
-    processes = {container.name: container.address for container in running if container.address}
-    return Observed(hashes, images, network, containers, processes, frozenset(stale), tuple(unread))
-
-
-def _is_stale(container: Container | None, newest: str) -> bool:
-    """Whether a mounted file is not as wanted ("-"), or newer (in seconds) than the process that read it."""
-    if container is None or not container.started_at:
-        return False
-    return newest == "-" or digits.integer(newest) > datetime.fromisoformat(container.started_at).timestamp()
-
-
-def _network(data: Mapping[str, Any]) -> Network:
-    subnets = tuple(config.get("Subnet", "") for config in data["IPAM"]["Config"] or [])
-    return Network(
-        data["Id"],
-        data["Driver"],
-        subnets,
-        is_ours=NETWORK_LABEL in (data.get("Labels") or {}),
-        is_encrypted="encrypted" in (data.get("Options") or {}),
-        in_use=bool(data.get("Containers")),
-        mtu=digits.integer((data.get("Options") or {}).get(MTU_OPTION, "1500")),
+def parse(stack: document.Stack) -> Observed:
+    """Read the document's sections about the stack."""
+    found = [_container(one, stack["gateways"]) for one in stack["containers"]]
+    containers = {one.name: one for one in found if one.in_swarm or _is_ours(one.name)}
+    running = [one for one in found if is_process(one.service) and one.status == "running"]
+    mounted = stack["project"]["mounted"] if stack["project"] else {}
+    return Observed(
+        hashes=stack["project"]["hashes"] if stack["project"] else {},
+        images={name: Image(one["id"], tuple(one["digests"])) for name, one in stack["images"].items()},
+        network=_network(stack["network"]) if stack["network"] else None,
+        containers=containers,
+        processes={one.name: one.address for one in running if one.address},
+        stale=frozenset(
+            service for service, newest in mounted.items() if _is_stale(containers.get(container_of(service)), newest)
+        ),
     )
 
 
-def _container(data: Mapping[str, Any], gateways: Mapping[str, str]) -> Container:
-    labels = data["labels"] or {}
-    state = data["state"]
-    health = state.get("Health") or {}
-    log = health.get("Log") or [{}]
-    networks = data["networks"] or {}
+def _is_stale(container: Container | None, newest_s: int | None) -> bool:
+    """Whether a mounted file is not as wanted (None), or newer than the process that read it."""
+    if container is None or not container.started_at:
+        return False
+    return newest_s is None or newest_s > datetime.fromisoformat(container.started_at).timestamp()
+
+
+def _network(part: document.Network) -> Network:
+    return Network(
+        part["id"],
+        part["driver"],
+        tuple(part["subnets"]),
+        is_ours=NETWORK_LABEL in part["labels"],
+        is_encrypted="encrypted" in part["options"],
+        in_use=part["in_use"],
+        # Of another's making it may be any text.
+        mtu=digits.whole(part["options"].get(MTU_OPTION)) or Network.mtu,
+    )
+
+
+def _container(part: document.Container, gateways: Mapping[str, str]) -> Container:
+    labels, probe = part["labels"], part["last_probe"]
     swarm_service = labels.get("com.docker.swarm.service.name", "")
-    addresses = {name: network["IPAddress"] for name, network in networks.items()}
-    if data["id"] in gateways:
-        addresses[GATEWAY] = gateways[data["id"]]
+    addresses = {name: one["address"] for name, one in part["networks"].items()}
+    if part["id"] in gateways:
+        addresses[GATEWAY] = gateways[part["id"]]
     return Container(
-        name=data["name"].removeprefix("/"),
-        id=data["id"],
-        image_id=data["image"],
+        name=part["name"],
+        id=part["id"],
+        image_id=part["image_id"],
         directory=labels.get("com.docker.compose.project.working_dir", ""),
         service=labels.get("com.docker.compose.service", "") or swarm_service.removeprefix(f"{STACK}_"),
         in_swarm=bool(swarm_service),
         config_hash=labels.get("com.docker.compose.config-hash", ""),
-        status=state["Status"],
-        health=health.get("Status", "none"),
-        health_log=(log[-1].get("Output") or "").strip(),
-        health_passed_at=log[-1].get("End", "") if log[-1].get("ExitCode") == 0 else "",
-        exit_code=state.get("ExitCode", 0),
-        started_at=state.get("StartedAt", ""),
+        status=part["status"],
+        health=part["health"] or "none",
+        health_log=probe["output"].strip() if probe else "",
+        health_passed_at=probe["ended_at"] if probe and probe["exit_code"] == 0 else "",
+        exit_code=part["exit_code"],
+        started_at=part["started_at"],
         addresses=addresses,
-        network_ids={name: network["NetworkID"] for name, network in networks.items()},
-        mounts={mount["Destination"]: mount.get("Name") or mount["Source"] for mount in data["mounts"]},
+        network_ids={name: one["id"] for name, one in part["networks"].items()},
+        mounts=part["mounts"],
     )
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from webui_stack import compose, digits
+from webui_stack import compose, document
 from webui_stack.settings import Settings
 
 DAEMON_JSON = "/etc/docker/daemon.json"
@@ -174,30 +174,23 @@ class Observed:
     containerd_store: bool = False
 
 
-def parse(lines: Iterable[str]) -> Observed:
-    """Read `COMMAND`'s output; what is not in it is empty."""
-    values: dict[str, list[str]] = {}
-    for line in lines:
-        key, _, value = line.partition("=")
-        values.setdefault(key, []).append(value)
-    live_restore, state, version = [*values.get("info", [""])[0].split(" "), "", "", ""][:3]
-    containers = None
-    if "containers" in values and version:
-        containers = tuple(Container(**json.loads(line)) for line in values.get("container", []))
+def parse(part: document.DockerConfig) -> Observed:
+    """Read the document's section "docker_config"."""
+    running = part["containers"]
     return Observed(
-        sha256=values.get("sha256", [""])[0],
-        cut_off="changing" in values,
-        options=frozenset(map(_key, values.get("option", []))),
-        config_files=frozenset(values.get("config_file", [])),
-        runs="runs" in values,
-        live_restore=live_restore == "true",
-        in_swarm=state not in ("", "inactive") or "swarm_state" in values,
-        remaps_users="userns" in values.get("security", []),
-        containers=containers,
-        there=digits.integer(values.get("there", ["0"])[0]),
-        root=values.get("root", [""])[0],
-        driver=values.get("driver", [""])[0],
-        containerd_store="containerd" in values.get("store", []),
+        sha256=part["sha256"],
+        cut_off=part["changing"],
+        options=frozenset(map(_key, part["options"])),
+        config_files=frozenset(part["config_files"]),
+        runs=part["runs"],
+        live_restore=part["live_restore"],
+        in_swarm=part["swarm_state"] not in ("", "inactive") or part["swarm_noted"],
+        remaps_users=part["remaps_users"],
+        containers=None if running is None else tuple(Container(**one) for one in running),
+        there=part["there"],
+        root=part["root"],
+        driver=part["driver"],
+        containerd_store=part["containerd_store"],
     )
 
 

@@ -61,9 +61,10 @@ def _files(settings: Settings, survey: Survey) -> Iterator[str]:
 
 
 def _stack(settings: Settings, survey: Survey, locked: Iterable[Wanted]) -> Iterator[str]:
-    for line in survey.secrets:
-        what, _, path = line.partition(" ")
-        yield path if what == "refused" else f"{path}: its {what} differs"
+    if survey.refused:
+        yield survey.refused
+    for path in survey.stale:
+        yield f"{path}: its content or mode differs"
     if settings.topology == "compose":
         yield from _network(settings, survey)
     for reference in settings.images.values():

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webui_stack import digits
+from webui_stack import digits, document
 from webui_stack.machine import Machine
 
 Source = Literal["docker-ce", "distro", "present"]
@@ -105,31 +105,17 @@ class Engine:
         return {name: self.versions[name] for name in FAMILY if name in self.versions}
 
 
-def parse(lines: Iterable[str]) -> Engine:
-    """Read `COMMAND`'s output; what is not in it is empty."""
-    values: dict[str, list[str]] = {}
-    texts: dict[str, list[str]] = {}
-    for line in lines:
-        key, _, value = line.partition("=")
-        if key == "apt_file":
-            text = texts.setdefault(value, [])
-        elif key == "apt_line":
-            text.append(value)
-        else:
-            values.setdefault(key, []).append(value)
-
-    def first(key: str) -> str:
-        return values.get(key, [""])[0].strip()
-
+def parse(part: document.Engine) -> Engine:
+    """Read the document's section "engine"."""
     return Engine(
-        server=first("server"),
-        compose=first("compose").removeprefix("v"),
-        has_cli="cli" in values,
-        running_containers=digits.integer(first("running") or "0"),
-        processes=frozenset(values.get("process", [])),
-        versions=dict(line.partition(" ")[::2] for line in values.get("package", [])),
-        apt_sources={path: "".join(f"{line}\n" for line in text) for path, text in texts.items()},
-        repository_key_sha256=first("key"),
+        server=part["server"],
+        compose=part["compose"].removeprefix("v"),
+        has_cli=part["cli"],
+        running_containers=part["running"],
+        processes=frozenset(part["processes"]),
+        versions=part["packages"],
+        apt_sources=part["apt_sources"],
+        repository_key_sha256=part["key_sha256"],
     )
 
 

@@ -13,10 +13,16 @@ from pyinfra.api import FactBase, FactProcessError, Host
 from typing_extensions import override
 
 from webui_stack import adoption, frame, lock, survey, symptoms
+from webui_stack.host.errors import HostError
+from webui_stack.ops import program
+from webui_stack.remote import RemoteError
 
 # A script on stdin; nothing the host exports (REDIS_URL, COMPOSE_FILE) gets into it.
 _CLEAN_SHELL = 'env -i PATH="$PATH" HOME="${HOME:-/root}" sh -s'
 _T = TypeVar("_T")
+
+NOT_SENT, NO_PYTHON = survey.Survey(), survey.Survey()
+"""What the survey of a host is that lacks the program, or a Python for it; known by being these very objects."""
 
 
 class _Framed(FactBase[_T]):
@@ -37,7 +43,7 @@ class _Framed(FactBase[_T]):
     def process(self, output: list[str]) -> _T:
         try:
             return self.read(self.frame.lines(output))
-        except (frame.FrameError, survey.IncompleteError) as error:
+        except (frame.FrameError, survey.IncompleteError, HostError, RemoteError) as error:
             raise FactProcessError(str(error)) from None
 
     @override
@@ -60,16 +66,24 @@ def ask(host: Host, fact: type[_Framed[_T]], **arguments: Any) -> _T:
 
 
 class Survey(_Framed[survey.Survey]):
-    """The host and all that is on it, from `templates.survey_script` on stdin (`_stdin=`)."""
+    """The host and all that is on it. The request is on stdin (`_stdin=`), with the token `program.TOKEN`.
+
+    `NOT_SENT` and `NO_PYTHON` stand for what nobody could say yet.
+    """
 
     unanswered = survey.Survey()
 
     def command(self) -> str:
-        return self.frame.command(f"{_CLEAN_SHELL} survey")
+        return self.frame.command(program.command("survey"))
 
     @override
     def read(self, lines: list[str]) -> survey.Survey:
-        return survey.parse(lines)
+        try:
+            return survey.parse(program.answered(lines, program.TOKEN))
+        except program.NotSentError:
+            return NOT_SENT
+        except program.NoPythonError:
+            return NO_PYTHON
 
 
 class RunningImages(_Framed[dict[str, lock.LocalImage]]):

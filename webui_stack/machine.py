@@ -1,4 +1,4 @@
-"""What a host is, and whether the stack can live on it. Pure: parses one command's output."""
+"""What a host is, and whether the stack can live on it. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webui_stack import digits, ports
+from webui_stack import document, ports
 from webui_stack.settings import Settings
 
 # Releases Docker publishes packages for and this project was written against, with their code names
@@ -54,24 +54,24 @@ echo "epoch_s=$(date +%s)"
 class Machine:
     """One host as observed. Sizes in MB, time in seconds since the epoch.
 
-    `distribution`, `version` and `codename` of a derivative are those of the release it is made from. `stack_dir` and
-    `backup_dir` are where a link at that place leads, "" without one. `mtus` gives interface and MTU by each address of
-    the host, and `address` is the one it reaches others by.
+    Without a value it is a host that nothing is known of, which `refusals` refuses. `distribution`, `version` and
+    `codename` of a derivative are those of the release it is made from. `links` gives where `stack_dir` and
+    `backup_dir` lead, by their paths, where they are links. `mtus` gives interface and MTU by each address of the
+    host, and `address` is the one it reaches others by.
     """
 
-    distribution: str
-    version: str
-    codename: str
-    pretty_name: str
-    architecture: str
-    is_root: bool
-    has_systemd: bool
-    memory_mb: int
-    disk_mb: int
-    epoch_s: int
+    distribution: str = ""
+    version: str = ""
+    codename: str = ""
+    pretty_name: str = "an unknown system"
+    architecture: str = ""
+    is_root: bool = False
+    has_systemd: bool = False
+    memory_mb: int = 0
+    disk_mb: int = 0
+    epoch_s: int = 0
     disk_folder: str = "/var/lib"
-    stack_dir: str = ""
-    backup_dir: str = ""
+    links: Mapping[str, str] = field(default_factory=dict)
     mtus: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     address: str = ""
     taken: tuple[ports.Taken, ...] = ()
@@ -97,41 +97,27 @@ class Machine:
         return f"{url}/{self.repository}"
 
 
-def parse(lines: Iterable[str]) -> Machine:
-    """Read the output of `COMMAND` and `ports.COMMAND`. Missing values become empty or 0, which `refusals` refuses."""
-    values: dict[str, list[str]] = {}
-    for line in lines:
-        key, separator, value = line.partition("=")
-        if separator:
-            values.setdefault(key, []).append(value)
-
-    def text(key: str) -> str:
-        return values.get(key, [""])[-1].strip().strip("\"'")
-
-    def number(key: str) -> int:
-        value = text(key).partition(" ")[0]
-        return digits.whole(value) or 0
-
+def parse(part: document.Machine) -> Machine:
+    """Read the document's section "machine"."""
     # The one with less room decides.
-    disk = min((key for key in ("disk_kb", "images_kb") if key in values), key=number, default="disk_kb")
-    distribution, version, codename = _release({key: text(f"os.{key}") for key in _RELEASE})
+    disk = min(filter(None, (part["disk"], part["images_disk"])), key=lambda one: one["free_kb"])
+    distribution, version, codename = _release({name: part["os_release"].get(name, "") for name in _RELEASE})
     return Machine(
         distribution=distribution,
         version=version,
         codename=codename,
-        pretty_name=text("os.PRETTY_NAME") or "an unknown system",
-        architecture=text("architecture"),
-        is_root=text("uid") == "0",
-        has_systemd=text("init") == "systemd",
-        memory_mb=number("memory_kb") // 1024,
-        disk_mb=number(disk) // 1024,
-        epoch_s=number("epoch_s"),
-        disk_folder=text(disk).partition(" ")[2] or "/var/lib",
-        stack_dir=text("stack_dir"),
-        backup_dir=text("backup_dir"),
-        mtus=dict(_interface(line) for line in values.get("address", []) if len(line.split()) == 3),
-        address=text("route"),
-        taken=ports.parse(values),
+        pretty_name=part["os_release"].get("PRETTY_NAME") or Machine.pretty_name,
+        architecture=part["architecture"],
+        is_root=part["uid"] == 0,
+        has_systemd=part["init"] == "systemd",
+        memory_mb=part["memory_kb"] // 1024,
+        disk_mb=disk["free_kb"] // 1024,
+        epoch_s=part["epoch_s"],
+        disk_folder=disk["folder"],
+        links=part["links"],
+        mtus={one["address"]: (one["interface"], one["mtu"]) for one in part["addresses"]},
+        address=part["route"],
+        taken=ports.parse(part["published"], part["listening"]),
     )
 
 
@@ -155,11 +141,6 @@ def _release(os: Mapping[str, str]) -> tuple[str, str, str]:
             if distribution in like and codename == name:
                 return distribution, version, name
     return ("centos", *found[1:]) if "rhel" in like else found
-
-
-def _interface(line: str) -> tuple[str, tuple[str, int]]:
-    address, mtu, name = line.split()
-    return address, (name, digits.whole(mtu) or 0)
 
 
 def is_supported(machine: Machine) -> bool:
@@ -208,12 +189,8 @@ def refusals(machine: Machine, settings: Settings, now_s: float, *, has_stack: b
                 f"{machine.disk_mb} MB; "
                 "free some or lower preflight_min_disk_mb"
             )
-    links = {
-        "stack_dir": (settings.stack_dir, machine.stack_dir),
-        "backup_dir": (settings.backup_dir, machine.backup_dir),
-    }
-    for name, (path, leads) in links.items():
-        if leads:
+    for name, path in {"stack_dir": settings.stack_dir, "backup_dir": settings.backup_dir}.items():
+        if leads := machine.links.get(path):
             found.append(f"{name}: expected a folder, got a link at {path}; set {name} = '{leads}', where it leads")
     found += ports.refusals(machine.taken, settings)
     skew_s = abs(machine.epoch_s - now_s)

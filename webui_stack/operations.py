@@ -158,19 +158,17 @@ def docker_config(
 
 
 @operation()
-def secrets(script: list[str], stale: Callable[[], Sequence[str]]) -> Commands:
+def secrets(script: list[str], stale: Callable[[], Sequence[str]], refused: Callable[[], str]) -> Commands:
     """Ensure the stack's secrets exist on the host; made once, then kept.
 
-    `templates/secrets.sh.j2` is the contract, `stale` what it would do (`survey.Survey.secrets`). Changes when a
-    secret is missing, was supplied anew, or a file derived from one differs in content, mode or owner. The script
-    may hold supplied secrets and only ever travels on stdin, as a list that doesn't show itself. Fails when a
-    secret on the host can't be used, naming its file.
+    `templates/secrets.sh.j2` is the contract; `stale` tells which files it would change, `refused` why it can't
+    (`survey.Survey`). Changes when a secret is missing, was supplied anew, or a file derived from one differs in
+    content, mode or owner. The script may hold supplied secrets and only ever travels on stdin, as a list that doesn't
+    show itself. Fails when a secret on the host can't be used, naming its file.
     """
-    found = stale()
-    refused = [line.removeprefix("refused ") for line in found if line.startswith("refused ")]
-    if refused:
-        yield _refuse(refused)
-    elif found:
+    if why := refused():
+        yield _refuse([why])
+    elif stale():
         yield StringCommand("sh -s write", _stdin=script)
     else:
         host.noop("all secrets are in place")
@@ -207,10 +205,7 @@ def services(
 
     Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
     """
-    observed = observe()
-    for line in observed.unread:
-        host.log_styled(f"unread line from Docker: {line}", fg="yellow", log_func=logger.warning)
-    yield from _brought_up(compose.pending(observed, directory, images), up_script)
+    yield from _brought_up(compose.pending(observe(), directory, images), up_script)
 
 
 @operation()

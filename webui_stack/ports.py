@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from webui_stack import compose, digits
+from webui_stack import compose, document
 from webui_stack.settings import Settings
 
 # Listening sockets, and what containers publish. Docker's own proxy for a port may be switched off (`userland-proxy`).
@@ -32,44 +32,16 @@ class Taken:
     container: str = ""
 
 
-def parse(values: Mapping[str, Sequence[str]]) -> tuple[Taken, ...]:
-    """Read `COMMAND`'s lines, by what is before their first equals sign."""
+def parse(published: Iterable[document.Published], listening: Iterable[document.Listener]) -> tuple[Taken, ...]:
+    """Read who listens where, of the document's section "machine"."""
     return (
-        *(taken for line in values.get("published", ()) for taken in _published(line)),
-        *(taken for line in values.get("listening", ()) for taken in _listening(line)),
-        *(taken for line in values.get("socket", ()) for taken in _socket(line)),
+        *(Taken(one["address"], one["port"], container=one["container"]) for one in published),
+        *(Taken(one["address"], one["port"], program=_named(one)) for one in listening),
     )
 
 
-def _published(line: str) -> Iterator[Taken]:
-    """`open-webui 0.0.0.0:3000->8080/tcp, [::]:8000-8001->8000-8001/tcp, 9000/tcp`."""
-    name, _, ports = line.partition(" ")
-    for match in re.finditer(r"(\S+):([0-9]{1,5})(?:-([0-9]{1,5}))?->\S+/tcp", ports):
-        first, last = int(match[2]), int(match[3] or match[2])
-        for port in range(first, last + 1):
-            yield Taken(_bare(match[1]), port, container=name)
-
-
-def _listening(line: str) -> Iterator[Taken]:
-    """`LISTEN 0 511 0.0.0.0:80 0.0.0.0:* users:(("nginx",pid=1,fd=6),("nginx",pid=2,fd=6))`."""
-    columns = line.split(maxsplit=5)
-    address, _, port = columns[3].rpartition(":") if len(columns) > 4 else ("", "", "")
-    if number := digits.whole(port):
-        users = re.search(r'\("([^"]*)",pid=([0-9]+)', columns[5] if len(columns) > 5 else "")
-        yield Taken(_bare(address), number, f"{users[1]} (pid {users[2]})" if users else "another program")
-
-
-def _socket(line: str) -> Iterator[Taken]:
-    address, _, port = line.partition(" ")
-    if len(address) == 8:
-        dotted = ".".join(str(byte) for byte in bytes.fromhex(address)[::-1])
-        yield Taken(dotted, int(port, 16), "another program")
-    elif not int(address, 16):
-        yield Taken("::", int(port, 16), "another program")
-
-
-def _bare(address: str) -> str:
-    return address.strip("[]").partition("%")[0]
+def _named(one: document.Listener) -> str:
+    return f"{one['program']} (pid {one['pid']})" if one["program"] else "another program"
 
 
 def wanted(settings: Settings) -> list[tuple[str, str, int]]:

@@ -6,13 +6,11 @@ a host that left and came back is another node.
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from webui_stack import compose, digits
+from webui_stack import compose, document
 from webui_stack.settings import Settings
 
 # What a host runs -> the label of its node that lets it.
@@ -89,52 +87,30 @@ class Observed:
     inputs: str = ""
     known: Mapping[str, str] = field(default_factory=dict)
     known_images: Mapping[str, str] = field(default_factory=dict)
-    unread: tuple[str, ...] = ()
 
     @property
     def is_member(self) -> bool:
         return self.member.state != "inactive"
 
 
-def parse(lines: Iterable[str]) -> Observed:
-    """Read the survey's section "swarm". Lines it can't read are in `unread`, never dropped."""
-    member = Member()
-    nodes, unread = [], []
-    services: dict[str, Service] = {}
-    known: dict[str, str] = {}
-    images: dict[str, str] = {}
-    inputs = ""
-    for line in lines:
-        kind, _, rest = line.partition(" ")
-        if line.strip() in ("", "node"):
-            continue
-        try:
-            if kind == "member":
-                member = Member(**json.loads(rest))
-            elif kind == "node":
-                nodes.append(_node(json.loads(rest)))
-            elif kind == "service":
-                name, definition, running, on, wanted, *update = rest.split()
-                name = name.removeprefix(f"{compose.STACK}_")
-                of_tasks, of_hosts, of_all = (digits.integer(count) for count in (running, on, wanted))
-                services[name] = Service(name, definition, of_tasks, of_hosts, of_all, "".join(update))
-            elif kind == "inputs":
-                (inputs,) = rest.split()
-            elif kind == "known":
-                name, value = rest.split()
-                known[name.removeprefix(f"{compose.STACK}_")] = value
-            elif kind == "known_image":
-                reference, value = rest.split()
-                images[reference] = value
-            else:
-                unread.append(line)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            unread.append(line)
-    return Observed(member, tuple(nodes), services, inputs, known, images, unread=tuple(unread))
+def parse(part: document.Swarm | None, inputs: str = "") -> Observed:
+    """Read the document's section "swarm". `inputs` is in the section "project"."""
+    if part is None:
+        return Observed(inputs=inputs)
+    services = [replace(Service(**one), name=_short(one["name"])) for one in part["services"]]
+    return Observed(
+        member=Member(**part["member"]),
+        nodes=tuple(Node(**one) for one in part["nodes"]),
+        services={one.name: one for one in services},
+        inputs=inputs,
+        known={_short(name): value for name, value in part["known"].items()},
+        known_images=part["known_images"],
+    )
 
 
-def _node(data: Mapping[str, Any]) -> Node:
-    return Node(**{**data, "labels": data["labels"] or {}})
+def _short(name: str) -> str:
+    """The name of a service without the stack's before it."""
+    return name.removeprefix(f"{compose.STACK}_")
 
 
 # --- The settings of all hosts together ------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
@@ -12,11 +11,13 @@ from typing import Any
 import pytest
 
 from tests import surveys
-from tests.defaults import FIXTURES, ROOT, settings
+from tests.defaults import ROOT, settings
 from tests.forks import Ended, Forks
 from webui_stack import docker_config, templates
+from webui_stack.host.machine import os_release
 
-MACHINE = re.sub(r"epoch_s=\d+", f"epoch_s={time.time():.0f}", (FIXTURES / "machine" / "debian-13.txt").read_text())
+# What a host is asked its survey by.
+SURVEY = '"$place" survey'
 SYSTEMS = {
     "debian-12": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"',
     "ubuntu-24.04": 'ID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\nPRETTY_NAME="Ubuntu 24.04.3 LTS"',
@@ -37,37 +38,26 @@ ii  docker.io      26.1.5+dfsg1-9+deb13u1 amd64        Linux container runtime
 """
 
 
-def machine(system: str = "", **replaced: str) -> str:
-    """The machine fact's output on a lab host, as it were on another `system` or with values `replaced`."""
-    text = re.sub(r"epoch_s=\d+", f"epoch_s={time.time():.0f}", MACHINE)  # now: a loaded machine takes its time
+def machine(system: str = "", **replaced: Any) -> dict[str, Any]:
+    """What a lab host says of itself, as it were on another `system` or with values `replaced`."""
+    part = {**surveys.DEPLOYED["machine"], "epoch_s": int(time.time())}  # now: a loaded machine takes its time
     if system:
-        rest = [line for line in text.splitlines() if not line.startswith("os.")]
-        text = "\n".join([*[f"os.{line}" for line in SYSTEMS[system].splitlines()], *rest])
-    for key, value in replaced.items():
-        text, count = re.subn(rf"(?m)^{key}=.*$", f"{key}={value}", text)
-        assert count == 1
-    return text
+        part["os_release"] = os_release(SYSTEMS[system])
+    assert replaced.keys() <= part.keys()
+    return {**part, **replaced}
 
 
-def answering(host: dict[str, Any], **sections: str) -> dict[str, Any]:
-    """The host, were some sections of its survey others."""
-    changed = {**host["sections"], **sections}
-    responses = {**host["fake_responses"], "sh -s survey": surveys.printed(changed)}
-    return {**host, "sections": changed, "fake_responses": responses}
+def answering(host: dict[str, Any], **sections: Any) -> dict[str, Any]:
+    """The host, were some sections of its survey others (`surveys.changed`)."""
+    changed = surveys.changed(host["survey"], **sections)
+    responses = {**host["fake_responses"], SURVEY: surveys.printed(changed)}
+    return {**host, "survey": changed, "fake_responses": responses}
 
 
 def fresh(system: str = "", init: str = "systemd", architecture: str = "x86_64", **data: Any) -> dict[str, Any]:
     """A host nothing was installed on."""
-    host = {"sections": surveys.FRESH, "fake_responses": {}, **data}
+    host = {"survey": surveys.FRESH, "fake_responses": {}, **data}
     return answering(host, machine=machine(system, init=init, architecture=architecture))
-
-
-def files_section(contents: dict[str, str]) -> str:
-    """What the survey prints on a host that has these files."""
-    lines = []
-    for path, text in contents.items():
-        lines += [f"file {path}", *[f"|{line}" for line in text.splitlines()]]
-    return "\n".join(lines)
 
 
 def converged(**data: Any) -> dict[str, Any]:
@@ -75,14 +65,13 @@ def converged(**data: Any) -> dict[str, Any]:
     changed = {**LAB_SETTINGS, **data}
     wanted = settings(**changed)
     project = {f"{wanted.stack_dir}/{path}": text for path, text in templates.project(wanted).items()}
-    host = {"sections": surveys.DEPLOYED, "fake_responses": {"dpkg -l": _DPKG}, **changed}
-    return answering(host, machine=machine(), files=files_section({**project, **templates.watchdog(wanted)}))
+    host = {"survey": surveys.DEPLOYED, "fake_responses": {"dpkg -l": _DPKG}, **changed}
+    return answering(host, machine=machine(), files={**project, **templates.watchdog(wanted)})
 
 
-def configured(host: dict[str, Any], daemon_json: str, **sections: str) -> dict[str, Any]:
-    """The host, were this its daemon.json."""
-    section = sections.pop("docker_config", surveys.with_daemon_json(daemon_json))
-    answered = answering(host, docker_config=section, **sections)
+def configured(host: dict[str, Any], daemon_json: str, **changes: Any) -> dict[str, Any]:
+    """The host, were this its daemon.json, and more of Docker's configuration another."""
+    answered = answering(host, docker_config={**surveys.with_daemon_json(daemon_json), **changes})
     encoded = b64encode(daemon_json.encode()).decode()
     return {**answered, "fake_responses": {docker_config.READ: encoded, **answered["fake_responses"]}}
 
@@ -137,7 +126,7 @@ def pyinfra(forks: Forks, tmp_path_factory: pytest.TempPathFactory) -> Pyinfra:
         data = [
             [
                 name if "ssh_hostname" in host else f"@fake/{name}",
-                {**quick, **{key: value for key, value in host.items() if key != "sections"}},
+                {**quick, **{key: value for key, value in host.items() if key != "survey"}},
             ]
             for name, host in hosts.items()
         ]

@@ -148,7 +148,7 @@ def test_a_live_stack_is_replaced_only_on_the_hosts_that_are_named(pyinfra: Pyin
 
 
 def test_a_restore_that_was_cut_off_is_ended_before_anything_is_deployed(pyinfra: Pyinfra) -> None:
-    host = answering(converged(), history="cut_off restore")
+    host = answering(converged(), history={"cut_off": "restore"})
     result = pyinfra({"half": host}, "-y", "-vvv")
     assert result.status == 1
     assert [line for line in result.said("half") if line.startswith("restore: expected none that was cut off, got one")]

@@ -18,7 +18,7 @@ def test_a_dry_upgrade_says_what_would_change(pyinfra: Pyinfra) -> None:
 
 
 def test_an_upgrade_begins_by_putting_back_what_a_killed_one_left(pyinfra: Pyinfra) -> None:
-    host = answering(converged(), history="cut_off upgrade")
+    host = answering(converged(), history={"cut_off": "upgrade"})
     result = pyinfra({"half": host}, "--json", deploy="runbooks/upgrade.py")
     assert "Upgrade | Put back what was there before" in result.changes("half")
     refused = pyinfra({"half": host}, "-y", "-vvv").said("half")

@@ -12,33 +12,32 @@ from tests import surveys
 from tests.plan.conftest import Pyinfra, Run, configured, converged
 from webui_stack import docker_config
 
+CONFIGURATION = surveys.DEPLOYED["docker_config"]
 CONFIGURE = "Docker | Configure Docker"
 SYSLOG = {"log-driver": "syslog", "log-opts": {"syslog-address": "udp://127.0.0.1:514"}}
 PROXY = {"proxies": {"http-proxy": "http://user:markerProxyPassword@proxy.example.org"}}
-SOMEBODYS = 'container={"name":"somebodys","folder":"","stack":""}'
+SOMEBODYS = {"name": "somebodys", "folder": "", "stack": ""}
 
 
-def host(
-    daemon: dict[str, Any] | str, *lines: str, replaced: tuple[str, str] = ("", ""), **data: Any
-) -> dict[str, Any]:
-    """A deployed host with this daemon.json, a container of somebody's, and more lines of what it says of Docker."""
+def host(daemon: dict[str, Any] | str, says: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
+    """A deployed host with this daemon.json, a container of somebody's, and what else it says of Docker."""
     text = daemon if isinstance(daemon, str) else json.dumps(daemon)
-    section = "\n".join([surveys.with_daemon_json(text).replace(*replaced), SOMEBODYS, *lines])
-    return configured(converged(docker_address_pools=[], **data), text, docker_config=section)
+    containers = [*CONFIGURATION["containers"], SOMEBODYS]
+    return configured(converged(docker_address_pools=[], **data), text, **{"containers": containers, **(says or {})})
 
 
 def hosts() -> dict[str, dict[str, Any]]:
-    in_swarm = ("true inactive", "false active")
+    in_swarm = {"live_restore": False, "swarm_state": "active"}
     return {
         "syslog": host({**SYSLOG, **PROXY}),
         "converged": host({**SYSLOG, **PROXY, "live-restore": True}),
-        "option": host({"live-restore": True}, "option=--log-driver"),
-        "swarm": host(PROXY, replaced=in_swarm),
-        "allowed": host(PROXY, replaced=in_swarm, docker_restart_stops_others=True),
-        "left alone": host(PROXY, replaced=in_swarm, docker_daemon={}),
-        "present": host(PROXY, replaced=in_swarm, docker_source="present"),
-        "remaps": host("{}", "security=userns", docker_source="present"),
-        "unread": host("{}", replaced=("sha256=", "sha256=0")),
+        "option": host({"live-restore": True}, {"options": [*CONFIGURATION["options"], "--log-driver"]}),
+        "swarm": host(PROXY, in_swarm),
+        "allowed": host(PROXY, in_swarm, docker_restart_stops_others=True),
+        "left alone": host(PROXY, in_swarm, docker_daemon={}),
+        "present": host(PROXY, in_swarm, docker_source="present"),
+        "remaps": host("{}", {"remaps_users": True}, docker_source="present"),
+        "unread": host("{}", {"sha256": "0" * 64}),
         "broken": host('{"debug": tru'),
     }
 

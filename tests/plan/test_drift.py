@@ -12,21 +12,23 @@ from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, configure
 from webui_stack import drift
 
 ANOTHER = surveys.DAEMON_JSON.replace("live-restore", "debug")
-PROJECT = surveys.DEPLOYED["project"]
 
 
 def hosts() -> dict[str, dict[str, Any]]:
     deployed = converged()
-    disabled = surveys.DEPLOYED["units"].replace("=enabled", "=disabled")
+    first, *_ = surveys.DEPLOYED["images"]
+    timer = "/etc/systemd/system/open-webui-watchdog.timer"
+    sooner = deployed["survey"]["files"][timer].replace("OnBootSec=60", "OnBootSec=1")
+    exited = surveys.with_container(surveys.DEPLOYED, "redis-valkey", status="exited")
     return {
         "converged": deployed,
         "fresh": fresh(**LAB_SETTINGS),
-        "secret": answering(deployed, project=f"content /opt/open-webui/.env\n{PROJECT}"),
-        "image": answering(deployed, images=surveys.DEPLOYED["images"].partition("\n")[0]),
-        "units": answering(deployed, units=disabled),
-        "file": answering(deployed, files=deployed["sections"]["files"].replace("OnBootSec=60", "OnBootSec=1")),
-        "container": answering(deployed, containers=surveys.DEPLOYED["containers"].replace('"running"', '"exited"', 1)),
-        "files under it": answering(deployed, project=PROJECT.replace("1000000000", "-")),
+        "secret": answering(deployed, project={"stale": ["/opt/open-webui/.env"]}),
+        "image": answering(deployed, images={first: surveys.DEPLOYED["images"][first]}),
+        "units": answering(deployed, units=[]),
+        "file": answering(deployed, files={**deployed["survey"]["files"], timer: sooner}),
+        "container": answering(deployed, containers=exited),
+        "files under it": answering(deployed, project={"mounted": {"redis": None}}),
         "daemon": configured(deployed, ANOTHER),
         "watchdog off": {
             **deployed,
@@ -54,7 +56,7 @@ def test_a_deploy_changes_something_exactly_where_there_is_drift(planned: Run, n
         key: host[key] for key in (*LAB_SETTINGS, "watchdog_pause_s", "open_webui_jwt_expires_in") if key in host
     }
     found = drift.of(
-        settings(**changed), surveys.parsed(host["sections"], ANOTHER if name == "daemon" else surveys.DAEMON_JSON)
+        settings(**changed), surveys.parsed(host["survey"], ANOTHER if name == "daemon" else surveys.DAEMON_JSON)
     )
     assert bool(planned.changes(name)) is bool(found), found
     assert bool(found) is (name != "converged")

@@ -16,13 +16,13 @@ from webui_stack import bundle, engine, lock
 from webui_stack.lock import Image, Lock
 
 VALKEY, WEBUI = (str(LAB_SETTINGS[name]) for name in ("valkey_image", "open_webui_image"))
-# As in tests/fixtures/compose/observe-2.26.1.txt
+# As in tests/fixtures/compose/observe-2.26.1.json
 IDS = {
     VALKEY: "sha256:5721201e782ae3f5a10c58bc11008232acf277e39d508e2288efe7a668a2d681",
     WEBUI: "sha256:257b8c7ec06895229a6fd749d7b5b95f71eae5be4c663d2f8e8ae49e76b9b896",
 }
 DIGESTS = {VALKEY: "sha256:" + "a" * 64, WEBUI: "sha256:" + "b" * 64}
-DISTRO = engine.parse(surveys.DEPLOYED["engine"].splitlines()).family
+DISTRO = engine.parse(surveys.DEPLOYED["engine"]).family
 CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin"]
 LOCK = Lock(
     images={name: Image(digest=DIGESTS[name], ids={"amd64": [IDS[name]]}) for name in IDS},
@@ -40,16 +40,15 @@ RUNS_ALL = "\n".join(
 
 def holding(host: dict[str, Any], held: str = HAS_ALL, running: str = RUNS_ALL) -> dict[str, Any]:
     """The host, with these images."""
-    tagged = [line.removeprefix("tagged ") for line in held.splitlines() if line.startswith("tagged ")]
-    host = answering(host, images="\n".join(f"image {line}" for line in tagged))
+    tagged = [line.split()[1:] for line in held.splitlines() if line.startswith("tagged ")]
+    host = answering(host, images={reference: {"id": id_, "digests": []} for reference, id_ in tagged})
     answers = {"; then echo tagged": held, "kind name reference id": running}
     return {**host, "fake_responses": {**answers, **host["fake_responses"]}}
 
 
 def with_runc(version: str) -> dict[str, Any]:
     """A deployed host with this version of runc."""
-    package = f"package=runc {DISTRO['runc']}"
-    return answering(converged(), engine=surveys.DEPLOYED["engine"].replace(package, f"package=runc {version}"))
+    return answering(converged(), engine={"packages": {**surveys.DEPLOYED["engine"]["packages"], "runc": version}})
 
 
 RUNC_2 = f"package runc: expected the locked {DISTRO['runc']}, got 2"

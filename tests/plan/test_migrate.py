@@ -14,7 +14,7 @@ MOVE = "Migrate | Copy the rows into Postgres"
 
 def on(database: str, **data: Any) -> dict[str, Any]:
     """A lab host whose people are in this database."""
-    return answering(converged(**data), history=f"database {database}")
+    return answering(converged(**data), history={"database": database})
 
 
 def test_the_rows_are_copied_before_anything_is_deployed_with_postgres(pyinfra: Pyinfra) -> None:
@@ -53,7 +53,7 @@ def test_on_postgres_nothing_is_copied(pyinfra: Pyinfra) -> None:
 
 def test_a_move_whose_proof_failed_is_settled_by_the_next_run(pyinfra: Pyinfra) -> None:
     """Otherwise the backup's script stays that of a stack on SQLite, and its timer fails each night."""
-    host = answering(converged(**MANY), history="database postgres\nmigrating yes")
+    host = answering(converged(**MANY), history={"database": "postgres", "migrating": True})
     changes = pyinfra({"a": host}, "--json", deploy="runbooks/migrate.py").changes("a")
     steps = ["Migrate | Put the backup's script", "Migrate | Remove the mark of the move"]
     assert [change for change in changes if change in steps] == steps

@@ -113,7 +113,7 @@ def test_the_traceback_is_there_with_debug(forks: Forks, tmp_path: Path) -> None
 
 
 def test_a_dry_run_of_a_host_that_would_be_refused_fails(pyinfra: Pyinfra) -> None:
-    small = answer(fresh(), machine=machine(memory_kb="100000"))
+    small = answer(fresh(), machine=machine(memory_kb=100_000))
     refused = pyinfra({"small": small, "good": fresh()}, "--dry")
     assert "would stop here: " in refused.output
     assert refused.status == 1

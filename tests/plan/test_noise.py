@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, converged, fresh
+from tests import surveys
+from tests.plan.conftest import LAB_SETTINGS, SURVEY, Pyinfra, Run, converged, fresh
 from tests.plan.fake_shell import MUTE, NOISE
 from webui_stack import frame
+from webui_stack.host import protocol
+from webui_stack.ops import program
 
 # As if it were an answer of ours, and as banners are.
-BANNER = "Welcome!\nsection machine\nend\nheld somebody@else:1 1 99\nrefused /x\n"
+BANNER = 'Welcome!\npython3\n- {"format":1,"result":{"value":{}}}\nno python\nheld somebody@else:1 1 99\n'
 
 
-def mute() -> dict[str, object]:
+def saying(text: str) -> dict[str, Any]:
+    """A deployed host that prints this for its survey."""
     host = converged()
-    return {**host, "fake_responses": {**host["fake_responses"], "sh -s survey": MUTE}}
+    return {**host, "fake_responses": {**host["fake_responses"], SURVEY: text}}
 
 
 @pytest.fixture(scope="module")
 def refused(pyinfra: Pyinfra) -> Run:
-    return pyinfra({"mute": mute(), "converged": converged()}, "--json")
+    return pyinfra({"mute": saying(MUTE), "converged": converged()}, "--json")
 
 
 @pytest.mark.parametrize("host", ["converged", "fresh"])
@@ -41,11 +47,38 @@ def test_the_other_hosts_go_on(refused: Run) -> None:
     assert refused.changes("converged") == []
 
 
-def test_a_survey_that_was_cut_off_is_named(pyinfra: Pyinfra) -> None:
+@pytest.fixture(scope="module")
+def broken(pyinfra: Pyinfra) -> Run:
+    """One dry run over hosts whose program ended in each of the ways it should not."""
     host = converged()
-    whole = host["fake_responses"]["sh -s survey"]
-    cut = {**host, "fake_responses": {**host["fake_responses"], "sh -s survey": whole[: whole.index("section units")]}}
-    result = pyinfra({"cut": cut, "converged": answering(converged())}, "--json")
-    said = "\n".join(result.said("cut"))
-    assert "survey: expected the section 'units', got nothing; run it again" in said
+    lacking = {name: section for name, section in host["survey"].items() if name != "units"}
+    answers = {
+        "lacking": surveys.printed(lacking),
+        "cut": surveys.printed(host["survey"])[:-100],
+        "ended": "python3\n",
+        "refusing": f"python3\n{protocol.written(program.TOKEN, REFUSED)}\n",
+    }
+    hosts = {
+        name: {**host, "fake_responses": {**host["fake_responses"], SURVEY: text}} for name, text in answers.items()
+    }
+    return pyinfra({**hosts, "converged": host}, "--json")
+
+
+REFUSED = protocol.Failure("swarm", "Docker to name its nodes", "no leader", "run again once it answers")
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("lacking", "survey: expected the section 'units', got nothing; run it again"),
+        ("cut", "answer of the host: expected one JSON object on a line, got "),
+        ("ended", "answer of the host: expected a result, got the end of the output; run it again"),
+        ("refusing", str(REFUSED)),
+    ],
+)
+def test_a_survey_that_was_cut_off_is_named(broken: Run, name: str, line: str) -> None:
+    said = "\n".join(broken.said(name))
+    assert line in said
     assert "is a disk full" not in said
+    assert broken.changes(name) == []
+    assert "expected" not in "\n".join(broken.said("converged"))

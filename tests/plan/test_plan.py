@@ -24,27 +24,34 @@ STACK = [
 ]
 
 
-MADE_BY_HAND = (
-    surveys.DEPLOYED["containers"]
-    .replace('project.working_dir":"/opt/open-webui"', 'project.working_dir":"/root/tutorial"', 1)
-    .replace('"redis-data"', '"tutorial_redis-data"')
-)
+REDIS, OPEN_WEBUI = surveys.DEPLOYED["containers"]
+MADE_BY_HAND = [
+    {
+        **REDIS,
+        "labels": {**REDIS["labels"], "com.docker.compose.project.working_dir": "/root/tutorial"},
+        "mounts": {**REDIS["mounts"], "/data": "tutorial_redis-data"},
+    },
+    OPEN_WEBUI,
+]
 
 
-NGINX = 'listening=LISTEN 0 511 0.0.0.0:3000 0.0.0.0:* users:(("nginx",pid=812,fd=6))'
+NGINX = {"address": "0.0.0.0", "port": 3000, "program": "nginx", "pid": 812}
 SHARED = """\
-apt_file=/etc/apt/sources.list
-apt_line=deb http://mirror.example.org/debian trixie main
-apt_line=deb https://download.docker.com/linux/debian trixie stable"""
+deb http://mirror.example.org/debian trixie main
+deb https://download.docker.com/linux/debian trixie stable
+"""
 MANY: dict[str, Any] = {"open_webui_replicas": 3, "public_url": "https://chat.example.org"}
 # One more process, of a deploy with two; and a database that somebody made by our container's name.
-(_PROCESS,) = (
-    line for line in surveys.DEPLOYED["containers"].splitlines() if line.startswith('container {"name":"/open-webui"')
-)
-SECOND = _PROCESS.replace('"/open-webui"', '"/open-webui-2"').replace(
-    'service":"open-webui"', 'service":"open-webui-2"'
-)
-SQUATTER = _PROCESS.replace('"/open-webui"', '"/open-webui-postgres"').replace("/opt/open-webui", "/root/wiki")
+SECOND = {
+    **OPEN_WEBUI,
+    "name": "open-webui-2",
+    "labels": {**OPEN_WEBUI["labels"], "com.docker.compose.service": "open-webui-2"},
+}
+SQUATTER = {
+    **OPEN_WEBUI,
+    "name": "open-webui-postgres",
+    "labels": {**OPEN_WEBUI["labels"], "com.docker.compose.project.working_dir": "/root/wiki"},
+}
 
 
 def made_by_hand(**data: Any) -> dict[str, Any]:
@@ -64,21 +71,24 @@ def planned(pyinfra: Pyinfra) -> Run:
         "absent": fresh(docker_source="present"),
         "subnet": converged(network_subnet="198.18.5.0/24"),
         "wanting": fresh(preflight_min_memory_mb=10_000_000),
-        "broken-secret": answering(converged(), project="refused /opt/open-webui/secrets/valkey-password: expected x"),
-        "port": answering(fresh(), machine=f"{machine()}\n{NGINX}"),
-        "repository": answering(fresh(), engine=f"{surveys.FRESH['engine']}\n{SHARED}"),
+        "broken-secret": answering(
+            converged(), project={"refused": "/opt/open-webui/secrets/valkey-password: expected x"}
+        ),
+        "port": answering(fresh(), machine=machine(listening=[NGINX])),
+        "repository": answering(fresh(), engine={"apt_sources": {"/etc/apt/sources.list": SHARED}}),
         "mint": answering(
-            converged(docker_source="present"), machine=f"{machine()}\nos.ID=linuxmint\nos.VERSION_ID=99"
+            converged(docker_source="present"),
+            machine=machine(os_release={**machine()["os_release"], "ID": "linuxmint", "VERSION_ID": "99"}),
         ),
         "by-hand": made_by_hand(),
         "taken-over": made_by_hand(stack_adopt=True, valkey_volume="tutorial_redis-data"),
         "many": fresh(**MANY),
-        "more": answering(converged(**MANY), history="database sqlite"),
-        "switched": answering(converged(**MANY, database_switch=["@fake/switched"]), history="database sqlite"),
-        "proxied": answering(converged(public_url="https://chat.example.org"), history="database sqlite"),
-        "fewer": answering(converged(), containers=f"{surveys.DEPLOYED['containers']}\n{SECOND}"),
+        "more": answering(converged(**MANY), history={"database": "sqlite"}),
+        "switched": answering(converged(**MANY, database_switch=["@fake/switched"]), history={"database": "sqlite"}),
+        "proxied": answering(converged(public_url="https://chat.example.org"), history={"database": "sqlite"}),
+        "fewer": answering(converged(), containers=[*surveys.DEPLOYED["containers"], SECOND]),
         "squatted": answering(
-            converged(**MANY, stack_adopt=True), containers=f"{surveys.DEPLOYED['containers']}\n{SQUATTER}"
+            converged(**MANY, stack_adopt=True), containers=[*surveys.DEPLOYED["containers"], SQUATTER]
         ),
     }
     return pyinfra(hosts, "--json")

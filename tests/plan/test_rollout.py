@@ -24,7 +24,7 @@ CHANGING = ("umask", "mv ", "mkdir", "DEBIAN_FRONTEND", "apt-get", "systemctl", 
 
 def outdated() -> dict[str, Any]:
     """A host that gets new files and then is as it should be."""
-    return answering(converged(), files="")
+    return answering(converged(), files={})
 
 
 def refused() -> dict[str, Any]:

@@ -18,7 +18,7 @@ REFUSED = {
         "expected a stack as its settings say, got /opt/open-webui/compose.yaml: differs; run deploy.py first",
     ),
     "half restored": (
-        answering(converged(), history="cut_off restore"),
+        answering(converged(), history={"cut_off": "restore"}),
         "restore: expected none that was cut off, got one; run runbooks/restore.py again",
     ),
     "supplied, the same as before": (

@@ -39,8 +39,7 @@ def host() -> dict[str, Any]:
 
 
 def stale(host: dict[str, Any]) -> dict[str, Any]:
-    lines = "content /opt/open-webui/secrets/valkey-password\ncontent /opt/open-webui/.env"
-    return answering(host, project=f"{lines}\n{host['sections']['project']}")
+    return answering(host, project={"stale": ["/opt/open-webui/secrets/valkey-password", "/opt/open-webui/.env"]})
 
 
 def hosts(folder: Path) -> dict[str, dict[str, Any]]:

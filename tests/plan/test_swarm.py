@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -15,14 +14,18 @@ COMMON: dict[str, Any] = {
     "public_url": "https://chat.example.org",
     "open_webui_shared_dir": "/srv/shared/open-webui",
 }
+ALONE = {"state": "inactive", "id": "", "manages": False, "address": "", "error": ""}
 LEAD = {"swarm_manager": True, "swarm_runs": ["data", "proxy", "open-webui"]}
 
 
 def bare(**data: Any) -> dict[str, Any]:
     """A host nothing was installed on, that is to be in the swarm."""
     lead = "data" in data.get("swarm_runs", [])
-    project = "content /opt/open-webui/.env\ninputs abcd" if lead else ""
-    return answering(fresh(**{**COMMON, **data}), swarm="", project=project)
+    return answering(
+        fresh(**{**COMMON, **data}),
+        swarm={"member": ALONE, "nodes": [], "services": [], "known": {}, "known_images": {}},
+        project={"inputs": "abcd"} if lead else None,
+    )
 
 
 def three(**data: Any) -> dict[str, dict[str, Any]]:
@@ -32,15 +35,15 @@ def three(**data: Any) -> dict[str, dict[str, Any]]:
 def member(host: dict[str, Any], node_id: str, *nodes: tuple[str, str]) -> dict[str, Any]:
     """The host, were it in a swarm; as a manager it tells of these nodes, by id and name."""
     own = {"state": "active", "id": node_id, "manages": bool(nodes), "address": "192.0.2.1", "error": ""}
-    told = [f"member {json.dumps(own)}"]
+    seen = []
     for other, name in nodes:
         role = "manager" if other == node_id else "worker"
         labels = {"open-webui.web": "true"}
         if other == node_id:
             labels |= {"open-webui.data": "true", "open-webui.proxy": "true"}
         node = {"id": other, "name": name, "role": role, "availability": "active", "labels": labels, "state": "ready"}
-        told.append(f"node {json.dumps({**node, 'reachable': '', 'address': '192.0.2.1:2377'})}")
-    return answering(host, swarm="\n".join(told))
+        seen.append({**node, "reachable": "", "address": "192.0.2.1:2377"})
+    return answering(host, swarm={**host["survey"]["swarm"], "member": own, "nodes": seen})
 
 
 def test_bare_hosts_start_join_get_their_work_and_then_the_stack(pyinfra: Pyinfra) -> None:

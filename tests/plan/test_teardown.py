@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from tests import surveys
 from tests.plan.conftest import Pyinfra, answering, converged, fresh
+from webui_stack.ops import program
 
 RUNBOOK = "runbooks/teardown.py"
 FOUND = "goes    container open-webui\nstays   volume open-webui: data\n"
@@ -32,17 +31,16 @@ def test_a_dry_run_says_on_each_host_what_goes_and_what_stays(pyinfra: Pyinfra) 
 def test_nothing_is_done_where_nothing_is_left(pyinfra: Pyinfra) -> None:
     result = pyinfra({"clean": finding(LEFT, converged())}, "-y", "-vvv", deploy=RUNBOOK)
     assert result.status == 0
-    assert [re.sub(r".* sh -s", "sh -s", command) for command in result.executed("clean")] == [
-        "sh -s survey",
-        "sh -s teardown",
-    ]
+    survey, teardown = result.executed("clean")
+    assert program.digest() in survey
+    assert teardown.endswith("sh -s teardown")
 
 
 def test_a_host_with_too_little_for_a_stack_and_half_a_restore_is_torn_down_with_its_data_only(
     pyinfra: Pyinfra,
 ) -> None:
     host = converged(preflight_min_memory_mb=10_000_000, teardown_data=["@fake/named"])
-    half = finding(FOUND, answering(host, history="cut_off restore"))
+    half = finding(FOUND, answering(host, history={"cut_off": "restore"}))
     result = pyinfra({"named": half, "other": half}, "-y", deploy=RUNBOOK)
     assert "Success" in result.said("named")
     assert "Success" not in result.said("other")
@@ -50,8 +48,7 @@ def test_a_host_with_too_little_for_a_stack_and_half_a_restore_is_torn_down_with
 
 
 def test_an_engine_that_does_not_answer_is_no_empty_one(pyinfra: Pyinfra) -> None:
-    engine = re.sub(r"(?m)^server=.*$", "server=", surveys.DEPLOYED["engine"])
-    silent = finding(FOUND, answering(converged(), engine=engine))
+    silent = finding(FOUND, answering(converged(), engine={"server": ""}))
     result = pyinfra({"silent": silent, "other": finding(FOUND, converged())}, "-y", deploy=RUNBOOK)
     assert result.status == 1
     assert [line for line in result.said("silent") if line.startswith("docker: expected it to tell what is there")]
@@ -60,7 +57,6 @@ def test_an_engine_that_does_not_answer_is_no_empty_one(pyinfra: Pyinfra) -> Non
 
 
 def test_the_network_is_made_with_a_label(pyinfra: Pyinfra) -> None:
-    without = re.sub(r"(?m)^network .*\n", "", surveys.DEPLOYED["containers"])
-    result = pyinfra({"a": answering(converged(verify_timeout_s=1), containers=without)}, "-y", "-vvv")
+    result = pyinfra({"a": answering(converged(verify_timeout_s=1), network=None)}, "-y", "-vvv")
     (made,) = [command for command in result.executed("a") if "docker network create" in command]
     assert "--label open-webui-stack=made" in made

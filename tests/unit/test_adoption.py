@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
+from tests import surveys
 from tests.defaults import FIXTURES, settings
 from webui_stack import adoption, compose
 from webui_stack.adoption import HandMade
 
-CAPTURE = (FIXTURES / "compose" / "observe-2.26.1.txt").read_text()
-OURS = compose.parse(CAPTURE.splitlines()).containers
+OURS = surveys.parsed(surveys.DEPLOYED).services.containers
 # `adoption.COMMAND` on a lab host with the tutorial's deployment, Engine 26.1.5; OPENAI_API_KEY was added to its run.
 BY_HAND = (FIXTURES / "compose" / "hand-made-26.1.5.txt").read_text()
 
 
 def containers(name: str, **changes: Any) -> Mapping[str, compose.Container]:
-    """Our containers, one of them inspected otherwise."""
-    lines = []
-    for line in CAPTURE.splitlines():
-        kind, _, rest = line.partition(" ")
-        if kind == "container" and json.loads(rest)["name"] == f"/{name}":
-            line = f"container {json.dumps(json.loads(rest) | changes)}"
-        lines.append(line)
-    return compose.parse(lines).containers
+    """Our containers, one of them with other values."""
+    found = surveys.with_container(surveys.DEPLOYED, name, **changes)
+    return surveys.parsed(surveys.changed(surveys.DEPLOYED, containers=found)).services.containers
 
 
-def mount(destination: str, **how: str) -> dict[str, Any]:
-    return {"mounts": [{"Destination": destination, **how}], "labels": None}
+def mount(destination: str, place: str) -> dict[str, Any]:
+    return {"mounts": {destination: place}, "labels": {}}
 
 
 def test_our_own_containers_are_not_foreign() -> None:
@@ -57,21 +51,21 @@ def test_what_was_made_by_hand_needs_the_operators_word() -> None:
     [
         pytest.param(
             "redis-valkey",
-            mount("/data", Name="tutorial_redis-data", Source="/var/lib/docker/volumes/tutorial_redis-data/_data"),
+            mount("/data", "tutorial_redis-data"),
             "container redis-valkey: expected its data in the volume redis-data, got tutorial_redis-data; "
             "set valkey_volume = 'tutorial_redis-data' to keep using that",
             id="another volume",
         ),
         pytest.param(
             "open-webui",
-            mount("/app/backend/data", Source="/srv/chat"),
+            mount("/app/backend/data", "/srv/chat"),
             "container open-webui: expected its data in the volume open-webui, got the host's folder /srv/chat; "
             "copy it into a volume, make the container anew with that",
             id="a folder of the host",
         ),
         pytest.param(
             "open-webui",
-            mount("/elsewhere", Name="open-webui"),
+            mount("/elsewhere", "open-webui"),
             "container open-webui: expected its data in the volume open-webui, got none, so that it is lost with the "
             "container; copy it into that volume first (docker cp)",
             id="nothing mounted",
@@ -94,11 +88,14 @@ def test_another_volume_in_the_settings_is_refused_for_our_own_containers_too() 
 MANY: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://chat.example.org"}
 
 
-def one_more(name: str, labels: dict[str, str], *mounts: dict[str, str]) -> Mapping[str, compose.Container]:
-    """Our containers and one more, inspected like Valkey's otherwise."""
-    (line,) = (line for line in CAPTURE.splitlines() if line.startswith("container ") and '"/redis-valkey"' in line)
-    data = json.loads(line.removeprefix("container ")) | {"name": f"/{name}", "labels": labels, "mounts": list(mounts)}
-    return compose.parse([*CAPTURE.splitlines(), f"container {json.dumps(data)}"]).containers
+def one_more(
+    name: str, labels: dict[str, str], mounts: dict[str, str] | None = None
+) -> Mapping[str, compose.Container]:
+    """Our containers and one more, like Valkey's otherwise."""
+    redis, *_ = surveys.DEPLOYED["containers"]
+    more = {**redis, "name": name, "labels": labels, "mounts": mounts or {}}
+    found = [*surveys.DEPLOYED["containers"], more]
+    return surveys.parsed(surveys.changed(surveys.DEPLOYED, containers=found)).services.containers
 
 
 @pytest.mark.parametrize("adopt", [False, True])
@@ -112,7 +109,7 @@ def test_only_what_the_tutorial_has_can_be_taken_over(
     name: str, labels: dict[str, str], maker: str, adopt: bool
 ) -> None:
     """Even with its data where ours would be: nothing says that they are an Open WebUI's."""
-    volume = {"Destination": "/var/lib/postgresql/data", "Name": "open-webui-postgres"}
+    volume = {"/var/lib/postgresql/data": "open-webui-postgres"}
     found = one_more(name, labels, volume)
     assert adoption.refusals(found, settings(**MANY, stack_adopt=adopt)) == [
         f"container {name}: expected one made by this project, or none, got one made by {maker}; rename it or remove it"
@@ -135,7 +132,7 @@ def test_another_volume_in_the_settings_is_refused_for_each_kind_of_container(
     name: str, destination: str, setting: str, volume: str
 ) -> None:
     ours = {"com.docker.compose.project.working_dir": "/opt/open-webui"}
-    found = one_more(name, ours, {"Destination": destination, "Name": volume})
+    found = one_more(name, ours, {destination: volume})
     assert adoption.refusals(found, settings(**MANY)) == []
     lost = f"container {name}: expected its data in the volume empty, got {volume}; "
     assert lost + f"set {setting} = {volume!r} to keep using that" in adoption.refusals(

@@ -19,7 +19,7 @@ PURE = {
     *("templates", "adoption"),
     *("certificate", "firewall", "ports"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
-    *("digits", "frame", "serving"),
+    *("digits", "document", "frame", "serving"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -60,12 +60,13 @@ LIBRARY = {
     "origin": {"pydantic_core"},
     "settings": {"pydantic", "pydantic_core", "webui_stack.origin"},
     "digits": set[str](),
-    "ports": {"webui_stack.compose", "webui_stack.digits", "webui_stack.settings"},
-    "machine": {"webui_stack.digits", "webui_stack.ports", "webui_stack.settings"},
-    "engine": {"webui_stack.digits", "webui_stack.machine"},
-    "docker_config": {"webui_stack.compose", "webui_stack.digits", "webui_stack.settings"},
+    "document": {"pydantic", "typing_extensions"},
+    "ports": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
+    "machine": {"webui_stack.document", "webui_stack.ports", "webui_stack.settings"},
+    "engine": {"webui_stack.digits", "webui_stack.document", "webui_stack.machine"},
+    "docker_config": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
     "frame": set[str](),
-    "compose": {"webui_stack.digits"},
+    "compose": {"webui_stack.digits", "webui_stack.document"},
     "lock": {"pydantic", "webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
     "progress": set[str](),
     "bundle": {"webui_stack.lock", "webui_stack.progress"},
@@ -77,10 +78,10 @@ LIBRARY = {
     "secrets": {"pydantic", "webui_stack.settings"},
     "templates": {"pydantic", "jinja2", *of_pure()},
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.digits", "webui_stack.templates"},
-    "swarm": {"webui_stack.compose", "webui_stack.digits", "webui_stack.settings"},
+    "swarm": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
     "survey": {
-        *("webui_stack.compose", "webui_stack.docker_config", "webui_stack.engine", "webui_stack.machine"),
-        "webui_stack.swarm",
+        *("pydantic", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.document"),
+        *("webui_stack.engine", "webui_stack.machine", "webui_stack.swarm"),
     },
     "drift": {
         *("webui_stack.apt", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.engine"),
@@ -104,7 +105,10 @@ LIBRARY = {
         "webui_stack.symptoms",
     },
     "report": {"webui_stack.check", "jinja2", "rich"},
-    "facts": {"pyinfra", "typing_extensions", *of_pure()},
+    "facts": {
+        *("pyinfra", "typing_extensions", "webui_stack.host.errors", "webui_stack.ops.program", "webui_stack.remote"),
+        *of_pure(),
+    },
     "observation": {
         *("gevent", "pyinfra", "webui_stack.docker_config", "webui_stack.facts", "webui_stack.remote"),
         *("webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"),

@@ -1,8 +1,7 @@
-"""Real output of Docker and compose is read right, and `pending` names why compose has work to do."""
+"""What a host says of Docker and compose is read right, and `pending` names why compose has work to do."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shlex
@@ -13,12 +12,13 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.defaults import FIXTURES
+from tests import surveys
+from tests.surveys import Document, changed
 from webui_stack import compose
 
-# The survey's sections about the project, from a lab host after a deploy: Debian 13, Engine 26.1.5, compose 2.26.1.
-CAPTURE = (FIXTURES / "compose" / "observe-2.26.1.txt").read_text().splitlines()
-NETWORK = json.loads(next(line for line in CAPTURE if line.startswith("network ")).removeprefix("network "))
+# The document's sections about the stack, from a lab host after a deploy: Debian 13, Engine 26.1.5, compose 2.26.1.
+CAPTURE = surveys.captured("compose/observe-2.26.1")
+NETWORK = CAPTURE["network"]
 VALKEY = "registry.lab.test:5000/valkey/valkey:8.1.1"
 OPEN_WEBUI = "registry.lab.test:5000/open-webui/open-webui:v0.12.4-slim"
 IMAGES = {"redis": VALKEY, "open-webui": OPEN_WEBUI}
@@ -26,36 +26,35 @@ DIRECTORY = "/opt/open-webui"
 OTHER_HASH = "0" * 64
 
 
-def changed(name: str, path: str, value: Any) -> list[str]:
-    """The capture with one field of one container set otherwise; `path` as in `state/Status`."""
-    lines = []
-    for line in CAPTURE:
-        kind, _, rest = line.partition(" ")
-        if kind == "container" and json.loads(rest)["name"] == f"/{name}":
-            data = json.loads(rest)
-            *folders, last = path.split("/")
-            inner = data
-            for folder in folders:
-                inner = inner[folder]
-            inner[last] = value
-            line = f"container {json.dumps(data)}"
-        lines.append(line)
-    return lines
+def but(name: str, **values: Any) -> Document:
+    """The capture with one container that has other values."""
+    return changed(CAPTURE, containers=surveys.with_container(CAPTURE, name, **values))
 
 
 def reasons(work: list[compose.Work]) -> list[str]:
     return [str(item) for item in work]
 
 
-def without(*starts: str) -> list[str]:
-    return [line for line in CAPTURE if not line.startswith(starts)]
+def without(section: str, name: str) -> Document:
+    """The capture without one image or container."""
+    if section == "containers":
+        return changed(CAPTURE, containers=[one for one in CAPTURE["containers"] if one["name"] != name])
+    return changed(CAPTURE, **{section: {key: one for key, one in CAPTURE[section].items() if key != name}})
+
+
+def with_hash(service: str, value: str, stack: Document = CAPTURE) -> Document:
+    return changed(stack, project={"hashes": {**stack["project"]["hashes"], service: value}})
+
+
+def with_mounted(service: str, newest: int | None, stack: Document = CAPTURE) -> Document:
+    return changed(stack, project={"mounted": {**stack["project"]["mounted"], service: newest}})
 
 
 # --- Reading ----------------------------------------------------------------------------------------
 
 
 def test_a_deployed_host_is_read_whole() -> None:
-    observed = compose.parse(CAPTURE)
+    observed = parse(CAPTURE)
     assert observed.hashes == {
         "open-webui": "751a53f9084d2ae0a80c2f74d33d7513848a3fe01cd937f62746b373d9433549",
         "redis": "14e3babcc750bbd4593d8084bc6ebc5cdcb382be046d0970a65be335747d7832",
@@ -64,10 +63,9 @@ def test_a_deployed_host_is_read_whole() -> None:
         VALKEY: "sha256:5721201e782ae3f5a10c58bc11008232acf277e39d508e2288efe7a668a2d681",
         OPEN_WEBUI: "sha256:257b8c7ec06895229a6fd749d7b5b95f71eae5be4c663d2f8e8ae49e76b9b896",
     }
-    assert observed.network == compose.Network(NETWORK["Id"], "bridge", ("198.19.1.0/24",), in_use=True)
+    assert observed.network == compose.Network(NETWORK["id"], "bridge", ("198.19.1.0/24",), in_use=True)
     assert observed.processes == {"open-webui": "198.19.1.3"}
     assert observed.stale == frozenset()
-    assert observed.unread == ()
     assert list(observed.containers) == ["redis-valkey", "open-webui"]
     assert observed.containers["redis-valkey"] == compose.Container(
         name="redis-valkey",
@@ -83,22 +81,21 @@ def test_a_deployed_host_is_read_whole() -> None:
         exit_code=0,
         started_at="2026-11-22T21:05:02.232553045Z",
         addresses={"openwebui-network": "198.19.1.2"},
-        network_ids={"openwebui-network": NETWORK["Id"]},
+        network_ids={"openwebui-network": NETWORK["id"]},
         mounts={"/etc/valkey": "/opt/open-webui/valkey", "/data": "redis-data"},
     )
     assert observed.containers["open-webui"].health_log == '{"status":true}'
 
 
 NEWER = [
-    pytest.param("observe-2.40.3.txt", id="28.5.2"),
-    pytest.param("observe-2.40.3-containerd.txt", id="28.5.2, images in containerd's store"),
+    pytest.param("observe-2.40.3", id="28.5.2"),
+    pytest.param("observe-2.40.3-containerd", id="28.5.2, images in containerd's store"),
 ]
 
 
 @pytest.mark.parametrize("file", NEWER)
 def test_a_newer_engine_is_read_as_well(file: str) -> None:
-    observed = compose.parse((FIXTURES / "compose" / file).read_text().splitlines())
-    assert observed.unread == ()
+    observed = parse(surveys.captured(f"compose/{file}"))
     assert observed.network
     assert observed.network.subnets == ("198.19.1.0/24",)
     assert observed.network.is_ours
@@ -119,8 +116,8 @@ def test_an_image_in_containerds_store_has_its_manifest_s_digest_for_an_id() -> 
     """In Docker's own store the digest is another: that of the image's configuration."""
     ids = {
         file: (image.id, image.digests)
-        for file in ("observe-2.40.3.txt", "observe-2.40.3-containerd.txt")
-        for image in [compose.parse((FIXTURES / "compose" / file).read_text().splitlines()).images[VALKEY]]
+        for file in ("observe-2.40.3", "observe-2.40.3-containerd")
+        for image in [parse(surveys.captured(f"compose/{file}")).images[VALKEY]]
     }
     (own, own_digests), (containerds, containerds_digests) = ids.values()
     assert own_digests == containerds_digests == (f"{VALKEY.rpartition(':')[0]}@{containerds}",)
@@ -128,54 +125,32 @@ def test_an_image_in_containerds_store_has_its_manifest_s_digest_for_an_id() -> 
 
 
 def test_a_host_without_engine_is_empty() -> None:
-    assert compose.parse([]) == compose.Observed()
+    assert parse(surveys.FRESH) == compose.Observed()
 
 
-def test_no_containers_is_an_empty_line_and_nothing_unread() -> None:
-    """`docker inspect` of nothing prints one empty line, which the command prefixes."""
-    assert compose.parse(["container ", ""]) == compose.Observed()
+def test_a_host_without_the_data_of_its_swarm_is_told_of_no_wanted_stack() -> None:
+    observed = parse(changed(CAPTURE, project=None))
+    assert (observed.hashes, observed.stale) == ({}, frozenset())
+    assert len(observed.containers) == 2
 
 
 def test_a_container_without_healthcheck_has_no_health() -> None:
-    state = {"Status": "running", "ExitCode": 0, "StartedAt": "2026-11-22T17:56:37Z"}
-    container = compose.parse(changed("redis-valkey", "state", state)).containers["redis-valkey"]
+    container = parse(but("redis-valkey", health="", last_probe=None)).containers["redis-valkey"]
     assert (container.health, container.health_log) == ("none", "")
 
 
 def test_an_unhealthy_container_brings_what_its_check_said() -> None:
-    health = {"Status": "unhealthy", "FailingStreak": 6, "Log": [{"Output": "first"}, {"Output": "NOAUTH\n"}]}
-    container = compose.parse(changed("redis-valkey", "state/Health", health)).containers["redis-valkey"]
+    probe = {"ended_at": "2026-11-22T21:10:00Z", "exit_code": 1, "output": "NOAUTH\n"}
+    stack = but("redis-valkey", health="unhealthy", last_probe=probe)
+    container = parse(stack).containers["redis-valkey"]
     assert (container.status, container.health, container.health_log) == ("running", "unhealthy", "NOAUTH")
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        pytest.param("Cannot connect to the Docker daemon", id="a message"),
-        pytest.param("Killed", id="a message of one word"),
-        pytest.param("hash redis", id="hash without a value"),
-        pytest.param("hash redis abc def", id="hash with too much"),
-        pytest.param("image docker.io/valkey/valkey:8", id="image without an id"),
-        pytest.param('container {"name":"/redis-valkey"', id="half a container"),
-        pytest.param('container {"name":"/redis-valkey"}', id="container without fields"),
-        pytest.param("container 5", id="container that is a number"),
-        pytest.param(
-            'container {"name":"/x","id":"1","image":"i","labels":["a"],"state":{},"networks":{},"restarts":0}',
-            id="labels that are a list",
-        ),
-    ],
-)
-def test_a_line_that_can_not_be_read_is_kept(line: str) -> None:
-    observed = compose.parse([*CAPTURE, line])
-    assert observed.unread == (line,)
-    assert len(observed.containers) == 2
 
 
 # --- What has to change -----------------------------------------------------------------------------
 
 
 def test_nothing_is_pending_on_a_converged_host() -> None:
-    assert compose.pending(compose.parse(CAPTURE), DIRECTORY, IMAGES) == []
+    assert compose.pending(parse(CAPTURE), DIRECTORY, IMAGES) == []
 
 
 def test_everything_is_pending_on_a_fresh_host() -> None:
@@ -185,70 +160,64 @@ def test_everything_is_pending_on_a_fresh_host() -> None:
     ]
 
 
-MOVED = [re.sub(r"sha256:\w+$", f"sha256:{OTHER_HASH}", line) if line.startswith(f"image {VALKEY}") else line
-         for line in CAPTURE]  # fmt: skip
+MOVED = changed(CAPTURE, images={**CAPTURE["images"], VALKEY: {"id": f"sha256:{OTHER_HASH}", "digests": []}})
+BRIDGE = {"bridge": {"id": OTHER_HASH, "address": "172.17.0.2"}}
+MADE_AGAIN = {compose.NETWORK: {"id": OTHER_HASH, "address": "198.19.1.2"}}
 
 
 @pytest.mark.parametrize(
-    ("lines", "expected"),
+    ("stack", "expected"),
     [
-        pytest.param(changed("redis-valkey", "state/Status", "exited"), ["redis: is exited"], id="stopped"),
-        pytest.param(changed("open-webui", "state/Status", "paused"), ["open-webui: is paused"], id="paused"),
-        pytest.param(changed("open-webui", "state/Status", "created"), ["open-webui: is created"], id="created"),
-        pytest.param(changed("open-webui", "state/Status", "restarting"), ["open-webui: is restarting"], id="loops"),
-        pytest.param(without('container {"name":"/redis-valkey"'), ["redis: has no container"], id="missing"),
+        pytest.param(but("redis-valkey", status="exited"), ["redis: is exited"], id="stopped"),
+        pytest.param(but("open-webui", status="paused"), ["open-webui: is paused"], id="paused"),
+        pytest.param(but("open-webui", status="created"), ["open-webui: is created"], id="created"),
+        pytest.param(but("open-webui", status="restarting"), ["open-webui: is restarting"], id="loops"),
+        pytest.param(without("containers", "redis-valkey"), ["redis: has no container"], id="missing"),
+        pytest.param(with_hash("redis", OTHER_HASH), ["redis: its definition changed"], id="hash changed"),
         pytest.param(
-            [line.replace("hash redis 14e3", "hash redis 0000") for line in CAPTURE],
-            ["redis: its definition changed"],
-            id="hash changed",
-        ),
-        pytest.param(
-            without("hash "),
+            changed(CAPTURE, project={"hashes": {}}),
             ["redis: its definition changed", "open-webui: its definition changed"],
             id="compose.yaml gone or .env unreadable",
         ),
         pytest.param(MOVED, ["redis: its image changed"], id="image moved under its tag"),
-        pytest.param(without(f"image {OPEN_WEBUI}"), ["open-webui: its image changed"], id="image removed"),
+        pytest.param(without("images", OPEN_WEBUI), ["open-webui: its image changed"], id="image removed"),
         pytest.param(
-            changed("open-webui", "networks", {"bridge": {"IPAddress": "172.17.0.2", "NetworkID": OTHER_HASH}}),
+            but("open-webui", networks=BRIDGE),
             ["open-webui: is not attached to openwebui-network"],
             id="network detached",
         ),
         pytest.param(
-            changed("redis-valkey", "networks/openwebui-network/NetworkID", OTHER_HASH),
+            but("redis-valkey", networks=MADE_AGAIN),
             ["redis: is not attached to openwebui-network"],
             id="network removed and made again",
         ),
         pytest.param(
-            without("network "),
+            changed(CAPTURE, network=None),
             ["redis: is not attached to openwebui-network", "open-webui: is not attached to openwebui-network"],
             id="network removed",
         ),
-        pytest.param(changed("redis-valkey", "state/Health/Status", "starting"), [], id="not yet healthy"),
+        pytest.param(but("redis-valkey", health="starting"), [], id="not yet healthy"),
         pytest.param(
-            changed("open-webui", "networks", None),
+            but("open-webui", networks={}),
             ["open-webui: is not attached to openwebui-network"],
             id="no network at all",
         ),
-        pytest.param(
-            changed("redis-valkey", "state/Health/Status", "unhealthy"), ["redis: is unhealthy"], id="unhealthy"
-        ),
+        pytest.param(but("redis-valkey", health="unhealthy"), ["redis: is unhealthy"], id="unhealthy"),
     ],
 )
-def test_the_reason_compose_has_work(lines: list[str], expected: list[str]) -> None:
-    assert reasons(compose.pending(compose.parse(lines), DIRECTORY, IMAGES)) == expected
+def test_the_reason_compose_has_work(stack: Document, expected: list[str]) -> None:
+    assert reasons(compose.pending(parse(stack), DIRECTORY, IMAGES)) == expected
 
 
-@pytest.mark.parametrize("newest", ["-", "1795381503"], ids=["not as wanted", "newer than its process"])
-def test_files_that_changed_under_a_running_service_make_it_anew(newest: str) -> None:
-    (work,) = compose.pending(compose.parse([*without("mounted"), f"mounted redis {newest}"]), DIRECTORY, IMAGES)
+@pytest.mark.parametrize("newest", [None, 1795381503], ids=["not as wanted", "newer than its process"])
+def test_files_that_changed_under_a_running_service_make_it_anew(newest: int | None) -> None:
+    (work,) = pending(with_mounted("redis", newest), IMAGES)
     assert work == compose.Work("redis", "its configuration files changed under it", recreate=True)
 
 
 def test_files_of_the_second_a_process_started_in_are_what_it_read() -> None:
     """Valkey started at 21:05:02.23; file times are compared in whole seconds."""
-    observed = compose.parse([*without("mounted"), "mounted redis 1795381502"])
-    assert compose.pending(observed, DIRECTORY, IMAGES) == []
+    assert pending(with_mounted("redis", 1795381502), IMAGES) == []
 
 
 # --- Several processes ------------------------------------------------------------------------------
@@ -264,65 +233,82 @@ MANY = {
 }
 
 
-def like(original: str, service: str, address: str, **changes: Any) -> list[str]:
-    """What the survey would print of one more service, whose container is like `original` otherwise."""
-    (line,) = (line for line in CAPTURE if line.startswith("container ") and f'"/{original}"' in line)
-    data = json.loads(line.removeprefix("container "))
-    data["name"] = f"/{compose.container_of(service)}"
-    data["labels"]["com.docker.compose.service"] = service
-    data["networks"][compose.NETWORK]["IPAddress"] = address
-    hashed = data["labels"]["com.docker.compose.config-hash"]
-    return [f"container {json.dumps({**data, **changes})}", f"hash {service} {hashed}"]
+def like(original: str, service: str, address: str, **changes: Any) -> Document:
+    """The container of one more service, like `original` otherwise."""
+    (one,) = (one for one in CAPTURE["containers"] if one["name"] == original)
+    return {
+        **one,
+        "name": compose.container_of(service),
+        "labels": {**one["labels"], "com.docker.compose.service": service},
+        "networks": {compose.NETWORK: {**one["networks"][compose.NETWORK], "address": address}},
+        **changes,
+    }
 
 
-def several() -> list[str]:
+def joined(*containers: Document, stack: Document = CAPTURE) -> Document:
+    """The stack with more services, each defined as its container is."""
+    hashes = {
+        one["labels"]["com.docker.compose.service"]: one["labels"]["com.docker.compose.config-hash"]
+        for one in containers
+        if "com.docker.compose.config-hash" in one["labels"]
+    }
+    return changed(
+        stack,
+        containers=[*stack["containers"], *containers],
+        project={"hashes": {**stack["project"]["hashes"], **hashes}},
+    )
+
+
+def several() -> Document:
     """The capture, were it of a host with three processes, Postgres and a proxy."""
-    observed = compose.parse(CAPTURE)
-    return [
-        *CAPTURE,
-        f"image {POSTGRES} {observed.images[VALKEY].id}",
-        f"image {PROXY} {observed.images[VALKEY].id}",
-        *like("redis-valkey", "postgres", "198.19.1.4"),
-        *like("open-webui", "open-webui-2", "198.19.1.5"),
-        *like("open-webui", "open-webui-3", "198.19.1.6"),
-        *like("redis-valkey", "proxy", "198.19.1.7"),
-        "mounted proxy 1795381502",
-    ]
+    images = CAPTURE["images"]
+    stack = joined(
+        like("redis-valkey", "postgres", "198.19.1.4"),
+        like("open-webui", "open-webui-2", "198.19.1.5"),
+        like("open-webui", "open-webui-3", "198.19.1.6"),
+        like("redis-valkey", "proxy", "198.19.1.7"),
+    )
+    stack = changed(stack, images={**images, POSTGRES: images[VALKEY], PROXY: images[VALKEY]})
+    return with_mounted("proxy", 1795381502, stack)
 
 
-def pending(lines: list[str], images: dict[str, str] = MANY) -> list[compose.Work]:
-    return compose.pending(compose.parse(lines), DIRECTORY, images)
+def parse(stack: Document) -> compose.Observed:
+    """The stack as a run reads it: only if the document has the form that was agreed."""
+    return surveys.parsed(changed(surveys.DEPLOYED, **stack)).services
+
+
+def pending(stack: Document, images: dict[str, str] = MANY) -> list[compose.Work]:
+    return compose.pending(parse(stack), DIRECTORY, images)
 
 
 def test_every_process_is_a_container_of_ours_and_serves_people() -> None:
-    observed = compose.parse(several())
+    observed = parse(several())
     assert set(observed.containers) == set(compose.containers_of(MANY).values())
     assert observed.processes == {
         "open-webui": "198.19.1.3",
         "open-webui-2": "198.19.1.5",
         "open-webui-3": "198.19.1.6",
     }
-    assert observed.unread == ()
     assert pending(several()) == []
 
 
 def test_a_process_by_another_name_in_the_network_serves_people_and_is_no_container_of_ours() -> None:
-    lines = [*CAPTURE, *like("open-webui", "open-webui", "198.19.1.4", name="/second")]
-    assert compose.parse(lines).processes == {"open-webui": "198.19.1.3", "second": "198.19.1.4"}
-    assert list(compose.parse(lines).containers) == ["redis-valkey", "open-webui"]
+    observed = parse(joined(like("open-webui", "open-webui", "198.19.1.4", name="second")))
+    assert observed.processes == {"open-webui": "198.19.1.3", "second": "198.19.1.4"}
+    assert list(observed.containers) == ["redis-valkey", "open-webui"]
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        pytest.param({"networks": {"bridge": {"IPAddress": "172.17.0.2", "NetworkID": OTHER_HASH}}}, id="elsewhere"),
-        pytest.param({"state": {"Status": "exited", "ExitCode": 137, "StartedAt": ""}}, id="stopped"),
+        pytest.param({"networks": BRIDGE}, id="elsewhere"),
+        pytest.param({"status": "exited", "exit_code": 137, "started_at": ""}, id="stopped"),
     ],
 )
 def test_a_process_that_does_not_run_in_the_network_serves_nobody(changes: dict[str, Any]) -> None:
-    lines = [*CAPTURE, *like("open-webui", "open-webui-2", "198.19.1.5", **changes)]
-    assert compose.parse(lines).processes == {"open-webui": "198.19.1.3"}
-    assert "open-webui-2" in compose.parse(lines).containers
+    observed = parse(joined(like("open-webui", "open-webui-2", "198.19.1.5", **changes)))
+    assert observed.processes == {"open-webui": "198.19.1.3"}
+    assert "open-webui-2" in observed.containers
 
 
 def test_processes_that_are_missing_are_each_brought_up() -> None:
@@ -356,27 +342,25 @@ def test_what_is_not_wanted_any_more_is_removed_and_nothing_else(images: dict[st
     ],
 )
 def test_what_others_made_by_our_names_is_not_removed(labels: dict[str, str]) -> None:
-    lines = [*CAPTURE, *like("open-webui", "open-webui-2", "198.19.1.5", labels=labels)]
-    assert pending(lines, IMAGES) == []
+    assert pending(joined(like("open-webui", "open-webui-2", "198.19.1.5", labels=labels)), IMAGES) == []
 
 
 def test_one_process_that_differs_is_the_only_work() -> None:
-    sick = {"Status": "running", "Health": {"Status": "unhealthy", "Log": []}, "StartedAt": "2026-11-22T21:05:02Z"}
-    lines = [line for line in several() if '"/open-webui-2"' not in line]
-    lines += like("open-webui", "open-webui-2", "198.19.1.5", state=sick)[:1]
-    assert pending(lines) == [compose.Work("open-webui-2", "is unhealthy", recreate=True)]
+    stack = several()
+    sick = surveys.with_container(stack, "open-webui-2", health="unhealthy", last_probe=None)
+    assert pending(changed(stack, containers=sick)) == [compose.Work("open-webui-2", "is unhealthy", recreate=True)]
 
 
-@pytest.mark.parametrize(("newest", "stale"), [("-", True), ("1795381503", True), ("1795381502", False)])
-def test_files_that_changed_under_the_proxy_make_it_anew_and_nothing_else(newest: str, stale: bool) -> None:
-    lines = [*(line for line in several() if not line.startswith("mounted proxy")), f"mounted proxy {newest}"]
-    assert compose.parse(lines).stale == ({"proxy"} if stale else set())
+@pytest.mark.parametrize(("newest", "stale"), [(None, True), (1795381503, True), (1795381502, False)])
+def test_files_that_changed_under_the_proxy_make_it_anew_and_nothing_else(newest: int | None, stale: bool) -> None:
+    stack = with_mounted("proxy", newest, several())
+    assert parse(stack).stale == ({"proxy"} if stale else set())
     reason = "its configuration files changed under it"
-    assert pending(lines) == ([compose.Work("proxy", reason, recreate=True)] if stale else [])
+    assert pending(stack) == ([compose.Work("proxy", reason, recreate=True)] if stale else [])
 
 
 def test_files_of_a_proxy_that_is_not_there_are_not_stale() -> None:
-    assert compose.parse([*CAPTURE, "mounted proxy -"]).stale == frozenset()
+    assert parse(with_mounted("proxy", None)).stale == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -407,56 +391,59 @@ def test_other_names_are_not_ours(name: str) -> None:
     assert not compose.is_process(name)
 
 
+PROBE = {"ended_at": "2026-11-22T21:10:00Z", "output": ""}
+
+
 @pytest.mark.parametrize(
-    ("path", "value", "age_s"),
+    ("values", "age_s"),
     [
-        pytest.param("state/Health/Log", [{"End": "2026-11-22T21:10:00Z", "ExitCode": 0}], 3.0, id="passed"),
-        pytest.param("state/Health/Log", [{"End": "2026-11-22T21:10:00Z", "ExitCode": 1}], math.inf, id="failed"),
-        pytest.param("state/Health", None, math.inf, id="no health check"),
-        pytest.param("state/Status", "exited", math.inf, id="stopped"),
+        pytest.param({"last_probe": {**PROBE, "exit_code": 0}}, 3.0, id="passed"),
+        pytest.param({"last_probe": {**PROBE, "exit_code": 1}}, math.inf, id="failed"),
+        pytest.param({"health": "", "last_probe": None}, math.inf, id="no health check"),
+        pytest.param({"status": "exited"}, math.inf, id="stopped"),
     ],
 )
-def test_a_health_check_is_as_old_as_its_last_pass(path: str, value: Any, age_s: float) -> None:
-    container = compose.parse(changed("redis-valkey", path, value)).containers["redis-valkey"]
+def test_a_health_check_is_as_old_as_its_last_pass(values: dict[str, Any], age_s: float) -> None:
+    container = parse(but("redis-valkey", **values)).containers["redis-valkey"]
     assert compose.health_age_s(container, 1795381803.0) == age_s
 
 
 def test_another_image_in_the_settings_is_pending() -> None:
     images = {**IMAGES, "open-webui": "ghcr.io/open-webui/open-webui:v9.9.9"}
-    assert reasons(compose.pending(compose.parse(CAPTURE), DIRECTORY, images)) == ["open-webui: its image changed"]
+    assert reasons(compose.pending(parse(CAPTURE), DIRECTORY, images)) == ["open-webui: its image changed"]
 
 
-PAUSED = changed("redis-valkey", "state/Status", "paused")
+PAUSED = but("redis-valkey", status="paused")
 
 
 @pytest.mark.parametrize(
-    ("lines", "expected"),
+    ("stack", "expected"),
     [
         pytest.param(PAUSED, compose.Work("redis", "is paused", unpause=True), id="paused: compose up fails on it"),
         pytest.param(
-            [line.replace("hash redis 14e3", "hash redis 0000") for line in PAUSED],
+            with_hash("redis", OTHER_HASH, PAUSED),
             compose.Work("redis", "its definition changed", unpause=True),
             id="paused and changed",
         ),
         pytest.param(
-            changed("redis-valkey", "networks", {}),
+            but("redis-valkey", networks={}),
             compose.Work("redis", "is not attached to openwebui-network", recreate=True),
             id="detached: compose up leaves it so",
         ),
         pytest.param(
-            changed("redis-valkey", "state/Health/Status", "unhealthy"),
+            but("redis-valkey", health="unhealthy"),
             compose.Work("redis", "is unhealthy", recreate=True),
             id="unhealthy: compose up leaves it so",
         ),
         pytest.param(
-            changed("redis-valkey", "state/Status", "exited"),
+            but("redis-valkey", status="exited"),
             compose.Work("redis", "is exited"),
             id="stopped: compose up starts it",
         ),
     ],
 )
-def test_what_compose_alone_would_not_do(lines: list[str], expected: compose.Work) -> None:
-    assert compose.pending(compose.parse(lines), DIRECTORY, IMAGES) == [expected]
+def test_what_compose_alone_would_not_do(stack: Document, expected: compose.Work) -> None:
+    assert pending(stack, IMAGES) == [expected]
 
 
 # --- Containers and networks of others --------------------------------------------------------------
@@ -466,7 +453,6 @@ def test_what_compose_alone_would_not_do(lines: list[str], expected: compose.Wor
     ("labels", "maker"),
     [
         pytest.param({}, "hand", id="docker run"),
-        pytest.param(None, "hand", id="docker run, labels null"),
         pytest.param(
             {"com.docker.compose.project": "open-webui", "com.docker.compose.project.working_dir": "/root/chat"},
             "compose in /root/chat",
@@ -474,8 +460,8 @@ def test_what_compose_alone_would_not_do(lines: list[str], expected: compose.Wor
         ),
     ],
 )
-def test_a_container_of_another_origin_is_replaced(labels: Any, maker: str) -> None:
-    (work,) = compose.pending(compose.parse(changed("redis-valkey", "labels", labels)), DIRECTORY, IMAGES)
+def test_a_container_of_another_origin_is_replaced(labels: dict[str, str], maker: str) -> None:
+    (work,) = pending(but("redis-valkey", labels=labels), IMAGES)
     assert work.replace
     assert (
         str(work) == f"redis: its container was made by {maker}; a new one takes its place, with its data in redis-data"
@@ -485,14 +471,14 @@ def test_a_container_of_another_origin_is_replaced(labels: Any, maker: str) -> N
 WAY_OUT = "it is not replaced, other containers may use it: disconnect them, `docker network rm` it and run again"
 
 
-def network(**changes: Any) -> str:
-    return f"network {json.dumps({**NETWORK, **changes})}"
+def network(**changes: Any) -> Document:
+    return {**NETWORK, **changes}
 
 
 @pytest.mark.parametrize(
     ("inspected", "subnet", "lines"),
     [
-        pytest.param("", "198.18.5.0/24", [], id="not there yet"),
+        pytest.param(None, "198.18.5.0/24", [], id="not there yet"),
         pytest.param(network(), None, [], id="any subnet will do"),
         pytest.param(network(), "198.19.1.0/24", [], id="the wanted subnet"),
         pytest.param(
@@ -504,13 +490,13 @@ def network(**changes: Any) -> str:
             id="another subnet",
         ),
         pytest.param(
-            network(Driver="overlay"),
+            network(driver="overlay"),
             None,
             ["openwebui-network: expected driver bridge, got overlay; " + WAY_OUT],
             id="another driver",
         ),
         pytest.param(
-            network(Driver="macvlan", IPAM={"Driver": "default", "Config": None}),
+            network(driver="macvlan", subnets=[]),
             "198.18.5.0/24",
             [
                 "openwebui-network: expected driver bridge, got macvlan; " + WAY_OUT,
@@ -519,13 +505,13 @@ def network(**changes: Any) -> str:
             id="another driver and no subnet",
         ),
         pytest.param(
-            network(IPAM={"Config": [{"Subnet": "fd00::/64"}, {"Subnet": "198.18.5.0/24"}]}),
+            network(subnets=["fd00::/64", "198.18.5.0/24"]),
             "198.18.5.0/24",
             [],
             id="the wanted subnet beside an IPv6 one",
         ),
         pytest.param(
-            network(IPAM={"Config": [{"Subnet": "fd00::/64"}, {"Subnet": "198.19.1.0/24"}]}),
+            network(subnets=["fd00::/64", "198.19.1.0/24"]),
             "198.18.5.0/24",
             [
                 "openwebui-network: expected network_subnet 198.18.5.0/24, got fd00::/64, 198.19.1.0/24; " + WAY_OUT,
@@ -534,13 +520,16 @@ def network(**changes: Any) -> str:
         ),
     ],
 )
-def test_a_network_is_taken_as_it_is_or_refused(inspected: str, subnet: str | None, lines: list[str]) -> None:
-    assert compose.network_refusals(compose.parse([inspected]).network, subnet) == lines
+def test_a_network_is_taken_as_it_is_or_refused(
+    inspected: Document | None, subnet: str | None, lines: list[str]
+) -> None:
+    assert compose.network_refusals(parse(changed(CAPTURE, network=inspected)).network, subnet) == lines
 
 
 def test_a_networks_mtu_is_dockers_unless_it_says_otherwise() -> None:
-    for options, mtu in (({"com.docker.network.driver.mtu": "1400", "encrypted": ""}, 1400), ({}, 1500), (None, 1500)):
-        found = compose.parse([network(Options=options)]).network
+    key = "com.docker.network.driver.mtu"
+    for options, mtu in (({key: "1400", "encrypted": ""}, 1400), ({}, 1500), ({key: "\u00b2"}, 1500)):
+        found = parse(changed(CAPTURE, network=network(options=options))).network
         assert found is not None
         assert found.mtu == mtu
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import surveys
-from tests.defaults import DEFAULTS, FIXTURES, settings
-from webui_stack import docker_config, templates
+from tests.defaults import DEFAULTS, settings
+from webui_stack import docker_config, survey, templates
 from webui_stack.docker_config import Container, DaemonJsonError, Observed, Plan, plan, refusals
 
 SHIPPED = DEFAULTS["docker_daemon"]
@@ -51,8 +51,23 @@ def merged(present: str | dict[str, Any] | None, observed: Observed = RUNNING, *
 # --- Reading ----------------------------------------------------------------------------------------
 
 
+def read(part: dict[str, Any]) -> Observed:
+    """What a host without Docker says of its configuration, but for these values, as a run reads it."""
+    document = surveys.changed(surveys.DEPLOYED, docker_config={**surveys.NO_DOCKER, **part})
+    return survey.parse(document).docker
+
+
+def test_nothing_is_configured_where_no_docker_is() -> None:
+    assert read({}) == Observed()
+
+
+def test_a_change_that_was_cut_off_and_a_file_elsewhere_are_read() -> None:
+    found = read({"sha256": "unknown", "changing": True, "config_files": ["/x.json"]})
+    assert found == Observed(sha256="unknown", cut_off=True, config_files=frozenset({"/x.json"}))
+
+
 def test_a_host_is_read_whole() -> None:
-    found = docker_config.parse(surveys.DEPLOYED["docker_config"].splitlines())
+    found = survey.parse(surveys.DEPLOYED).docker
     assert found == Observed(
         sha256=docker_config.sha256(surveys.DAEMON_JSON),
         options=frozenset({"containerd", "hosts"}),
@@ -64,8 +79,7 @@ def test_a_host_is_read_whole() -> None:
 
 @pytest.mark.parametrize(("suffix", "driver"), [("", "overlay2"), ("-containerd", "overlayfs")])
 def test_a_newer_engine_says_who_keeps_its_images(suffix: str, driver: str) -> None:
-    file = FIXTURES / "docker_config" / f"debian-13-docker.io-28.5.2{suffix}.txt"
-    found = docker_config.parse(file.read_text().splitlines())
+    found = read(surveys.captured(f"docker_config/debian-13-docker.io-28.5.2{suffix}"))
     assert (found.containerd_store, found.driver, found.root, found.there) == (
         bool(suffix),
         driver,
@@ -77,9 +91,8 @@ def test_a_newer_engine_says_who_keeps_its_images(suffix: str, driver: str) -> N
 
 
 def test_no_answer_is_not_taken_for_no_containers() -> None:
-    assert docker_config.parse(["runs=", "containers="]).containers is None
-    assert docker_config.parse(["runs=", "info=false inactive 26.1.5"]).containers is None
-    assert docker_config.parse(["runs=", "info=false inactive 26.1.5", "containers="]).containers == ()
+    assert read({"runs": True, "containers": None}).containers is None
+    assert read({"runs": True, "swarm_state": "inactive", "containers": []}).containers == ()
 
 
 @pytest.mark.parametrize(
@@ -95,19 +108,19 @@ def test_no_answer_is_not_taken_for_no_containers() -> None:
     ],
 )
 def test_an_option_is_known_by_its_key_in_daemon_json(option: str, key: str) -> None:
-    assert docker_config.parse([f"option={option}"]).options == {key}
+    assert read({"options": [option]}).options == {key}
 
 
 @pytest.mark.parametrize("state", ["active", "pending", "locked", "error"])
 def test_a_node_of_a_swarm_is_one_in_every_state(state: str) -> None:
-    assert docker_config.parse([f"info=false {state} 26.1.5"]).in_swarm
-    assert not docker_config.parse(["info=false inactive 26.1.5"]).in_swarm
+    assert read({"swarm_state": state}).in_swarm
+    assert not read({"swarm_state": "inactive"}).in_swarm
 
 
 def test_a_docker_that_does_not_run_is_in_the_swarm_that_it_has_a_note_of() -> None:
     """With live-restore in its file it would not start any more."""
-    assert docker_config.parse(["swarm_state="]).in_swarm
-    assert not docker_config.parse([]).in_swarm
+    assert read({"swarm_noted": True}).in_swarm
+    assert not read({}).in_swarm
 
 
 UNIT = (
@@ -459,9 +472,8 @@ def test_a_run_that_was_killed_is_ended_by_the_next() -> None:
 
 
 def test_a_docker_that_remaps_users_is_refused_whoever_asked_for_it() -> None:
-    security = ["info=false inactive 26.1.5", "security=seccomp,profile=builtin", "security=cgroupns"]
-    assert not docker_config.parse(security).remaps_users
-    assert docker_config.parse([*security, "security=userns"]).remaps_users
+    assert read({"remaps_users": True}).remaps_users
+    assert not read({}).remaps_users
     assert docker_config.shortcomings(settings(), RUNNING) == []
     (refusal,) = docker_config.shortcomings(settings(), replace(RUNNING, remaps_users=True))
     assert refusal.startswith("docker: expected root in a container to be root on the host, got userns-remap")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -21,29 +19,30 @@ LAB: dict[str, Any] = {
 }
 
 
-def files(wanted: Settings) -> str:
-    machine = surveys.parsed(surveys.DEPLOYED).machine
-    return printed(templates.managed_files(wanted, machine, surveys.parsed(surveys.DEPLOYED).engine.server))
+def files(wanted: Settings) -> dict[str, str]:
+    deployed = surveys.parsed(surveys.DEPLOYED)
+    return templates.managed_files(wanted, deployed.machine, deployed.engine.server)
 
 
-def printed(contents: Mapping[str, str]) -> str:
-    """As the survey prints files."""
-    return "\n".join(
-        "\n".join([f"file {path}", *(f"|{line}" for line in text.splitlines())]) for path, text in contents.items()
-    )
-
-
-def found(sections: dict[str, str] | None = None, daemon_json: str = surveys.DAEMON_JSON, **changes: Any) -> list[str]:
+def found(sections: dict[str, Any] | None = None, daemon_json: str = surveys.DAEMON_JSON, **changes: Any) -> list[str]:
     """The drift of a lab host as deployed, were some sections of its survey, or settings, others."""
-    deployed = {**surveys.DEPLOYED, "files": files(settings(**LAB)), **(sections or {})}
-    return drift.of(settings(**LAB, **changes), surveys.parsed(deployed, daemon_json))
+    document = surveys.changed(surveys.DEPLOYED, **{"files": files(settings(**LAB)), **(sections or {})})
+    return drift.of(settings(**LAB, **changes), surveys.parsed(document, daemon_json))
 
 
-def without(section: str, pattern: str, replacement: str = "") -> dict[str, str]:
-    text = files(settings(**LAB)) if section == "files" else surveys.DEPLOYED[section]
-    changed, count = re.subn(pattern, replacement, text)
-    assert count
-    return {section: changed}
+def without(section: dict[str, Any], *names: str) -> dict[str, Any]:
+    assert section.keys() >= set(names)
+    return {name: value for name, value in section.items() if name not in names}
+
+
+def edited(path: str, before: str, after: str) -> dict[str, str]:
+    there = files(settings(**LAB))
+    assert before in there[path]
+    return {**there, path: there[path].replace(before, after)}
+
+
+PACKAGES, VALKEY = surveys.DEPLOYED["engine"]["packages"], LAB["valkey_image"]
+TIMER_FILE = "/etc/systemd/system/open-webui-watchdog.timer"
 
 
 def test_a_host_as_deployed_has_none() -> None:
@@ -53,27 +52,24 @@ def test_a_host_as_deployed_has_none() -> None:
 @pytest.mark.parametrize(
     ("sections", "lines"),
     [
-        (without("engine", "package=docker\\.io .*\n"), ["packages: docker.io not installed"]),
-        (without("engine", "server=.*"), ["docker: does not run"]),
-        (without("docker_config", "sha256=.*", "sha256=unknown"),
-         ["/etc/docker/daemon.json: can't be read, it could not be read"]),
-        (without("docker_config", "runs=", "changing=\nruns="),
-         ["/etc/docker/daemon.json: was cut off while it was changed"]),
-        (without("units", "=enabled", "=disabled"), ["docker.service: is not both active and enabled",
-                                                     "open-webui-watchdog.timer: is not both active and enabled"]),
-        (without("files", "file /opt/open-webui/compose.yaml", "file /elsewhere"),
+        ({"engine": {"packages": without(PACKAGES, "docker.io")}}, ["packages: docker.io not installed"]),
+        ({"engine": {"server": ""}}, ["docker: does not run"]),
+        ({"docker_config": {"sha256": "unknown"}}, ["/etc/docker/daemon.json: can't be read, it could not be read"]),
+        ({"docker_config": {"changing": True}}, ["/etc/docker/daemon.json: was cut off while it was changed"]),
+        ({"units": []}, ["docker.service: is not both active and enabled",
+                         "open-webui-watchdog.timer: is not both active and enabled"]),
+        ({"files": without(files(settings(**LAB)), "/opt/open-webui/compose.yaml")},
          ["/opt/open-webui/compose.yaml: missing, or not root's and 0644"]),
-        (without("files", "OnBootSec=60", "OnBootSec=61"), ["/etc/systemd/system/open-webui-watchdog.timer: differs"]),
-        ({"project": surveys.DEPLOYED["project"] + "\nmode /opt/open-webui/.env"},
-         ["/opt/open-webui/.env: its mode differs"]),
-        ({"project": surveys.DEPLOYED["project"] + "\nrefused /x: expected y"}, ["/x: expected y"]),
-        (without("images", "image registry.lab.test:5000/valkey.*\n"),
-         ["image registry.lab.test:5000/valkey/valkey:8.1.1: missing", "redis: its image changed"]),
-        (without("containers", '"Status":"running"', '"Status":"exited"'),
+        ({"files": edited(TIMER_FILE, "OnBootSec=60", "OnBootSec=61")}, [f"{TIMER_FILE}: differs"]),
+        ({"project": {"stale": ["/opt/open-webui/.env"]}}, ["/opt/open-webui/.env: its content or mode differs"]),
+        ({"project": {"refused": "/x: expected y"}}, ["/x: expected y"]),
+        ({"images": without(surveys.DEPLOYED["images"], VALKEY)},
+         [f"image {VALKEY}: missing", "redis: its image changed"]),
+        ({"containers": [{**one, "status": "exited"} for one in surveys.DEPLOYED["containers"]]},
          ["redis: is exited", "open-webui: is exited"]),
     ],
 )  # fmt: skip
-def test_each_difference_is_named(sections: dict[str, str], lines: list[str]) -> None:
+def test_each_difference_is_named(sections: dict[str, Any], lines: list[str]) -> None:
     assert found(sections) == lines
 
 
@@ -98,14 +94,13 @@ def test_a_changed_setting_is_one() -> None:
 
 
 SCHEDULE: dict[str, Any] = {"backup_schedule": "daily"}
-TIMER = "Id=open-webui-backup.timer\nActiveState=active\nUnitFileState=enabled"
 
 
-def backed_up(put: Settings, *, runs: bool = True) -> dict[str, str]:
+def backed_up(put: Settings, *, runs: bool = True) -> dict[str, Any]:
     """The sections of a host where runbooks/backup.py put its files with these settings."""
     return {
-        "files": files(settings(**LAB)) + "\n" + printed(templates.backup(put)),
-        "units": surveys.DEPLOYED["units"] + (f"\n\n{TIMER}\n" if runs else ""),
+        "files": {**files(settings(**LAB)), **templates.backup(put)},
+        "units": [*surveys.DEPLOYED["units"], *(["open-webui-backup.timer"] if runs else [])],
     }
 
 

@@ -1,4 +1,4 @@
-"""Docker on a host is read right from real output, and each host Docker can't come to is told why."""
+"""Docker on a host is read right, and each host Docker can't come to is told why."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from tests.defaults import FIXTURES
+from tests import surveys
+from tests.surveys import Document, changed
 from webui_stack import engine, machine
 from webui_stack.engine import Engine, Source
 
-# COMMAND's output on lab hosts: Debian 13 with docker.io after a deploy, and before anything was installed.
-DEPLOYED = engine.parse((FIXTURES / "engine" / "debian-13-docker.io-26.1.5.txt").read_text().splitlines())
-FRESH = engine.parse((FIXTURES / "engine" / "debian-13-fresh.txt").read_text().splitlines())
 
-DEBIAN_13 = machine.parse((FIXTURES / "machine" / "debian-13.txt").read_text().splitlines())
+def read(part: Document) -> Engine:
+    """What a host without Docker says of it, but for these values, as a run reads it."""
+    return surveys.parsed(changed(surveys.DEPLOYED, engine={**surveys.NO_ENGINE, **part})).engine
+
+
+# Lab hosts: Debian 13 with docker.io after a deploy, and before anything was installed.
+DEPLOYED = read(surveys.captured("engine/debian-13-docker.io-26.1.5"))
+FRESH = read(surveys.captured("engine/debian-13-fresh"))
+
+DEBIAN_13 = machine.parse(surveys.captured("machine/debian-13"))
 DEBIAN_12 = replace(DEBIAN_13, version="12", codename="bookworm", pretty_name="Debian GNU/Linux 12 (bookworm)")
 UBUNTU = replace(DEBIAN_13, distribution="ubuntu", version="24.04", codename="noble", pretty_name="Ubuntu 24.04.3 LTS")
 RHEL = replace(
@@ -49,8 +56,7 @@ def test_a_host_with_the_distributions_docker_is_read_whole() -> None:
 
 
 def test_a_newer_engine_is_read_as_well() -> None:
-    lines = (FIXTURES / "engine" / "debian-13-docker.io-28.5.2.txt").read_text().splitlines()
-    found = engine.parse(lines)
+    found = read(surveys.captured("engine/debian-13-docker.io-28.5.2"))
     assert (found.server, found.compose, found.running_containers) == ("28.5.2+dfsg4", "2.40.3-3", 2)
     assert found.family.keys() == {"docker.io", "docker-cli", "docker-compose", "containerd", "runc"}
     assert engine.shortcomings(found) == []
@@ -65,20 +71,19 @@ def test_a_fresh_host_has_no_docker() -> None:
 
 
 def test_an_engine_s_own_packages_are_told_from_the_others() -> None:
-    assert engine.parse(["package=bash 5.2-1", "package=runc 1.1.15+ds1-2+b4"]).family == {"runc": "1.1.15+ds1-2+b4"}
+    assert read({"packages": {"bash": "5.2-1", "runc": "1.1.15+ds1-2+b4"}}).family == {"runc": "1.1.15+ds1-2+b4"}
 
 
-def test_no_output_is_no_docker() -> None:
-    assert engine.parse([]) == Engine()
+def test_no_docker_is_an_empty_engine() -> None:
+    assert read({}) == Engine()
 
 
 def test_a_stopped_engine_has_a_client_and_no_version() -> None:
-    lines = ["cli=/usr/bin/docker", "server=", "compose=2.26.1", "running=0", "key="]
-    assert engine.parse(lines) == Engine(has_cli=True, compose="2.26.1")
+    assert read({"cli": True, "compose": "2.26.1"}) == Engine(has_cli=True, compose="2.26.1")
 
 
 def test_a_compose_version_loses_its_v() -> None:
-    assert engine.parse(["compose=v2.40.0"]).compose == "2.40.0"
+    assert read({"compose": "v2.40.0"}).compose == "2.40.0"
 
 
 @pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="the command's apt half needs dpkg")

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.defaults import FIXTURES
+from tests import surveys
 from webui_stack import lock, machine
 from webui_stack.lock import Held, Image, LocalImage, Lock, LockError, Seen, Wanted
 
-DEBIAN = machine.parse((FIXTURES / "machine" / "debian-13.txt").read_text().splitlines())
+DEBIAN = machine.parse(surveys.captured("machine/debian-13"))
 VALKEY = "docker.io/valkey/valkey:8.0.12-alpine"
 NAMES = ["docker.io", "docker-cli"]
 VERSIONS = {"docker.io": "26.1.5+dfsg1-9", "docker-cli": "26.1.5+dfsg1-9", "containerd": "1.7.24~ds1-6", "runc": "1.1"}

@@ -1,4 +1,4 @@
-"""A host is read right from real output, and one that can't carry the stack is told why."""
+"""A host is read right, and one that can't carry the stack is told why."""
 
 from __future__ import annotations
 
@@ -11,13 +11,22 @@ from typing import Any
 
 import pytest
 
+from tests import surveys
 from tests.defaults import FIXTURES, settings
-from webui_stack import machine
+from tests.surveys import Document, changed
+from webui_stack import machine, ports
+from webui_stack.host.machine import os_release
 from webui_stack.machine import Machine
 
-# COMMAND's output: a lab host, and a Debian 12 container without systemd.
-DEBIAN_13 = machine.parse((FIXTURES / "machine" / "debian-13.txt").read_text().splitlines())
-CONTAINER = machine.parse((FIXTURES / "machine" / "debian-12-container.txt").read_text().splitlines())
+
+def read(part: Document) -> Machine:
+    """A host that says this of itself, as a run reads it."""
+    return surveys.parsed(changed(surveys.DEPLOYED, machine=part)).machine
+
+
+# A lab host, and a Debian 12 container without systemd.
+DEBIAN_13 = read(surveys.captured("machine/debian-13"))
+CONTAINER = read(surveys.captured("machine/debian-12-container"))
 NOW = float(DEBIAN_13.epoch_s)
 
 OS_RELEASE = {
@@ -40,9 +49,7 @@ OS_RELEASE = {
 
 def running(system: str) -> Machine:
     """The lab host, were it running `system`."""
-    lines = [f"os.{line}" for line in OS_RELEASE[system].splitlines()]
-    rest = (FIXTURES / "machine" / "debian-13.txt").read_text().splitlines()
-    return machine.parse([*lines, *[line for line in rest if not line.startswith("os.")]])
+    return read({"os_release": os_release(OS_RELEASE[system])})
 
 
 def refusals(observed: Machine, *, has_stack: bool = False, now_s: float = NOW, **changes: Any) -> list[str]:
@@ -73,8 +80,29 @@ def test_a_container_has_no_systemd() -> None:
 
 
 def test_nothing_read_is_an_unknown_system_and_nobody() -> None:
-    unknown = Machine("", "", "", "an unknown system", "", False, False, 0, 0, 0)
-    assert machine.parse([]) == unknown
+    assert Machine() == Machine("", "", "", "an unknown system", "", False, False, 0, 0, 0)
+    assert read({"os_release": {}}).pretty_name == "an unknown system"
+    nobody = refusals(Machine(), now_s=0)
+    assert [line.partition(":")[0] for line in nobody] == ["system", "architecture", "privileges", "memory", "disk"]
+
+
+def test_of_two_file_systems_the_one_with_less_room_decides() -> None:
+    """Docker's data and the images of containerd may be on different ones."""
+    part = {"disk": {"free_kb": 9437184, "folder": "/var/lib/docker"}}
+    images = {"free_kb": 5242880, "folder": "/var/lib/containerd"}
+    full = read({**part, "images_disk": images})
+    assert (full.disk_folder, full.disk_mb) == ("/var/lib/containerd", 5120)
+    for other in (None, {**images, "free_kb": 9437184}, {**images, "free_kb": 9999999}):
+        assert read({**part, "images_disk": other}).disk_folder == "/var/lib/docker"
+
+
+def test_who_listens_is_read_with_the_containers_that_publish() -> None:
+    nginx = {"address": "0.0.0.0", "port": 80, "program": "nginx", "pid": 812}
+    wiki = {"container": "wiki", "address": "127.0.0.1", "port": 2990}
+    assert read({"listening": [nginx], "published": [wiki]}).taken == (
+        ports.Taken("127.0.0.1", 2990, container="wiki"),
+        ports.Taken("0.0.0.0", 80, program="nginx (pid 812)"),
+    )
 
 
 def test_the_command_reads_this_very_machine() -> None:
@@ -188,7 +216,7 @@ def test_an_unknown_system_without_systemd_is_refused_though_docker_is_there() -
 
 
 def test_a_stack_dir_that_is_a_link_is_refused_with_where_it_leads() -> None:
-    assert refusals(replace(DEBIAN_13, stack_dir="/srv/data/open-webui")) == [
+    assert refusals(read({"links": {"/opt/open-webui": "/srv/data/open-webui"}})) == [
         "stack_dir: expected a folder, got a link at /opt/open-webui; set stack_dir = '/srv/data/open-webui', where it "
         "leads"
     ]
@@ -196,7 +224,7 @@ def test_a_stack_dir_that_is_a_link_is_refused_with_where_it_leads() -> None:
 
 def test_a_backup_dir_that_is_a_link_is_refused_with_where_it_leads() -> None:
     """Its owner and mode would be changed where it leads, which no check of `backup_dir` has seen."""
-    assert refusals(replace(DEBIAN_13, backup_dir="/home/alice")) == [
+    assert refusals(read({"links": {"/var/backups/open-webui": "/home/alice"}})) == [
         "backup_dir: expected a folder, got a link at /var/backups/open-webui; set backup_dir = '/home/alice', where "
         "it leads"
     ]
@@ -285,8 +313,8 @@ def test_an_mtu_nobody_could_tell_is_none() -> None:
 
 
 def test_addresses_are_read_with_their_interfaces() -> None:
-    lines = ["address=192.0.2.1 1400 eth0", "address=fe80::1  eth0", "route=192.0.2.1"]
-    assert (machine.parse(lines).mtus, machine.parse(lines).address) == ({"192.0.2.1": ("eth0", 1400)}, "192.0.2.1")
+    found = read({"addresses": [{"address": "192.0.2.1", "interface": "eth0", "mtu": 1400}], "route": "192.0.2.1"})
+    assert (found.mtus, found.address) == ({"192.0.2.1": ("eth0", 1400)}, "192.0.2.1")
 
 
 MEMORY = "memory: expected 1024 MB available, got 512 MB; add memory or lower preflight_min_memory_mb"

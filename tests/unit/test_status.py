@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 from rich.console import Console
 
@@ -18,9 +19,8 @@ RECORD = history.Record("2026-11-25T18:03:04Z", "root@desk", "c0b41bea6307", "ch
 DIGEST = "sha256:" + "9" * 64
 
 
-def observed(**sections: str) -> survey.Survey:
-    deployed = {**surveys.DEPLOYED, "files": files(settings(**LAB)), **sections}
-    return surveys.parsed(deployed)
+def observed(**sections: Any) -> survey.Survey:
+    return surveys.parsed(surveys.changed(surveys.DEPLOYED, **{"files": files(settings(**LAB)), **sections}))
 
 
 def shown(hosts: dict[str, Status]) -> str:
@@ -30,12 +30,13 @@ def shown(hosts: dict[str, Status]) -> str:
 
 
 def test_a_good_host() -> None:
-    first, _, rest = surveys.DEPLOYED["images"].partition("\n")
+    images = surveys.DEPLOYED["images"]
+    valkey = {**images[LAB["valkey_image"]], "digests": [f"registry.lab.test:5000/valkey/valkey@{DIGEST}"]}
     found = status.of(
         settings(**LAB),
         observed(
-            images=f"{first} registry.lab.test:5000/valkey/valkey@{DIGEST}\n{rest}",
-            history=f"deploy {history.line(RECORD)}",
+            images={**images, LAB["valkey_image"]: valkey},
+            history={"deploy": history.line(RECORD)},
         ),
         [],
         [Check("health", True, "fine")],
@@ -58,7 +59,7 @@ def test_a_good_host() -> None:
 
 
 def test_a_bad_host() -> None:
-    down = observed(containers=surveys.DEPLOYED["containers"].replace('"Status":"running"', '"Status":"exited"', 1))
+    down = observed(containers=surveys.with_container(surveys.DEPLOYED, "redis-valkey", status="exited"))
     found = status.of(
         settings(**LAB), down, [], [Check("ping through SSH", False, "no"), Check("x", False, "y", advice=True)], {}
     )
@@ -72,7 +73,7 @@ def test_a_bad_host() -> None:
 
 
 def test_a_host_without_a_stack_and_one_out_of_reach() -> None:
-    fresh = status.of(settings(**LAB), survey.parse(surveys.printed(surveys.FRESH).splitlines()), [], [], {})
+    fresh = status.of(settings(**LAB), surveys.parsed(surveys.FRESH), [], [], {})
     text = shown({"fresh": fresh, "gone": Status(note="could not be looked at")})
     assert "no stack here" in text
     assert "could not be looked at" in text

@@ -4,61 +4,112 @@ from __future__ import annotations
 
 import os
 import subprocess
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.defaults import settings
-from tests.surveys import DEPLOYED, FRESH, printed
-from webui_stack import docker_config, survey, templates
+from tests.surveys import DEPLOYED, FRESH, Document, changed, printed
+from webui_stack import docker_config, survey, swarm, templates
+from webui_stack.ops import program
 from webui_stack.secrets import Supplied
 
 NOTHING = Supplied(None, None, {})
 
 
 def test_a_deployed_host_is_read_whole() -> None:
-    found = survey.parse(printed(DEPLOYED).splitlines())
+    found = survey.parse(DEPLOYED)
     assert found.machine.pretty_name == "Debian GNU/Linux 13 (trixie)"
     assert found.engine.server == "26.1.5+dfsg1"
+    assert found.docker.runs
     assert set(found.services.containers) == {"redis-valkey", "open-webui"}
-    assert found.services.unread == ()
     assert found.units == {survey.DOCKER_UNIT, survey.TIMER_UNIT}
-    assert found.secrets == ()
+    assert (found.stale, found.refused) == ((), "")
+    assert found.swarm == swarm.Observed()
 
 
 def test_a_fresh_host_has_nothing() -> None:
-    found = survey.parse(printed(FRESH).splitlines())
+    found = survey.parse(FRESH)
     assert found.services.containers == {}
     assert found.services.network is None
     assert found.units == frozenset()
     assert found.files == {}
-    assert found.secrets == ("content /opt/open-webui/.env",)
+    assert found.stale == ("/opt/open-webui/.env",)
 
 
-@pytest.mark.parametrize("name", survey.SECTIONS)
+def test_what_a_host_prints_is_read_as_it_was_said() -> None:
+    """Through the lines of the protocol, with the framed fact's token."""
+    answered = program.answered(printed(DEPLOYED).splitlines(), program.TOKEN)
+    assert survey.parse(answered) == survey.parse(DEPLOYED)
+
+
+@pytest.mark.parametrize("name", DEPLOYED)
 def test_a_section_that_was_cut_off_or_is_missing_is_said(name: str) -> None:
-    whole = printed(DEPLOYED)
-    start = f"section {name}\n"
-    without = whole.replace(start + whole.partition(start)[2].partition("\nend\n")[0] + "\nend\n", "")
-    cut = whole.replace(start, start + "section other\n")
-    for text in (without, cut):
-        with pytest.raises(survey.IncompleteError, match=f"expected the section '{name}'.*; run it again"):
-            survey.parse(text.splitlines())
+    without = {key: value for key, value in DEPLOYED.items() if key != name}
+    with pytest.raises(survey.IncompleteError, match=f"^survey: expected the section '{name}', got nothing; run it"):
+        survey.parse(without)
+    for other in (5, "text"):
+        with pytest.raises(survey.IncompleteError, match=f"expected the section '{name}', got another form of it "):
+            survey.parse({**DEPLOYED, name: other})
 
 
-def test_a_full_disk_is_named_where_one_is_full_and_nowhere_else() -> None:
-    cut = printed(DEPLOYED).replace("\nend\n", "\n", 1)
-    with pytest.raises(survey.IncompleteError, match="the disk with /run is full: free some"):
-        survey.parse([*cut.splitlines(), "", "full /run"])
+def replaced(path: str, value: Any) -> Document:
+    """The document with one value replaced, or taken out where it is `...`; `path` as in `machine/disk/free_kb`."""
+    document = deepcopy(DEPLOYED)
+    *folders, last = path.split("/")
+    inner: Any = document
+    for name in folders:
+        inner = inner[int(name)] if isinstance(inner, list) else inner[name]
+    if value is ...:
+        del inner[last]
+    else:
+        inner[last] = value
+    return document
 
 
-@pytest.mark.parametrize("name", survey.SECTIONS)
-def test_a_section_without_a_final_line_break_spoils_neither_itself_nor_the_next(name: str) -> None:
-    """daemon.json may end without one, and whoever prints it may leave it so."""
-    whole = printed(DEPLOYED)
-    start = whole.index(f"section {name}\n")
-    without = whole[:start] + whole[start:].replace("\n\nend\n", "\nend\n", 1)
-    assert survey.parse(without.splitlines()) == survey.parse(whole.splitlines())
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        pytest.param("machine/epoch_s", "1795370754", id="a number as text"),
+        pytest.param("machine/epoch_s", True, id="a number that is a truth value"),
+        pytest.param("machine/memory_kb", "\u00b2", id="a digit of another script"),
+        pytest.param("machine/disk", None, id="no free space"),
+        pytest.param("machine/disk/free_kb", ..., id="half of the free space"),
+        pytest.param("machine/listening", [{"port": 80}], id="half a listener"),
+        pytest.param("engine/packages", ["bash"], id="packages without versions"),
+        pytest.param("engine/cli", "yes", id="a truth value as text"),
+        pytest.param("docker_config/containers", [{"name": "x"}], id="half a running container"),
+        pytest.param("images", {"docker.io/valkey/valkey:8": {"digests": []}}, id="an image without an id"),
+        pytest.param("network/subnets", None, id="no list of subnets"),
+        pytest.param("containers/0/labels", ["a"], id="labels that are a list"),
+        pytest.param("containers/0/status", ..., id="half a container"),
+        pytest.param("containers/0", 5, id="a container that is a number"),
+        pytest.param("containers/0/started_at", "yesterday", id="a time that is none"),
+        pytest.param("project/hashes", {"redis": None}, id="a service without its hash"),
+        pytest.param("project/mounted", {"redis": "-"}, id="a time that is text"),
+        pytest.param("history/migrating", "no", id="a word for a truth value"),
+        pytest.param("files", {"/a": None}, id="a file without its text"),
+        pytest.param("swarm", {"member": {}}, id="half a swarm"),
+    ],
+)
+def test_a_document_of_another_form_is_refused_by_its_section_and_shows_no_value(path: str, value: Any) -> None:
+    section, *_ = path.split("/")
+    document = {**DEPLOYED, "containers": [value]} if path == "containers/0" else replaced(path, value)
+    with pytest.raises(survey.IncompleteError) as caught:
+        survey.parse(document)
+    assert str(caught.value).startswith(f"survey: expected the section '{section}', got another form of it (")
+    assert str(caught.value).endswith("); run it again")
+    assert "yesterday" not in str(caught.value)
+
+
+@pytest.mark.parametrize("answer", [None, [], "all is well", 5])
+def test_an_answer_that_is_no_document_is_refused(answer: Any) -> None:
+    with pytest.raises(
+        survey.IncompleteError, match=r"^survey: expected a JSON object, got something else; run it again$"
+    ):
+        survey.parse(answer)
 
 
 def test_the_script_reads_a_daemon_json_without_a_final_line_break(tmp_path: Path) -> None:
@@ -71,32 +122,34 @@ def test_the_script_reads_a_daemon_json_without_a_final_line_break(tmp_path: Pat
     assert survey.parse(done.stdout.splitlines()).docker.sha256 == docker_config.sha256(daemon_json.read_text())
 
 
-def test_a_refused_secret_ends_its_section() -> None:
-    text = printed({**DEPLOYED, "project": "refused /opt/open-webui/secrets/x: expected y"}).replace(
-        ": expected y\n\nend", ""
-    )
-    assert survey.parse(text.splitlines()).secrets == ("refused /opt/open-webui/secrets/x",)
+def test_a_refused_secret_is_told_with_its_reason() -> None:
+    document = changed(DEPLOYED, project={"refused": "/opt/open-webui/secrets/x: expected y, got z; do it"})
+    assert survey.parse(document).refused == "/opt/open-webui/secrets/x: expected y, got z; do it"
 
 
-def test_a_unit_counts_when_it_is_active_and_enabled() -> None:
-    states = {("active", "enabled"): True, ("inactive", "enabled"): False, ("active", "disabled"): False}
-    for (active, enabled), counts in states.items():
-        block = f"Id={survey.DOCKER_UNIT}\nActiveState={active}\nUnitFileState={enabled}"
-        found = survey.parse(printed({**DEPLOYED, "units": block}).splitlines())
-        assert (survey.DOCKER_UNIT in found.units) is counts
+def test_a_host_of_a_swarm_without_the_data_has_no_secrets_to_make() -> None:
+    found = survey.parse(changed(DEPLOYED, project=None))
+    assert (found.stale, found.refused, found.swarm.inputs) == ((), "", "")
 
 
 def test_files_are_told_with_their_lines_whatever_they_are() -> None:
-    text = "file /a\n|section machine\n|end\n|\nfile /b\n|file /c"
-    found = survey.parse(printed({**DEPLOYED, "files": text}).splitlines())
-    assert found.files == {"/a": "section machine\nend\n\n", "/b": "file /c\n"}
+    files = {"/a": "section machine\nend\n\n", "/b": "- no line break at the end \u2028"}
+    answered = program.answered(printed({**DEPLOYED, "files": files}).splitlines(), program.TOKEN)
+    assert survey.parse(answered).files == files
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgres", "external"])
 def test_the_database_of_a_hosts_people_is_a_line_of_its_history(kind: str) -> None:
-    history = f'lease x\ndeploy {{"at":"database external"}}\ndatabase {kind}'
-    assert survey.parse(printed({**DEPLOYED, "history": history}).splitlines()).database == kind
-    assert survey.parse(printed(DEPLOYED).splitlines()).database == ""
+    history = {"leases": ["x 1 2", "old 1 2"], "deploy": '{"at":"database external"}', "database": kind}
+    found = survey.parse(changed(DEPLOYED, history=history))
+    assert (found.lease, found.last_deploy, found.database) == ("x 1 2", '{"at":"database external"}', kind)
+    assert survey.parse(DEPLOYED).database == ""
+
+
+def test_a_runbook_that_was_cut_off_and_a_move_that_has_not_ended_are_read() -> None:
+    found = survey.parse(changed(DEPLOYED, history={"cut_off": "restore", "migrating": True}))
+    assert (found.cut_off, found.migrating) == ("restore", True)
+    assert (survey.parse(DEPLOYED).cut_off, survey.parse(DEPLOYED).migrating) == ("", False)
 
 
 def database_of(stack: Path, volumes: Path, *, silent: str = "", root: str = "") -> str:

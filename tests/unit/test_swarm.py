@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import surveys
 from tests.defaults import settings
 from webui_stack import compose, swarm
 from webui_stack.settings import Settings
@@ -34,21 +34,35 @@ def three(**data: Any) -> dict[str, Settings]:
 
 # --- What the survey says ---------------------------------------------------------------------------
 
-MEMBER = '{"state":"active","id":"n1","manages":true,"address":"198.18.0.11","error":""}'
-NODE = (
-    '{"id":"n1","name":"a","role":"manager","availability":"active","labels":{"open-webui.data":"true"},'
-    '"state":"ready","reachable":"reachable","address":"198.18.0.11:2377"}'
-)
+MEMBER = {"state": "active", "id": "n1", "manages": True, "address": "198.18.0.11", "error": ""}
+NODE = {
+    **{"id": "n1", "name": "a", "role": "manager", "availability": "active", "labels": {"open-webui.data": "true"}},
+    **{"state": "ready", "reachable": "reachable", "address": "198.18.0.11:2377"},
+}
+REDIS = {
+    **{"name": "open-webui_redis", "definition": "1234", "running": 1, "hosts": 1, "wanted": 1},
+    "update": "completed",
+}
+OPEN_WEBUI = {
+    **{"name": "open-webui_open-webui", "definition": "5678", "running": 2, "hosts": 1, "wanted": 3},
+    "update": "",
+}
+
+
+def read(part: dict[str, Any] | None, inputs: str = "") -> Observed:
+    """A host that says this of its swarm, as a run reads it."""
+    return surveys.parsed(surveys.changed(surveys.DEPLOYED, swarm=part, project={"inputs": inputs})).swarm
 
 
 def test_a_host_in_a_swarm_is_read_whole() -> None:
-    found = swarm.parse(
-        [
-            *(f"member {MEMBER}", f"node {NODE}", "service open-webui_redis 1234 1 1 1 completed", "inputs abcd"),
-            *("service open-webui_open-webui 5678 2 1 3 ", "known inputs abcd", "known open-webui_redis 1234"),
-            "known_image registry/valkey:1 sha256:77",
-        ]
-    )
+    part = {
+        "member": MEMBER,
+        "nodes": [NODE],
+        "services": [REDIS, OPEN_WEBUI],
+        "known": {"inputs": "abcd", "open-webui_redis": "1234"},
+        "known_images": {"registry/valkey:1": "sha256:77"},
+    }
+    found = read(part, "abcd")
     assert found.member == Member("active", "n1", manages=True, address="198.18.0.11")
     assert found.nodes == (
         Node("n1", "a", "manager", "active", {"open-webui.data": "true"}, "ready", "reachable", "198.18.0.11:2377"),
@@ -59,17 +73,17 @@ def test_a_host_in_a_swarm_is_read_whole() -> None:
     }
     assert (found.inputs, found.known) == ("abcd", {"inputs": "abcd", "redis": "1234"})
     assert found.known_images == {"registry/valkey:1": "sha256:77"}
-    assert found.unread == ()
-
-
-@pytest.mark.parametrize("line", ["service x", "member {", "node []", "inputs", "known a b c", "what is this"])
-def test_a_line_that_can_not_be_read_is_kept(line: str) -> None:
-    assert swarm.parse([line]).unread == (line,)
 
 
 def test_a_host_without_an_engine_is_in_no_swarm() -> None:
-    assert swarm.parse([]) == Observed()
-    assert not swarm.parse([]).is_member
+    assert read(None) == Observed()
+    assert not read(None).is_member
+
+
+def test_a_host_that_is_in_no_swarm_yet_is_told_what_its_stack_is_to_be() -> None:
+    alone = {"state": "inactive", "id": "", "manages": False, "address": "", "error": ""}
+    found = read({"member": alone, "nodes": [], "services": [], "known": {}, "known_images": {}}, "abcd")
+    assert found == Observed(inputs="abcd")
 
 
 # --- Settings of all hosts together -----------------------------------------------------------------
@@ -366,19 +380,25 @@ def test_an_overlay_of_another_mtu_than_the_settings_is_refused() -> None:
 
 
 def test_a_host_with_a_stack_of_its_own_is_refused() -> None:
-    container = compose.parse([f"container {json.dumps(CONTAINER)}"]).containers
+    container = {"open-webui": CONTAINER}
     (found,) = swarm.host_refusals(of(), compose.Observed(containers=container))
     assert found.startswith("topology: expected no stack of this host's own, got open-webui; it has people's data: ")
-    task = {**CONTAINER, "labels": {"com.docker.swarm.service.name": "open-webui_open-webui"}}
-    tasks = compose.parse([f"container {json.dumps(task)}"]).containers
-    assert tasks
-    assert swarm.host_refusals(of(), compose.Observed(containers=tasks)) == []
+    task = {"open-webui": replace(CONTAINER, in_swarm=True)}
+    assert swarm.host_refusals(of(), compose.Observed(containers=task)) == []
 
 
-CONTAINER = {
-    **{"name": "/open-webui", "id": "c1", "image": "sha256:1", "labels": {}, "networks": {}, "mounts": []},
-    "state": {"Status": "running"},
-}
+def test_a_task_is_known_by_its_services_label() -> None:
+    labels = {"com.docker.swarm.service.name": "open-webui_open-webui"}
+    containers = surveys.with_container(surveys.DEPLOYED, "open-webui", name="open-webui_open-webui.1.x", labels=labels)
+    gateways = {containers[1]["id"]: "172.18.0.3"}
+    found = surveys.parsed(surveys.changed(surveys.DEPLOYED, containers=containers, gateways=gateways)).services
+    task = found.containers["open-webui_open-webui.1.x"]
+    assert (task.in_swarm, task.service, task.address) == (True, "open-webui", "172.18.0.3")
+    assert found.processes == {"open-webui_open-webui.1.x": "172.18.0.3"}
+    assert not found.containers["redis-valkey"].in_swarm
+
+
+CONTAINER = surveys.parsed(surveys.DEPLOYED).services.containers["open-webui"]
 
 # --- The stack --------------------------------------------------------------------------------------
 

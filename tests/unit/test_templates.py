@@ -19,6 +19,7 @@ import pytest
 import yaml
 from pydantic import SecretStr
 
+from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
 from webui_stack import compose, docker_config, machine, templates, transfer
 from webui_stack.engine import Engine
@@ -27,7 +28,7 @@ from webui_stack.settings import Settings
 from webui_stack.survey import Survey
 
 TUTORIAL = yaml.safe_load((FIXTURES / "tutorial-compose.yml").read_text())
-DEBIAN_13 = machine.parse((FIXTURES / "machine" / "debian-13.txt").read_text().splitlines())
+DEBIAN_13 = machine.parse(surveys.captured("machine/debian-13"))
 NASTY = {
     "dollars": "$HOME ${X:-y} $$ 100$",
     "quotes": 'It\'s a "lab"',
@@ -1242,7 +1243,7 @@ def test_repository_for_apt() -> None:
 
 
 def test_repository_for_dnf_takes_its_key_from_a_file_and_never_from_where_the_packages_are(tmp_path: Path) -> None:
-    rocky = machine.parse(["os.ID=rocky", "os.VERSION_ID=9.5", "architecture=aarch64"])
+    rocky = machine.Machine(distribution="rocky", version="9.5", architecture="aarch64")
     found = templates.docker_repository(settings(docker_repo_url="https://packages.example.org/linux"), rocky)
     assert found["/etc/yum.repos.d/docker-ce.repo"] == (
         "# Written by open-webui-stack; a change made here is put back by the next deploy.\n"

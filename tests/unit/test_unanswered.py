@@ -416,7 +416,7 @@ def test_a_set_is_not_made_on_a_guess_of_its_room(host: Host) -> None:
 
 def test_docker_itself_stays_where_it_does_not_name_what_others_have(host: Host) -> None:
     some = settings(teardown_docker=True, stack_dir=str(host.folder))
-    debian = machine.parse(["os.ID=debian", "os.VERSION_ID=13"])
+    debian = machine.Machine(distribution="debian", version="13")
     observed = survey.Survey(debian, engine.Engine(versions={"docker-ce": "1"}))
     host.script = "\n".join(templates.teardown_script(some, "look", "a", observed))
     host.write("bin/volumes", "")

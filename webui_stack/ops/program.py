@@ -64,6 +64,8 @@ except OSError:
         raise
 """
 NO_PYTHON, NOT_SENT = "no python", "not sent"
+TOKEN = "-"  # noqa: S105 no secret
+"""Of a request whose answer comes in a frame of its own (`webui_stack.frame`): inside it nobody else prints."""
 
 
 class NoPythonError(RemoteError):
