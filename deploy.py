@@ -2,7 +2,7 @@
 
 from tasks import backup, deployment, docker, network, preflight, rollout, stack, swarm, verify, watchdog
 
-settings = preflight.check()  # every problem of every setting, before any host is touched
+settings = preflight.check(brings_python=True)  # every problem of every setting, before any host is touched
 
 
 def provision() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, Inventory, deploy
 from pyinfra.api.exceptions import PyinfraError
 
-from tasks import sources
+from tasks import python, sources
 from webui_stack import (
     adoption,
     bundle,
@@ -36,14 +36,17 @@ from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, defaults, from_data
 
 
-def check() -> Settings:
+def check(*, brings_python: bool = False) -> Settings:
     """Ensure every setting of every targeted host is sound, and that this host can carry the stack.
 
+    With `brings_python` a host without Python gets it, or its plan says so and ends there.
     Returns this host's settings. Raises `DeployError` with all problems of all hosts, which stops the
     run before any change; a host that can't carry the stack only drops out itself.
     """
     checked = settings()
     _locks(inventory)
+    if brings_python:
+        _bring_python(inventory)
     _enter(host.name, inventory)
     _machine(checked=checked)
     return checked
@@ -53,7 +56,11 @@ def check() -> Settings:
 def _enter(name: str, inventory: Inventory) -> None:
     """Ensure this host answers as root; otherwise it fails with the reason, and the run goes on with the others."""
     try:
-        _observation(name, inventory).survey()
+        observed = _observation(name, inventory)
+        observed.survey()
+        if observed.lacks_python:
+            python.plan()
+            raise GreenletExit  # the rest is planned once somebody can look
         if host not in state.failed_hosts:
             return
     except (PyinfraError, OSError, EOFError) as error:
@@ -133,6 +140,13 @@ def dropped_out() -> list[Observation]:
 def is_whole() -> bool:
     """Whether this run is about all hosts of the inventory."""
     return len(_all_settings(inventory)) == len(inventory)
+
+
+@cache
+def _bring_python(inventory: Inventory) -> None:
+    """Let each host of this run have a Python before it is looked at: those of a swarm look at each other."""
+    for name, checked in _all_settings(inventory).items():
+        _observation(name, inventory).bring_python = partial(python.bring, settings=checked.settings)
 
 
 @cache

@@ -36,7 +36,8 @@ def _refusals(settings: Settings) -> list[str]:
     return [
         f"{name}: expected another value from its source, got the one in force; change it at its source first"
         for name in _rotated(settings)
-        if getattr(settings, name, None) and f"{settings.stack_dir}/{templates.SECRET_FILES[name][0]}" not in anew
+        if getattr(settings, name, None)
+        and anew.get(f"{settings.stack_dir}/{templates.SECRET_FILES[name][0]}") != "content"
     ]
 
 

@@ -10,7 +10,6 @@ from typing import Any
 from tests.defaults import FIXTURES
 from webui_stack import docker_config, survey
 from webui_stack.host import protocol
-from webui_stack.ops import program
 
 Document = dict[str, Any]
 # Sections whose keys are the same for every host. The keys of others are names and paths.
@@ -81,13 +80,13 @@ FRESH = changed(
     network=None,
     containers=[],
     units=[],
-    project={"stale": ["/opt/open-webui/.env"], "hashes": {}, "mounted": {}},
+    project={"stale": {"/opt/open-webui/.env": "content"}, "hashes": {}, "mounted": {}},
 )
 
 
 def printed(document: Mapping[str, Any]) -> str:
     """The survey as a host prints it."""
-    return f"python3\n{protocol.written(program.TOKEN, protocol.Result(document))}\n"
+    return f"python3\n{protocol.written(protocol.FRAMED, protocol.Result(document))}\n"
 
 
 # daemon.json of the deployed host.

@@ -6,7 +6,7 @@ All keys are always there. `""`, 0, empty lists and None mean "none", as each fi
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator
 from typing_extensions import TypedDict
@@ -175,9 +175,9 @@ class History(TypedDict):
 
 
 class Project(TypedDict):
-    """The stack's files as wanted. `mounted` has times by service, None where a file is not as wanted."""
+    """The stack's files as wanted. `stale` says what differs of each, `mounted` has times by service, None where a file is not as wanted."""
 
-    stale: list[str]
+    stale: dict[str, Literal["content", "mode"]]
     refused: str
     hashes: dict[str, str]
     mounted: dict[str, int | None]

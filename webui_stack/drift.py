@@ -63,8 +63,8 @@ def _files(settings: Settings, survey: Survey) -> Iterator[str]:
 def _stack(settings: Settings, survey: Survey, locked: Iterable[Wanted]) -> Iterator[str]:
     if survey.refused:
         yield survey.refused
-    for path in survey.stale:
-        yield f"{path}: its content or mode differs"
+    for path, what in survey.stale.items():
+        yield f"{path}: its {what} differs"
     if settings.topology == "compose":
         yield from _network(settings, survey)
     for reference in settings.images.values():

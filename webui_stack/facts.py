@@ -13,6 +13,7 @@ from pyinfra.api import FactBase, FactProcessError, Host
 from typing_extensions import override
 
 from webui_stack import adoption, frame, lock, survey, symptoms
+from webui_stack.host import protocol
 from webui_stack.host.errors import HostError
 from webui_stack.ops import program
 from webui_stack.remote import RemoteError
@@ -58,15 +59,21 @@ def ask(host: Host, fact: type[_Framed[_T]], **arguments: Any) -> _T:
     pyinfra 3.10 takes a command that prints nothing for one whose fact is the default, without a word.
     """
     answer: _T = host.get_fact(fact, **arguments)
-    if answer is fact.unanswered and host.name not in {failed.name for failed in host.state.failed_hosts}:
-        host.log_styled(frame.NOTHING, fg="red", log_func=logger.error)
-        fail: Any = host.state.fail_hosts
-        fail({host.state.inventory.get_host(host.name)})
+    if answer is fact.unanswered:
+        fail(host, frame.NOTHING)
     return answer
 
 
+def fail(host: Host, why: str) -> None:
+    """Ensure the host has failed, and the run goes on with the others. Says why, unless it had failed before."""
+    if host.name not in {failed.name for failed in host.state.failed_hosts}:
+        host.log_styled(why, fg="red", log_func=logger.error)
+        fail_hosts: Any = host.state.fail_hosts
+        fail_hosts({host.state.inventory.get_host(host.name)})
+
+
 class Survey(_Framed[survey.Survey]):
-    """The host and all that is on it. The request is on stdin (`_stdin=`), with the token `program.TOKEN`.
+    """The host and all that is on it. The request is on stdin (`_stdin=`), with the token `protocol.FRAMED`.
 
     `NOT_SENT` and `NO_PYTHON` stand for what nobody could say yet.
     """
@@ -79,7 +86,7 @@ class Survey(_Framed[survey.Survey]):
     @override
     def read(self, lines: list[str]) -> survey.Survey:
         try:
-            return survey.parse(program.answered(lines, program.TOKEN))
+            return survey.parse(program.answered(lines, protocol.FRAMED))
         except program.NotSentError:
             return NOT_SENT
         except program.NoPythonError:

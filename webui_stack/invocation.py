@@ -39,6 +39,16 @@ def out_of_step() -> str | None:
     return next((option for name, option in options.items() if _parameters()[name]), None)
 
 
+def is_dry() -> bool:
+    """Whether this run only tells what it would do."""
+    return bool(_parameters()["dry"])
+
+
+def agrees() -> bool:
+    """Whether the operator has agreed to the changes before they are told."""
+    return bool(_parameters()["yes"])
+
+
 def has_bad_data() -> bool:
     """Whether a `--data` is not NAME=VALUE."""
     return any("=" not in str(given) for given in _parameters()["data"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 from gevent.lock import RLock
@@ -41,6 +42,10 @@ class Observation:
         self._turn = RLock()
         self.made_at_s = 0.0
         """When it was made, in seconds since the epoch, by this machine's clock."""
+        self.bring_python: Callable[[Host], bool] | None = None
+        """Brings Python to a host without one; False where that is left to the plan. A deploy sets it."""
+        self.lacks_python = False
+        """Whether the host's Python is yet to come: nothing is known of it."""
 
     def survey(self) -> Survey:
         """The survey there is, unless an operation of this run changed something since, or 30 s have passed."""
@@ -63,14 +68,34 @@ class Observation:
             return self._survey
 
     def _ask(self) -> Survey:
-        """The program's answer; it is sent first where the host does not have it."""
-        found = facts.ask(self.host, facts.Survey, _stdin=self._request)
-        if found is facts.NOT_SENT:
-            program.send(self.host)
-            found = facts.ask(self.host, facts.Survey, _stdin=self._request)
-        if found is facts.NO_PYTHON:
-            raise program.NoPythonError
+        """The program's answer; the program is sent first where the host does not have it.
+
+        A host on which it can't run has failed. One whose Python is yet to come is as a bare one: `lacks_python`.
+        """
+        try:
+            found = self._fact()
+            if found is facts.NO_PYTHON:
+                self.lacks_python = not self._has_brought_python()
+                if self.lacks_python:
+                    return found
+                found = self._fact()
+            if found is facts.NOT_SENT:
+                program.send(self.host)
+                found = self._fact()
+            if found is facts.NOT_SENT:
+                raise program.NotSentError
+        except remote.RemoteError as error:
+            facts.fail(self.host, str(error))
+            return facts.Survey.unanswered
         return found
+
+    def _has_brought_python(self) -> bool:
+        if self.bring_python is None:
+            raise program.NoPythonError
+        return self.bring_python(self.host)
+
+    def _fact(self) -> Survey:
+        return facts.ask(self.host, facts.Survey, _stdin=self._request)
 
     def _with_daemon_json(self, found: Survey) -> Survey:
         """The survey with the text of daemon.json, which stays unknown where it could not be read.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from collections.abc import Callable, Container, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Generator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pyinfra import host, logger, state
@@ -158,7 +158,7 @@ def docker_config(
 
 
 @operation()
-def secrets(script: list[str], stale: Callable[[], Sequence[str]], refused: Callable[[], str]) -> Commands:
+def secrets(script: list[str], stale: Callable[[], Collection[str]], refused: Callable[[], str]) -> Commands:
     """Ensure the stack's secrets exist on the host; made once, then kept.
 
     `templates/secrets.sh.j2` is the contract; `stale` tells which files it would change, `refused` why it can't

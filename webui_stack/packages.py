@@ -52,6 +52,17 @@ def turn() -> Commands:
     yield FunctionCommand(_turn, (), {})
 
 
+def install_now(host: Host, manager: str, names: Sequence[str]) -> bool:
+    """Ensure the packages are installed at once, before anything is planned; whether it was done.
+
+    `manager` is "apt", which waits for others as `install` does, or "dnf". What goes wrong is told.
+    """
+    if manager == "apt":
+        return _install(host.state, host, list(names), {})
+    done, output = remote.attempt(host, f"dnf --assumeyes --quiet install {shlex.join(names)}", shown=True)
+    return done or _fail(host, output.stderr_lines)
+
+
 def _install(state: State, host: Host, names: list[str], sources: dict[str, str]) -> bool:  # noqa: ARG001
     try:
         updated, update_said = _patiently(host, f"{_APT_GET} -qq update")

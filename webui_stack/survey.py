@@ -33,7 +33,7 @@ class Survey:
     """One host as observed.
 
     `files` are the contents of regular files that are root's and 0644, by path: any other file counts as absent,
-    and thereby as one to be written again. `stale` are the paths whose content or mode the secrets' step would change;
+    and thereby as one to be written again. `stale` has the paths that the secrets' step would change, with "content" or "mode";
     `refused` says why it can't, "" where it can. `units` are the systemd units that are active and enabled. `lease` is
     the lease's line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`). `cut_off` is
     the runbook that was killed while data were in two places (`templates/restore.sh.j2`, `up.sh.j2`,
@@ -47,7 +47,7 @@ class Survey:
     docker: docker_config.Observed = field(default_factory=docker_config.Observed)
     services: compose.Observed = field(default_factory=compose.Observed)
     files: Mapping[str, str] = field(default_factory=dict)
-    stale: tuple[str, ...] = ()
+    stale: Mapping[str, str] = field(default_factory=dict)
     refused: str = ""
     units: frozenset[str] = frozenset()
     lease: str = ""
@@ -68,7 +68,7 @@ def parse(content: Mapping[str, Any]) -> Survey:
         docker=docker_config.parse(whole["docker_config"]),
         services=compose.parse(whole),
         files=whole["files"],
-        stale=tuple(project["stale"]) if project else (),
+        stale=project["stale"] if project else {},
         refused=project["refused"] if project else "",
         units=frozenset(whole["units"]),
         lease=next(iter(history["leases"]), ""),

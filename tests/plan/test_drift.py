@@ -23,7 +23,7 @@ def hosts() -> dict[str, dict[str, Any]]:
     return {
         "converged": deployed,
         "fresh": fresh(**LAB_SETTINGS),
-        "secret": answering(deployed, project={"stale": ["/opt/open-webui/.env"]}),
+        "secret": answering(deployed, project={"stale": {"/opt/open-webui/.env": "content"}}),
         "image": answering(deployed, images={first: surveys.DEPLOYED["images"][first]}),
         "units": answering(deployed, units=[]),
         "file": answering(deployed, files={**deployed["survey"]["files"], timer: sooner}),

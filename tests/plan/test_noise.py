@@ -11,7 +11,6 @@ from tests.plan.conftest import LAB_SETTINGS, SURVEY, Pyinfra, Run, converged, f
 from tests.plan.fake_shell import MUTE, NOISE
 from webui_stack import frame
 from webui_stack.host import protocol
-from webui_stack.ops import program
 
 # As if it were an answer of ours, and as banners are.
 BANNER = 'Welcome!\npython3\n- {"format":1,"result":{"value":{}}}\nno python\nheld somebody@else:1 1 99\n'
@@ -56,7 +55,7 @@ def broken(pyinfra: Pyinfra) -> Run:
         "lacking": surveys.printed(lacking),
         "cut": surveys.printed(host["survey"])[:-100],
         "ended": "python3\n",
-        "refusing": f"python3\n{protocol.written(program.TOKEN, REFUSED)}\n",
+        "refusing": f"python3\n{protocol.written(protocol.FRAMED, REFUSED)}\n",
     }
     hosts = {
         name: {**host, "fake_responses": {**host["fake_responses"], SURVEY: text}} for name, text in answers.items()

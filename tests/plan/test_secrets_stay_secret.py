@@ -39,7 +39,12 @@ def host() -> dict[str, Any]:
 
 
 def stale(host: dict[str, Any]) -> dict[str, Any]:
-    return answering(host, project={"stale": ["/opt/open-webui/secrets/valkey-password", "/opt/open-webui/.env"]})
+    return answering(
+        host,
+        project={
+            "stale": dict.fromkeys(["/opt/open-webui/secrets/valkey-password", "/opt/open-webui/.env"], "content")
+        },
+    )
 
 
 def hosts(folder: Path) -> dict[str, dict[str, Any]]:

@@ -61,7 +61,7 @@ def test_a_host_as_deployed_has_none() -> None:
         ({"files": without(files(settings(**LAB)), "/opt/open-webui/compose.yaml")},
          ["/opt/open-webui/compose.yaml: missing, or not root's and 0644"]),
         ({"files": edited(TIMER_FILE, "OnBootSec=60", "OnBootSec=61")}, [f"{TIMER_FILE}: differs"]),
-        ({"project": {"stale": ["/opt/open-webui/.env"]}}, ["/opt/open-webui/.env: its content or mode differs"]),
+        ({"project": {"stale": {"/opt/open-webui/.env": "content"}}}, ["/opt/open-webui/.env: its content differs"]),
         ({"project": {"refused": "/x: expected y"}}, ["/x: expected y"]),
         ({"images": without(surveys.DEPLOYED["images"], VALKEY)},
          [f"image {VALKEY}: missing", "redis: its image changed"]),

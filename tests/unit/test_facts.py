@@ -17,7 +17,7 @@ from webui_stack.ops import program
 
 def asked(fact: facts.Survey, command: str, path: str = "/usr/local/bin:/usr/bin:/bin") -> list[str]:
     """What a host prints for a command of the host's program, in the frame of the fact."""
-    line = protocol.Request("", program.TOKEN).line()
+    line = protocol.Request("", protocol.FRAMED).line()
     done = subprocess.run(
         ["/bin/sh", "-c", fact.frame.command(command)],
         input=f"{line}\n",

@@ -62,7 +62,7 @@ def test_a_host_without_a_python_that_is_new_enough_is_named(
     old.write_text("#!/bin/sh\nexit 1\n")  # as the question for its version ends
     old.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NoPythonError, match=r"^python3: expected 3\.9 or newer on the host, got none; deploy\.py"):
+    with pytest.raises(NoPythonError, match=r"^python3: expected 3\.9 or newer on the host, got none; run deploy\.py"):
         program.call(host, "survey", LOOK, folder=str(tmp_path / "programs"))
     assert not (tmp_path / "programs").exists()
 

@@ -26,7 +26,7 @@ def test_a_deployed_host_is_read_whole() -> None:
     assert found.docker.runs
     assert set(found.services.containers) == {"redis-valkey", "open-webui"}
     assert found.units == {survey.DOCKER_UNIT, survey.TIMER_UNIT}
-    assert (found.stale, found.refused) == ((), "")
+    assert (found.stale, found.refused) == ({}, "")
     assert found.swarm == swarm.Observed()
 
 
@@ -36,12 +36,12 @@ def test_a_fresh_host_has_nothing() -> None:
     assert found.services.network is None
     assert found.units == frozenset()
     assert found.files == {}
-    assert found.stale == ("/opt/open-webui/.env",)
+    assert found.stale == {"/opt/open-webui/.env": "content"}
 
 
 def test_what_a_host_prints_is_read_as_it_was_said() -> None:
     """Through the lines of the protocol, with the framed fact's token."""
-    answered = program.answered(printed(DEPLOYED).splitlines(), program.TOKEN)
+    answered = program.answered(printed(DEPLOYED).splitlines(), protocol.FRAMED)
     assert survey.parse(answered) == survey.parse(DEPLOYED)
 
 
@@ -129,12 +129,12 @@ def test_a_refused_secret_is_told_with_its_reason() -> None:
 
 def test_a_host_of_a_swarm_without_the_data_has_no_secrets_to_make() -> None:
     found = survey.parse(changed(DEPLOYED, project=None))
-    assert (found.stale, found.refused, found.swarm.inputs) == ((), "", "")
+    assert (found.stale, found.refused, found.swarm.inputs) == ({}, "", "")
 
 
 def test_files_are_told_with_their_lines_whatever_they_are() -> None:
     files = {"/a": "section machine\nend\n\n", "/b": "- no line break at the end \u2028"}
-    answered = program.answered(printed({**DEPLOYED, "files": files}).splitlines(), program.TOKEN)
+    answered = program.answered(printed({**DEPLOYED, "files": files}).splitlines(), protocol.FRAMED)
     assert survey.parse(answered).files == files
 
 

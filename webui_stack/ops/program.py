@@ -35,6 +35,7 @@ _START = """\
 import sys
 if sys.version_info < (3, 9):
     sys.exit(97)
+print("python", flush=True)
 import runpy
 runpy.run_module("host", run_name="__main__", alter_sys=True)
 """
@@ -43,6 +44,7 @@ _UNPACK = """\
 import base64, compileall, io, os, shutil, sys, tarfile
 if sys.version_info < (3, 9):
     sys.exit(97)
+print("python", flush=True)
 place = sys.argv[1]
 os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
 new = place + ".%d" % os.getpid()
@@ -64,18 +66,18 @@ except OSError:
         raise
 """
 NO_PYTHON, NOT_SENT = "no python", "not sent"
-TOKEN = "-"  # noqa: S105 no secret
-"""Of a request whose answer comes in a frame of its own (`webui_stack.frame`): inside it nobody else prints."""
+# How what is sent ends on a Python that is too old: no program of this project, and no shell, ends like that.
+_TOO_OLD = 97
 
 
 class NoPythonError(RemoteError):
     """The host has no Python that the program runs on."""
 
-    def __init__(self) -> None:
-        super().__init__(
-            "python3: expected 3.9 or newer on the host, got none; deploy.py installs it, or install it from the "
-            "distribution (RHEL 8 and its kind: python3.11)"
-        )
+    def __init__(
+        self,
+        do: str = "run deploy.py, which installs it, or install it from the distribution (RHEL 8: python3.11)",
+    ) -> None:
+        super().__init__(f"python3: expected 3.9 or newer on the host, got none; {do}")
 
 
 class NotSentError(RemoteError):
@@ -96,10 +98,10 @@ class HostRefusedError(RemoteError):
 def command(verb: str, folder: str = FOLDER) -> str:
     """The shell command that runs a verb of the program, with the request's line on its stdin.
 
-    It first prints a line that says how it stands: `NO_PYTHON`, `NOT_SENT`, or which Python answers.
+    It first prints a line that says how it stands: `NO_PYTHON`, `NOT_SENT`, or another where the program answers.
     """
     place = f"{folder}/{digest()}"
-    return _with_python(f'-I -S "$place" {shlex.quote(verb)}', place)
+    return _with_python(f"-I -S {shlex.quote(place)} {shlex.quote(verb)}", place)
 
 
 def answered(lines: Sequence[str], token: str) -> Any:
@@ -182,16 +184,24 @@ def send(host: Host, folder: str = FOLDER) -> None:
 
 
 def _with_python(arguments: str, place: str) -> str:
-    """The shell command that says how it stands, in a line, and runs the first Python that is new enough."""
-    missing = f'if [ ! -d "$place" ]; then echo {shlex.quote(NOT_SENT)}; exit; fi' if place else ":"
-    return f"""\
-place={shlex.quote(place)}
-for python in {" ".join(PYTHONS)}; do
-  if "$python" -I -S -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null; then
-    {missing}
-    echo "$python"
-    exec "$python" {arguments}
+    """The shell command that runs the first Python that is new enough, which says in a line that it does.
+
+    With a `place` it says instead that there is nothing, where that is so.
+    """
+    missing = f"""\
+  if [ ! -d {shlex.quote(place)} ]; then
+    "$python" -I -S -c 'import sys; sys.exit({_TOO_OLD} * (sys.version_info < (3, 9)))' || continue
+    echo {shlex.quote(NOT_SENT)}
+    exit
   fi
+"""
+    return f"""\
+for python in {" ".join(PYTHONS)}; do
+  command -v "$python" >/dev/null || continue
+{missing if place else ""}\
+  "$python" {arguments}
+  status=$?
+  if [ $status != {_TOO_OLD} ]; then exit $status; fi
 done
 echo {shlex.quote(NO_PYTHON)}"""
 

@@ -1,0 +1,47 @@
+"""Python on the host: the host's program needs it, and so does the first look at a host."""
+
+from __future__ import annotations
+
+from pyinfra import host, logger
+from pyinfra.api import Host, deploy
+
+from tasks import sources
+from webui_stack import invocation, packages, remote
+from webui_stack.ops import program
+from webui_stack.settings import Settings
+
+# Which package it is. RHEL 8's python3 is 3.6, and its newer ones have names of their own.
+_PACKAGE = """\
+if command -v apt-get >/dev/null; then echo apt python3
+elif command -v dnf >/dev/null; then
+  . /etc/os-release
+  case $VERSION_ID in 8|8.*) echo dnf python3.11 ;; *) echo dnf python3 ;; esac
+else echo none
+fi"""
+_LATER = "the rest is planned once there is a python3: run it with -y, or install python3 there and run it again"
+
+
+def bring(on: Host, settings: Settings) -> bool:
+    """Ensure the host has a Python that the host's program runs on; False where only the plan is wanted.
+
+    It is installed at once, because nothing else can be planned before: where the operator has agreed to the plan in
+    advance (`-y`). Raises `NoPythonError` where it can't be had, after the package manager's own words.
+    """
+    if sources.opened(settings):
+        raise program.NoPythonError(do="install python3 on it by hand: the bundle has none")
+    if invocation.is_dry() or not invocation.agrees():
+        return False
+    manager, *names = remote.run(on, _PACKAGE)[0].split()
+    if not names:
+        raise program.NoPythonError
+    on.log("python3: there is none; installing it", log_func=logger.info)
+    if not packages.install_now(on, manager, names):
+        raise program.NoPythonError
+    return True
+
+
+@deploy("Python")
+def plan() -> None:
+    """Tell that python3 comes first, and that the rest of the plan is unknown until then."""
+    packages.install(name="Install python3", names=["python3"], sources={})
+    host.log_styled(_LATER, fg="yellow", log_func=logger.warning)
