@@ -86,7 +86,7 @@ FRESH = changed(
 
 def printed(document: Mapping[str, Any]) -> str:
     """The survey as a host prints it."""
-    return f"python3\n{protocol.written(protocol.FRAMED, protocol.Result(document))}\n"
+    return f"python\n{protocol.written(protocol.FRAMED, protocol.Result(document))}\n"
 
 
 # daemon.json of the deployed host.

@@ -84,14 +84,6 @@ def _is_ours(name: str) -> bool:
     return re.fullmatch(OURS, name) is not None
 
 
-# What `parse` reads of a container: all but its environment, which has secrets.
-INSPECT = (
-    '{"name":{{json .Name}},"id":{{json .Id}},"image":{{json .Image}},"labels":{{json .Config.Labels}},'
-    '"state":{{json .State}},"networks":{{json .NetworkSettings.Networks}},'
-    '"mounts":{{json .Mounts}}}'
-)
-
-
 def command(directory: str, *arguments: str, file: str | None = None) -> str:
     """A `docker compose` command line for the project in `directory`, quoted for a shell.
 

@@ -103,38 +103,6 @@ running_options() {
 }
 """
 
-# Names of options, and no values: an option may hold a proxy's password. So may daemon.json: `READ` gets it, unseen.
-COMMAND = (
-    OPTIONS
-    + r"""
-if [ -e /etc/docker/daemon.json ]; then
-  sum=$(sha256sum </etc/docker/daemon.json | cut -d ' ' -f 1)
-  echo "sha256=${sum:-unknown}"
-fi
-if [ -e /etc/docker/daemon.json.changing ]; then echo "changing="; fi
-{ configured_options; running_options; } | sed -n 's/^\(-[^=]*\).*/option=\1/p' | sort -u
-{ configured_options; running_options; } | sed -n 's/^--config-file=//p; /^--config-file$/{n;p;}' | sort -u |
-  sed 's/^/config_file=/'
-if [ "$(docker_pid)" ]; then echo "runs="; fi
-if info=$(docker info --format '{{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}} {{.ServerVersion}}' 2>/dev/null); then
-  echo "info=$info"
-else # a Docker that does not answer has its own note of a swarm (moby, daemon/cluster)
-  root=$(sed -n 's/.*"data-root" *: *"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)
-  if [ -s "${root:-/var/lib/docker}/swarm/docker-state.json" ]; then echo "swarm_state="; fi
-fi
-more='{{range .SecurityOptions}}{{println .}}{{end}}{{range .DriverStatus}}{{println (index . 0) (index . 1)}}{{end}}'
-more=$more'{{println "there" .Containers}}{{println "root" .DockerRootDir}}{{println "driver" .Driver}}'
-docker info --format "$more" 2>/dev/null | sed -n 's/^name=/security=/p
-  s/^driver-type io\.containerd\..*/store=containerd/p
-  s/^\(there\|root\|driver\) /\1=/p'
-folder='{{json (.Label "com.docker.compose.project.working_dir")}}'
-stack='{{json (.Label "com.docker.stack.namespace")}}'
-if seen=$(docker ps --format '{"name":{{json .Names}},"folder":'"$folder"',"stack":'"$stack}" 2>/dev/null); then
-  printf '%s\n' containers= "$seen" | sed 's/^{/container={/'
-fi
-"""
-)
-
 # daemon.json, in base64: what follows a missing end of its last line can't be taken for a part of it.
 READ = f"base64 -w 0 {DAEMON_JSON} && echo"
 

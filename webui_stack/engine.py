@@ -51,32 +51,6 @@ _PROVED_ENGINE, _PROVED_COMPOSE = 28, 2
 # Brought the healthcheck's `start_interval`, with API 1.44. Compose and `docker stack` refuse it for older engines.
 START_INTERVAL_ENGINE = 25
 
-# Versions, running engine (a shim is a container), installed packages of either source, apt's files of sources.
-# `known_compose` may be set by whoever knows Compose's version, which takes it long to tell.
-COMMAND = r"""
-if command -v docker >/dev/null 2>&1; then
-  echo "cli=$(command -v docker)"
-  echo "server=$(docker version --format '{{.Server.Version}}' 2>/dev/null)"
-  echo "compose=${known_compose:-$(docker compose version --short 2>/dev/null)}"
-fi
-cat /proc/[0-9]*/comm 2>/dev/null | grep -xE 'dockerd|containerd' | sort -u | sed 's/^/process=/'
-echo "running=$(cat /proc/[0-9]*/comm 2>/dev/null | grep -c '^containerd-shim')"
-if command -v dpkg-query >/dev/null 2>&1; then
-  dpkg-query -W -f 'package=${Package} ${Version} ${db:Status-Abbrev}\n' 2>/dev/null | sed -n 's/ ii *$//p'
-elif command -v rpm >/dev/null 2>&1; then
-  rpm -qa --qf 'package=%{NAME} %{EPOCHNUM}:%{VERSION}-%{RELEASE}\n'
-fi
-for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.list /etc/apt/sources.list.d/*.sources; do
-  if [ -f "$file" ]; then
-    echo "apt_file=$file"
-    sed 's,://[^/@ ]*@,://,g; s/^/apt_line=/' "$file" # no passwords
-    echo
-  fi
-done
-echo "key=$(sha256sum </etc/apt/keyrings/docker.asc 2>/dev/null | cut -d ' ' -f 1)"
-true
-"""
-
 
 @dataclass(frozen=True)
 class Engine:

@@ -19,36 +19,6 @@ _RHEL_FAMILY = {"rhel", "centos", "rocky", "almalinux"}
 _RHEL_MAJORS = {"8", "9", "10"}
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
-# One round trip. Every line is `key=value`; `os.` lines are /etc/os-release as it is. Free space is looked for where
-# Docker has, or is to have (`data_root`), its data; its images are elsewhere where containerd keeps them (the default
-# of fresh installations since Docker 29). The folders of the stack and of backup sets, `dir`
-# and `sets`, are told where they are links.
-COMMAND = r"""
-sed -n 's/^\([A-Z_]*\)=/os.\1=/p' /etc/os-release
-echo "architecture=$(uname -m)"
-echo "uid=$(id -u)"
-echo "init=$(cat /proc/1/comm)"
-echo "memory_kb=$(sed -n 's/^MemAvailable: *\([0-9]*\).*/\1/p' /proc/meminfo)"
-info=$(docker info --format '{{println .DockerRootDir}}{{.DriverStatus}}' 2>/dev/null)
-root=$(printf '%s\n' "$info" | sed -n 1p)
-root=${root:-${data_root:-$(sed -n 's/.*"data-root" *: *"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)}}
-free() { # KEY FOLDER
-  d=$2
-  while [ ! -d "${d:-/}" ]; do d=${d%/*}; done
-  echo "$1=$(df -Pk "${d:-/}" | awk 'NR==2 {print $4}') ${d:-/}"
-}
-case $root in /*) ;; *) root=/var/lib/docker ;; esac
-free disk_kb "$root"
-case $info in *io.containerd.snapshotter*) free images_kb /var/lib/containerd ;; esac
-if [ -L "${dir:-}" ]; then echo "stack_dir=$(readlink -f "$dir")"; fi
-if [ -L "${sets:-}" ]; then echo "backup_dir=$(readlink -f "$sets")"; fi
-ip -o addr show 2>/dev/null | while read -r _ name _ address _; do
-  echo "address=${address%/*} $(cat "/sys/class/net/${name%@*}/mtu") ${name%@*}"
-done
-echo "route=$(ip -o route get 192.0.2.1 2>/dev/null | sed -n 's/.* src \([^ ]*\).*/\1/p')"
-echo "epoch_s=$(date +%s)"
-"""
-
 
 @dataclass(frozen=True)
 class Machine:

@@ -9,18 +9,6 @@ from dataclasses import dataclass
 from webui_stack import compose, document
 from webui_stack.settings import Settings
 
-# Listening sockets, and what containers publish. Docker's own proxy for a port may be switched off (`userland-proxy`).
-COMMAND = r"""
-if command -v ss >/dev/null 2>&1; then
-  ss -Hltnp | sed 's/^/listening=/'
-else # state 0A listens; the address is hexadecimal, in the machine's byte order
-  cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
-    sed -n 's/^ *[0-9]*: \([0-9A-F]*\):\([0-9A-F]*\) [0-9A-F:]* 0A .*/socket=\1 \2/p'
-fi
-# Docker may be there and not run: it publishes nothing then, and the engine's own answer says that it is silent.
-if command -v docker >/dev/null 2>&1; then docker ps --format 'published={{.Names}} {{.Ports}}' 2>/dev/null || :; fi
-"""
-
 
 @dataclass(frozen=True)
 class Taken:

@@ -13,10 +13,6 @@ from webui_stack import compose, docker_config, document, engine, machine, swarm
 
 # The systemd units a run cares for.
 DOCKER_UNIT, TIMER_UNIT, BACKUP_UNIT = "docker.service", "open-webui-watchdog.timer", "open-webui-backup.timer"
-# In the order they are printed.
-SECTIONS = ("machine", "engine", "docker_config", "images", "containers", "units", "history", "files", "project")
-# The first one on hosts of a swarm, and on no others.
-SWARM_SECTION = "swarm"
 # The log of deploys on the host, and the lease of the run that is at work there.
 DEPLOY_LOG = "/var/log/open-webui/deploys.jsonl"
 LEASE_FILE = f"{compose.RUN_FOLDER}/lease"

@@ -20,18 +20,6 @@ MANAGER_PORT = 2377
 # The size of each network cut from `swarm_address_pool`.
 _SUBNET_SIZE = 24
 
-# What `parse` reads of the host itself; of the nodes, on a manager. No token and no certificate is in it.
-MEMBER = (
-    '{"state":{{json .Swarm.LocalNodeState}},"id":{{json .Swarm.NodeID}},"manages":{{json .Swarm.ControlAvailable}},'
-    '"address":{{json .Swarm.NodeAddr}},"error":{{json .Swarm.Error}}}'
-)
-NODE = (
-    '{"id":{{json .ID}},"name":{{json .Description.Hostname}},"role":{{json .Spec.Role}},'
-    '"availability":{{json .Spec.Availability}},"labels":{{json .Spec.Labels}},"state":{{json .Status.State}},'
-    '"reachable":{{if .ManagerStatus}}{{json .ManagerStatus.Reachability}}{{else}}""{{end}},'
-    '"address":{{if .ManagerStatus}}{{json .ManagerStatus.Addr}}{{else}}""{{end}}}'
-)
-
 
 @dataclass(frozen=True)
 class Member:

@@ -13,7 +13,7 @@ from webui_stack import frame
 from webui_stack.host import protocol
 
 # As if it were an answer of ours, and as banners are.
-BANNER = 'Welcome!\npython3\n- {"format":1,"result":{"value":{}}}\nno python\nheld somebody@else:1 1 99\n'
+BANNER = 'Welcome!\npython\n- {"format":1,"result":{"value":{}}}\nno python\nheld somebody@else:1 1 99\n'
 
 
 def saying(text: str) -> dict[str, Any]:
@@ -54,8 +54,8 @@ def broken(pyinfra: Pyinfra) -> Run:
     answers = {
         "lacking": surveys.printed(lacking),
         "cut": surveys.printed(host["survey"])[:-100],
-        "ended": "python3\n",
-        "refusing": f"python3\n{protocol.written(protocol.FRAMED, REFUSED)}\n",
+        "ended": "python\n",
+        "refusing": f"python\n{protocol.written(protocol.FRAMED, REFUSED)}\n",
     }
     hosts = {
         name: {**host, "fake_responses": {**host["fake_responses"], SURVEY: text}} for name, text in answers.items()

@@ -123,12 +123,6 @@ def test_a_docker_that_does_not_run_is_in_the_swarm_that_it_has_a_note_of() -> N
     assert not read({}).in_swarm
 
 
-UNIT = (
-    "ExecStart={ path=/usr/sbin/dockerd ; argv[]=/usr/sbin/dockerd -H fd:// --log-driver=journald $DOCKER_OPTS ; "
-    "ignore_errors=no ; start_time=[n/a] ; stop_time=[n/a] ; pid=0 ; code=(null) ; status=0/0 }"
-)
-
-
 def executable(folder: Path, name: str, text: str) -> None:
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(f"#!/bin/sh\n{text}")
@@ -138,40 +132,6 @@ def executable(folder: Path, name: str, text: str) -> None:
 def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
     path = f"{folder / 'bin'}:{os.environ['PATH']}"
     return subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, env={"PATH": path}, timeout=60)
-
-
-def test_the_command_tells_options_by_name_and_no_value(tmp_path: Path) -> None:
-    """Of the unit, of its environment file and of the engine that runs; a value may be a proxy's password."""
-    (tmp_path / "default").write_text(
-        '# DOCKER_OPTS=--bip=192.0.2.1/24\nDOCKER_OPTS="--log-opt tag=x --dns 192.0.2.1"\n'
-    )
-    process = tmp_path / "proc"
-    (process / "7").mkdir(parents=True)
-    (process / "7/cmdline").write_text(
-        "/usr/sbin/dockerd\0--http-proxy=http://user:sesame@proxy\0--config-file\0/x.json\0"
-    )
-    executable(
-        tmp_path / "bin",
-        "systemctl",
-        f"""case $3 in
-        ExecStart) cat <<'END'\n{UNIT}\nEND\n;;
-        EnvironmentFiles) echo 'EnvironmentFiles={tmp_path}/default (ignore_errors=yes)' ;;
-        MainPID) echo MainPID=7 ;;
-        esac
-        """,
-    )
-    executable(tmp_path / "bin", "docker", "exit 1\n")
-    (tmp_path / "daemon.json").mkdir()
-    command = docker_config.COMMAND.replace("/etc/docker", str(tmp_path)).replace("/proc/", f"{process}/")
-    done = run(tmp_path, f"set -u\n{command}")
-    assert "sesame" not in done.stdout
-    found = docker_config.parse(done.stdout.splitlines())
-    assert found == Observed(
-        sha256="unknown",  # no file, but something is there
-        options=frozenset({"hosts", "log-driver", "log-opts", "dns", "http-proxy", "config-file"}),
-        config_files=frozenset({"/x.json"}),
-        runs=True,
-    )
 
 
 # --- What becomes of daemon.json --------------------------------------------------------------------

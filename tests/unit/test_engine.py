@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -84,22 +81,6 @@ def test_a_stopped_engine_has_a_client_and_no_version() -> None:
 
 def test_a_compose_version_loses_its_v() -> None:
     assert read({"compose": "v2.40.0"}).compose == "2.40.0"
-
-
-@pytest.mark.skipif(shutil.which("dpkg-query") is None, reason="the command's apt half needs dpkg")
-def test_apts_files_of_sources_are_read_whole_and_without_passwords(tmp_path: Path) -> None:
-    """The very command, on this machine, with its paths led to a folder."""
-    folder = tmp_path / "etc/apt/sources.list.d"
-    folder.mkdir(parents=True)
-    (tmp_path / "etc/apt/sources.list").write_text("# none\n\ndeb https://me:secret@packages.example.org/x trixie main")
-    (folder / "docker.sources").write_text("Types: deb\n\nURIs: https://a=b.example.org\n")
-    (folder / "old.list.disabled").write_text("deb https://packages.example.org/y trixie main\n")
-    command = engine.COMMAND.replace("/etc/apt", f"{tmp_path}/etc/apt")
-    output = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True).stdout
-    assert engine.parse(output.splitlines()).apt_sources == {
-        f"{tmp_path}/etc/apt/sources.list": "# none\n\ndeb https://packages.example.org/x trixie main\n",
-        f"{folder}/docker.sources": "Types: deb\n\nURIs: https://a=b.example.org\n",
-    }
 
 
 # --- What to install --------------------------------------------------------------------------------

@@ -71,9 +71,9 @@ def test_an_error_of_the_program_is_the_facts_with_its_text(tmp_path: Path) -> N
     ("text", "message"),
     [
         ("", "answer of the host: expected a result, got the end of the output"),
-        ("python3\n", "answer of the host: expected a result, got the end of the output"),
-        ("python3\n- {}\n", "answer of the host: expected format 1, got format None"),
-        ("python3\n- {\n", "answer of the host: expected one JSON object on a line, got 1 characters"),
+        ("python\n", "answer of the host: expected a result, got the end of the output"),
+        ("python\n- {}\n", "answer of the host: expected format 1, got format None"),
+        ("python\n- {\n", "answer of the host: expected one JSON object on a line, got 1 characters"),
         (surveys.printed({}), "survey: expected the section 'images', got nothing"),
     ],
     ids=["nothing", "no result", "another format", "half a line", "no document"],

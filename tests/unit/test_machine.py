@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -103,13 +99,6 @@ def test_who_listens_is_read_with_the_containers_that_publish() -> None:
         ports.Taken("127.0.0.1", 2990, container="wiki"),
         ports.Taken("0.0.0.0", 80, program="nginx (pid 812)"),
     )
-
-
-def test_the_command_reads_this_very_machine() -> None:
-    output = subprocess.run(["sh", "-c", machine.COMMAND], capture_output=True, text=True, check=True).stdout
-    observed = machine.parse(output.splitlines())
-    assert observed.pretty_name != "an unknown system"
-    assert min(observed.memory_mb, observed.disk_mb, observed.epoch_s) > 0
 
 
 @pytest.mark.parametrize(
@@ -228,64 +217,6 @@ def test_a_backup_dir_that_is_a_link_is_refused_with_where_it_leads() -> None:
         "backup_dir: expected a folder, got a link at /var/backups/open-webui; set backup_dir = '/home/alice', where "
         "it leads"
     ]
-
-
-def observe(tmp_path: Path, docker: str, **variables: str) -> Machine:
-    """The very command, with a `docker` that prints this and a `df` that knows two file systems."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    (folder / "docker").write_text(f"#!/bin/sh\nprintf '{docker}'\n")
-    (folder / "df").write_text(
-        "#!/bin/sh\necho header\ncase $2 in */containerd) echo f b u 5242880 ;; *) echo f b u 9437184 ;; esac\n"
-    )
-    for program in folder.iterdir():
-        program.chmod(0o755)
-    command = machine.COMMAND.replace("/var/lib", str(tmp_path)).replace("/etc/docker", str(tmp_path))
-    environment = {"PATH": f"{folder}:{os.environ['PATH']}", **variables}
-    output = subprocess.run(["sh", "-uc", command], env=environment, capture_output=True, text=True, check=True).stdout
-    return machine.parse(output.splitlines())
-
-
-def test_free_space_is_looked_for_where_docker_has_its_data(tmp_path: Path) -> None:
-    (tmp_path / "big").mkdir()
-    observed = observe(tmp_path, f"{tmp_path}/big\\n[[Backing Filesystem extfs]]\\n")
-    assert (observed.disk_folder, observed.disk_mb) == (f"{tmp_path}/big", 9216)
-
-
-def test_the_file_system_of_containerds_images_counts_where_they_are_there(tmp_path: Path) -> None:
-    (tmp_path / "containerd").mkdir()
-    observed = observe(tmp_path, f"{tmp_path}\\n[[driver-type io.containerd.snapshotter.v1]]\\n")
-    assert (observed.disk_folder, observed.disk_mb) == (f"{tmp_path}/containerd", 5120)
-
-
-def test_without_docker_the_place_it_is_to_have_decides(tmp_path: Path) -> None:
-    (tmp_path / "daemon.json").write_text(f'{{"debug": true, "data-root": "{tmp_path}/theirs/docker"}}')
-    (tmp_path / "theirs").mkdir()
-    assert observe(tmp_path, "").disk_folder == f"{tmp_path}/theirs"
-
-
-def test_the_settings_place_for_dockers_data_comes_first_where_docker_is_not_there(tmp_path: Path) -> None:
-    (tmp_path / "ours").mkdir()
-    assert observe(tmp_path, "", data_root=f"{tmp_path}/ours/not/yet").disk_folder == f"{tmp_path}/ours"
-
-
-def test_a_host_with_no_place_of_its_own_has_dockers_default(tmp_path: Path) -> None:
-    assert observe(tmp_path, "", data_root="relative").disk_folder == str(tmp_path)
-
-
-def test_a_link_at_the_stacks_place_is_followed_and_a_folder_is_not_told(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    assert observe(tmp_path, "", dir=f"{tmp_path}/link").stack_dir == f"{tmp_path}/real"
-    shutil.rmtree(tmp_path / "bin")
-    assert observe(tmp_path, "", dir=f"{tmp_path}/real").stack_dir == ""
-
-
-def test_a_link_at_the_place_of_the_sets_is_followed_too(tmp_path: Path) -> None:
-    (tmp_path / "real").mkdir()
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    observed = observe(tmp_path, "", dir=f"{tmp_path}/real", sets=f"{tmp_path}/link")
-    assert (observed.stack_dir, observed.backup_dir) == ("", f"{tmp_path}/real")
 
 
 # --- Networks between hosts ---------------------------------------------------------------------------

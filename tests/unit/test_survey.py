@@ -133,7 +133,7 @@ def test_a_host_of_a_swarm_without_the_data_has_no_secrets_to_make() -> None:
 
 
 def test_files_are_told_with_their_lines_whatever_they_are() -> None:
-    files = {"/a": "section machine\nend\n\n", "/b": "- no line break at the end \u2028"}
+    files = {"/a": "section machine\nend\n\n", "/b": "- no line break at the end \u2028", "/c": "no UTF-8: \udcff\n"}
     answered = program.answered(printed({**DEPLOYED, "files": files}).splitlines(), protocol.FRAMED)
     assert survey.parse(answered).files == files
 
