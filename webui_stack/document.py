@@ -175,7 +175,10 @@ class History(TypedDict):
 
 
 class Project(TypedDict):
-    """The stack's files as wanted. `stale` says what differs of each, `mounted` has times by service, None where a file is not as wanted."""
+    """The stack's files as wanted. `stale` says what differs of each.
+
+    `mounted` has times by service, None where a file is not as wanted.
+    """
 
     stale: dict[str, Literal["content", "mode"]]
     refused: str

@@ -14,7 +14,6 @@ from typing_extensions import override
 
 from webui_stack import adoption, frame, lock, survey, symptoms
 from webui_stack.host import protocol
-from webui_stack.host.errors import HostError
 from webui_stack.ops import program
 from webui_stack.remote import RemoteError
 
@@ -44,7 +43,7 @@ class _Framed(FactBase[_T]):
     def process(self, output: list[str]) -> _T:
         try:
             return self.read(self.frame.lines(output))
-        except (frame.FrameError, survey.IncompleteError, HostError, RemoteError) as error:
+        except (frame.FrameError, survey.IncompleteError, protocol.ProtocolError, RemoteError) as error:
             raise FactProcessError(str(error)) from None
 
     @override

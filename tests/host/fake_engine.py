@@ -19,6 +19,7 @@ from webui_stack.host.engine import (
     Event,
     Image,
     Info,
+    Listed,
     Named,
     Network,
     NewContainer,
@@ -107,6 +108,11 @@ class FakeEngine(Engine):
                 and (volume is None or volume in one.volumes)
                 and (wanted is None or one.image_id == wanted)
             )
+
+    def running(self) -> tuple[Listed, ...]:
+        with self._call("running"):
+            shown = (self.docker.shown(one) for one in self.docker.held.values() if one.runs)
+            return tuple(Listed(one.name, one.labels, one.ports) for one in shown)
 
     def container(self, name: str) -> Container:
         with self._call(f"container {name}"):

@@ -17,7 +17,7 @@ from webui_stack import docker_config, templates
 from webui_stack.host.machine import os_release
 
 # What a host is asked its survey by.
-SURVEY = "status=$?"
+SURVEY = "for python in "
 SYSTEMS = {
     "debian-12": 'ID=debian\nVERSION_ID="12"\nVERSION_CODENAME=bookworm\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"',
     "ubuntu-24.04": 'ID=ubuntu\nVERSION_ID="24.04"\nVERSION_CODENAME=noble\nPRETTY_NAME="Ubuntu 24.04.3 LTS"',

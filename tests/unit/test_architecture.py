@@ -76,7 +76,7 @@ LIBRARY = {
     "exit_status": {"click", "pyinfra", "pyinfra_cli", "webui_stack.invocation"},
     "remote": {"pyinfra", "webui_stack.access", "webui_stack.frame"},
     "secrets": {"pydantic", "webui_stack.settings"},
-    "templates": {"pydantic", "jinja2", *of_pure()},
+    "templates": {"pydantic", "jinja2", "webui_stack.host.protocol", *of_pure()},
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.digits", "webui_stack.templates"},
     "swarm": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
     "survey": {
@@ -106,12 +106,12 @@ LIBRARY = {
     },
     "report": {"webui_stack.check", "jinja2", "rich"},
     "facts": {
-        *("pyinfra", "typing_extensions", "webui_stack.host.errors", "webui_stack.ops.program", "webui_stack.remote"),
+        *("pyinfra", "typing_extensions", "webui_stack.host.protocol", "webui_stack.ops.program", "webui_stack.remote"),
         *of_pure(),
     },
     "observation": {
         *("gevent", "pyinfra", "webui_stack.docker_config", "webui_stack.facts", "webui_stack.remote"),
-        *("webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"),
+        *("webui_stack.ops.program", "webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"),
     },
     "channel": {"gevent", "paramiko", "pyinfra", "webui_stack.frame", "webui_stack.remote"},
     "transfer": {"paramiko", "pyinfra", "webui_stack.channel", "webui_stack.digits", "webui_stack.remote"},

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyinfra.api import Host
 
+from tests.defaults import settings
 from tests.local import local_host
+from webui_stack import templates
 from webui_stack.ops import program
 from webui_stack.ops.program import HostRefusedError, NoPythonError
 from webui_stack.remote import RemoteError
+from webui_stack.secrets import Supplied
 
-LOOK = {
-    "stack_dir": "/opt/none",
-    "backup_dir": "/opt/none",
-    "docker_root": "/var/lib/none",
-    "images_are_containerds": False,
-}
+LOOK: dict[str, Any] = json.loads(templates.survey_request(settings(), Supplied(None, None, {}))[0])["arguments"]
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_host_without_a_python_that_is_new_enough_is_named(
     for name in ("sh", "env"):
         (tmp_path / name).symlink_to(shutil.which(name) or name)
     old = tmp_path / "python3"
-    old.write_text("#!/bin/sh\nexit 1\n")  # as the question for its version ends
+    old.write_text("#!/bin/sh\nexit 97\n")  # as what is sent ends on a Python that is too old
     old.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(NoPythonError, match=r"^python3: expected 3\.9 or newer on the host, got none; run deploy\.py"):
@@ -70,10 +70,10 @@ def test_a_host_without_a_python_that_is_new_enough_is_named(
 def test_a_newer_python_of_another_name_is_found(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "bin"
     place.mkdir()
-    (place / "python3").write_text("#!/bin/sh\nexit 1\n")
+    (place / "python3").write_text("#!/bin/sh\nexit 97\n")
     (place / "python3").chmod(0o755)
     (place / "python3.11").symlink_to(Path(sys.executable).resolve())
-    for name in ("sh", "env", "ip"):
+    for name in ("sh", "env", "ip", "dpkg-query"):
         (place / name).symlink_to(shutil.which(name) or name)
     monkeypatch.setenv("PATH", str(place))
     assert program.call(host, "survey", LOOK, folder=str(tmp_path / "programs"))["machine"]

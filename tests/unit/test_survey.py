@@ -13,6 +13,7 @@ import pytest
 from tests.defaults import settings
 from tests.surveys import DEPLOYED, FRESH, Document, changed, printed
 from webui_stack import docker_config, survey, swarm, templates
+from webui_stack.host import protocol
 from webui_stack.ops import program
 from webui_stack.secrets import Supplied
 

@@ -5,6 +5,7 @@ FOLDER is the one that the operator's side sent (`webui_stack.ops.program`).
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
@@ -13,6 +14,9 @@ from typing import IO, Any
 from . import protocol
 from .errors import HostError
 from .verbs import VERBS
+
+_ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
+"""The variables that this program and its commands have, and their values where the host gives none."""
 
 Emit = Callable[[protocol.Event], None]
 Verb = Callable[[Mapping[str, Any], Emit], Any]
@@ -51,6 +55,10 @@ def main() -> None:
     except protocol.ProtocolError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
+    # Nothing that the host exports (REDIS_URL, COMPOSE_FILE, DOCKER_HOST) gets into what docker's commands do.
+    kept = {name: os.environ.get(name, default) for name, default in _ENVIRONMENT.items()}
+    os.environ.clear()
+    os.environ.update(kept)
     answer(request, sys.stdout, VERBS)
 
 

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from . import digits
 from .errors import HostError
 from .system import System
 
@@ -56,8 +57,7 @@ def notes_a_swarm(system: System, folder: str) -> bool:
 
 def pid(system: System, unit: Mapping[str, str]) -> int:
     """The process id of the daemon that runs; 0 where none does."""
-    noted = unit.get("MainPID") or system.text(_PID_FILE).strip()
-    found = int(noted) if noted.isascii() and noted.isdigit() else 0
+    found = digits.whole(unit.get("MainPID") or system.text(_PID_FILE).strip()) or 0
     return found if found and system.path(f"/proc/{found}/cmdline").exists() else 0
 
 

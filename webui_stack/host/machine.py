@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from . import digits
 from .errors import HostError
 from .system import System
 
@@ -70,7 +71,9 @@ def _space(folder: str) -> dict[str, Any]:
 
 
 def _addresses(system: System) -> Iterator[dict[str, Any]]:
-    """Every address of every interface, with the interface's MTU."""
+    """Every address of every interface, with the interface's MTU; none on a host without iproute2."""
+    if not system.has("ip"):
+        return
     for line in system.output("ip", "-o", "addr", "show").splitlines():
         _, name, _, address, *_ = line.split()
         name = name.partition("@")[0]
@@ -89,22 +92,33 @@ def _route() -> str:
 
 
 def listening(system: System) -> Iterator[dict[str, Any]]:
-    """Every TCP port that somebody listens on, with the program and its pid; "" and 0 where nobody can be named."""
+    """Every TCP port that somebody listens on, with the program and its pid; "" and 0 where nobody can be named.
+
+    The address is "*" for a socket that takes both IPv6 and IPv4.
+    """
     holders = _holders(system)
+    of_ipv4 = set()
     for table, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
         for line in system.text(table).splitlines()[1:]:
             columns = line.split()
             local, state, inode = columns[1], columns[3], columns[9]
             if state == _LISTENS:
-                address, _, port = local.partition(":")
+                hexadecimal, _, port = local.partition(":")
+                address = _address(hexadecimal, family)
+                if family == socket.AF_INET:
+                    of_ipv4.add((address, port))
+                elif address == "::" and ("0.0.0.0", port) not in of_ipv4:  # noqa: S104 where others listen
+                    # The kernel does not say here whether it takes IPv4. It does by default (ipv6(7), IPV6_V6ONLY),
+                    # unless another socket has IPv4's, as of each port that Docker publishes.
+                    address = "*"
                 pid = holders.get(inode, 0)
                 program = system.text(f"/proc/{pid}/comm").strip() if pid else ""
-                yield {"address": _address(address, family), "port": int(port, 16), "program": program, "pid": pid}
+                yield {"address": address, "port": int(port, 16), "program": program, "pid": pid}
 
 
-def _address(digits: str, family: int) -> str:
+def _address(hexadecimal: str, family: int) -> str:
     """The kernel prints an address in words of 32 bits, each in the machine's byte order (net/ipv4/tcp_ipv4.c)."""
-    packed = b"".join(bytes.fromhex(digits[start : start + 8])[::-1] for start in range(0, len(digits), 8))
+    packed = b"".join(bytes.fromhex(hexadecimal[start : start + 8])[::-1] for start in range(0, len(hexadecimal), 8))
     return socket.inet_ntop(family, packed)
 
 
@@ -112,13 +126,14 @@ def _holders(system: System) -> dict[str, int]:
     """The first process that has each socket open, by the socket's inode."""
     found: dict[str, int] = {}
     for process in system.path("/proc").iterdir():
-        if not process.name.isdigit():
+        pid = digits.whole(process.name)
+        if pid is None:
             continue
         try:
             for descriptor in (process / "fd").iterdir():
                 target = str(descriptor.readlink())
                 if target.startswith("socket:["):
-                    found.setdefault(target[8:-1], int(process.name))
+                    found.setdefault(target[8:-1], pid)
         except OSError:
             continue  # the process has ended, or is another's
     return found

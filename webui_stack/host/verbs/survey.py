@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import compose, dockerd, history, machine, managed, packages, secrets, stack, swarm, units
+from .. import compose, digits, dockerd, history, machine, managed, packages, secrets, stack, swarm, units
 from ..engine import Engine, Info, Listed, Unavailable
 from ..files import Files
 from ..system import System
@@ -76,7 +76,7 @@ def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[s
     noted = info is None and dockerd.notes_a_swarm(system, root)
     good = f"{asked.stack_dir}/.good"
     known = compose.known(system, good)
-    comms = [system.text(f"/proc/{name}/comm").strip() for name in system.names("/proc") if name.isdigit()]
+    comms = [system.text(f"/proc/{name}/comm").strip() for name in system.names("/proc") if digits.whole(name)]
     has_cli = system.has("docker")
     version = (known.version or compose.version(system)) if has_cli else ""
     there: tuple[Any, list[str]] = stack.network(engine, asked.network) if info else (None, [])
@@ -165,8 +165,8 @@ def _project(
     state = secrets.look(files, engine, secrets.wish(wanted.secrets))
     if state.refused:
         return {"stale": {}, "refused": state.refused, "hashes": {}, "mounted": {}, "inputs": ""}
-    major = (info.version if info else "").partition(".")[0]
-    file = wanted.older_file if major.isdigit() and int(major) < wanted.newer_engine else wanted.file
+    major = digits.whole(info.version.partition(".")[0]) if info else None
+    file = wanted.older_file if major is not None and major < wanted.newer_engine else wanted.file
     key = compose.key(file, state.env)
     hashes: Mapping[str, str] = {}
     if not asked.swarm and key == known.key:
