@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.lab import saved
 from tests.lab.door import Door, door_of, proxied
-from tests.lab.session import NAME, SPARE, Lab
+from tests.lab.session import SPARE, Lab
 
 PROCESSES = ["open-webui", "open-webui-2"]
 
@@ -60,7 +59,6 @@ class Stack:
 @pytest.fixture(scope="module")
 def stack(lab: Lab) -> Iterator[Stack]:
     """Deployed by the first module that wants it, and stopped after each: idle, it takes a quarter of a core."""
-    lab.ensure(SPARE, saved.loaded(NAME))
     settings = {"open_webui_replicas": len(PROCESSES), "verify_level": "wiring", **proxied(lab, SPARE)}
     stack = Stack(lab, lab.host(SPARE), door_of(lab, SPARE), settings)
     stack.deploy()

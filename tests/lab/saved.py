@@ -13,7 +13,7 @@ import io
 import tempfile
 from pathlib import Path
 
-from lab import engine, snapshots
+from lab import engine, snapshots, state
 from tests.defaults import ROOT
 
 # All that a first deploy's result depends on. lab/ has the recipes of the images and the versions to pull.
@@ -42,8 +42,10 @@ def loaded_key() -> str:
 
 
 def _saved(lab: str, key: str) -> str:
-    engine.ensure(lab)  # the lab's own stops with the last lab
-    return key if snapshots.exists(key) else ""
+    # The lab's own engine stops with the last lab, and another session may be ending it at this moment.
+    with state.lock(engine.IN_USE, "Waiting for a lab that is going down", shared=True):
+        engine.ensure(lab)
+        return key if snapshots.exists(key) else ""
 
 
 @functools.cache

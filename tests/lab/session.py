@@ -32,6 +32,8 @@ MADE_WITH = {
     NEWER: ("--engine", "newer"),
     CONTAINERD: ("--engine", "newer"),
 }
+# Where no test is about a host's first Docker: it and all images are there already.
+LOADED = {EARLIER, SPARE}
 # The longest run of a test, a backup and an upgrade of two hosts, takes two minutes where nothing else is on.
 _RUN_S = 1200
 # It ends with this process, whose end closes its standard input.
@@ -42,7 +44,8 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 class Lab:
     """A running lab. `run` is the operator at their terminal, `host` a second way in that checks on them.
 
-    A host is made when the first test asks for it: bare, or out of the one that was saved under a key.
+    A host is made when the first test asks for it: bare, with Docker and all images where it is one of `LOADED`, or out
+    of the one that was saved under a key.
     """
 
     def __init__(self, sockets: Path, command: Command | None = None) -> None:
@@ -63,8 +66,9 @@ class Lab:
         return inventory
 
     def ensure(self, name: str, key: str = "") -> None:
-        """Ensure the host is there; a new one is bare, or made of the host that was saved under the key."""
+        """Ensure the host is there; a new one is made of the host that was saved under the key, or as `LOADED` says."""
         if not self.has(name):
+            key = key or (saved.loaded(NAME) if name in LOADED else "")
             made = ("--saved", key) if key else ()
             extras = () if inventory_file(NAME).exists() else ("--with", "all")
             run_lab("up", "--host", name.rpartition("-")[2], *MADE_WITH.get(name, ()), *made, *extras)

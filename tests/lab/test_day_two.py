@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from tests.lab import saved
 from tests.lab.precious import OFTEN_S, Precious, Watched, count_rows, within
 from tests.lab.session import EARLIER, NAME, ROOT, SPARE, Lab, ask_as_monitor, containers, named, rest
 
@@ -55,8 +54,6 @@ class Circle:
     """One stack through all of it."""
 
     def __init__(self, lab: Lab) -> None:
-        for name in (EARLIER, SPARE):
-            lab.ensure(name, saved.loaded(NAME))
         self.lab, self.host = lab, lab.host(EARLIER)
         self.earlier, self.newest = (lab.inventory["images"][key] for key in ("open_webui_earlier", "open_webui"))
         assert self.run("deploy.py", open_webui_image=self.earlier)[0] == 0

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from tests.lab.session import BY_HAND, Lab
+from tests.lab.session import EARLIER, Lab
 from webui_stack import docker_config, templates
 
 pytestmark = pytest.mark.lab
@@ -32,11 +32,11 @@ class Shared:
     """A host with Debian's Docker and a container of somebody's."""
 
     def __init__(self, lab: Lab) -> None:
-        self.lab, self.host = lab, lab.host(BY_HAND)
+        self.lab, self.host = lab, lab.host(EARLIER)
 
     def deploy(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """The part of the main job that is about Docker."""
-        done = self.lab.run(*arguments, "tests/lab/docker_alone.py", limit=BY_HAND)
+        done = self.lab.run(*arguments, "tests/lab/docker_alone.py", limit=EARLIER)
         print(done.stdout)
         return done
 
