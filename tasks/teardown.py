@@ -8,6 +8,7 @@ from pyinfra.api import deploy
 from tasks import deployment, preflight
 from webui_stack import deployment as deployments
 from webui_stack import facts, operations, packages, templates
+from webui_stack.ops import program
 from webui_stack.secrets import HiddenLines
 from webui_stack.settings import Settings
 
@@ -27,6 +28,7 @@ def remove(settings: Settings) -> None:
         host.log_styled(line, fg="yellow" if line.startswith("goes ") else "green", log_func=logger.info)
     if not any(line.startswith("goes ") for line in told):
         host.log("nothing of this project is left to remove")
+        program.withdraw(host)  # it was sent to look
         return
     deployment.begin(settings=settings, acts=True)
     _remove(settings=settings)

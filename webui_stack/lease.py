@@ -19,6 +19,7 @@ from pyinfra import logger
 from pyinfra.api import Host
 
 from webui_stack import compose, digits, remote
+from webui_stack.ops import program
 from webui_stack.survey import DEPLOY_LOG, LEASE_FILE, OLD_LEASE_FILE
 
 # A killed operator's host is free again after this many seconds.
@@ -70,7 +71,7 @@ release)
   log
   ;;
 leave)
-  if [ "$owner" = {owner} ]; then rm -rf {folder} {old_file} {old_file}.lock {old_work_lock}; fi
+  if [ "$owner" = {owner} ]; then rm -rf {folder} {program} {old_file} {old_file}.lock {old_work_lock}; fi
   ;;
 log)
   log
@@ -166,6 +167,7 @@ def _ask(host: Host, action: str, former: str = "-", line: str = "") -> str:
         host,
         _SCRIPT.format(
             folder=compose.RUN_FOLDER,
+            program=program.FOLDER,
             file=LEASE_FILE,
             old_file=OLD_LEASE_FILE,
             old_work_lock=compose.OLD_WORK_LOCK,

@@ -41,7 +41,7 @@ runpy.run_module("host", run_name="__main__", alter_sys=True)
 """
 # Reads an archive in base64 from stdin, and puts it in place with one rename: a folder that is there is whole.
 _UNPACK = """\
-import base64, compileall, io, os, shutil, sys, tarfile
+import base64, compileall, io, os, shutil, sys, tarfile, time
 if sys.version_info < (3, 9):
     sys.exit(97)
 print("python", flush=True)
@@ -64,6 +64,18 @@ except OSError:
     shutil.rmtree(new)  # another run was quicker, with the same files
     if not os.path.isdir(place):
         raise
+# Programs of other versions go after a day, unless they run.
+commands = []
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    try:
+        with open("/proc/%s/cmdline" % pid) as command:
+            commands.append(command.read())
+    except OSError:
+        pass
+for name in os.listdir(os.path.dirname(place)):
+    other = os.path.join(os.path.dirname(place), name)
+    if other != place and time.time() - os.stat(other).st_mtime > 86400 and not any(other in one for one in commands):
+        shutil.rmtree(other)
 """
 NO_PYTHON, NOT_SENT = "no python", "not sent"
 # How what is sent ends on a Python that is too old: no program of this project, and no shell, ends like that.
@@ -181,6 +193,11 @@ def send(host: Host, folder: str = FOLDER) -> None:
     )
     if state == NO_PYTHON:
         raise NoPythonError
+
+
+def withdraw(host: Host) -> None:
+    """Ensure none of this project's programs is on the host."""
+    remote.run(host, f"rm -rf {shlex.quote(FOLDER)}")
 
 
 def _with_python(arguments: str, place: str) -> str:
