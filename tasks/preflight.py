@@ -55,8 +55,8 @@ def check(*, brings_python: bool = False) -> Settings:
 @cache
 def _enter(name: str, inventory: Inventory) -> None:
     """Ensure this host answers as root; otherwise it fails with the reason, and the run goes on with the others."""
+    observed = _observation(name, inventory)
     try:
-        observed = _observation(name, inventory)
         observed.survey()
         if observed.lacks_python:
             python.plan()
@@ -66,7 +66,8 @@ def _enter(name: str, inventory: Inventory) -> None:
     except (PyinfraError, OSError, EOFError) as error:
         if isinstance(error, EOFError):
             print(file=sys.stderr)  # pyinfra's question for the password has no end of line
-        if reason := remote.why_not_root(inventory.get_host(name)):
+        reason = remote.why_not_root(inventory.get_host(name))
+        if reason and not observed.refused:
             host.log_styled(reason, fg="red", log_func=logger.error)
         elif host not in state.failed_hosts:
             raise

@@ -44,6 +44,8 @@ class Observation:
         """When it was made, in seconds since the epoch, by this machine's clock."""
         self.bring_python: Callable[[Host], bool] | None = None
         """Brings Python to a host without one; False where that is left to the plan. A deploy sets it."""
+        self.refused = ""
+        """Why the program can't run on the host, as it was told; "" where it can."""
         self.lacks_python = False
         """Whether the host's Python is yet to come: nothing is known of it."""
 
@@ -85,7 +87,8 @@ class Observation:
             if found is facts.NOT_SENT:
                 raise program.NotSentError
         except remote.RemoteError as error:
-            facts.fail(self.host, str(error))
+            self.refused = remote.why_not_root(self.host) or str(error)
+            facts.fail(self.host, self.refused)
             return facts.Survey.unanswered
         return found
 

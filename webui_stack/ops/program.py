@@ -188,9 +188,12 @@ def _lines(talk: channel.ByteChannel) -> Iterator[str]:
 def send(host: Host, folder: str = FOLDER) -> None:
     """Ensure this very program is on the host. Nothing happens where it is."""
     unpack = f"-I -S -c {shlex.quote(_UNPACK)} {shlex.quote(f'{folder}/{digest()}')}"
-    state, *_ = remote.run(
-        host, _with_python(unpack, ""), [base64.b64encode(gzip.compress(archive(), mtime=0)).decode()]
-    )
+    packed = base64.b64encode(gzip.compress(archive(), mtime=0)).decode()
+    try:
+        state, *_ = remote.run(host, _with_python(unpack, ""), [packed])
+    except remote.RemoteError as error:
+        last = str(error).strip().rpartition("\n")[2]  # of a traceback, the error itself
+        raise RemoteError(f"{folder}: expected the host's program to get there, got {last}; mend that") from None
     if state == NO_PYTHON:
         raise NoPythonError
 

@@ -1,0 +1,47 @@
+"""A real engine behaves as the one in memory does: the cases of the contract, at the socket of a lab host's Docker."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.host.contract import CASES, Case, Subject
+from tests.lab.precious import OFTEN_S, within
+from tests.lab.session import CONTAINERD, NAME, NEWER, SPARE, SSH_CONFIG, Lab
+from webui_stack.host.engine import Engine
+
+pytestmark = pytest.mark.lab
+
+# Each part of the tests has hosts of its own.
+HOSTS = [NEWER, CONTAINERD] if NAME.endswith("-newer") else [SPARE]
+IMAGE = "contract-image:1"
+
+
+@pytest.fixture(scope="module", params=HOSTS)
+def subject(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+    """The engine of a host, through SSH, with an image that nothing else uses."""
+    host = lab.host(request.param)
+    image = lab.inventory["images"]["valkey"]
+    host.check_output("docker pull --quiet %s && docker tag %s %s", image, image, IMAGE)
+    host.check_output("chmod 666 /var/run/docker.sock")  # the SSH user is not root
+    socket = tmp_path_factory.mktemp("engine") / "docker.sock"
+    forward = ["ssh", "-F", SSH_CONFIG, "-N", "-L", f"{socket}:/var/run/docker.sock", request.param]
+    tunnel = subprocess.Popen(forward, stdin=subprocess.DEVNULL)
+    try:
+        within(30, "SSH forwards the socket", lambda: Path(socket).exists(), OFTEN_S)
+        yield Subject(Engine(str(socket)), IMAGE)
+    finally:
+        tunnel.terminate()
+        tunnel.wait()
+        host.check_output("chmod 660 /var/run/docker.sock; docker rmi %s", IMAGE)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_real_engine_keeps_the_contract(subject: Subject, case: Case) -> None:
+    try:
+        case(subject)
+    finally:
+        subject.clear()
