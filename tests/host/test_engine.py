@@ -184,6 +184,7 @@ def test_a_404_on_anything_else_is_no_word_on_the_container(
         ("/images/x:1/json", lambda e: e.image("x:1"), "No such image: x:1"),
         ("/images/docker.io/x/json", lambda e: e.image("docker.io/x"), "No such image: x:latest"),
         ("/volumes/data", lambda e: e.volume("data"), "get data: no such volume"),
+        ("/volumes/data", lambda e: e.volume("data"), "volume data not found"),  # a swarm's manager
         ("/networks/net", lambda e: e.network("net"), "network net not found"),
         ("/services/s_redis", lambda e: e.service("s_redis"), "service s_redis not found"),
         ("/nodes/n1", lambda e: e.node("n1"), "node n1 not found"),

@@ -68,16 +68,17 @@ class Asked(NamedTuple):
 
 # How the engine says that the object asked for is missing (moby: daemon/errors.go, daemon/images/image.go,
 # daemon/volume/service/errors.go, daemon/libnetwork/error.go, daemon/cluster/helpers.go; 20.10 to 29). An image is
-# told by its full reference, which may be spelled otherwise than it was asked for.
+# told by its full reference, which may be spelled otherwise than it was asked for. A manager of a swarm looks for
+# the swarm's own volumes as well, and says it in their words (daemon/cluster/volumes.go, since 23; seen with 26.1).
 _MISSING = {
-    "container": "no such container: {name}",
-    "image": "no such image: ",
-    "volume": "{name}: no such volume",
-    "network": "network {name} not found",
-    "node": "node {name} not found",
-    "service": "service {name} not found",
-    "secret": "secret {name} not found",
-    "config": "config {name} not found",
+    "container": ("no such container: {name}",),
+    "image": ("no such image: ",),
+    "volume": ("{name}: no such volume", "volume {name} not found"),
+    "network": ("network {name} not found",),
+    "node": ("node {name} not found",),
+    "service": ("service {name} not found",),
+    "secret": ("secret {name} not found",),
+    "config": ("config {name} not found",),
 }
 # A node that is no manager, or whose swarm is locked, answers 503 as well, but will not answer otherwise a moment later
 # (moby: daemon/cluster/errors.go; the first words are those of 20.10).
@@ -109,7 +110,7 @@ def from_answer(call: str, status: int, message: str, asked: Asked | None) -> En
 
 
 def _says_missing(message: str, asked: Asked) -> bool:
-    words = re.escape(_MISSING[asked.kind].format(name=asked.name).lower())
     # The whole name: "No such container: web2" says nothing of web.
     end = "" if asked.kind == "image" else r"(?![\w.-])"
-    return re.search(words + end, message.lower()) is not None
+    said = [re.escape(words.format(name=asked.name).lower()) + end for words in _MISSING[asked.kind]]
+    return any(re.search(words, message.lower()) for words in said)
