@@ -84,13 +84,13 @@ LABS ?= 4
 PARTS := many swarm first data drift day2 watch later newer
 PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py rollout.py)
 PART_swarm := tests/lab/test_swarm.py
-PART_later := $(addprefix tests/lab/test_,day_two.py offsite.py)
+PART_later := $(addprefix tests/lab/test_,day_two.py offsite.py contract.py)
 PART_many := tests/browser/test_replicas.py $(addprefix tests/lab/test_,lab.py postgres.py replicas.py)
 PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py)
 PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)
 PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py probe.py)
 PART_data := $(addprefix tests/lab/test_,backup.py bundle.py docker_config.py)
-PART_newer := tests/lab/test_newer_engine.py
+PART_newer := $(addprefix tests/lab/test_,newer_engine.py contract.py)
 
 # Only where it is missing: behind a prerequisite that runs, the longest parts would begin last.
 ifeq ($(shell command -v chromium),)

@@ -532,6 +532,8 @@ def what_a_swarm_does_not_have_is_told_by_kind(subject: Subject) -> None:
         engine.secret(f"{PREFIX}none")
     with not_found("config"):
         engine.config(f"{PREFIX}none")
+    with not_found("volume"):
+        engine.volume(f"{PREFIX}none")  # in other words than on a host in no swarm
 
 
 @swarm_case

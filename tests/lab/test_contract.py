@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.host.contract import CASES, Case, Subject
+from tests.host.contract import CASES, SWARM_CASES, Case, Subject
 from tests.lab.precious import OFTEN_S, within
 from tests.lab.session import CONTAINERD, NAME, NEWER, SPARE, SSH_CONFIG, Lab
 from webui_stack.host.engine import Engine
@@ -21,14 +21,19 @@ IMAGE = "contract-image:1"
 
 
 @pytest.fixture(scope="module", params=HOSTS)
-def subject(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def subject(name: str, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     """The engine of a host, through SSH, with an image that nothing else uses."""
-    host = lab.host(request.param)
+    host = lab.host(name)
     image = lab.inventory["images"]["valkey"]
     host.check_output("docker pull --quiet %s && docker tag %s %s", image, image, IMAGE)
     host.check_output("chmod 666 /var/run/docker.sock")  # the SSH user is not root
     socket = tmp_path_factory.mktemp("engine") / "docker.sock"
-    forward = ["ssh", "-F", SSH_CONFIG, "-N", "-L", f"{socket}:/var/run/docker.sock", request.param]
+    forward = ["ssh", "-F", SSH_CONFIG, "-N", "-L", f"{socket}:/var/run/docker.sock", name]
     tunnel = subprocess.Popen(forward, stdin=subprocess.DEVNULL)
     try:
         within(30, "SSH forwards the socket", lambda: Path(socket).exists(), OFTEN_S)
@@ -37,6 +42,20 @@ def subject(request: pytest.FixtureRequest, lab: Lab, tmp_path_factory: pytest.T
         tunnel.terminate()
         tunnel.wait()
         host.check_output("chmod 660 /var/run/docker.sock; docker rmi %s", IMAGE)
+
+
+@pytest.fixture
+def manager(name: str, subject: Subject, lab: Lab) -> Iterator[Subject]:
+    """The engine, while its host is a swarm of its own."""
+    host = lab.host(name)
+    host.check_output("docker swarm init --advertise-addr 127.0.0.1")
+    yield subject
+    host.check_output("docker swarm leave --force")
+
+
+@pytest.mark.parametrize("case", SWARM_CASES, ids=lambda case: case.__name__)
+def test_a_real_swarm_keeps_the_contract(manager: Subject, case: Case) -> None:
+    case(manager)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
