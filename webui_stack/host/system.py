@@ -23,9 +23,12 @@ class System:
         return self._root / path.lstrip("/")
 
     def text(self, path: str) -> str:
-        """What is in a file; "" where there is none. Raises `HostError` where it can't be read."""
+        """What is in a file, with its very line ends; "" where there is none.
+
+        Raises `HostError` where it can't be read.
+        """
         try:
-            return self.path(path).read_text(encoding="utf-8", errors="surrogateescape")
+            return self.path(path).read_bytes().decode("utf-8", "surrogateescape")
         except (FileNotFoundError, NotADirectoryError):
             return ""
         except OSError as error:
