@@ -19,6 +19,7 @@ from webui_stack.host.engine import (
     Event,
     Image,
     Info,
+    Listed,
     Named,
     Network,
     NewContainer,
@@ -74,6 +75,7 @@ class FakeEngine(Engine):
                 log_driver="json-file",
                 storage_driver="overlay2",
                 containers_running=sum(one.runs for one in self.docker.held.values()),
+                containers=len(self.docker.held),
                 member=self.swarm.member,
             )
 
@@ -107,6 +109,10 @@ class FakeEngine(Engine):
                 and (volume is None or volume in one.volumes)
                 and (wanted is None or one.image_id == wanted)
             )
+
+    def running(self) -> tuple[Listed, ...]:
+        with self._call("running"):
+            return tuple(Listed(one.name, dict(one.new.labels)) for one in self.docker.held.values() if one.runs)
 
     def container(self, name: str) -> Container:
         with self._call(f"container {name}"):
