@@ -23,6 +23,19 @@ def test_what_is_not_there_is_no_text(tmp_path: Path) -> None:
     assert [host.names("/none"), host.names("/file")] == [[], []]
 
 
+def test_a_process_that_ends_while_it_is_read_is_not_there_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux opens its file, and then says that there is no such process (fs/proc/base.c)."""
+
+    def ended(*_: object, **__: object) -> None:
+        raise ProcessLookupError(3, "No such process")
+
+    for name in ("read_text", "read_bytes"):
+        monkeypatch.setattr(Path, name, ended)
+    assert System(str(tmp_path)).text("/proc/42/comm") == ""
+
+
 def test_what_can_not_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(HostError, match="^/folder: expected a file to read, got Is a directory; mend it on the host$"):

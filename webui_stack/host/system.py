@@ -29,7 +29,7 @@ class System:
         """
         try:
             return self.path(path).read_bytes().decode("utf-8", "surrogateescape")
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, ProcessLookupError):  # the last: of a process that has ended
             return ""
         except OSError as error:
             raise HostError(path, expected="a file to read", got=_why(error), do="mend it on the host") from None
