@@ -129,6 +129,20 @@ def test_a_host_whose_systemd_knows_no_docker_has_none_configured(tmp_path: Path
     assert options(host, {}) == []
 
 
+def test_variables_of_every_environment_file_count(tmp_path: Path) -> None:
+    """Amazon Linux and Fedora name several files in the unit; systemd prints a line for each."""
+    words = EXEC.replace("$DOCKER_OPTS", "$OPTIONS ${DOCKER_STORAGE_OPTIONS}")
+    files = (
+        "/etc/sysconfig/docker (ignore_errors=yes)\nEnvironmentFiles=/etc/sysconfig/docker-storage (ignore_errors=yes)"
+    )
+    host = FakeSystem(tmp_path, systemctl=shown(ExecStart=words, EnvironmentFiles=files))
+    host.path("/run/systemd/system").mkdir(parents=True)
+    host.put("/etc/sysconfig/docker", 'OPTIONS="--default-ulimit nofile=32768:65536"\n')
+    host.put("/etc/sysconfig/docker-storage", "DOCKER_STORAGE_OPTIONS=--storage-driver=overlay2\n")
+    known = units.look(host, [dockerd.UNIT])
+    assert options(host, known[dockerd.UNIT]) == ["--containerd", "--default-ulimit", "--storage-driver", "-H"]
+
+
 def test_of_several_commands_the_last_is_the_service(tmp_path: Path) -> None:
     """A drop-in clears ExecStart before it sets it; systemd prints what is left."""
     host = FakeSystem(tmp_path, systemctl=f"{shown()}ExecStart={EXEC.replace('$DOCKER_OPTS', '--debug')}\n")
