@@ -76,5 +76,6 @@ def hashes(system: System, folder: str, file: str, env: str) -> dict[str, str]:
 
 def variables(env: str) -> dict[str, str]:
     """The variables of an environment file of ours: each value is in single quotes."""
-    lines = (line.partition("=") for line in env.splitlines() if line and not line.startswith("#"))
+    # Not `splitlines`, which also ends a line at what a value may hold, such as U+2028.
+    lines = (line.partition("=") for line in env.split("\n") if line and not line.startswith("#"))
     return {name: value[1:-1] for name, _, value in lines}
