@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -28,13 +29,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     program(home / "bin/docker")
     program(home / ".docker/cli-plugins/docker-compose")
     monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("PATH", f"{home}/bin:/usr/bin:/bin")
+    for tool in ("xargs", "stat", "sha256sum"):
+        (home / "bin" / tool).symlink_to(shutil.which(tool) or tool)
+    monkeypatch.setenv("PATH", f"{home}/bin")
     return home
 
 
 def as_the_shell_writes_it() -> str:
     script = (ROOT / "templates/programs.sh.j2").read_text()
-    return subprocess.check_output(["sh", "-s"], input=f"{script}\nprograms", text=True).rstrip("\n")
+    return subprocess.check_output(["/bin/sh", "-s"], input=f"{script}\nprograms", text=True).rstrip("\n")
 
 
 def remember(host: FakeSystem, text: str = "hash open-webui c1\nhash redis c2\n") -> None:

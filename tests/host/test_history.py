@@ -10,7 +10,7 @@ import pytest
 
 from tests.host.fake_engine import FakeEngine
 from tests.host.fake_system import FakeSystem
-from tests.host.requests import silent
+from tests.host.asking import silent
 from webui_stack.host import history
 from webui_stack.host.engine import Engine, Refused
 from webui_stack.host.errors import HostError

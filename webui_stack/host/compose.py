@@ -39,7 +39,8 @@ def programs() -> str:
     home = os.environ.get("HOME", "/root")
     paths = [f"{place}/cli-plugins/docker-compose" for place in (f"{home}/.docker", *_PLUGINS)]
     lines = []
-    for path in (shutil.which("docker") or "", *paths):
+    docker = shutil.which("docker")
+    for path in ([docker] if docker else []) + paths:
         try:
             found = Path(path).stat()
         except OSError:
