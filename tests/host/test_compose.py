@@ -87,7 +87,7 @@ def test_the_key_is_what_the_shell_of_a_deploy_prints_of_the_two_files(tmp_path:
     file = "services: {}\n"
     (tmp_path / "compose.yaml").write_text(file)
     (tmp_path / ".env").write_bytes(f"{env}\n".encode("utf-8", "surrogateescape"))
-    said = subprocess.check_output("cat compose.yaml .env | sha256sum", shell=True, cwd=tmp_path, text=True)
+    said = subprocess.check_output(["sh", "-c", "cat compose.yaml .env | sha256sum"], cwd=tmp_path, text=True)
     assert compose.key(file, env) == said.rstrip("\n")
 
 

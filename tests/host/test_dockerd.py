@@ -109,7 +109,7 @@ def test_options_of_the_unit_are_told_by_their_names(tmp_path: Path) -> None:
     assert options(FakeSystem(tmp_path), unit()) == ["--containerd", "-H"]
 
 
-@pytest.mark.parametrize("line", ["DOCKER_OPTS={}\n", " DOCKER_OPTS='{}'\n", "# x\nDOCKER_OPTS=\"{}\""])
+@pytest.mark.parametrize("line", ["DOCKER_OPTS={}\n", " DOCKER_OPTS='{}'\n", '# x\nDOCKER_OPTS="{}"'])
 @pytest.mark.parametrize("systemd", [True, False], ids=["systemd", "without systemd"])
 def test_options_of_dockers_variable_count(tmp_path: Path, line: str, systemd: bool) -> None:
     """Debian's unit and its init script read the same one."""
@@ -192,7 +192,9 @@ def contexts(address: str) -> Any:
     return lambda arguments: f"{address}\n" if arguments[-1] == "own" else None
 
 
-@pytest.mark.parametrize("text", [None, "{}", '{"currentContext": "default"}', '{"currentContext": ""}', "no JSON", "[]"])
+@pytest.mark.parametrize(
+    "text", [None, "{}", '{"currentContext": "default"}', '{"currentContext": ""}', "no JSON", "[]"]
+)
 def test_without_a_context_the_engine_is_at_its_own_socket_and_nobody_is_asked(
     tmp_path: Path, text: str | None
 ) -> None:
@@ -212,5 +214,5 @@ def test_the_engine_is_where_the_context_in_use_leads(tmp_path: Path) -> None:
 def test_a_context_of_another_host_is_refused(tmp_path: Path, address: str) -> None:
     host = FakeSystem(tmp_path, docker=contexts(address))
     host.put("/root/.docker/config.json", '{"currentContext": "own"}')
-    with pytest.raises(HostError, match="^docker context own: expected an engine on this host, got one at "):
+    with pytest.raises(HostError, match=r"^docker context own: expected an engine on this host, got one at "):
         dockerd.socket(host, "/root")

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from tests.host.asking import silent
 from tests.host.fake_engine import FakeEngine
 from tests.host.fake_system import FakeSystem
-from tests.host.asking import silent
 from webui_stack.host import history
 from webui_stack.host.engine import Engine, Refused
 from webui_stack.host.errors import HostError
@@ -166,9 +166,7 @@ def test_leases_of_all_files_and_the_last_deploy_are_told(tmp_path: Path) -> Non
     ],
     ids=str,
 )
-def test_a_verb_that_was_cut_off_is_named(
-    tmp_path: Path, files: dict[str, str], cut_off: str, migrating: bool
-) -> None:
+def test_a_verb_that_was_cut_off_is_named(tmp_path: Path, files: dict[str, str], cut_off: str, migrating: bool) -> None:
     host = FakeSystem(tmp_path)
     for name, text in files.items():
         host.put(f"{STACK}/{name}", text)

@@ -22,11 +22,11 @@ from webui_stack.host.stack import FOLDER_LABEL
 from webui_stack.secrets import Supplied
 
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE+IBk/2==\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----"
-URL = "postgresql://chat:p$HOME`id`\"#%40\\@db.example.org:5432/chat?sslmode=require"
+URL = 'postgresql://chat:p$HOME`id`"#%40\\@db.example.org:5432/chat?sslmode=require'
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 PROXIED = {"public_url": "https://chat.example.org"}
 SUPPLIED = Supplied(SecretStr("suppliedPassword0123456789"), SecretStr("supplied+/=._~:@%-Key0123456789"), {})
-NASTY = {"A": "  $HOME `id` \"x\" a=b #c \\n \u00fc \u2028 \x0c ", "END": "END", "B": "${valkey_password}"}
+NASTY = {"A": '  $HOME `id` "x" a=b #c \\n \u00fc \u2028 \x0c ', "END": "END", "B": "${valkey_password}"}
 
 
 @pytest.fixture
@@ -131,9 +131,7 @@ def test_each_file_that_was_removed_edited_or_opened_is_found(
 @as_root
 @pytest.mark.parametrize("name", [*DERIVED, "secrets/proxy-key"])
 @pytest.mark.parametrize("more", ["\n", "# by hand\n", "x"], ids=ascii)
-def test_an_edit_of_a_file_that_is_made_of_others_is_found(
-    stack: Stack, certified: Any, name: str, more: str
-) -> None:
+def test_an_edit_of_a_file_that_is_made_of_others_is_found(stack: Stack, certified: Any, name: str, more: str) -> None:
     changes = certified({**PROXIED, "proxy_tls": "files", "proxy_certificate_key": "env:X"})
     supplied = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
     stack.write(supplied, **changes)
@@ -272,7 +270,7 @@ def test_a_docker_that_does_not_say_leaves_the_key_open(error: Exception) -> Non
     """It may not be installed yet. The shell, which writes the key, fails then."""
 
     class Fails(FakeEngine):
-        def container(self, name: str) -> Any:
+        def container(self, name: str) -> Any:  # noqa: ARG002
             raise error
 
     found = look(Fails())

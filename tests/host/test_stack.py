@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,11 @@ from webui_stack.host.engine import Network, NewContainer, Unavailable, objects
 
 # As `GET /containers/json` of Docker 26.1 lists `-p 3000:8080 -p 127.0.0.1:5000-5001:5000-5001 -p 53:53/udp`.
 PORTS = [
-    {"IP": "0.0.0.0", "PrivatePort": 8080, "PublicPort": 3000, "Type": "tcp"},  # noqa: S104
+    {"IP": "0.0.0.0", "PrivatePort": 8080, "PublicPort": 3000, "Type": "tcp"},
     {"IP": "::", "PrivatePort": 8080, "PublicPort": 3000, "Type": "tcp"},
     {"IP": "127.0.0.1", "PrivatePort": 5000, "PublicPort": 5000, "Type": "tcp"},
     {"IP": "127.0.0.1", "PrivatePort": 5001, "PublicPort": 5001, "Type": "tcp"},
-    {"IP": "0.0.0.0", "PrivatePort": 53, "PublicPort": 53, "Type": "udp"},  # noqa: S104
+    {"IP": "0.0.0.0", "PrivatePort": 53, "PublicPort": 53, "Type": "udp"},
     {"PrivatePort": 6379, "Type": "tcp"},  # exposed, not published
 ]
 INFO: dict[str, Any] = {
@@ -38,7 +37,7 @@ INFO: dict[str, Any] = {
 def test_each_published_tcp_port_is_told_with_its_container_and_address() -> None:
     listed = objects.listed({"Names": ["/open-webui"], "Labels": None, "Ports": PORTS})
     assert [(one["container"], one["address"], one["port"]) for one in stack.published([listed])] == [
-        ("open-webui", "0.0.0.0", 3000),  # noqa: S104
+        ("open-webui", "0.0.0.0", 3000),
         ("open-webui", "::", 3000),
         ("open-webui", "127.0.0.1", 5000),
         ("open-webui", "127.0.0.1", 5001),

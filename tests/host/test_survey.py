@@ -1,4 +1,4 @@
-"""One survey tells all of a host, reads only, and shows no secret. A Docker without an answer is a state of the host."""
+"""One survey tells all of a host, reads only, and shows no secret. Docker without an answer is a state of the host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.host.asking import NOTHING, arguments, request, silent, surveyed
 from tests.host.fake_engine import FakeEngine
 from tests.host.fake_system import FakeSystem
 from webui_stack import survey, templates
-from webui_stack.host import compose
+from webui_stack.host import compose, secrets
 from webui_stack.host.engine import Engine, EngineError, Info, Network, NewContainer, Unavailable
 from webui_stack.host.errors import HostError
 from webui_stack.host.files import Files
@@ -178,8 +178,11 @@ def test_what_compose_said_when_the_stack_was_good_is_not_asked_again(monkeypatc
     system, asked = asked_of("redis asked")
     asked_for = request(some)
     assert asked_for.project is not None
-    state = verb.secrets.look(Files(), silent(), verb.secrets.wish(asked_for.project.secrets))
-    for key, hashes in ((compose.key(asked_for.project.file, state.env), {"redis": "known"}), ("k", {"redis": "asked"})):
+    state = secrets.look(Files(), silent(), secrets.wish(asked_for.project.secrets))
+    for key, hashes in (
+        (compose.key(asked_for.project.file, state.env), {"redis": "known"}),
+        ("k", {"redis": "asked"}),
+    ):
         asked.clear()
         known = compose.Known("2.26.1", key, {"redis": "known"})
         monkeypatch.setattr(compose, "known", lambda *_, known=known: known)
@@ -235,7 +238,7 @@ def test_a_docker_without_an_answer_that_notes_a_swarm_is_an_error_in_a_swarm(tm
     daemon = {"data-root": str(tmp_path / "root")}
     assert surveyed(nowhere(docker_daemon=daemon))["docker_config"]["swarm_noted"] == noted
     if noted:
-        with pytest.raises(HostError, match="^swarm: expected Docker to name its swarm, got no answer; "):
+        with pytest.raises(HostError, match=r"^swarm: expected Docker to name its swarm, got no answer; "):
             surveyed(settings(**SWARM, docker_daemon=daemon))
     else:
         assert surveyed(settings(**SWARM, docker_daemon=daemon), NOTHING)["swarm"]["member"]["state"] == "inactive"

@@ -101,9 +101,7 @@ def test_the_survey_tells_nodes_and_services(world: World) -> None:
         ("node1", "manager", {}),
         ("node2", "worker", {"data": "yes"}),
     ]
-    services = {
-        one["name"]: (one["running"], one["hosts"], one["wanted"], one["update"]) for one in found["services"]
-    }
+    services = {one["name"]: (one["running"], one["hosts"], one["wanted"], one["update"]) for one in found["services"]}
     assert services == {f"{STACK}_redis": (1, 1, 1, "completed"), f"{STACK}_open-webui": (2, 2, 2, "")}
     assert world.slept == []
 
@@ -174,7 +172,7 @@ def test_a_host_without_docker_is_in_no_swarm(world: World) -> None:
 def test_a_host_whose_docker_does_not_answer_may_be_in_a_swarm(world: World, noted: bool) -> None:
     """Docker notes it in a file (test_dockerd.py)."""
     if noted:
-        with pytest.raises(HostError, match="^swarm: expected Docker to name its swarm, got no answer; "):
+        with pytest.raises(HostError, match=r"^swarm: expected Docker to name its swarm, got no answer; "):
             world.look(answers=False, noted=True)
     else:
         assert world.look(answers=False)["member"]["state"] == "inactive"

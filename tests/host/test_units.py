@@ -49,5 +49,5 @@ def test_a_host_without_systemd_has_no_units_and_is_not_asked(tmp_path: Path) ->
 
 
 def test_a_systemd_that_does_not_answer_is_not_one_without_units(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="^systemctl: expected an answer to"):
+    with pytest.raises(HostError, match=r"^systemctl: expected an answer to"):
         units.look(with_systemd(tmp_path, None), ["docker.service"])
