@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -114,9 +115,13 @@ def test_only_images_that_are_there_are_told() -> None:
 def test_no_answer_is_not_nothing_there(question: str) -> None:
     engine = FakeEngine()
     engine.docker.down = True
-    ask = {"image": stack.images, "container": stack.containers, "network": lambda of, names: stack.network(of, *names)}
+    ask: dict[str, Callable[[], Any]] = {
+        "image": lambda: stack.images(engine, ["x"]),
+        "network": lambda: stack.network(engine, "x"),
+        "container": lambda: stack.containers(engine, ["x"]),
+    }
     with pytest.raises(Unavailable):
-        ask[question](engine, ["x"])
+        ask[question]()
 
 
 def test_the_engines_own_configuration_is_told() -> None:
