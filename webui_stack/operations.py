@@ -169,7 +169,7 @@ def secrets(script: list[str], stale: Callable[[], Collection[str]], refused: Ca
     if why := refused():
         yield _refuse([why])
     elif stale():
-        yield StringCommand("sh -s write", _stdin=script)
+        yield StringCommand("sh -s", _stdin=script)
     else:
         host.noop("all secrets are in place")
 

@@ -238,7 +238,7 @@ def open_webui_environment(settings: Settings) -> dict[str, str]:
 
 
 def secrets_script(settings: Settings, supplied: Supplied) -> HiddenLines:
-    """The shell script that makes the host's secrets, with `check` or `write` as its argument.
+    """The shell script that makes the host's secrets.
 
     Holds the operator's own: only ever sent on stdin.
     """

@@ -75,6 +75,7 @@ class FakeEngine(Engine):
                 log_driver="json-file",
                 storage_driver="overlay2",
                 containers_running=sum(one.runs for one in self.docker.held.values()),
+                containers=len(self.docker.held),
                 member=self.swarm.member,
             )
 

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.defaults import settings
 from tests.surveys import DEPLOYED, FRESH, Document, changed, printed
-from webui_stack import docker_config, survey, swarm, templates
+from webui_stack import survey, swarm
 from webui_stack.host import protocol
 from webui_stack.ops import program
-from webui_stack.secrets import Supplied
-
-NOTHING = Supplied(None, None, {})
 
 
 def test_a_deployed_host_is_read_whole() -> None:
@@ -113,16 +106,6 @@ def test_an_answer_that_is_no_document_is_refused(answer: Any) -> None:
         survey.parse(answer)
 
 
-def test_the_script_reads_a_daemon_json_without_a_final_line_break(tmp_path: Path) -> None:
-    daemon_json = tmp_path / "daemon.json"
-    daemon_json.write_text('{"debug": true}')
-    script = "\n".join(templates.survey_script(settings(stack_dir="/nonexistent/stack"), NOTHING))
-    assert "/etc/docker/daemon.json" in script
-    script = script.replace("/etc/docker/daemon.json", str(daemon_json))
-    done = subprocess.run(["sh", "-s", "survey"], input=script, capture_output=True, text=True, check=True)
-    assert survey.parse(done.stdout.splitlines()).docker.sha256 == docker_config.sha256(daemon_json.read_text())
-
-
 def test_a_refused_secret_is_told_with_its_reason() -> None:
     document = changed(DEPLOYED, project={"refused": "/opt/open-webui/secrets/x: expected y, got z; do it"})
     assert survey.parse(document).refused == "/opt/open-webui/secrets/x: expected y, got z; do it"
@@ -151,109 +134,3 @@ def test_a_runbook_that_was_cut_off_and_a_move_that_has_not_ended_are_read() -> 
     found = survey.parse(changed(DEPLOYED, history={"cut_off": "restore", "migrating": True}))
     assert (found.cut_off, found.migrating) == ("restore", True)
     assert (survey.parse(DEPLOYED).cut_off, survey.parse(DEPLOYED).migrating) == ("", False)
-
-
-def database_of(stack: Path, volumes: Path, *, silent: str = "", root: str = "") -> str:
-    """What the script finds on this machine, whose Docker has only the `volumes`, and is `silent` to a question."""
-    docker = volumes / "bin" / "docker"
-    docker.parent.mkdir(exist_ok=True)
-    docker.write_text(
-        f"""#!/bin/sh
-[ "$2" != {silent or "none"} ] || exit 1
-case $* in
-"volume ls "*) ls {volumes} ;;
-"volume inspect --format "*) [ -d "{volumes}/$5" ] && echo "{volumes}/$5" ;;
-*) exit 1 ;;
-esac
-"""
-    )
-    docker.chmod(0o755)
-    daemon = {**settings().docker_daemon, "data-root": root} if root else settings().docker_daemon
-    script = templates.survey_script(settings(stack_dir=str(stack), docker_daemon=daemon), NOTHING)
-    environment = {"PATH": f"{docker.parent}:{os.environ['PATH']}"}
-    text = "\n".join(script)
-    done = subprocess.run(["sh", "-s", "survey"], input=text, capture_output=True, text=True, env=environment)
-    assert (done.returncode, done.stderr) == (0, "")
-    return survey.parse(done.stdout.splitlines()).database
-
-
-@pytest.mark.parametrize(
-    ("env", "found"),
-    [
-        pytest.param("WEBUI_SECRET_KEY='x'\n", "sqlite", id="of a deploy before there were others"),
-        pytest.param("DATABASE_URL='postgresql://open-webui:x@postgres:5432/open-webui'\n", "postgres", id="ours"),
-        pytest.param("DATABASE_URL='postgresql://u:x@db.example.org/chat'\n", "external", id="elsewhere"),
-        pytest.param("DATABASE_URL='postgres://u:x@postgres.example.org:5432/chat'\n", "external", id="like ours"),
-        pytest.param("DATABASE_URL='sqlite:////app/backend/data/postgres.db'\n", "", id="the operator's own"),
-        pytest.param("PGVECTOR_DB_URL='postgresql://u:x@postgres:5432/x'\n", "sqlite", id="vectors alone"),
-    ],
-)
-def test_what_the_last_good_deploy_uses_is_where_people_are(tmp_path: Path, env: str, found: str) -> None:
-    """Whatever is in the volumes, and whatever a deploy that failed has written since."""
-    stack = tmp_path / "opt" / "stack"
-    (stack / ".good").mkdir(parents=True)
-    (stack / ".good/.env").write_text(env)
-    (stack / ".env").write_text("DATABASE_URL='postgresql://open-webui:x@postgres:5432/open-webui'\n")
-    (tmp_path / "open-webui-postgres").mkdir()
-    (tmp_path / "open-webui-postgres/PG_VERSION").write_text("17\n")
-    assert database_of(stack, tmp_path) == found
-
-
-@pytest.mark.parametrize(
-    ("files", "found"),
-    [
-        pytest.param([], "", id="nothing"),
-        pytest.param(["open-webui/webui.db"], "sqlite", id="of SQLite"),
-        pytest.param(["open-webui-postgres/PG_VERSION"], "postgres", id="of Postgres"),
-        pytest.param(["open-webui/webui.db", "open-webui-postgres/PG_VERSION"], "postgres", id="of both"),
-        pytest.param(["open-webui/uploads", "open-webui-postgres/lost+found"], "", id="volumes without a database"),
-    ],
-)
-def test_where_no_deploy_is_remembered_the_volumes_say_where_people_are(
-    tmp_path: Path, files: list[str], found: str
-) -> None:
-    for file in files:
-        path = tmp_path / file
-        path.parent.mkdir(exist_ok=True)
-        path.touch()
-    assert database_of(tmp_path / "opt" / "stack", tmp_path) == found
-
-
-@pytest.mark.parametrize(
-    ("silent", "file", "found"),
-    [
-        ("ls", None, ""),  # no Docker runs, and none has left a volume
-        ("ls", "volumes/open-webui/_data/webui.db", "sqlite"),
-        ("ls", "volumes/open-webui-postgres/_data/PG_VERSION", "postgres"),
-        ("ls", "volumes/open-webui-postgres/_data/lost+found", "unknown"),
-        ("ls", "volumes/open-webui/opts.json", "unknown"),  # a volume from elsewhere: its folder here is empty
-        ("ls", "volumes/somebodys/_data/webui.db", ""),
-        ("inspect", "open-webui/webui.db", "unknown"),
-        ("inspect", "somebodys/webui.db", ""),
-    ],
-)
-def test_a_docker_that_does_not_answer_has_not_no_data(
-    tmp_path: Path, silent: str, file: str | None, found: str
-) -> None:
-    """Then a deploy would begin with an empty database beside people's own."""
-    if file:
-        path = tmp_path / file
-        path.parent.mkdir(parents=True)
-        path.touch()
-    assert database_of(tmp_path / "opt" / "stack", tmp_path, silent=silent, root=str(tmp_path)) == found
-
-
-@pytest.mark.parametrize("shell", ["bash", "dash"])
-def test_the_script_runs_on_a_machine_without_a_stack(shell: str) -> None:
-    """On this one, as it is: whatever is on it, the survey is whole and says so."""
-    script = templates.survey_script(settings(stack_dir="/nonexistent/stack"), NOTHING)
-    done = subprocess.run([shell, "-s", "survey"], input="\n".join(script), capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
-    found = survey.parse(done.stdout.splitlines())
-    assert found.machine.epoch_s > 0
-    assert "content /nonexistent/stack/.env" in found.secrets
-
-
-def test_the_script_shows_no_secret_when_printed() -> None:
-    script = templates.survey_script(settings(), NOTHING)
-    assert "compose" not in f"{script} {script!r}"

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jsonschema
 import pytest
@@ -21,6 +21,8 @@ from pydantic import SecretStr
 
 from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
+from tests.host.asking import silent
+from tests.stack_folder import DERIVED, FILES, NOTHING, SHELLS, Stack, as_root
 from webui_stack import compose, docker_config, machine, templates, transfer
 from webui_stack.engine import Engine
 from webui_stack.secrets import Supplied
@@ -1327,76 +1329,10 @@ def test_a_link_is_no_folder_of_sets(tmp_path: Path, leads: str) -> None:
 
 # --- secrets.sh.j2, run for real -------------------------------------------------------------------
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the script makes files of root: run the tests as root")
-NOTHING = Supplied(None, None, {})
 PASSWORD = "suppliedPassword0123456789"
 SECRET_KEY = "suppliedSecretKey0123456789abcdef0123"
-FILES = ["secrets/valkey-password", "secrets/valkey-monitor-password", "secrets/webui-secret-key"]
-DERIVED = ["valkey/users.acl", ".env"]
 # What the script may run besides the shell's own commands.
 TOOLS = ["stat", "cat", "mkdir", "chown", "chmod", "sync", "mv", "tr", "head", "sha256sum"]
-
-
-class Stack:
-    """A `stack_dir` in a temporary folder, and the rendered script run against it by one shell."""
-
-    def __init__(self, folder: Path, shell: str) -> None:
-        self.folder = folder
-        self.shell = shell
-
-    def run(
-        self,
-        mode: Literal["check", "write"],
-        supplied: Supplied = NOTHING,
-        path: str | None = None,
-        **changes: Any,
-    ) -> subprocess.CompletedProcess[str]:
-        script = templates.secrets_script(settings(stack_dir=str(self.folder), **changes), supplied)
-        environment = {"PATH": path or os.environ["PATH"]}
-        return subprocess.run(
-            [shutil.which(self.shell) or self.shell, "-s", mode],
-            input="\n".join(script),
-            capture_output=True,
-            text=True,
-            env=environment,
-            umask=0o022,
-        )
-
-    def check(self, supplied: Supplied = NOTHING, **changes: Any) -> list[str]:
-        """The paths the script would write, below the folder."""
-        result = self.run("check", supplied, **changes)
-        assert (result.returncode, result.stderr) == (0, "")
-        return self.names(result.stdout)
-
-    def write(self, supplied: Supplied = NOTHING, **changes: Any) -> list[str]:
-        result = self.run("write", supplied, **changes)
-        assert (result.returncode, result.stderr) == (0, "")
-        return self.names(result.stdout)
-
-    def names(self, output: str) -> list[str]:
-        lines = [line.split(" ", 1) for line in output.splitlines() if not line.startswith("outdated ")]
-        assert {what for what, _ in lines} <= {"content", "mode"}
-        return [os.path.relpath(path, self.folder) for _, path in lines]
-
-    def text(self, name: str) -> str:
-        return (self.folder / name).read_text()
-
-    def secret(self, name: str) -> str:
-        return self.text(f"secrets/{name}").removesuffix("\n")
-
-    def state(self) -> dict[str, tuple[str, int, int, int, bytes]]:
-        """Everything there: kind and mode, owner, inode, time of change, content."""
-        found = {}
-        for path in sorted([self.folder, *self.folder.rglob("*")]):
-            info = path.lstat()
-            content = path.read_bytes() if path.is_file() else b""
-            name = os.path.relpath(path, self.folder)
-            found[name] = (stat.filemode(info.st_mode), info.st_uid, info.st_ino, info.st_mtime_ns, content)
-        return found
-
-
-# The shells of this machine, each program once: /bin/sh is often one of the other two.
-SHELLS = {Path(path).resolve(): name for name in ("bash", "dash", "sh") if (path := shutil.which(name))}
 
 
 @pytest.fixture(params=SHELLS.values())
@@ -1422,7 +1358,7 @@ def read_env(text: str) -> dict[str, str]:
 
 @as_root
 def test_check_of_nothing_names_everything_and_writes_nothing(stack: Stack) -> None:
-    assert stack.check() == [".", "secrets", "valkey", *FILES, *DERIVED]
+    assert stack.stale() == [".", "secrets", "valkey", *FILES, *DERIVED]
     assert not stack.folder.exists()
 
 
@@ -1448,7 +1384,7 @@ def test_write_makes_every_file_with_its_mode(stack: Stack) -> None:
 def test_second_run_finds_and_changes_nothing(stack: Stack) -> None:
     stack.write()
     before = stack.state()
-    assert stack.check() == []
+    assert stack.stale() == []
     assert stack.write() == []
     assert stack.state() == before
 
@@ -1477,9 +1413,9 @@ def test_a_supplied_password_replaces_and_what_derives_from_it_follows(stack: St
     monitor = stack.secret("valkey-monitor-password")
     supplied = Supplied(SecretStr(PASSWORD), SecretStr(SECRET_KEY), {})
     expected = ["secrets/valkey-password", "secrets/webui-secret-key", *DERIVED]
-    assert stack.check(supplied) == expected
+    assert stack.stale(supplied) == expected
     assert stack.write(supplied) == expected
-    assert stack.check(supplied) == []
+    assert stack.stale(supplied) == []
     assert stack.secret("valkey-password") == PASSWORD
     assert hashlib.sha256(PASSWORD.encode()).hexdigest() in stack.text("valkey/users.acl")
     environment = read_env(stack.text(".env"))
@@ -1491,7 +1427,7 @@ def test_a_supplied_password_replaces_and_what_derives_from_it_follows(stack: St
 @as_root
 def test_a_supplied_password_stays_when_its_source_goes(stack: Stack) -> None:
     stack.write(Supplied(SecretStr(PASSWORD), None, {}))
-    assert stack.check(NOTHING) == []
+    assert stack.stale(NOTHING) == []
     assert stack.secret("valkey-password") == PASSWORD
 
 
@@ -1505,7 +1441,7 @@ def test_settings_of_users_reach_the_acl_and_its_hash(stack: Stack) -> None:
     assert "user default on nopass ~* &* +@all\n" in acl
     assert " ~two:* &socketio &socketio#* &two:* +@all -@admin -@dangerous +info\n" in acl
     assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] != before
-    assert stack.check(**changes) == []
+    assert stack.stale(**changes) == []
 
 
 @as_root
@@ -1537,7 +1473,7 @@ def test_values_of_the_operator_survive_the_env_file(stack: Stack) -> None:
     }
     supplied = Supplied(None, None, {name: SecretStr(value) for name, value in values.items()})
     stack.write(supplied)
-    assert stack.check(supplied) == []
+    assert stack.stale(supplied) == []
     found = read_env(stack.text(".env"))
     assert {name: found[name] for name in values} == values
 
@@ -1550,7 +1486,7 @@ def test_a_hand_edited_file_is_put_back(stack: Stack, name: str) -> None:
     (stack.folder / name).write_text(before.replace("on", "off").replace("REDIS", "VALKEY") + "# by hand\n")
     assert stack.write() == [name]
     assert stack.text(name) == before
-    assert stack.check() == []
+    assert stack.stale() == []
 
 
 @as_root
@@ -1562,7 +1498,7 @@ def test_a_wrong_mode_or_owner_is_put_back(stack: Stack, name: str) -> None:
     for mode, uid in ((0o666, 0), (stat.S_IMODE(path.stat().st_mode), 65534)):
         path.chmod(mode)
         os.chown(path, uid, uid)
-        assert stack.check() == [name]
+        assert stack.stale() == [name]
         assert stack.write() == [name]
         assert {key: (mode, uid, content) for key, (mode, uid, _, _, content) in stack.state().items()} == before
 
@@ -1588,8 +1524,9 @@ def test_a_folder_of_others_keeps_its_mode_and_owner_and_is_refused(stack: Stack
         f"refused {stack.folder}: expected an empty folder or one that this project made, got one with other files in "
         "it; set stack_dir to another, or move them away\n"
     )
-    found = [stack.run("check"), stack.run("write")]
-    assert [(result.returncode, result.stdout) for result in found] == [(0, line), (1, line)]
+    result = stack.run()
+    assert (result.returncode, result.stdout) == (1, line)
+    assert f"refused {stack.look().refused}\n" == line
     assert stack.state() == before
 
 
@@ -1682,12 +1619,12 @@ def test_the_answer_tells_a_new_content_from_a_wrong_mode(stack: Stack) -> None:
     (stack.folder / "secrets/valkey-password").chmod(0o644)
     (stack.folder / ".env").write_text("")
     folder = stack.folder
-    lines = stack.run("check").stdout.splitlines()
-    assert [line for line in lines if not line.startswith("outdated ")] == [
-        f"mode {folder}/secrets",
-        f"mode {folder}/secrets/valkey-password",
-        f"content {folder}/.env",
-    ]
+    assert stack.look().stale == {
+        f"{folder}/secrets": "mode",
+        f"{folder}/secrets/valkey-password": "mode",
+        f"{folder}/.env": "content",
+    }
+    assert stack.write() == ["secrets", "secrets/valkey-password", ".env"]
 
 
 @as_root
@@ -1696,10 +1633,10 @@ def test_a_missing_secret_alone_is_made_again(stack: Stack, missing: str) -> Non
     stack.write()
     others = {name: stack.text(name) for name in FILES if name != missing}
     (stack.folder / missing).unlink()
-    assert missing in stack.check()
+    assert missing in stack.stale()
     stack.write()
     assert {name: stack.text(name) for name in others} == others
-    assert stack.check() == []
+    assert stack.stale() == []
 
 
 @as_root
@@ -1708,13 +1645,16 @@ def test_a_hand_broken_secret_is_refused_and_not_shown(stack: Stack, name: str) 
     stack.write()
     (stack.folder / name).write_text("it's-broken-by-hand\n")
     before = stack.state()
-    result = stack.run("check", Supplied(None, None, {"OPENAI_API_KEY": SecretStr("sk-new")}))
-    assert (result.returncode, result.stderr) == (0, "")
+    supplied = Supplied(None, None, {"OPENAI_API_KEY": SecretStr("sk-new")})
+    result = stack.run(supplied)
+    assert (result.returncode, result.stderr) == (1, "")
     and_more = ", any of +/=._~:@%- and digits" if name == "secrets/webui-secret-key" else " and digits"
     assert result.stdout.splitlines()[-1] == (
         f"refused {stack.folder}/{name}: expected only letters{and_more}, got something else (not shown); "
         "remove the file to have a new one made"
     )
+    assert f"refused {stack.look(supplied).refused}" == result.stdout.splitlines()[-1]
+    assert stack.look(supplied).stale == {}
     assert stack.state() == before
 
 
@@ -1740,8 +1680,8 @@ def docker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def adopting(stack: Stack, docker: Path, mode: Literal["check", "write"] = "write") -> subprocess.CompletedProcess[str]:
-    return stack.run(mode, path=f"{docker}:{os.environ['PATH']}", stack_adopt=True)
+def adopting(stack: Stack, docker: Path) -> subprocess.CompletedProcess[str]:
+    return stack.run(path=f"{docker}:{os.environ['PATH']}", stack_adopt=True)
 
 
 @as_root
@@ -1753,7 +1693,7 @@ def test_the_key_of_a_container_made_by_hand_is_kept(stack: Stack, docker: Path)
     assert stack.secret("webui-secret-key") == "9xQ+/abc=="
     assert "WEBUI_SECRET_KEY='9xQ+/abc=='" in stack.text(".env")
     (docker / "variables").write_text("WEBUI_SECRET_KEY=another\n")
-    assert adopting(stack, docker, "check").stdout == ""
+    assert adopting(stack, docker).stdout == ""
 
 
 @as_root
@@ -1780,7 +1720,7 @@ def test_our_own_container_is_not_asked(stack: Stack, docker: Path) -> None:
 @as_root
 def test_a_docker_that_does_not_answer_is_no_stack_without_a_key(stack: Stack, docker: Path) -> None:
     (docker / "ps").unlink()
-    assert adopting(stack, docker, "check").returncode == 0
+    assert stack.look(stack_adopt=True, engine=silent()).refused == "", "it may not be installed yet"
     result = adopting(stack, docker)
     assert result.returncode != 0
     assert "expected Docker to say whether an open-webui made by hand has one, got no answer" in result.stderr
@@ -1792,7 +1732,7 @@ def test_writing_over_a_hand_broken_secret_writes_nothing_and_is_no_success(stac
     stack.write()
     (stack.folder / FILES[0]).write_text("it's-broken-by-hand\n")
     before = stack.state()
-    result = stack.run("write", Supplied(None, None, {"OPENAI_API_KEY": SecretStr("sk-new")}))
+    result = stack.run(Supplied(None, None, {"OPENAI_API_KEY": SecretStr("sk-new")}))
     assert stack.state() == before
     assert result.returncode != 0
 
@@ -1802,7 +1742,7 @@ def test_a_broken_secret_is_refused_before_another_one_is_replaced(stack: Stack)
     stack.write()
     (stack.folder / "secrets/webui-secret-key").write_text("broken by hand\n")
     before = stack.state()
-    stack.run("write", Supplied(SecretStr(PASSWORD), None, {}))
+    stack.run(Supplied(SecretStr(PASSWORD), None, {}))
     assert stack.state() == before
 
 
@@ -1818,7 +1758,7 @@ def test_what_an_interrupted_run_left_is_no_hindrance(stack: Stack) -> None:
 
 
 def noted_arguments(stack: Stack, tmp_path: Path, supplied: Supplied, **changes: Any) -> str:
-    """The command lines of all that the script runs, in both modes.
+    """The command lines of all that the script runs, when it makes the secrets and when it finds them.
 
     Each tool it may run is shadowed by one that notes its arguments first. A tool not listed is not found, and the
     script fails.
@@ -1831,8 +1771,8 @@ def noted_arguments(stack: Stack, tmp_path: Path, supplied: Supplied, **changes:
         shim = shims / tool
         shim.write_text(f'#!/bin/sh\nprintf "%s\\n" "{tool} $*" >>{log}\nexec {real} "$@"\n')
         shim.chmod(0o755)
-    for mode in ("write", "check"):
-        result = stack.run(mode, supplied, path=str(shims), **changes)
+    for _ in range(2):
+        result = stack.run(supplied, path=str(shims), **changes)
         assert (result.returncode, result.stderr) == (0, "")
     noted = log.read_text()
     assert {line.split()[0] for line in noted.splitlines()} == set(TOOLS)
@@ -1856,7 +1796,7 @@ def test_no_secret_is_readable_by_others_at_any_moment(stack: Stack, tmp_path: P
     shim = shims / "chmod"
     shim.write_text(f'#!/bin/sh\nstat -c "%a %n" "$2" >>{log}\nexec {shutil.which("chmod")} "$@"\n')
     shim.chmod(0o755)
-    assert stack.run("write", path=f"{shims}:{os.environ['PATH']}").returncode == 0
+    assert stack.run(path=f"{shims}:{os.environ['PATH']}").returncode == 0
     modes = [line.split() for line in log.read_text().splitlines()]
     assert len(modes) == 8
     assert {mode for mode, _ in modes} == {"600", "700"}
@@ -1871,9 +1811,9 @@ EXTERNAL = 'postgresql://chat:p$HOME`id`"#%40@db.example.org:5432/chat?sslmode=r
 @as_root
 def test_the_stacks_own_postgres_has_a_password_made_on_the_host_and_two_urls_with_it(stack: Stack) -> None:
     files = [*FILES, "secrets/postgres-password"]
-    assert stack.check(database="postgres") == [".", "secrets", "valkey", *files, *DERIVED]
+    assert stack.stale(database="postgres") == [".", "secrets", "valkey", *files, *DERIVED]
     assert stack.write(database="postgres") == [".", "secrets", "valkey", *files, *DERIVED]
-    assert stack.check(database="postgres") == []
+    assert stack.stale(database="postgres") == []
     password = stack.secret("postgres-password")
     assert re.fullmatch(r"[A-Za-z0-9]{48}", password)
     assert len({stack.text(name) for name in files}) == 4
@@ -1903,19 +1843,19 @@ def test_a_supplied_password_of_postgres_replaces_and_stays(stack: Stack) -> Non
     supplied = Supplied(None, None, {}, postgres_password=SecretStr(PASSWORD))
     assert stack.write(supplied, database="postgres") == ["secrets/postgres-password", ".env"]
     assert f":{PASSWORD}@postgres:" in read_env(stack.text(".env"))["DATABASE_URL"]
-    assert stack.check(database="postgres") == []
+    assert stack.stale(database="postgres") == []
 
 
 @as_root
 def test_a_database_elsewhere_is_known_by_its_url_alone(stack: Stack) -> None:
     supplied = Supplied(None, None, {}, database_url=SecretStr(EXTERNAL))
     assert stack.write(supplied, database_url="env:X") == [".", "secrets", "valkey", *FILES, *DERIVED]
-    assert stack.check(supplied, database_url="env:X") == []
+    assert stack.stale(supplied, database_url="env:X") == []
     environment = read_env(stack.text(".env"))
     assert environment["DATABASE_URL"] == environment["PGVECTOR_DB_URL"] == EXTERNAL
     assert "POSTGRES_PASSWORD" not in environment
     another = Supplied(None, None, {}, database_url=SecretStr(EXTERNAL + "&x=y"))
-    assert stack.check(another, database_url="env:X") == [".env"]
+    assert stack.stale(another, database_url="env:X") == [".env"]
 
 
 @as_root
@@ -1924,7 +1864,7 @@ def test_a_key_of_several_lines_is_kept_as_it_is_and_known_to_compose_by_its_has
 ) -> None:
     supplied = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
     assert stack.write(supplied, **certificate) == [".", "secrets", "valkey", *FILES, "secrets/proxy-key", *DERIVED]
-    assert stack.check(supplied, **certificate) == []
+    assert stack.stale(supplied, **certificate) == []
     assert stack.text("secrets/proxy-key") == f"{KEY}\n"
     assert stack.state()["secrets/proxy-key"][0] == "-rw-------"
     assert read_env(stack.text(".env"))["PROXY_KEY_SHA256"] == hashlib.sha256(KEY.encode()).hexdigest()
@@ -1983,72 +1923,3 @@ def test_the_script_holds_only_secrets_that_were_supplied() -> None:
     assert PASSWORD not in f"{hidden} {hidden!r}"
     script = "\n".join(hidden)
     assert (script.count(PASSWORD), script.count("sk-x")) == (1, 1)
-
-
-# --- survey.sh.j2: the files that services read at their start, run for real ---------------------------
-
-
-def mounted_lines(stack: Stack, supplied: Supplied = NOTHING, **changes: Any) -> dict[str, str]:
-    """What the survey says of each service's files: when the newest was written, or "-"; no Docker is asked."""
-    stub = stack.folder.parent / "no-docker" / "docker"
-    stub.parent.mkdir(exist_ok=True)
-    stub.write_text("#!/bin/sh\nexit 1\n")
-    stub.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{stub.parent}:{os.environ['PATH']}"}
-    script = templates.survey_script(settings(stack_dir=str(stack.folder), **changes), supplied)
-    done = subprocess.run(
-        [stack.shell, "-s", "survey"], input="\n".join(script), capture_output=True, text=True, env=environment
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    lines = [line.split() for line in done.stdout.splitlines() if line.startswith("mounted ")]
-    return {service: newest for _, service, newest in lines}
-
-
-def put_project(stack: Stack, supplied: Supplied = NOTHING, **changes: Any) -> None:
-    """The project on this machine as a deploy leaves it, each file an hour older than the one before."""
-    some = settings(stack_dir=str(stack.folder), **changes)
-    stack.write(supplied, **changes)
-    for number, (name, text) in enumerate(templates.project(some).items()):
-        path = stack.folder / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(text)
-        path.chmod(0o644)
-        os.utime(path, (0, 1_700_000_000 - 3600 * number))
-
-
-@as_root
-def test_each_service_with_files_of_its_own_is_known_by_their_newest(stack: Stack, certificate: dict[str, Any]) -> None:
-    supplied = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
-    changes = {**MANY, **certificate}
-    put_project(stack, supplied, **changes)
-    users = int((stack.folder / "valkey/users.acl").stat().st_mtime)
-    assert list(templates.project(settings(**changes)))[3:] == ["proxy/Caddyfile", "proxy/certificate.pem"]
-    assert mounted_lines(stack, supplied, **changes) == {"redis": f"{users}", "proxy": f"{1_700_000_000 - 3 * 3600}"}
-
-
-@as_root
-@pytest.mark.parametrize("name", ["proxy/Caddyfile", "proxy/certificate.pem"])
-@pytest.mark.parametrize("how", ["changed", "closed", "gone"])
-def test_a_file_of_the_proxy_that_is_not_as_wanted_is_said_of_the_proxy_alone(
-    stack: Stack, certificate: dict[str, Any], name: str, how: str
-) -> None:
-    supplied = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
-    put_project(stack, supplied, **certificate)
-    path = stack.folder / name
-    if how == "changed":
-        path.write_text(path.read_text() + "# by hand\n")
-    elif how == "closed":
-        path.chmod(0o600)
-    else:
-        path.unlink()
-    found = mounted_lines(stack, supplied, **certificate)
-    assert found.pop("proxy") == "-"
-    assert list(found) == ["redis"]
-    assert found["redis"] != "-"
-
-
-@as_root
-def test_without_a_proxy_only_valkey_reads_files(stack: Stack) -> None:
-    put_project(stack)
-    assert list(mounted_lines(stack)) == ["redis"]
-    assert mounted_lines(stack, valkey_default_user="all") == {"redis": "-"}

@@ -569,34 +569,6 @@ def test_a_deploy_says_that_the_last_good_one_runs_only_if_it_does(good: Host, r
     assert (good.folder / ".good" / "data").exists() != recalls
 
 
-@pytest.mark.parametrize(
-    ("text", "sums", "said"),
-    [
-        ("A='1'\n", True, "database sqlite"),
-        ("A='1'\nDATABASE_URL='postgresql://x@postgres:5432/x'\n", True, "database postgres"),
-        ("A='1'\n", False, "database sqlite"),
-        ("", True, "database unknown"),
-        ("", False, "database unknown"),
-    ],
-    ids=["sqlite", "postgres", "of an earlier version", "empty", "empty, of an earlier version"],
-)
-def test_an_empty_record_of_the_database_is_not_sqlite(host: Host, text: str, sums: bool, said: str) -> None:
-    host.script = "\n".join(templates.survey_script(settings(), Supplied(None, None, {})))
-    host.write(".good/.env", text or "whole")
-    if sums:
-        host.write(".good/sums", subprocess.check_output(["sha256sum", ".env"], cwd=host.folder / ".good", text=True))
-    host.write(".good/.env", text)
-    assert host.run("database").stdout.strip() == said
-
-
-def test_a_short_record_of_the_database_is_not_sqlite(host: Host) -> None:
-    host.script = "\n".join(templates.survey_script(settings(), Supplied(None, None, {})))
-    host.write(".good/.env", "A='1'\nDATABASE_URL='postgresql://x@postgres:5432/x'\n")
-    host.write(".good/sums", subprocess.check_output(["sha256sum", ".env"], cwd=host.folder / ".good", text=True))
-    host.write(".good/.env", "A='1'\n")
-    assert host.run("database").stdout.strip() == "database unknown"
-
-
 @pytest.mark.parametrize("killed_at", [None, 1, 2, 3])
 def test_a_restore_leaves_no_moment_without_secrets(host: Host, killed_at: int | None) -> None:
     """Killed at any rename, each secret is the old one or the set's; what an earlier version left is no hindrance."""

@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from webui_stack import diagnosis, survey, symptoms, templates
-from webui_stack.secrets import Supplied
+from webui_stack import diagnosis, symptoms, templates
 
 # What Docker 26.1 says where there is nothing of that name, and where the swarm has no leader (`docker service ls`).
 NO_SERVICE = "\nStatus: Error: no such service: open-webui_open-webui, Code: 1"
@@ -700,96 +699,6 @@ def test_an_image_that_docker_says_nothing_of_is_not_missing(good: World) -> Non
     assert done.returncode == 1
     assert f"got {NO_ENGINE}; run this again" in done.stdout
     assert "docker load" not in done.stdout
-
-
-# --- The survey ------------------------------------------------------------------------------------
-
-MEMBER = '{"state":"active","id":"n1","manages":true,"address":"192.0.2.1","error":""}'
-NODE = (
-    '{"id":"n1","name":"a","role":"manager","availability":"active","labels":null,"state":"ready","reachable":"",'
-    '"address":""}'
-)
-SURVEYED = (
-    "#!/bin/sh\n"
-    + FAILING
-    + r"""
-case $* in
-"info --format {\"state\""*) cat "$WORLD/member" ;;
-"node ls --quiet") echo n1 ;;
-"node inspect"*) cat "$WORLD/node" ;;
-"service ls --quiet"*) printf 's1\ns2\n' ;;
-"service ls --filter id="*) echo "1/1 (max 1 per node)" ;;
-"service ps"*) echo "Running 3 minutes ago on a" ;;
-"service inspect --format {{.Spec.Name}}"*) echo "open-webui_$5 {}" ;;
-"service inspect"*) echo completed ;;
-*) exit 1 ;;
-esac
-"""
-)
-
-
-def surveyed(world: World, **changes: Any) -> survey.Survey:
-    (world.path / "bin/docker").write_text(SURVEYED)
-    world.set(node=NODE)
-    if not (world.path / "member").exists():
-        world.set(member=MEMBER)
-    script = templates.survey_script(world.settings().model_copy(update=changes), Supplied(None, None, {}))
-    environment = {**os.environ, "WORLD": str(world.path), "PATH": f"{world.path}/bin:{os.environ['PATH']}"}
-    text = "sleep() { :; }\n" + "\n".join(script)
-    done = subprocess.run(["sh", "-s", "survey"], input=text, capture_output=True, text=True, env=environment)
-    return survey.parse(done.stdout.splitlines())
-
-
-def test_the_survey_tells_nodes_and_services(world: World) -> None:
-    found = surveyed(world).swarm
-    assert [node.name for node in found.nodes] == ["a"]
-    assert {name: (one.running, one.hosts, one.wanted, one.update) for name, one in found.services.items()} == {
-        "s1": (1, 1, 1, "completed"),
-        "s2": (1, 1, 1, "completed"),
-    }
-    assert found.unread == ()
-
-
-@pytest.mark.parametrize(
-    "question", ["node ls *", "node inspect *", "service ls *", "service ps *", "service inspect *"]
-)
-def test_a_survey_without_an_answer_fails_and_one_with_a_late_answer_does_not(world: World, question: str) -> None:
-    world.fail(question, 2)
-    assert len(surveyed(world).swarm.services) == 2
-    world.fail(question, 1000)
-    what = "nodes" if question.startswith("node") else "services"
-    with pytest.raises(
-        survey.IncompleteError, match=f"swarm: expected Docker to name its {what}, got Error response from"
-    ):
-        surveyed(world)
-
-
-@pytest.mark.parametrize("member", [MEMBER.replace("true", "false"), MEMBER.replace("active", "inactive")])
-def test_a_host_that_steers_no_swarm_is_not_asked(world: World, member: str) -> None:
-    world.set(member=member)
-    world.fail("node *", 1000)
-    world.fail("service *", 1000)
-    assert surveyed(world).swarm.services == {}
-
-
-def test_a_host_without_docker_is_in_no_swarm(world: World) -> None:
-    world.fail("*", 1000, "sh: 1: docker: not found")
-    assert not surveyed(world).swarm.is_member
-
-
-@pytest.mark.parametrize("noted", [True, False])
-def test_a_host_whose_docker_does_not_answer_may_be_in_a_swarm(world: World, noted: bool) -> None:
-    """Docker notes it in a file: without that, nothing is overlooked (moby, daemon/cluster/cluster.go, 26.1)."""
-    state = world.path / "root/swarm/docker-state.json"
-    state.parent.mkdir(parents=True)
-    state.write_text('{"LocalAddr":""}' if noted else "")
-    world.fail("info *", 1000, NO_ENGINE)
-    daemon = {"data-root": str(world.path / "root")}
-    if noted:
-        with pytest.raises(survey.IncompleteError, match="swarm: expected Docker to name its swarm, got Cannot"):
-            surveyed(world, docker_daemon=daemon)
-    else:
-        assert not surveyed(world, docker_daemon=daemon).swarm.is_member
 
 
 DOCTORED = r"""#!/bin/sh

@@ -39,7 +39,8 @@ def programs() -> str:
     home = os.environ.get("HOME", "/root")
     paths = [f"{place}/cli-plugins/docker-compose" for place in (f"{home}/.docker", *_PLUGINS)]
     lines = []
-    for path in (shutil.which("docker") or "", *paths):
+    docker = shutil.which("docker")
+    for path in ([docker] if docker else []) + paths:
         try:
             found = Path(path).stat()
         except OSError:
@@ -75,5 +76,6 @@ def hashes(system: System, folder: str, file: str, env: str) -> dict[str, str]:
 
 def variables(env: str) -> dict[str, str]:
     """The variables of an environment file of ours: each value is in single quotes."""
-    lines = (line.partition("=") for line in env.splitlines() if line and not line.startswith("#"))
+    # Not `splitlines`, which also ends a line at what a value may hold, such as U+2028.
+    lines = (line.partition("=") for line in env.split("\n") if line and not line.startswith("#"))
     return {name: value[1:-1] for name, _, value in lines}

@@ -98,7 +98,8 @@ def _configured(system: System, unit: Mapping[str, str]) -> Iterator[str]:
     """The words after the program's name that systemd starts the daemon with."""
     if unit:
         found = _ARGUMENTS.search(unit.get("ExecStart", ""))
-        words, files = found[1].split() if found else [], [unit.get("EnvironmentFiles", "").partition(" ")[0]]
+        words = found[1].split() if found else []
+        files = [line.partition(" ")[0] for line in unit.get("EnvironmentFiles", "").splitlines()]
     elif system.path("/run/systemd/system").is_dir():
         return
     else:

@@ -23,10 +23,13 @@ class System:
         return self._root / path.lstrip("/")
 
     def text(self, path: str) -> str:
-        """What is in a file; "" where there is none. Raises `HostError` where it can't be read."""
+        """What is in a file, with its very line ends; "" where there is none.
+
+        Raises `HostError` where it can't be read.
+        """
         try:
-            return self.path(path).read_text(encoding="utf-8", errors="surrogateescape")
-        except (FileNotFoundError, NotADirectoryError):
+            return self.path(path).read_bytes().decode("utf-8", "surrogateescape")
+        except (FileNotFoundError, NotADirectoryError, ProcessLookupError):  # the last: of a process that has ended
             return ""
         except OSError as error:
             raise HostError(path, expected="a file to read", got=_why(error), do="mend it on the host") from None

@@ -7,20 +7,25 @@ from collections.abc import Mapping, Sequence
 from .system import System
 
 _PROPERTIES = "Id,ActiveState,UnitFileState,ExecStart,EnvironmentFiles,MainPID"
+# Has a line for each file that the unit names (systemd, src/systemctl/systemctl-show.c).
+_OF_SEVERAL_LINES = "EnvironmentFiles"
 
 
 def look(system: System, units: Sequence[str]) -> dict[str, Mapping[str, str]]:
     """The properties of each unit that systemd knows, by name; none without systemd.
 
     A unit that was never there is "inactive" to systemd, and no error. Of a property that comes several times, as
-    ExecStart may, the last one counts.
+    ExecStart may, the last one counts; of EnvironmentFiles each one does, a line each.
     """
     if not system.path("/run/systemd/system").is_dir():
         return {}
     said = system.output("systemctl", "show", "--property", _PROPERTIES, *units)
     found: dict[str, Mapping[str, str]] = {}
     for block in said.split("\n\n"):
-        unit = dict(line.partition("=")[::2] for line in block.splitlines())
+        unit: dict[str, str] = {}
+        for line in block.splitlines():
+            name, _, value = line.partition("=")
+            unit[name] = f"{unit[name]}\n{value}" if name == _OF_SEVERAL_LINES and name in unit else value
         if "Id" in unit:
             found[unit["Id"]] = unit
     return found

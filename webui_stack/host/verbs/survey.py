@@ -138,11 +138,12 @@ def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[s
 
 
 def _answers(engine: Engine) -> tuple[Info | None, Sequence[Listed] | None]:
-    """What the engine says of itself, and what runs; None twice where it gives no answer."""
+    """What the engine says of itself, and what runs; None twice where it gives no answer at all."""
     try:
-        return engine.info(), engine.running()
+        info = engine.info()
     except Unavailable:
         return None, None
+    return info, engine.running()
 
 
 def _of_swarm(asked: Request, running: Sequence[Listed] | None) -> list[str]:

@@ -1,0 +1,51 @@
+"""A host whose file system is a folder of the test's, and whose programs say what the test has them say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from webui_stack.host.errors import HostError
+from webui_stack.host.system import System
+
+# What a program prints for these arguments; None where it says no.
+Program = Callable[[Sequence[str]], "str | None"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A program that was run."""
+
+    command: tuple[str, ...]
+    stdin: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+class FakeSystem(System):
+    """Has these programs and no others, by name."""
+
+    def __init__(self, root: Path, **programs: Program | str) -> None:
+        super().__init__(str(root))
+        self.programs = {name.replace("_", "-"): program for name, program in programs.items()}
+        self.asked: list[Asked] = []
+
+    def put(self, path: str, text: str | bytes = "") -> Path:
+        """A file of this host; its mode is 0644."""
+        file = self.path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode() if isinstance(text, str) else text)
+        file.chmod(0o644)
+        return file
+
+    def has(self, program: str) -> bool:
+        return program in self.programs
+
+    def _run(self, command: Sequence[str], stdin: str, environment: Mapping[str, str] | None) -> tuple[int, str, str]:
+        name, *arguments = command
+        if name not in self.programs:
+            raise HostError(name, expected="an answer", got="no such program", do="run it on the host")
+        self.asked.append(Asked(tuple(command), stdin, dict(environment or {})))
+        program = self.programs[name]
+        said = program if isinstance(program, str) else program(arguments)
+        return (1, "", "it says no") if said is None else (0, said, "")

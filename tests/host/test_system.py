@@ -1,0 +1,62 @@
+"""Questions to the host: what is not there is "", what can't be read or asked is an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from webui_stack.host.errors import HostError
+from webui_stack.host.system import System
+
+
+def test_a_text_is_told_with_its_very_line_ends(tmp_path: Path) -> None:
+    """Else a file that somebody saved on Windows would count as the one that is wanted."""
+    (tmp_path / "file").write_bytes(b"one\r\ntwo\rthree\n\xff")
+    assert System(str(tmp_path)).text("/file") == "one\r\ntwo\rthree\n\udcff"
+
+
+def test_what_is_not_there_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    host = System(str(tmp_path))
+    assert [host.text("/none"), host.text("/file/none")] == ["", ""]
+    assert [host.names("/none"), host.names("/file")] == [[], []]
+
+
+def test_a_process_that_ends_while_it_is_read_is_not_there_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Linux opens its file, and then says that there is no such process (fs/proc/base.c)."""
+
+    def ended(*_: object, **__: object) -> None:
+        raise ProcessLookupError(3, "No such process")
+
+    for name in ("read_text", "read_bytes"):
+        monkeypatch.setattr(Path, name, ended)
+    assert System(str(tmp_path)).text("/proc/42/comm") == ""
+
+
+def test_what_can_not_be_read_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(HostError, match=r"^/folder: expected a file to read, got Is a directory; mend it on the host$"):
+        System(str(tmp_path)).text("/folder")
+
+
+def test_what_a_program_says_is_told_and_where_it_fails_its_last_line() -> None:
+    host = System()
+    assert host.output("printf", "%s", "said") == "said"
+    assert host.attempt("cat", stdin="given") == "given"
+    assert host.attempt("false") is None
+    with pytest.raises(HostError, match="got exit status 3: second; "):
+        host.output("sh", "-c", "echo first >&2; echo second >&2; exit 3")
+
+
+def test_a_program_that_is_missing_is_an_error_and_no_answer() -> None:
+    for ask in (System().output, System().attempt):
+        with pytest.raises(HostError, match=r"^no-such-program: .*got no such program"):
+            ask("no-such-program")
+
+
+def test_a_program_has_the_environment_it_is_given_and_nothing_else() -> None:
+    said = System().attempt("/usr/bin/env", environment={"A": "1"})
+    assert said == "A=1\n"
