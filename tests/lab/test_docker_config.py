@@ -157,7 +157,7 @@ def unguarded(shared: Shared, plan: docker_config.Plan) -> Any:
 
 def observed(shared: Shared) -> docker_config.Observed:
     """Docker's configuration as a run sees it."""
-    done = shared.lab.run("--dry", "tests/lab/docker_seen.py", limit=BY_HAND)
+    done = shared.lab.run("--dry", "tests/lab/docker_seen.py", limit=EARLIER)
     (seen,) = [line.removeprefix("seen ") for line in done.stdout.splitlines() if line.startswith("seen ")]
     found: docker_config.Observed = pickle.loads(base64.b64decode(seen))  # noqa: S301 of our own run
     assert found.sha256 == docker_config.sha256(found.text or "")
