@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,13 @@ NASTY = {"A": '  $HOME `id` "x" a=b #c \\n \u00fc \u2028 \x0c ', "END": "END", "
 
 
 @pytest.fixture
-def stack(tmp_path: Path) -> Stack:
+def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stack:
+    """On a machine whose Docker has no containers."""
+    stub = tmp_path / "bin/docker"
+    stub.parent.mkdir()
+    stub.write_text('#!/bin/sh\n[ "$1" = ps ]\n')
+    stub.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{stub.parent}:{os.environ['PATH']}")
     return Stack(tmp_path / "stack", next(iter(SHELLS.values())))
 
 
