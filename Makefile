@@ -59,7 +59,7 @@ types: $(READY)
 # or ten: with a process more than there are cores, no core does.
 CHECKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 fast: $(READY)
-	$(BIN)/pytest -q --numprocesses $(CHECKERS) --maxprocesses 8 --dist worksteal --junitxml reports/tests/check.xml tests/unit tests/plan
+	$(BIN)/pytest -q --numprocesses $(CHECKERS) --maxprocesses 8 --dist worksteal --junitxml reports/tests/check.xml tests/unit tests/plan tests/host
 
 durations: $(READY) ## The slowest tests of the last `make check` and `make test`
 	@$(BIN)/python -m tests.durations

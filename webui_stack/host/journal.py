@@ -23,7 +23,7 @@ NAME = "journal.json"
 OLD_MARK = "old mark"
 _LOG = "/var/log/open-webui/deploys.jsonl"
 # What earlier versions leave in the stack's folder while data may be in two places, each with a word in it. Where one
-# is there, they refuse all but the runbooks that put the data back (templates/survey.sh.j2, `history`; rollback.sh.j2,
+# is there, they refuse all but the runbooks that put the data back (host/history.py; rollback.sh.j2,
 # `mend`). So a mark is there while a journal is: `.restoring` with the verb for the last good deploy as it is, and for
 # an upgrade that noted its backup set as `data["set"]`, `.upgrading` with its name, for that deploy with those data.
 _UPGRADING, _RESTORING, _MIGRATING = ".upgrading", ".restoring", ".migrating"
