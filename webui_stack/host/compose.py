@@ -66,10 +66,11 @@ def hashes(system: System, folder: str, file: str, env: str) -> dict[str, str]:
     They are given in the environment, which wins over `.env`, and which only root can see, unlike arguments. None of
     a file that compose refuses, as one from before the deploy may do.
     """
+    own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
     said = system.attempt(
         *("docker", "compose", "--project-directory", folder, "--file", "-", "config", "--hash", "*"),
         stdin=file,
-        environment={**os.environ, **variables(env)},
+        environment={**own, **variables(env)},
     )
     return dict(line.split() for line in (said or "").splitlines())
 
