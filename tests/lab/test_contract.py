@@ -10,13 +10,13 @@ import pytest
 
 from tests.host.contract import CASES, SWARM_CASES, Case, Subject
 from tests.lab.precious import OFTEN_S, within
-from tests.lab.session import CONTAINERD, NAME, NEWER, SPARE, SSH_CONFIG, Lab
+from tests.lab.session import CONTAINERD, NEWER, SPARE, SSH_CONFIG, Lab
 from webui_stack.host.engine import Engine
 
 pytestmark = pytest.mark.lab
 
-# Each part of the tests has hosts of its own.
-HOSTS = [NEWER, CONTAINERD] if NAME.endswith("-newer") else [SPARE]
+# Debian 13's own engine, and a newer one with either store of images.
+HOSTS = [SPARE, NEWER, CONTAINERD]
 IMAGE = "contract-image:1"
 
 

@@ -140,7 +140,7 @@ HUNDRED = (
 @given(fleets())
 @example(HUNDRED)
 # Not made smaller when it fails: each example is a run of pyinfra.
-@examples(max_examples=5, derandomize=True, deadline=None, database=None, phases=[Phase.explicit, Phase.generate])
+@examples(max_examples=3, derandomize=True, deadline=None, database=None, phases=[Phase.explicit, Phase.generate])
 def test_batches_start_exactly_as_long_as_few_enough_failed(
     pyinfra: Pyinfra, short: str, fleet: tuple[dict[str, str], Settings]
 ) -> None:
