@@ -7,6 +7,7 @@ from pyinfra.api import Host
 
 from webui_stack import diagnosis, facts, templates
 from webui_stack.check import Check
+from webui_stack.remote import RemoteError
 from webui_stack.settings import Settings
 from webui_stack.symptoms import Observed
 
@@ -16,9 +17,12 @@ _settings: dict[str, Settings] = {}
 
 
 def look(host: Host, settings: Settings) -> list[str]:
-    """Observe the host, in one remote command, for `run`. No problem is found here yet."""
+    """Observe the host, in one remote command, for `run`. The only problem here is that nothing can be observed."""
     _settings[host.name] = settings
-    _observed[host.name] = facts.ask(host, facts.Symptoms, _stdin=templates.doctor_script(settings))
+    try:
+        _observed[host.name] = facts.ask_program(host, facts.Symptoms, _stdin=templates.doctor_request(settings))
+    except RemoteError as error:
+        return [facts.why(host, error)]
     return []
 
 

@@ -1,4 +1,4 @@
-"""The survey's document: what the host's program says of a host, and in which form. Pure.
+"""The survey's document: what the host's program says of a host, and in which form. Also how a form is checked. Pure.
 
 All keys are always there. `""`, 0, empty lists and None mean "none", as each field says. Nothing in it is a secret.
 """
@@ -6,10 +6,31 @@ All keys are always there. `""`, 0, empty lists and None mean "none", as each fi
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
+
+_Document = TypeVar("_Document")
+
+
+class IncompleteError(ValueError):
+    """A section of the document is missing, or has another form: its contents are unknown."""
+
+
+def checked(name: str, form: TypeAdapter[_Document], content: object) -> _Document:
+    """The document called `name`, which has this form. Raises `IncompleteError` naming a section, and no value."""
+    try:
+        return form.validate_python(content, strict=True)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        if not problem["loc"]:
+            raise IncompleteError(f"{name}: expected a JSON object, got something else; run it again") from None
+        section, *inner = problem["loc"]
+        got = "nothing"
+        if inner or problem["type"] != "missing":
+            got = f"another form of it ({'.'.join(map(str, inner))}: {problem['msg']})".replace("(: ", "(")
+        raise IncompleteError(f"{name}: expected the section {section!r}, got {got}; run it again") from None
 
 
 def _moment(text: str) -> str:

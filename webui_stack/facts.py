@@ -6,13 +6,14 @@ which its operations ask, have none.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 from pyinfra import logger
 from pyinfra.api import FactBase, FactProcessError, Host
 from typing_extensions import override
 
-from webui_stack import adoption, frame, lock, survey, symptoms
+from webui_stack import adoption, document, frame, lock, remote, survey, symptoms
 from webui_stack.host import protocol
 from webui_stack.ops import program
 from webui_stack.remote import RemoteError
@@ -21,8 +22,9 @@ from webui_stack.remote import RemoteError
 _CLEAN_SHELL = 'env -i PATH="$PATH" HOME="${HOME:-/root}" sh -s'
 _T = TypeVar("_T")
 
-NOT_SENT, NO_PYTHON = survey.Survey(), survey.Survey()
-"""What the survey of a host is that lacks the program, or a Python for it; known by being these very objects."""
+NOT_SENT: Any = "the program is not sent"
+NO_PYTHON: Any = "there is no Python for the program"
+"""The answers of a host that lacks the program, or a Python for it; known by being these very objects."""
 
 
 class _Framed(FactBase[_T]):
@@ -43,7 +45,7 @@ class _Framed(FactBase[_T]):
     def process(self, output: list[str]) -> _T:
         try:
             return self.read(self.frame.lines(output))
-        except (frame.FrameError, survey.IncompleteError, protocol.ProtocolError, RemoteError) as error:
+        except (frame.FrameError, document.IncompleteError, protocol.ProtocolError, RemoteError) as error:
             raise FactProcessError(str(error)) from None
 
     @override
@@ -71,25 +73,66 @@ def fail(host: Host, why: str) -> None:
         fail_hosts({host.state.inventory.get_host(host.name)})
 
 
-class Survey(_Framed[survey.Survey]):
-    """The host and all that is on it. The request is on stdin (`_stdin=`), with the token `protocol.FRAMED`.
+class _Verb(_Framed[_T]):
+    """What a verb of the host's program answers. Its request is on stdin (`_stdin=`), with the token `protocol.FRAMED`.
 
     `NOT_SENT` and `NO_PYTHON` stand for what nobody could say yet.
     """
 
-    unanswered = survey.Survey()
+    verb: ClassVar[str]
 
     def command(self) -> str:
-        return self.frame.command(program.command("survey"))
+        return self.frame.command(program.command(self.verb))
+
+    def parse(self, content: Mapping[str, Any]) -> _T:
+        raise NotImplementedError
 
     @override
-    def read(self, lines: list[str]) -> survey.Survey:
+    def read(self, lines: list[str]) -> _T:
         try:
-            return survey.parse(program.answered(lines, protocol.FRAMED))
+            return self.parse(program.answered(lines, protocol.FRAMED))
         except program.NotSentError:
-            return NOT_SENT
+            missing: _T = NOT_SENT
         except program.NoPythonError:
-            return NO_PYTHON
+            missing = NO_PYTHON
+        return missing
+
+
+def ask_program(
+    host: Host, verb: type[_Verb[_T]], bring_python: Callable[[Host], bool] = lambda _: False, **arguments: Any
+) -> _T:
+    """The answer of the host's program, which is sent first where the host does not have it.
+
+    `bring_python` brings Python to a host without one; False where it did not. Raises `RemoteError` where the program
+    can't run: `NoPythonError` on a host without a Python for it. `why` has the words for an operator.
+    """
+    found = ask(host, verb, **arguments)
+    if found is NO_PYTHON and bring_python(host):
+        found = ask(host, verb, **arguments)
+    if found is NO_PYTHON:
+        raise program.NoPythonError
+    if found is NOT_SENT:
+        program.send(host)
+        found = ask(host, verb, **arguments)
+    if found is NOT_SENT:
+        raise program.NotSentError
+    return found
+
+
+def why(host: Host, error: RemoteError) -> str:
+    """Why the host's program can't run on the host, in one line."""
+    return remote.why_not_root(host) or str(error)
+
+
+class Survey(_Verb[survey.Survey]):
+    """The host and all that is on it, from `templates.survey_request`."""
+
+    verb = "survey"
+    unanswered = survey.Survey()
+
+    @override
+    def parse(self, content: Mapping[str, Any]) -> survey.Survey:
+        return survey.parse(content)
 
 
 class RunningImages(_Framed[dict[str, lock.LocalImage]]):
@@ -144,14 +187,12 @@ class Teardown(_Framed[list[str]]):
         return lines
 
 
-class Symptoms(_Framed[symptoms.Observed]):
-    """What doctor looks at, from `templates.doctor_script` on stdin (`_stdin=`)."""
+class Symptoms(_Verb[symptoms.Observed]):
+    """What doctor looks at, from `templates.doctor_request`."""
 
+    verb = "doctor"
     unanswered = symptoms.Observed()
 
-    def command(self) -> str:
-        return self.frame.command(f"{_CLEAN_SHELL} doctor")
-
     @override
-    def read(self, lines: list[str]) -> symptoms.Observed:
-        return symptoms.parse(lines)
+    def parse(self, content: Mapping[str, Any]) -> symptoms.Observed:
+        return symptoms.parse(content)

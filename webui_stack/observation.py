@@ -70,35 +70,27 @@ class Observation:
             return self._survey
 
     def _ask(self) -> Survey:
-        """The program's answer; the program is sent first where the host does not have it.
+        """The program's answer.
 
         A host on which it can't run has failed. One whose Python is yet to come is as a bare one: `lacks_python`.
         """
         try:
-            found = self._fact()
-            if found is facts.NO_PYTHON:
-                self.lacks_python = not self._has_brought_python()
-                if self.lacks_python:
-                    return found
-                found = self._fact()
-            if found is facts.NOT_SENT:
-                program.send(self.host)
-                found = self._fact()
-            if found is facts.NOT_SENT:
-                raise program.NotSentError
+            found = facts.ask_program(self.host, facts.Survey, self._has_brought_python, _stdin=self._request)
         except remote.RemoteError as error:
-            self.refused = remote.why_not_root(self.host) or str(error)
+            if isinstance(error, program.NoPythonError) and self.lacks_python:
+                return Survey()
+            self.refused = facts.why(self.host, error)
             facts.fail(self.host, self.refused)
             return facts.Survey.unanswered
         return found
 
-    def _has_brought_python(self) -> bool:
+    def _has_brought_python(self, host: Host) -> bool:
+        self.lacks_python = False
         if self.bring_python is None:
-            raise program.NoPythonError
-        return self.bring_python(self.host)
-
-    def _fact(self) -> Survey:
-        return facts.ask(self.host, facts.Survey, _stdin=self._request)
+            return False
+        brought = self.bring_python(host)
+        self.lacks_python = not brought
+        return brought
 
     def _with_daemon_json(self, found: Survey) -> Survey:
         """The survey with the text of daemon.json, which stays unknown where it could not be read.

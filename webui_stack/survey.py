@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from webui_stack import compose, docker_config, document, engine, machine, swarm
 
@@ -18,10 +18,6 @@ DEPLOY_LOG = "/var/log/open-webui/deploys.jsonl"
 LEASE_FILE = f"{compose.RUN_FOLDER}/lease"
 # Where the version of before has it.
 OLD_LEASE_FILE = "/run/open-webui-stack.lease"
-
-
-class IncompleteError(ValueError):
-    """A section of the document is missing, or has another form: its contents are unknown."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +51,8 @@ class Survey:
 
 
 def parse(content: Mapping[str, Any]) -> Survey:
-    """Read the document of the host's program. Raises `IncompleteError` naming the section it can't trust."""
-    whole = _checked(content)
+    """Read the document of the host's program. Raises `document.IncompleteError` naming the section it can't trust."""
+    whole = document.checked("survey", _form(), content)
     project, history = whole["project"], whole["history"]
     return Survey(
         machine=machine.parse(whole["machine"]),
@@ -74,20 +70,6 @@ def parse(content: Mapping[str, Any]) -> Survey:
         migrating=history["migrating"],
         swarm=swarm.parse(whole["swarm"], project["inputs"] if project else ""),
     )
-
-
-def _checked(content: object) -> document.Survey:
-    try:
-        return _form().validate_python(content, strict=True)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        if not problem["loc"]:
-            raise IncompleteError("survey: expected a JSON object, got something else; run it again") from None
-        section, *inner = problem["loc"]
-        got = "nothing"
-        if inner or problem["type"] != "missing":
-            got = f"another form of it ({'.'.join(map(str, inner))}: {problem['msg']})".replace("(: ", "(")
-        raise IncompleteError(f"survey: expected the section {section!r}, got {got}; run it again") from None
 
 
 @cache

@@ -1,4 +1,4 @@
-"""What doctor looks at: a host as its script reports it (`templates/doctor.sh.j2`), parsed. Pure."""
+"""What doctor looks at: a host as its program reports it (`host/verbs/doctor.py`), parsed. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, NamedTuple
 
-from webui_stack import digits
+from pydantic import TypeAdapter
+
+from webui_stack import digits, doctor_document, document
 
 # Asked of Valkey in one session. The answers tell themselves apart by their form (valkey-cli --json, 8.0).
 QUESTIONS = (
@@ -86,7 +89,7 @@ class Denied(NamedTuple):
 class Observed:
     """One host. Empty where there is nothing; `persisted` is None where the database could not be compared.
 
-    `firewall` is what `firewall.LOOK` printed. `backup` has the disk of the sets, the newest one, and the state of the
+    `firewall` is as `firewall.LOOK` prints it. `backup` has the disk of the sets, the newest one, and the state of the
     units that make them; `due` are the next times that the schedule names. `vectors` is the index of document search:
     its method, how far it was made after its table, whether it is as it was made then, and the rows of that table.
     `proxy` has the versions of Caddy and of its package. `nodes` and `services` are a swarm's, as one of its managers
@@ -147,97 +150,92 @@ def number(text: str | None) -> int:
     return digits.whole(text) or 0
 
 
-def parse(lines: Iterable[str]) -> Observed:
-    """Read the output of `templates/doctor.sh.j2`. Lines it can't read are kept in `unread`, never dropped."""
-    found: dict[str, Any] = {
-        name: {}
-        for name in (
-            *("host", "containers", "values", "addresses", "valkey", "api", "nodes", "services"),
-            *("firewall", "backup", "proxy"),
-        )
+def parse(content: Mapping[str, Any]) -> Observed:
+    """Read the document of the host's program. Raises `document.IncompleteError` naming the section it can't trust."""
+    whole = document.checked("doctor", _form(), content)
+    app, valkey, key = whole["open_webui"], whole["valkey"], whole["open_webui"]["key"]
+    postgres, vectors, persisted = whole["postgres"], app["vectors"], app["persisted"]
+    return Observed(
+        host={name: str(value) for name, value in whole["host"].items()},
+        nodes=whole["nodes"],
+        services=whole["services"],
+        containers=_containers(whole["containers"]),
+        variables=frozenset(app["variables"]),
+        values=app["values"],
+        addresses=app["addresses"],
+        key_fingerprint=key["fingerprint"] if key else "",
+        key_is_short=bool(key and key["short"]),
+        valkey={
+            **_words({name: valkey[name] for name in ("open_files", "package")}),
+            **({} if valkey["default_user"] is None else {"default_user": valkey["default_user"]}),
+        },
+        proxy=_words(whole["proxy"]),
+        firewall=_firewall(whole["firewall"]) if whole["firewall"] else {},
+        backup=_words(whole["backup"]),
+        due=tuple(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in whole["due"] if text),
+        vectors=(vectors["method"], vectors["distance"], vectors["original"], vectors["rows"]) if vectors else None,
+        postgres=(postgres["used"], postgres["limit"]) if postgres else None,
+        api=app["api"],
+        persisted=None if persisted is None else tuple(persisted),
+        unread=tuple(whole["unread"]),
+        **_answers(valkey["answers"]),
+    )
+
+
+@cache
+def _form() -> TypeAdapter[doctor_document.Doctor]:
+    return TypeAdapter(doctor_document.Doctor)
+
+
+def _words(section: Mapping[str, Any]) -> dict[str, str]:
+    """What there is in a section, as text."""
+    return {name: str(value) for name, value in section.items() if value not in ("", 0)}
+
+
+def _firewall(seen: doctor_document.PacketFilter) -> dict[str, str]:
+    """In the words of `firewall.LOOK`."""
+    counts = {"nat": seen["nat"], "filter": seen["filter"]}
+    return {
+        "backend": seen["backend"],
+        "managed": "yes" if seen["managed"] else "no",
+        **{name: "?" if count is None else str(count) for name, count in counts.items()},
     }
-    found |= {"variables": set(), "unread": [], "due": []}
-    answers = []
-    for line in lines:
-        kind, _, rest = line.partition(" ")
-        first, _, last = rest.partition(" ")
-        try:
-            if kind in ("host", "valkey", "firewall", "backup", "proxy"):
-                found[kind][first] = last
-            elif kind == "container":
-                container = _container(json.loads(rest))
-                # Several tasks of a service: the first has its name.
-                name = json.loads(rest)["name"] if container.name in found["containers"] else container.name
-                found["containers"][name] = container
-            elif kind == "node":
-                found["nodes"][first] = last
-            elif kind == "service":
-                found["services"][first] = last
-            elif kind == "postgres":
-                if rest:
-                    _, used, limit = rest.split()
-                    found["postgres"] = (digits.integer(used), digits.integer(limit))
-            elif kind == "due":
-                found["due"].append(datetime.fromisoformat(rest).replace(tzinfo=UTC))
-            elif kind == "vectors":
-                method, distance, original, rows = rest.split()
-                found["vectors"] = (method, digits.integer(distance), original == "1", digits.integer(rows))
-            elif kind == "variable":
-                found["variables"].add(first)
-            elif kind == "value":
-                name, _, value = json.loads(rest).partition("=")
-                found["values"][name] = value
-            elif kind == "address":
-                found["addresses"][first] = last
-            elif kind == "key":
-                found |= {"key_fingerprint": first, "key_is_short": last == "short"}
-            elif kind == "answer":
-                answers.append(rest.strip())
-            elif kind == "api":
-                found["api"] = dict(json.loads(rest)) if rest else {}
-            elif kind == "persisted":
-                # The first line is empty, or "?" for a database that is elsewhere.
-                names = found.get("persisted", ())
-                found["persisted"] = None if first == "?" else (*names, *([first] if first else []))
-            elif line.strip():
-                found["unread"].append(line)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            found["unread"].append(line)
-    found |= {"variables": frozenset(found["variables"]), "unread": tuple(found["unread"]), "due": tuple(found["due"])}
-    return Observed(**found, **_answers(answers))
 
 
-def _container(data: Mapping[str, Any]) -> Container:
-    ports = [
-        (binding["HostIp"], binding["HostPort"], inside)
-        for inside, bindings in (data["ports"] or {}).items()
-        for binding in bindings or []
-    ]
-    service = data.get("task", "")
+def _containers(seen: Iterable[doctor_document.Container]) -> dict[str, Container]:
+    found: dict[str, Container] = {}
+    for one in seen:
+        container = _container(one)
+        # Several tasks of a service: the first has its name.
+        found[one["name"] if container.name in found else container.name] = container
+    return found
+
+
+def _container(seen: doctor_document.Container) -> Container:
     return Container(
-        name=_NAMES.get(service, data["name"].removeprefix("/")),
-        in_swarm=bool(service),
-        image=data["image"],
-        directory=data["directory"],
-        status=data["status"],
-        exit_code=data["exit_code"],
-        oom_killed=data["oom_killed"],
-        health=data["health"],
-        failing=data["failing"],
-        restarts=data["restarts"],
-        restart_policy=data["restart_policy"],
-        log_driver=data["log"]["Type"],
-        log_options=data["log"]["Config"] or {},
-        network_mode=data["network_mode"],
-        networks=frozenset(name for name in data["networks"] if name),
-        ports=tuple(ports),
+        name=_NAMES.get(seen["task"], seen["name"]),
+        in_swarm=bool(seen["task"]),
+        image=seen["image"],
+        directory=seen["directory"],
+        status=seen["status"],
+        exit_code=seen["exit_code"],
+        oom_killed=seen["oom_killed"],
+        health=seen["health"],
+        failing=seen["failing"],
+        restarts=seen["restarts"],
+        restart_policy=seen["restart_policy"],
+        log_driver=seen["log_driver"],
+        log_options=seen["log_options"],
+        network_mode=seen["network_mode"],
+        networks=frozenset(seen["networks"]),
+        ports=tuple((port["address"], str(port["outside"]), port["inside"]) for port in seen["ports"]),
     )
 
 
 def _answers(lines: Iterable[str]) -> dict[str, Any]:
     """Valkey's answers to `QUESTIONS`: INFO and CLIENT LIST as text, the others as JSON."""
     found: dict[str, Any] = {"info": {}, "idle_s": [], "errors": []}
-    for line in lines:
+    for line in map(str.strip, lines):
         if line.startswith(("{", "[")):
             try:
                 found |= _json_answer(json.loads(line))

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose, docker_config, engine, firewall, survey, swarm, symptoms
+from webui_stack import compose, docker_config, engine, survey, swarm, symptoms
 from webui_stack.host import protocol
 from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
@@ -468,18 +468,28 @@ def install_script(folder: str, packages: Iterable[str]) -> str:
     return _render("bundle-install.sh.j2", folder=folder, packages=list(packages))
 
 
-def doctor_script(settings: Settings) -> str:
-    """The shell script whose output `symptoms.parse` reads; it holds no secret and prints none."""
-    return _render(
-        "doctor.sh.j2",
-        settings=settings,
-        stack=compose.STACK,
-        questions=symptoms.QUESTIONS,
-        ours=compose.OURS,
-        shown=symptoms.SHOWN,
-        addresses=symptoms.ADDRESSES,
-        firewall=firewall.LOOK,
+def doctor_request(settings: Settings) -> str:
+    """What the verb `doctor` of the host's program is asked (`host/verbs/doctor.py`). It holds no secret."""
+    in_swarm = settings.topology == "swarm"
+    services = ("redis", "postgres", "open-webui", "proxy")
+    request = protocol.Request(
+        "doctor",
+        protocol.FRAMED,
+        {
+            "stack_dir": settings.stack_dir,
+            "backup_dir": settings.backup_dir,
+            "backup_schedule": settings.backup_schedule,
+            "containers": {name: f"{compose.STACK}_{name}" for name in services}
+            if in_swarm
+            else compose.containers_of(services),
+            "ours": compose.OURS,
+            "swarm": compose.STACK if in_swarm else "",
+            "questions": list(symptoms.QUESTIONS),
+            "shown": list(symptoms.SHOWN),
+            "addresses": list(symptoms.ADDRESSES),
+        },
     )
+    return request.line()
 
 
 def _locks() -> dict[str, Any]:

@@ -159,6 +159,7 @@ class Docker:
     def __init__(self, *, clock: Callable[[], float] | None = None) -> None:
         self.down = False  # no call gets an answer
         self.live_restore = False
+        self.firewall_backend = "iptables"
         self.held: dict[str, Held] = {}  # by id
         self.images: dict[str, Image] = {}  # by id
         self.registry: dict[str, Image] = {}  # by reference, for pulls

@@ -79,6 +79,10 @@ class FakeEngine(Engine):
                 member=self.swarm.member,
             )
 
+    def firewall_backend(self) -> str:
+        with self._call("firewall_backend"):
+            return self.docker.firewall_backend
+
     def events(
         self, *, since_s: float, until_s: float, kind: str | None = None, label: str | None = None
     ) -> Iterator[Event]:
@@ -113,6 +117,11 @@ class FakeEngine(Engine):
     def running(self) -> tuple[Listed, ...]:
         with self._call("running"):
             shown = (self.docker.shown(one) for one in self.docker.held.values() if one.runs)
+            return tuple(Listed(one.name, one.labels, one.ports) for one in shown)
+
+    def listed(self) -> tuple[Listed, ...]:
+        with self._call("listed"):
+            shown = (self.docker.shown(one) for one in reversed(self.docker.held.values()))
             return tuple(Listed(one.name, one.labels, one.ports) for one in shown)
 
     def container(self, name: str) -> Container:

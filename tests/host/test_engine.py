@@ -108,6 +108,28 @@ def test_the_lower_of_both_newest_versions_is_spoken_and_asked_for_once(
         assert server.asked() == ["GET /_ping", *[f"GET /{spoken}/containers/web/json"] * 2]
 
 
+def test_what_writes_the_packet_filter_is_asked_of_the_newest_api(server: RecordedEngine, engine: Engine) -> None:
+    """Docker 29 leaves it out of its answers to API versions below 1.49."""
+    server.json("GET", "/info", {"FirewallBackend": {"Driver": "nftables"}})
+    assert engine.firewall_backend() == "nftables"
+    server.json("GET", "/info", {"FirewallBackend": None})
+    assert engine.firewall_backend() == ""
+    assert server.asked() == ["GET /info", "GET /info"]
+
+
+def test_no_call_takes_longer_than_the_limit_of_its_engine(server: RecordedEngine) -> None:
+    server.answers("GET", f"{V}/containers/web/json", lambda *_: time.sleep(1))
+    with pytest.raises(Unavailable, match="none in time"):
+        Engine(server.path, limit_s=0.1).container("web")
+
+
+def test_containers_are_listed_in_any_state_or_only_those_that_run(server: RecordedEngine, engine: Engine) -> None:
+    server.json("GET", f"{V}/containers/json", [{"Names": ["/b"]}, {"Names": ["/a"], "Labels": {"x": "y"}}])
+    assert [one.name for one in engine.listed()] == ["b", "a"]
+    assert [one.name for one in engine.running()] == ["b", "a"]
+    assert [request.query for request in server.requests[-2:]] == [{"all": "true"}, {}]
+
+
 def test_an_engine_of_before_1_41_is_refused_by_name(tmp_path: Path) -> None:
     with recorded(tmp_path / "s", api="1.40") as server, pytest.raises(TooOld, match=r"1\.40.*update Docker"):
         Engine(server.path).container("web")

@@ -6,30 +6,31 @@ from typing import Any
 
 import pytest
 
-from tests.defaults import FIXTURES
-from tests.plan.conftest import Pyinfra, Run, fresh
+from tests import surveys
+from tests.doctor_documents import BARE, DEPLOYED, TUTORIAL, Document, changed, having
+from tests.plan.conftest import Pyinfra, Run
+from webui_stack.ops import program
 
-DEPLOYED = (FIXTURES / "doctor" / "deployed-26.1.5.txt").read_text()
-CLAIMED = DEPLOYED.replace('"onboarding":true,', "")  # somebody has signed up
-TUTORIAL = (FIXTURES / "doctor" / "tutorial-26.1.5.txt").read_text()
+CLAIMED = changed(DEPLOYED, '"onboarding":true,', "")  # somebody has signed up
 URL = "https://chat.example.org"
+ASKED = "for python in "
 
 
-def answering(report: str, **data: Any) -> dict[str, Any]:
-    """A host of which doctor's script reports this."""
-    return {"fake_responses": {"sh -s doctor": report}, **data}
+def answering(document: Document, **data: Any) -> dict[str, Any]:
+    """A host of which the program reports this."""
+    return {"fake_responses": {ASKED: surveys.printed(document)}, **data}
 
 
 @pytest.fixture(scope="module")
 def examined(pyinfra: Pyinfra) -> Run:
     """One run over all kinds of hosts."""
-    other_key = DEPLOYED.replace("key 46b77dde87a5", "key 0123456789ab")
+    other_key = changed(DEPLOYED, "46b77dde87a5", "0123456789ab")
     listed = {"open_webui_public_url": URL}
     hosts = {
         "deployed": answering(CLAIMED),
         "tutorial": answering(TUTORIAL),
-        "no-docker": fresh(),
-        "no-stack": answering("host engine 26.1.5\n"),
+        "no-docker": answering(BARE),
+        "no-stack": answering(having(BARE, host={"engine": "26.1.5"})),
         "first": answering(DEPLOYED, **listed),
         "second": answering(other_key, **listed),
     }
@@ -86,7 +87,24 @@ def test_hosts_behind_one_url_are_compared(examined: Run) -> None:
 def test_doctor_runs_one_command_on_a_host_and_nothing_that_changes_it(pyinfra: Pyinfra) -> None:
     result = pyinfra({"tutorial": answering(TUTORIAL)}, "-y", "-vvv", deploy="runbooks/doctor.py")
     assert len(result.executed("tutorial")) == 1
-    assert "sh -s doctor" in result.executed("tutorial")[0]
+    assert f"/{program.digest()} doctor" in result.output
+
+
+def test_a_host_without_python_fails_in_one_line_and_the_others_are_judged(pyinfra: Pyinfra) -> None:
+    hosts = {"bare": {"fake_responses": {ASKED: f"{program.NO_PYTHON}\n"}}, "deployed": answering(CLAIMED)}
+    result = pyinfra(hosts, "-y", deploy="runbooks/doctor.py")
+    assert result.status == 1
+    words = "python3: expected 3.9 or newer on the host, got none; run deploy.py, which installs it, or install it from"
+    assert any(words in line for line in result.said("bare"))
+    assert "0 faults, 4 advice, 42 fine" in result.said("deployed")
+
+
+@pytest.mark.parametrize("section", ["host", "containers"])
+def test_an_answer_that_is_not_whole_is_named_by_its_section(pyinfra: Pyinfra, section: str) -> None:
+    document = {name: value for name, value in CLAIMED.items() if name != section}
+    result = pyinfra({"cut-off": answering(document)}, "-y", deploy="runbooks/doctor.py")
+    assert result.status == 1
+    assert f"doctor: expected the section '{section}', got nothing; run it again" in result.output
 
 
 def test_wrong_settings_are_refused_first(pyinfra: Pyinfra) -> None:

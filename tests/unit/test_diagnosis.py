@@ -6,77 +6,54 @@ from typing import Any
 
 import pytest
 
-from tests.defaults import FIXTURES, settings
+from tests.defaults import settings
+from tests.doctor_documents import BARE, DEPLOYED, NEWER, TUTORIAL, Document, changed, having
 from webui_stack import diagnosis, symptoms
 from webui_stack.check import Check
 
-TUTORIAL = (FIXTURES / "doctor" / "tutorial-26.1.5.txt").read_text()
-DEPLOYED = (FIXTURES / "doctor" / "deployed-26.1.5.txt").read_text()
 
-
-NEWER = (FIXTURES / "doctor" / "deployed-28.5.2.txt").read_text()
-
-
-def cured(text: str) -> str:
+def cured(document: Document) -> Document:
     """The deployed host, had somebody followed all advice."""
     for old, new in {
-        "overcommit_memory 0": "overcommit_memory 1",
+        '"overcommit_memory":"0"': '"overcommit_memory":"1"',
         "valkey_version:8.1.1": "valkey_version:8.0.12",
-        "valkey package 8.1.1+dfsg1-3+deb13u3": "valkey package ",
+        '"package":"8.1.1+dfsg1-3+deb13u3"': '"package":""',
         '"onboarding":true,': "",
-        "CORS_ALLOW_ORIGIN=*": "CORS_ALLOW_ORIGIN=https://chat.example.org",
-        "persisted JWT_EXPIRES_IN\n": "",
+        '"CORS_ALLOW_ORIGIN":"*"': '"CORS_ALLOW_ORIGIN":"https://chat.example.org"',
+        '"persisted":["JWT_EXPIRES_IN"]': '"persisted":[]',
     }.items():
-        assert text.count(old) == 1, old
-        text = text.replace(old, new)
-    return text
+        document = changed(document, old, new)
+    return document
 
 
-# What a host tells besides, of which the captures know nothing yet.
-AROUND = """host compose 2.26.1-4
-host mount /
-host inodes 16777216
-host inodes_free 12000000
-backup disk_kb 100000000
-backup disk_free_kb 60000000
-backup mount /var/backups
-backup inodes 1000000
-backup inodes_free 900000
-backup newest 20261128T033000Z
-backup timer inactive
-backup last_run inactive
-backup now_s 1795944000
-firewall backend
-firewall managed yes
-firewall nat 1
-firewall filter 3
-proxy version v2.11.9 h1:abc=
-proxy package
-vectors ivfflat 700 1 9000
-"""
-FINE = AROUND + cured(DEPLOYED)
-CONTAINER = {"redis-valkey": '"name":"/redis-valkey"', "open-webui": '"name":"/open-webui"'}
+# The deployed host, with what the capture knows nothing of yet.
+FINE = having(
+    cured(DEPLOYED),
+    host={"compose": "2.26.1-4", "mount": "/", "inodes": 16777216, "inodes_free": 12000000},
+    backup={
+        "disk_kb": 100000000,
+        "disk_free_kb": 60000000,
+        "mount": "/var/backups",
+        "inodes": 1000000,
+        "inodes_free": 900000,
+        "newest": "20261128T033000Z",
+        "timer": "inactive",
+        "last_run": "inactive",
+        "now_s": 1795944000,
+    },
+    firewall={"backend": "", "managed": True, "nat": 1, "filter": 3},
+    proxy={"version": "v2.11.9 h1:abc="},
+    open_webui={"vectors": {"method": "ivfflat", "distance": 700, "original": True, "rows": 9000}},
+)
 
 
-def judged(text: str, **changes: Any) -> list[Check]:
-    return diagnosis.checks(symptoms.parse(text.splitlines()), settings(**changes))
+def judged(document: Document, **changes: Any) -> list[Check]:
+    return diagnosis.checks(symptoms.parse(document), settings(**changes))
 
 
 def levels(checks: list[Check]) -> dict[str, str]:
     """What is not fine, as `fault` or `advice` by name."""
     return {check.name: "fault" if check.is_fault else "advice" for check in checks if not check.ok}
-
-
-def changed(text: str, old: str, new: str) -> str:
-    """The text with one thing changed; `NAME|old` only in that container's line."""
-    name, bar, rest = old.partition("|")
-    if bar:
-        lines = [line.replace(rest, new) if CONTAINER[name] in line else line for line in text.splitlines()]
-        result = "\n".join(lines)
-    else:
-        result = text.replace(old, new)
-    assert result != text, f"not in the capture: {old}"
-    return result
 
 
 def test_of_the_deployed_host_the_open_door_alone_is_a_fault() -> None:
@@ -130,37 +107,54 @@ def test_the_tutorial_as_it_is_written() -> None:
 
 POLICY = '"maxmemory-policy":"allkeys-lru"'
 DENIED = '[{"count":2,"reason":"channel","context":"toplevel","object":"other","username":"%s","age-seconds":1.5}]'
-IDLE = "\n".join(f"answer id={number} addr=198.19.1.3:1 name= age=9999 idle=3601 flags=N" for number in range(100, 121))
+IDLE = "\n".join(f"id={number} addr=198.19.1.3:1 name= age=9999 idle=3601 flags=N" for number in range(100, 121))
+
+
+# As the fine host has it: no Postgres, an empty ACL LOG, and a key.
+NO_POSTGRES, POSTGRES = '"postgres":null', '"postgres":{"used":%d,"limit":100}'
+LOGGED = "\n[]"
+KEY = '"key":{"fingerprint":"46b77dde87a5","short":false}'
+
+
+def also(variable: str) -> tuple[str, str]:
+    """What to change, so that Open WebUI has this variable as well."""
+    return '"variables":[', f'"variables":["{variable}",'
 
 
 CASES = [
-    ("disk", "disk_free_kb 69440980", "disk_free_kb 1000000", "fault", "976 of 258019 MB free"),
-    ("disk", "disk_free_kb 69440980", "disk_free_kb 20000000", "advice", "19531 of 258019 MB free"),
-    ("docker: version", "engine 26.1.5+dfsg1", "engine 29.0.1", "advice", "Engine 29.0.1, proved up to 28.x"),
-    ("docker: version", "compose 2.26.1-4", "compose 5.0.0", "advice", "Compose 5.0.0, proved up to 2.x"),
-    ("disk: inodes", "host inodes_free 12000000", "host inodes_free 9", "fault", "9 of 16777216 inodes free"),
-    ("disk: inodes", "host inodes_free 12000000", "host inodes_free 1000000", "advice", "1000000 of 16777216"),
-    ("backups: disk", "backup disk_free_kb 60000000", "backup disk_free_kb 1000", "fault", "0 of 97656 MB free"),
-    ("backups: disk", "backup disk_free_kb 60000000", "backup disk_free_kb 6000000", "advice", "5859 of 97656 MB"),
-    ("backups: disk: inodes", "backup inodes_free 900000", "backup inodes_free 0", "fault", "0 of 1000000 inodes"),
-    ("backups: last run", "last_run inactive", "last_run failed", "fault", "open-webui-backup.service failed"),
-    ("docker: packet filter", "firewall nat 1", "firewall nat 0", "fault", "filter (nat): somebody flushed it"),
-    ("docker: packet filter", "firewall filter 3", "firewall filter 0", "fault", "filter (filter): somebody"),
-    ("proxy: version", "version v2.11.9", "version v2.11.7", "advice", "Caddy 2.11.7"),
-    ("proxy: version", "version v2.11.9", "version v2.11.1", "fault", "Caddy 2.11.1 is older than the fixes of GHSA"),
+    ("disk", '"disk_free_kb":69440980', '"disk_free_kb":1000000', "fault", "976 of 258019 MB free"),
+    ("disk", '"disk_free_kb":69440980', '"disk_free_kb":20000000', "advice", "19531 of 258019 MB free"),
+    ("docker: version", '"engine":"26.1.5+dfsg1"', '"engine":"29.0.1"', "advice", "Engine 29.0.1, proved up to 28.x"),
+    ("docker: version", '"compose":"2.26.1-4"', '"compose":"5.0.0"', "advice", "Compose 5.0.0, proved up to 2.x"),
+    ("disk: inodes", '"inodes_free":12000000', '"inodes_free":9', "fault", "9 of 16777216 inodes free"),
+    ("disk: inodes", '"inodes_free":12000000', '"inodes_free":1000000', "advice", "1000000 of 16777216"),
+    ("backups: disk", '"disk_free_kb":60000000', '"disk_free_kb":1000', "fault", "0 of 97656 MB free"),
+    ("backups: disk", '"disk_free_kb":60000000', '"disk_free_kb":6000000', "advice", "5859 of 97656 MB"),
+    ("backups: disk: inodes", '"inodes_free":900000', '"inodes_free":0', "fault", "0 of 1000000 inodes"),
+    ("backups: last run", '"last_run":"inactive"', '"last_run":"failed"', "fault", "open-webui-backup.service failed"),
+    ("docker: packet filter", '"nat":1', '"nat":0', "fault", "filter (nat): somebody flushed it"),
+    ("docker: packet filter", '"filter":3', '"filter":0', "fault", "filter (filter): somebody"),
+    ("proxy: version", '"version":"v2.11.9', '"version":"v2.11.7', "advice", "Caddy 2.11.7"),
     (
         "proxy: version",
-        "v2.11.9 h1:abc=\nproxy package",
-        "2.6.2\nproxy package 2.6.2-12",
+        '"version":"v2.11.9',
+        '"version":"v2.11.1',
+        "fault",
+        "Caddy 2.11.1 is older than the fixes of GHSA",
+    ),
+    (
+        "proxy: version",
+        'v2.11.9 h1:abc=","package":""',
+        '2.6.2","package":"2.6.2-12"',
         "advice",
         "package 2.6.2-12",
     ),
-    ("postgres: vector index", "vectors ivfflat 700", "vectors ivfflat 7", "advice", "made while its table was empty"),
-    ("memory", "memory_free_kb 21670260", "memory_free_kb 100000", "fault", "97 of 24105 MB available"),
-    ("memory", "memory_free_kb 21670260", "memory_free_kb 400000", "advice", "390 of 24105 MB available"),
-    ("overcommit_memory", "overcommit_memory 1", "overcommit_memory 2", "advice", "is 2"),
-    ("postgres: connections", "host engine", "postgres connections 81 100\nhost engine", "advice", "81 of 100 in use"),
-    ("postgres: connections", "host engine", "postgres connections 100 100\nhost engine", "fault", "100 of 100 in use"),
+    ("postgres: vector index", '"distance":700', '"distance":7', "advice", "made while its table was empty"),
+    ("memory", '"memory_free_kb":21670260', '"memory_free_kb":100000', "fault", "97 of 24105 MB available"),
+    ("memory", '"memory_free_kb":21670260', '"memory_free_kb":400000', "advice", "390 of 24105 MB available"),
+    ("overcommit_memory", '"overcommit_memory":"1"', '"overcommit_memory":"2"', "advice", "is 2"),
+    ("postgres: connections", NO_POSTGRES, POSTGRES % 81, "advice", "81 of 100 in use"),
+    ("postgres: connections", NO_POSTGRES, POSTGRES % 100, "fault", "100 of 100 in use"),
     ("open-webui: healthcheck", "open-webui|healthy", "unhealthy", "fault", "unhealthy"),
     ("open-webui: healthcheck", 'open-webui|"failing":0', '"failing":3', "advice", "healthy, 3 failed in a row"),
     ("redis-valkey: healthcheck", "redis-valkey|healthy", "none", "advice", "none"),
@@ -191,15 +185,15 @@ CASES = [
     ("valkey: password", "nopass resetkeys resetchannels -@all +ping", "nopass ~* &* +@all", "fault", "anybody"),
     (
         "valkey: published port",
-        '"6379/tcp":null',
-        '"6379/tcp":[{"HostIp":"0.0.0.0","HostPort":"6379"}]',
+        'redis-valkey|"ports":[]',
+        '"ports":[{"address":"0.0.0.0","outside":6379,"inside":"6379/tcp"}]',
         "fault",
         "published at 0.0.0.0:6379",
     ),
     (
         "valkey: published port",
-        '"6379/tcp":null',
-        '"6379/tcp":[{"HostIp":"127.0.0.1","HostPort":"6379"}]',
+        'redis-valkey|"ports":[]',
+        '"ports":[{"address":"127.0.0.1","outside":6379,"inside":"6379/tcp"}]',
         "advice",
         "published at 127.0.0.1:6379",
     ),
@@ -213,13 +207,13 @@ CASES = [
         "no AOF, no snapshots",
     ),
     ("valkey: last save", "rdb_last_bgsave_status:ok", "rdb_last_bgsave_status:err", "fault", "rdb_last_bgsave"),
-    ("valkey: loading", "loading:0", "loading:1\nanswer loading_loaded_perc:41.50", "fault", "41.50 % of its data"),
+    ("valkey: loading", "loading:0", "loading:1\nloading_loaded_perc:41.50", "fault", "41.50 % of its data"),
     ("valkey: timeout", '"timeout":"1800"', '"timeout":"0"', "fault", "never closed"),
     ("valkey: connections", "connected_clients:", "connected_clients:900", "fault", "of 10000 in use"),
     ("valkey: connections", "connected_clients:", "connected_clients:600", "advice", "of 10000 in use"),
     ("valkey: refused connections", "rejected_connections:0", "rejected_connections:4", "advice", "4 since"),
-    ("valkey: idle connections", "answer []", f"answer []\n{IDLE}", "advice", "21 of 23 idle"),
-    ("valkey: open files", "open_files 11024", "open_files 1024", "advice", "may open 1024"),
+    ("valkey: idle connections", LOGGED, f"{LOGGED}\n{IDLE}", "advice", "21 of 23 idle"),
+    ("valkey: open files", '"open_files":"11024"', '"open_files":"1024"', "advice", "may open 1024"),
     ("valkey: pub/sub buffer", "pubsub 1073741824", "pubsub 33554432", "advice", "32 MB, 0 connections lost"),
     (
         "valkey: pub/sub buffer",
@@ -228,60 +222,59 @@ CASES = [
         "advice",
         "1024 MB, 2 connections lost",
     ),
-    ("valkey: ACL log", "answer []", "answer " + DENIED % "open-webui", "fault", "open-webui: channel other"),
-    ("valkey: ACL log", "answer []", "answer " + DENIED % "default", "advice", "default: channel other"),
+    ("valkey: ACL log", LOGGED, "\n" + DENIED % "open-webui", "fault", "open-webui: channel other"),
+    ("valkey: ACL log", LOGGED, "\n" + DENIED % "default", "advice", "default: channel other"),
     ("websocket: subscribers", '["socketio",1]', '["socketio",0]', "fault", "0 connections"),
-    ("websocket: switched on", "WEBSOCKET_SUPPORT=true", "WEBSOCKET_SUPPORT=False", "fault", "SUPPORT false"),
-    ("websocket: switched on", '"WEBSOCKET_MANAGER=redis"', '"WEBSOCKET_MANAGER="', "fault", "MANAGER not set"),
+    ("websocket: switched on", 'WEBSOCKET_SUPPORT":"true"', 'WEBSOCKET_SUPPORT":"False"', "fault", "SUPPORT false"),
+    ("websocket: switched on", '"WEBSOCKET_MANAGER":"redis"', '"WEBSOCKET_MANAGER":""', "fault", "MANAGER not set"),
     ("open-webui: WEBSOCKET_REDIS_URL", "redis:6379/1", "127.0.0.1:6379/1", "fault", "the container itself"),
     ("open-webui: REDIS_URL", "redis:6379/0", "localhost:6379/0", "fault", "the container itself"),
-    ("open-webui: REDIS_URL", "address REDIS_URL redis://redis:6379/0\n", "", "fault", "signing out revokes nothing"),
-    ("one network", 'open-webui|["openwebui-network",null]', '["bridge",null]', "fault", "share no network"),
-    ("open-webui: WEBUI_SECRET_KEY", "key 46b77dde87a5 long\n", "", "fault", "each new container makes its own"),
-    ("open-webui: WEBUI_SECRET_KEY", "46b77dde87a5 long", "46b77dde87a5 short", "fault", "than 32 characters"),
+    ("open-webui: REDIS_URL", ',"REDIS_URL":"redis://redis:6379/0"', "", "fault", "signing out revokes nothing"),
+    ("one network", 'open-webui|["openwebui-network"]', '["bridge"]', "fault", "share no network"),
+    ("open-webui: WEBUI_SECRET_KEY", KEY, '"key":null', "fault", "each new container makes its own"),
+    ("open-webui: WEBUI_SECRET_KEY", '"short":false', '"short":true', "fault", "than 32 characters"),
     (
         "open-webui: WEBUI_SECRET_KEY",
-        "key 46b77dde87a5 long\n",
-        "variable WEBUI_SECRET_KEY_FILE\n",
+        KEY,  # of two values of one name, the last one counts
+        '"key":null,"variables":["WEBUI_SECRET_KEY_FILE","REDIS_SOCKET_CONNECT_TIMEOUT"]',
         "advice",
         "from WEBUI_SECRET_KEY_FILE",
     ),
     ("open-webui: image", "open-webui|:v0.12.4-slim", ":main", "advice", ":main"),
-    ("open-webui: first admin", 'api {"status"', 'api {"onboarding":true,"status"', "fault", "on all addresses"),
-    ("open-webui: CORS", "CORS_ALLOW_ORIGIN=https://chat.example.org", "X=", "advice", "any web page"),
-    ("open-webui: REDIS_CLUSTER", "key 46b7", "variable REDIS_CLUSTER\nkey 46b7", "fault", "is set"),
+    ("open-webui: first admin", '"api":{', '"api":{"onboarding":true,', "fault", "on all addresses"),
+    ("open-webui: CORS", '"CORS_ALLOW_ORIGIN":"https://chat.example.org"', '"X":""', "advice", "any web page"),
+    ("open-webui: REDIS_CLUSTER", *also("REDIS_CLUSTER"), "fault", "is set"),
     (
         "open-webui: REDIS_SENTINEL_HOSTS",
-        "key 46b7",
-        "variable REDIS_SENTINEL_HOSTS\nkey 46b7",
+        *also("REDIS_SENTINEL_HOSTS"),
         "advice",
         "is set",
     ),
-    ("open-webui: UVICORN_WORKERS", "UVICORN_WORKERS=1", "UVICORN_WORKERS=4", "fault", "is set"),
+    ("open-webui: UVICORN_WORKERS", '"UVICORN_WORKERS":"1"', '"UVICORN_WORKERS":"4"', "fault", "is set"),
     (
         "open-webui: REDIS_SOCKET_CONNECT_TIMEOUT",
-        "variable REDIS_SOCKET_CONNECT_TIMEOUT\n",
+        '"REDIS_SOCKET_CONNECT_TIMEOUT",',
         "",
         "advice",
         "not set",
     ),
     (
         "open-webui: REDIS_HEALTH_CHECK_INTERVAL",
-        "CHECK_INTERVAL=60",
-        "CHECK_INTERVAL=3600",
+        'CHECK_INTERVAL":"60"',
+        'CHECK_INTERVAL":"3600"',
         "advice",
         "3600 s, Valkey's timeout is 1800 s",
     ),
-    ("open-webui: JWT_EXPIRES_IN", "JWT_EXPIRES_IN=24h", "JWT_EXPIRES_IN=-1", "advice", "-1"),
+    ("open-webui: JWT_EXPIRES_IN", '"JWT_EXPIRES_IN":"24h"', '"JWT_EXPIRES_IN":"-1"', "advice", "-1"),
     (
         "open-webui: saved settings",
-        "persisted\n",
-        "persisted\npersisted WEBUI_URL\n",
+        '"persisted":[]',
+        '"persisted":["WEBUI_URL"]',
         "advice",
         "overrules WEBUI_URL",
     ),
-    ("open-webui: saved settings", "persisted\n", "persisted ?\n", "advice", "could not be compared"),
-    ("unread", "persisted\n", "persisted\nsomething else\n", "advice", "something else"),
+    ("open-webui: saved settings", '"persisted":[]', '"persisted":null', "advice", "could not be compared"),
+    ("unread", '"unread":[]', '"unread":["something else"]', "advice", "something else"),
 ]
 
 
@@ -292,8 +285,8 @@ def test_every_process_is_looked_at() -> None:
     )
 
 
-UNCLAIMED = changed(FINE, 'api {"status"', 'api {"onboarding":true,"status"')
-PORT = '"8080/tcp":[{"HostIp":"%s","HostPort":"3000"}]'
+UNCLAIMED = changed(FINE, '"api":{', '"api":{"onboarding":true,')
+PORT = '{"address":"%s","outside":3000,"inside":"8080/tcp"}'
 
 
 @pytest.mark.parametrize(
@@ -321,25 +314,25 @@ PORT = '"8080/tcp":[{"HostIp":"%s","HostPort":"3000"}]'
     ],
 )
 def test_an_open_door_and_nobody_inside(ports: str, changes: dict[str, Any], level: str, seen: str) -> None:
-    for text, wanted in ((UNCLAIMED, level), (FINE, "ok")):
-        published = changed(text, PORT % "0.0.0.0", PORT % ports)
+    for document, wanted in ((UNCLAIMED, level), (FINE, "ok")):
+        published = changed(document, PORT % "0.0.0.0", PORT % ports)
         (found,) = [check for check in judged(published, **changes) if check.name == "open-webui: first admin"]
         assert ("ok" if found.ok else "fault" if found.is_fault else "advice") == wanted
-        if text == UNCLAIMED:
+        if document == UNCLAIMED:
             assert seen in found.seen
 
 
-DUE = "due 2026-11-30 03:30:00\ndue 2026-12-01 03:30:00\ndue 2026-12-02 03:30:00\n"
-SCHEDULED = DUE + FINE.replace("backup timer inactive", "backup timer active")
+DUE = ["2026-11-30 03:30:00", "2026-12-01 03:30:00", "2026-12-02 03:30:00"]
+SCHEDULED = having(FINE, due=DUE, backup={"timer": "active"})
 
 
 @pytest.mark.parametrize(
     ("row", "old", "new", "seen"),
     [
-        ("backups: timer", "timer active", "timer failed", "open-webui-backup.timer is failed"),
-        ("backups: timer", "timer active", "timer ", "is no systemd"),
-        ("backups: newest", "newest 20261128T033000Z", "newest 20261127T033000Z", "every 24 hours"),
-        ("backups: newest", "newest 20261128T033000Z", "newest ", "there is none"),
+        ("backups: timer", '"timer":"active"', '"timer":"failed"', "open-webui-backup.timer is failed"),
+        ("backups: timer", '"timer":"active"', '"timer":""', "is no systemd"),
+        ("backups: newest", "20261128T033000Z", "20261127T033000Z", "every 24 hours"),
+        ("backups: newest", "20261128T033000Z", "", "there is none"),
     ],
 )
 def test_backups_that_are_not_made_are_a_fault(row: str, old: str, new: str, seen: str) -> None:
@@ -351,8 +344,8 @@ def test_backups_that_are_not_made_are_a_fault(row: str, old: str, new: str, see
 
 
 def test_a_schedule_with_pauses_is_judged_by_the_longest() -> None:
-    over_the_weekend = SCHEDULED.replace("due 2026-12-01", "due 2026-12-03").replace("due 2026-12-02", "due 2026-12-04")
-    old = changed(over_the_weekend, "newest 20261128T033000Z", "newest 20261124T033000Z")
+    over_the_weekend = ["2026-11-30 03:30:00", "2026-12-03 03:30:00", "2026-12-04 03:30:00"]
+    old = having(SCHEDULED, due=over_the_weekend, backup={"newest": "20261124T033000Z"})
     assert levels(judged(old, backup_schedule="Mon,Thu 03:30")) == {}
 
 
@@ -361,43 +354,48 @@ def test_without_a_schedule_no_timer_is_missed() -> None:
 
 
 def test_one_disk_is_told_once() -> None:
-    same = changed(FINE, "backup mount /var/backups", "backup mount /")
+    same = having(FINE, backup={"mount": "/"})
     assert "backups: disk" not in {check.name for check in judged(same)}
     assert "backups: disk" in {check.name for check in judged(FINE)}
 
 
 def test_a_file_system_without_inodes_has_no_such_row() -> None:
-    none = changed(FINE, "host inodes 16777216\nhost inodes_free 12000000", "host inodes 0\nhost inodes_free 0")
+    none = having(FINE, host={"inodes": 0, "inodes_free": 0})
     assert "disk: inodes" not in {check.name for check in judged(none)}
 
 
+def indexed(method: str, distance: int, original: bool, rows: int) -> Document:
+    vectors = {"method": method, "distance": distance, "original": original, "rows": rows}
+    return having(FINE, open_webui={"vectors": vectors})
+
+
 @pytest.mark.parametrize(
-    "vectors",
+    ("method", "distance", "original", "rows"),
     [
-        pytest.param("ivfflat 7 0 9000", id="REINDEX since"),
-        pytest.param("ivfflat 10 1 9000", id="REINDEX CONCURRENTLY since, and nothing else in between"),
-        pytest.param("ivfflat 700 1 9000", id="made long after its table"),
-        pytest.param("ivfflat 7 1 0", id="nothing in it yet"),
-        pytest.param("hnsw 7 1 9000", id="hnsw needs no training"),
+        pytest.param("ivfflat", 7, False, 9000, id="REINDEX since"),
+        pytest.param("ivfflat", 10, True, 9000, id="REINDEX CONCURRENTLY since, and nothing else in between"),
+        pytest.param("ivfflat", 700, True, 9000, id="made long after its table"),
+        pytest.param("ivfflat", 7, True, 0, id="nothing in it yet"),
+        pytest.param("hnsw", 7, True, 9000, id="hnsw needs no training"),
     ],
 )
-def test_a_good_vector_index_is_no_matter(vectors: str) -> None:
-    assert levels(judged(FINE.replace("vectors ivfflat 700 1 9000", f"vectors {vectors}"))) == {}
+def test_a_good_vector_index_is_no_matter(method: str, distance: int, original: bool, rows: int) -> None:
+    assert levels(judged(indexed(method, distance, original, rows))) == {}
 
 
 @pytest.mark.parametrize(("rows", "repair"), [(9000, "REINDEX INDEX"), (40, "DROP INDEX"), (-1, "DROP INDEX")])
 def test_the_repair_of_a_vector_index_fits_its_size(rows: int, repair: str) -> None:
-    checks = judged(changed(FINE, "vectors ivfflat 700 1 9000", f"vectors ivfflat 7 1 {rows}"))
+    checks = judged(indexed("ivfflat", 7, True, rows))
     assert repair in next(check.next_step for check in checks if check.name == "postgres: vector index")
 
 
 def test_connections_of_postgres_are_fine_up_to_four_fifths() -> None:
-    assert levels(judged(FINE.replace("host engine", "postgres connections 80 100\nhost engine"))) == {}
+    assert levels(judged(having(FINE, postgres={"used": 80, "limit": 100}))) == {}
 
 
 @pytest.mark.parametrize(("row", "old", "new", "level", "seen"), CASES)
 def test_each_row_tells_its_own_trouble_and_no_other(row: str, old: str, new: str, level: str, seen: str) -> None:
-    checks = judged(changed(FINE if FINE.endswith("\n") else f"{FINE}\n", old, new))
+    checks = judged(changed(FINE, old, new))
     assert levels(checks) == {row: level}
     assert seen in next(check.seen for check in checks if check.name == row)
     assert all(check.next_step for check in checks if not check.ok)
@@ -407,7 +405,7 @@ def test_every_row_has_a_case() -> None:
     def kind(name: str) -> str:
         return name.replace("redis-valkey", "container").replace("open-webui", "container")
 
-    there = {kind(check.name) for text in (FINE, TUTORIAL) for check in judged(text)}
+    there = {kind(check.name) for document in (FINE, TUTORIAL) for check in judged(document)}
     elsewhere = {
         "container",
         "container: variables",
@@ -419,19 +417,21 @@ def test_a_container_that_ended_or_is_gone_is_a_fault() -> None:
     ended = changed(changed(FINE, 'open-webui|"running"', '"exited"'), 'open-webui|"exit_code":0', '"exit_code":1')
     assert levels(judged(ended)) == {"open-webui": "fault"}
     assert "exited, exit code 1" in str([str(check) for check in judged(ended)])
-    gone = "\n".join(line for line in FINE.splitlines() if CONTAINER["redis-valkey"] not in line)
+    gone = {**FINE, "containers": [one for one in FINE["containers"] if one["name"] != "redis-valkey"]}
     assert levels(judged(gone))["redis-valkey"] == "fault"
 
 
 def test_an_eviction_is_a_fault_once_it_can_happen() -> None:
-    text = changed(FINE, '"maxmemory-policy":"noeviction"', POLICY)
-    assert levels(judged(changed(text, '"maxmemory":"0"', '"maxmemory":"1048576"'))) == {"valkey: eviction": "fault"}
+    document = changed(FINE, '"maxmemory-policy":"noeviction"', POLICY)
+    assert levels(judged(changed(document, '"maxmemory":"0"', '"maxmemory":"1048576"'))) == {
+        "valkey: eviction": "fault"
+    }
 
 
 def test_a_small_buffer_that_lost_connections_is_a_fault() -> None:
-    text = changed(FINE, "pubsub 1073741824", "pubsub 33554432")
-    text = changed(text, "output_buffer_limit_disconnections:0", "output_buffer_limit_disconnections:2")
-    assert levels(judged(text)) == {"valkey: pub/sub buffer": "fault"}
+    document = changed(FINE, "pubsub 1073741824", "pubsub 33554432")
+    document = changed(document, "output_buffer_limit_disconnections:0", "output_buffer_limit_disconnections:2")
+    assert levels(judged(document)) == {"valkey: pub/sub buffer": "fault"}
 
 
 @pytest.mark.parametrize(
@@ -447,15 +447,15 @@ def test_a_small_buffer_that_lost_connections_is_a_fault() -> None:
     ],
 )
 def test_what_the_settings_chose_is_no_fault(old: str, new: str, choice: dict[str, Any]) -> None:
-    text = changed(FINE, old, new)
-    assert list(levels(judged(text)).values()) == ["fault"]
-    assert list(levels(judged(text, **choice)).values()) == ["advice"]
+    document = changed(FINE, old, new)
+    assert list(levels(judged(document)).values()) == ["fault"]
+    assert list(levels(judged(document, **choice)).values()) == ["advice"]
 
 
 def test_the_public_url_has_to_be_among_the_origins() -> None:
     assert levels(judged(FINE, open_webui_public_url="https://chat.example.org")) == {}
     assert levels(judged(FINE, open_webui_public_url="https://other.example.org")) == {"open-webui: CORS": "fault"}
-    by_variable = changed(FINE, "key 46b7", 'value "WEBUI_URL=https://other.example.org/"\nkey 46b7')
+    by_variable = changed(FINE, '"values":{', '"values":{"WEBUI_URL":"https://other.example.org/",')
     assert levels(judged(by_variable)) == {"open-webui: CORS": "fault"}
 
 
@@ -469,9 +469,8 @@ def test_the_public_url_has_to_be_among_the_origins() -> None:
     ],
 )
 def test_an_origin_that_no_browser_spells_so_is_a_fault(origin: str, found: dict[str, str]) -> None:
-    text = FINE.replace("CORS_ALLOW_ORIGIN=https://chat.example.org", f"CORS_ALLOW_ORIGIN={origin}")
-    text = changed(text, "key 46b7", f'value "WEBUI_URL={origin}"\nkey 46b7')
-    assert levels(judged(text)) == found
+    values = {**FINE["open_webui"]["values"], "CORS_ALLOW_ORIGIN": origin, "WEBUI_URL": origin}
+    assert levels(judged(having(FINE, open_webui={"values": values}))) == found
 
 
 @pytest.mark.parametrize(
@@ -484,49 +483,48 @@ def test_an_origin_that_no_browser_spells_so_is_a_fault(origin: str, found: dict
     ids=["since 0.12.4 it is fine", "before", "before, by what it says itself"],
 )
 def test_a_variable_is_broken_up_to_a_release(image: str, version: str, found: dict[str, str]) -> None:
-    text = FINE.replace("open-webui:v0.12.4-slim", f"open-webui{image}")
-    text = text.replace('"version":"0.12.4"', f'"version":"{version}"')
-    assert levels(judged(changed(text, "key 46b7", "variable REDIS_SOCKET_TIMEOUT\nkey 46b7"))) == found
+    document = changed(FINE, "open-webui:v0.12.4-slim", f"open-webui{image}")
+    document = changed(document, '"version":"0.12.4"', f'"version":"{version}"')
+    assert levels(judged(changed(document, *also("REDIS_SOCKET_TIMEOUT")))) == found
 
 
 def test_workers_on_postgres_are_fine() -> None:
-    text = changed(FINE, "UVICORN_WORKERS=1", "UVICORN_WORKERS=4")
-    assert levels(judged(changed(text, "key 46b7", "variable DATABASE_URL\nkey 46b7"))) == {}
+    document = changed(FINE, '"UVICORN_WORKERS":"1"', '"UVICORN_WORKERS":"4"')
+    assert levels(judged(changed(document, *also("DATABASE_URL")))) == {}
 
 
 def test_on_the_hosts_own_network_the_loopback_is_right() -> None:
-    text = changed(TUTORIAL, 'open-webui|"network_mode":"openwebui-network"', '"network_mode":"host"')
-    assert "open-webui: WEBSOCKET_REDIS_URL" not in levels(judged(text))
+    document = changed(TUTORIAL, 'open-webui|"network_mode":"openwebui-network"', '"network_mode":"host"')
+    assert "open-webui: WEBSOCKET_REDIS_URL" not in levels(judged(document))
 
 
 def test_saved_settings_are_no_matter_while_nothing_runs() -> None:
-    text = changed(changed(FINE, "persisted\n", ""), 'open-webui|"running"', '"exited"')
-    assert levels(judged(text)) == {"open-webui": "fault"}
+    document = changed(having(FINE, open_webui={"persisted": None}), 'open-webui|"running"', '"exited"')
+    assert levels(judged(document)) == {"open-webui": "fault"}
 
 
 def test_variables_that_win_are_not_compared() -> None:
-    text = changed(DEPLOYED, "ENABLE_PERSISTENT_CONFIG=True", "ENABLE_PERSISTENT_CONFIG=False")
-    assert "open-webui: saved settings" not in levels(judged(text))
+    document = changed(DEPLOYED, 'PERSISTENT_CONFIG":"True"', 'PERSISTENT_CONFIG":"False"')
+    assert "open-webui: saved settings" not in levels(judged(document))
 
 
 @pytest.mark.parametrize(
     ("answer", "level"),
     [
-        ('answer error:"NOAUTH Authentication required."', "advice"),
-        ("answer Error response from daemon: container is not running", "fault"),
+        ('error:"NOAUTH Authentication required."', "advice"),
+        ("Error response from daemon: container is not running", "fault"),
     ],
 )
 def test_a_valkey_that_does_not_answer_is_not_judged(answer: str, level: str) -> None:
-    text = "\n".join(line for line in FINE.splitlines() if not line.startswith("answer ")) + f"\n{answer}"
-    found = levels(judged(text))
+    found = levels(judged(having(FINE, valkey={"answers": [answer]})))
     assert found == {"valkey: answers": level}
 
 
 def test_a_host_without_docker_or_stack_is_told_so() -> None:
-    assert [str(check) for check in judged("")] == [
+    assert [str(check) for check in judged(BARE)] == [
         "docker: no Docker that runs, so no stack; `pyinfra INVENTORY deploy.py` installs it"
     ]
-    assert levels(judged("host engine 26.1.5")) == {"stack": "fault"}
+    assert levels(judged(having(BARE, host={"engine": "26.1.5"}))) == {"stack": "fault"}
 
 
 # --- Hosts against each other -----------------------------------------------------------------------

@@ -36,4 +36,3 @@ def test_what_a_host_prints_is_read_without_a_traceback(digit: str) -> None:
     assert symptoms.number(digit) == 0
     assert serving.faults([f"subscribers {digit}", "end"]) == []
     assert "expected Engine 20.10 or newer" in " ".join(engine.shortcomings(engine.Engine(server=f"{digit}.10")))
-    assert symptoms.parse([f"postgres connections {digit} 100"]).postgres is None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
-from pyinfra.api import FactProcessError
+from pyinfra.api import FactProcessError, Host
 
 from tests import surveys
 from tests.local import local_host
-from webui_stack import facts, survey
+from webui_stack import facts, survey, symptoms
 from webui_stack.host import protocol
 from webui_stack.ops import program
 
@@ -57,6 +58,61 @@ def test_a_host_without_a_python_for_the_program_is_no_bare_host(tmp_path: Path)
     assert found is facts.NO_PYTHON
     assert found is not facts.NOT_SENT
     assert found is not fact.default()
+
+
+class Answers:
+    """A host that gives these answers in turn, and what was done to it meanwhile."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *answers: Any) -> None:
+        self.done: list[str] = []
+        self._answers = iter(answers)
+        monkeypatch.setattr(facts, "ask", lambda *_, **__: self._ask())
+        monkeypatch.setattr(program, "send", lambda _: self.done.append("sent"))
+
+    def _ask(self) -> Any:
+        self.done.append("asked")
+        return next(self._answers)
+
+    def bring(self, _: Host) -> bool:
+        self.done.append("brought")
+        return True
+
+
+ANSWER = symptoms.Observed(key_fingerprint="x")
+
+
+@pytest.mark.parametrize(
+    ("answers", "done"),
+    [
+        pytest.param([ANSWER], ["asked"], id="it is there"),
+        pytest.param([facts.NOT_SENT, ANSWER], ["asked", "sent", "asked"], id="it is sent"),
+        pytest.param([facts.NO_PYTHON, ANSWER], ["asked", "brought", "asked"], id="Python is brought"),
+        pytest.param(
+            [facts.NO_PYTHON, facts.NOT_SENT, ANSWER],
+            ["asked", "brought", "asked", "sent", "asked"],
+            id="Python is brought, and it is sent",
+        ),
+    ],
+)
+def test_a_host_that_lacks_something_gets_it_and_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch, answers: list[Any], done: list[str]
+) -> None:
+    host = Answers(monkeypatch, *answers)
+    assert facts.ask_program(local_host(), facts.Symptoms, host.bring) is ANSWER
+    assert host.done == done
+
+
+def test_a_host_without_python_is_an_error_where_nobody_brings_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    host = Answers(monkeypatch, facts.NO_PYTHON)
+    with pytest.raises(program.NoPythonError):
+        facts.ask_program(local_host(), facts.Symptoms)
+    assert host.done == ["asked"]
+
+
+def test_a_host_that_loses_the_program_at_once_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    Answers(monkeypatch, facts.NOT_SENT, facts.NOT_SENT)
+    with pytest.raises(program.NotSentError):
+        facts.ask_program(local_host(), facts.Symptoms)
 
 
 def test_an_error_of_the_program_is_the_facts_with_its_text(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from tests.surveys import DEPLOYED, FRESH, Document, changed, printed
 from webui_stack import survey, swarm
+from webui_stack.document import IncompleteError
 from webui_stack.host import protocol
 from webui_stack.ops import program
 
@@ -42,10 +43,10 @@ def test_what_a_host_prints_is_read_as_it_was_said() -> None:
 @pytest.mark.parametrize("name", DEPLOYED)
 def test_a_section_that_was_cut_off_or_is_missing_is_said(name: str) -> None:
     without = {key: value for key, value in DEPLOYED.items() if key != name}
-    with pytest.raises(survey.IncompleteError, match=f"^survey: expected the section '{name}', got nothing; run it"):
+    with pytest.raises(IncompleteError, match=f"^survey: expected the section '{name}', got nothing; run it"):
         survey.parse(without)
     for other in (5, "text"):
-        with pytest.raises(survey.IncompleteError, match=f"expected the section '{name}', got another form of it "):
+        with pytest.raises(IncompleteError, match=f"expected the section '{name}', got another form of it "):
             survey.parse({**DEPLOYED, name: other})
 
 
@@ -91,7 +92,7 @@ def replaced(path: str, value: Any) -> Document:
 def test_a_document_of_another_form_is_refused_by_its_section_and_shows_no_value(path: str, value: Any) -> None:
     section, *_ = path.split("/")
     document = {**DEPLOYED, "containers": [value]} if path == "containers/0" else replaced(path, value)
-    with pytest.raises(survey.IncompleteError) as caught:
+    with pytest.raises(IncompleteError) as caught:
         survey.parse(document)
     assert str(caught.value).startswith(f"survey: expected the section '{section}', got another form of it (")
     assert str(caught.value).endswith("); run it again")
@@ -100,9 +101,7 @@ def test_a_document_of_another_form_is_refused_by_its_section_and_shows_no_value
 
 @pytest.mark.parametrize("answer", [None, [], "all is well", 5])
 def test_an_answer_that_is_no_document_is_refused(answer: Any) -> None:
-    with pytest.raises(
-        survey.IncompleteError, match=r"^survey: expected a JSON object, got something else; run it again$"
-    ):
+    with pytest.raises(IncompleteError, match=r"^survey: expected a JSON object, got something else; run it again$"):
         survey.parse(answer)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from webui_stack import diagnosis, symptoms, templates
+from webui_stack import templates
 
 # What Docker 26.1 says where there is nothing of that name, and where the swarm has no leader (`docker service ls`).
 NO_SERVICE = "\nStatus: Error: no such service: open-webui_open-webui, Code: 1"
@@ -699,39 +699,3 @@ def test_an_image_that_docker_says_nothing_of_is_not_missing(good: World) -> Non
     assert done.returncode == 1
     assert f"got {NO_ENGINE}; run this again" in done.stdout
     assert "docker load" not in done.stdout
-
-
-DOCTORED = r"""#!/bin/sh
-case $* in
-"info --format {{.Swarm.ControlAvailable}}") [ "$MANAGES" != silent ] || exit 1; echo "$MANAGES" ;;
-"info --format {{.Swarm.ControlAvailable}}") echo "$MANAGES" ;;
-version*) echo 26.1.5 ;;
-"node ls"*) [ ! "$NO_LEADER" ] || exit 1; echo "node a Ready Active" ;;
-"service ls"*) [ ! "$NO_LEADER" ] || exit 1; echo "service open-webui_redis 1/1" ;;
-*) exit 1 ;;
-esac
-"""
-
-
-@pytest.mark.parametrize(
-    ("manages", "leaderless", "nodes"),
-    [
-        ("true", "", {"a": "Ready Active"}),
-        ("true", "yes", {"?": "no answer to `docker service ls`"}),
-        ("false", "yes", {}),  # a worker is never answered
-        ("silent", "", {"?": "no answer to `docker info`"}),
-    ],
-)
-def test_doctor_calls_a_swarm_without_a_leader_a_fault(
-    world: World, manages: str, leaderless: str, nodes: dict[str, str]
-) -> None:
-    (world.path / "bin/docker").write_text(DOCTORED)
-    path = f"{world.path}/bin:{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "MANAGES": manages, "NO_LEADER": leaderless}
-    script = templates.doctor_script(world.settings())
-    done = subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, env=environment, timeout=60)
-    seen = symptoms.parse(done.stdout.splitlines())
-    assert seen.nodes == nodes
-    another = world.settings().model_copy(update={"swarm_runs": ["proxy"]})  # a manager without containers of ours
-    rows = [check for check in diagnosis.checks(seen, another) if check.name.startswith("node ")]
-    assert [check.is_fault for check in rows] == [name == "?" for name in nodes]

@@ -29,9 +29,8 @@ def look(system: System, unit: Mapping[str, str]) -> dict[str, Any]:
 
     `unit` is what systemd says of docker.service, empty without systemd.
     """
-    content = _daemon_json(system)
-    running = _running(system, unit)
-    words = [*_configured(system, unit), *running]
+    content = daemon_json(system)
+    words = [*_configured(system, unit), *running(system, unit)]
     return {
         "sha256": "" if content is None else hashlib.sha256(content).hexdigest(),
         "changing": system.path(f"{DAEMON_JSON}.changing").exists(),
@@ -43,7 +42,7 @@ def look(system: System, unit: Mapping[str, str]) -> dict[str, Any]:
 
 def root(system: System, setting: str) -> str:
     """Where Docker has, or is to have, its data, asked of nobody: by the settings, by daemon.json, or by default."""
-    content = _daemon_json(system) or b""
+    content = daemon_json(system) or b""
     found = _DATA_ROOT.search(content.decode("utf-8", "replace"))
     chosen = setting or (found[1] if found else "")
     return chosen if chosen.startswith("/") else DEFAULT_ROOT
@@ -83,7 +82,8 @@ def socket(system: System, home: str) -> str:
     return address[len("unix://") :]
 
 
-def _daemon_json(system: System) -> bytes | None:
+def daemon_json(system: System) -> bytes | None:
+    """The bytes of daemon.json, None where there is none."""
     try:
         return system.path(DAEMON_JSON).read_bytes()
     except (FileNotFoundError, NotADirectoryError):
@@ -120,7 +120,7 @@ def _variable(system: System, name: str, files: Sequence[str]) -> Iterator[str]:
                 yield from re.sub("[\"']", "", value).split()
 
 
-def _running(system: System, unit: Mapping[str, str]) -> list[str]:
+def running(system: System, unit: Mapping[str, str]) -> list[str]:
     """The words after the program's name that the daemon runs with."""
     found = pid(system, unit)
     return system.text(f"/proc/{found}/cmdline").rstrip("\0").split("\0")[1:] if found else []

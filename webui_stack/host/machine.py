@@ -34,7 +34,7 @@ def look(
         "architecture": os.uname().machine,
         "uid": os.getuid(),
         "init": system.text("/proc/1/comm").strip(),
-        "memory_kb": _memory_kb(system.text("/proc/meminfo")),
+        "memory_kb": memory_kb(system.text("/proc/meminfo"), "MemAvailable"),
         "disk": _space(docker_root),
         "images_disk": _space(_CONTAINERD) if images_are_containerds else None,
         "links": {name: os.path.realpath(name) for name in (stack_dir, backup_dir) if Path(name).is_symlink()},
@@ -55,13 +55,16 @@ def os_release(text: str) -> dict[str, str]:
     return found
 
 
-def _memory_kb(text: str) -> int:
-    """What programs can have without swapping (Linux, Documentation/filesystems/proc.rst, MemAvailable)."""
+def memory_kb(text: str, wanted: str) -> int:
+    """A line of /proc/meminfo (Linux, Documentation/filesystems/proc.rst).
+
+    MemAvailable is what programs can have without swapping.
+    """
     for line in text.splitlines():
         name, _, value = line.partition(":")
-        if name == "MemAvailable":
+        if name == wanted:
             return int(value.split()[0])
-    raise HostError("/proc/meminfo", expected="a line MemAvailable", got="none", do="use a kernel of 3.14 or newer")
+    raise HostError("/proc/meminfo", expected=f"a line {wanted}", got="none", do="use a kernel of 3.14 or newer")
 
 
 def _space(folder: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@ from typing import Any
 
 from .engine import Container, Engine, Info, Listed, NotFound
 
-# Who made a container: compose by the folder of its project, a swarm by the name of its stack.
+# Who made a container: compose by the folder of its project, a swarm by the name of its stack, and of its service.
 FOLDER_LABEL, STACK_LABEL = "com.docker.compose.project.working_dir", "com.docker.stack.namespace"
+SERVICE_LABEL = "com.docker.swarm.service.name"
 
 
 def published(running: Iterable[Listed]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .engine import Engine, Info, Member, Service, Unavailable
 from .errors import HostError
@@ -74,18 +74,24 @@ def _services(system: System, engine: Engine, stack: str) -> list[Mapping[str, A
     return [_service(engine, one, definitions[one.name]) for one in found]
 
 
-def _service(engine: Engine, one: Service, definition: str) -> Mapping[str, Any]:
-    # A task that is out of reach counts as running to its swarm, but it is not to run any more.
+class Replicas(NamedTuple):
+    """How many replicas of a service run, on how many nodes, and how many are wanted."""
+
+    running: int
+    hosts: int
+    wanted: int
+
+
+def replicas(engine: Engine, one: Service) -> Replicas:
+    """A task that is out of reach counts as running to its swarm, but it is not to run any more."""
     wanted = [task for task in engine.tasks(one.id) if task.desired == "running"]
     running = [task for task in wanted if task.state == "running"]
-    return {
-        "name": one.name,
-        "definition": definition,
-        "running": len(running),
-        "hosts": len({task.node_id for task in running}),
-        "wanted": len(wanted) if one.replicas is None else one.replicas,
-        "update": one.update,
-    }
+    hosts = {task.node_id for task in running}
+    return Replicas(len(running), len(hosts), len(wanted) if one.replicas is None else one.replicas)
+
+
+def _service(engine: Engine, one: Service, definition: str) -> Mapping[str, Any]:
+    return {"name": one.name, "definition": definition, **replicas(engine, one)._asdict(), "update": one.update}
 
 
 def _definitions(system: System, ids: Sequence[str]) -> dict[str, str]:

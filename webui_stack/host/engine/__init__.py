@@ -10,6 +10,7 @@ The caller gives the socket: DOCKER_HOST and contexts are not read. The API vers
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 
@@ -73,8 +74,9 @@ __all__ = [
 class Engine(Containers, Images, Storage, Swarm):
     """The engine at one socket. Nothing is asked of it before the first call."""
 
-    def __init__(self, socket_path: str = SOCKET) -> None:
-        self._transport = Transport(socket_path)
+    def __init__(self, socket_path: str = SOCKET, *, limit_s: float = math.inf) -> None:
+        """`limit_s` is the longest that any one call may take."""
+        self._transport = Transport(socket_path, limit_s=limit_s)
 
     def ping(self) -> str:
         """The newest API version that the engine speaks, from the engine as it runs now."""
@@ -91,6 +93,16 @@ class Engine(Containers, Images, Storage, Swarm):
         data = self._transport.json(call)
         with understood(call):
             return objects.info(data)
+
+    def firewall_backend(self) -> str:
+        """What writes Docker's rules into the packet filter: iptables, nftables, ...; "" before Docker 28.2.
+
+        To API versions below 1.49 Docker does not tell it (moby: daemon/server/router/system), so none is asked for.
+        """
+        call = Call("GET", "/info", versioned=False)
+        data = self._transport.json(call)
+        with understood(call):
+            return str((data.get("FirewallBackend") or {}).get("Driver", ""))
 
     def events(
         self, *, since_s: float, until_s: float, kind: str | None = None, label: str | None = None

@@ -50,8 +50,14 @@ class Containers:
         return tuple(found)
 
     def running(self) -> tuple[Listed, ...]:
-        """All containers that run."""
-        call = Call("GET", "/containers/json")
+        """All containers that run, the newest first."""
+        return self._listed(Call("GET", "/containers/json"))
+
+    def listed(self) -> tuple[Listed, ...]:
+        """All containers in any state, the newest first."""
+        return self._listed(Call("GET", "/containers/json", {"all": True}))
+
+    def _listed(self, call: Call) -> tuple[Listed, ...]:
         data = self._transport.json(call)
         with understood(call):
             return tuple(objects.listed(one) for one in data if one.get("Names"))  # one that is removed has none

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -50,9 +51,11 @@ class Call:
 class Transport:
     """Calls to one engine. It holds no connection, so a restart of Docker breaks only the calls that are under way."""
 
-    def __init__(self, socket_path: str = SOCKET, *, now_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, socket_path: str = SOCKET, *, limit_s: float = math.inf, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self.socket_path = socket_path
-        self._now_s = now_s
+        self._limit_s, self._now_s = limit_s, now_s
         self._prefix = ""
 
     def json(self, call: Call) -> Any:
@@ -72,12 +75,13 @@ class Transport:
             return self._open(call)
 
     def _open(self, call: Call) -> Answer:
-        until_s = self._now_s() + call.timeout_s
+        timeout_s = min(call.timeout_s, self._limit_s)
+        until_s = self._now_s() + timeout_s
         prefix = self.prefix() if call.versioned else ""
         body = None if call.body is None else json.dumps(call.body).encode()
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            connection.settimeout(call.timeout_s)
+            connection.settimeout(timeout_s)
             connection.connect(self.socket_path)
             connection.sendall(request(call.method, prefix + call.path + _query(call.query), body))
             answer = Answer(str(call), connection, Response(connection), until_s, self._now_s)

@@ -5,6 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import survey
+from . import doctor, survey
 
-VERBS: Mapping[str, Callable[..., Any]] = {"survey": survey.run}
+VERBS: Mapping[str, Callable[..., Any]] = {"doctor": doctor.run, "survey": survey.run}

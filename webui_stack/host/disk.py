@@ -1,0 +1,34 @@
+"""Space and inodes of the file system that a folder is on."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from .errors import HostError
+from .system import System
+
+NOWHERE = {"disk_kb": 0, "disk_free_kb": 0, "mount": "", "inodes": 0, "inodes_free": 0}
+"""The room in a folder that is not there, or can't be read."""
+
+
+def room(system: System, folder: str) -> dict[str, Any]:
+    """Sizes in kB, where the file system is mounted, and its inodes, as df(1) shows them.
+
+    Some file systems have no fixed number of inodes, and say 0. Raises `HostError` where the folder can't be asked.
+    """
+    place = system.path(folder)
+    try:
+        found = os.statvfs(place)
+    except OSError as error:
+        got = error.strerror or "an error"
+        raise HostError(folder, expected="a folder with a size", got=got, do="run `df` on it on the host") from None
+    place = place.resolve()
+    mount = next(str(one) for one in (place, *place.parents) if one.is_mount())
+    return {
+        "disk_kb": found.f_blocks * found.f_frsize // 1024,
+        "disk_free_kb": found.f_bavail * found.f_frsize // 1024,
+        "mount": mount,
+        "inodes": found.f_files,
+        "inodes_free": found.f_ffree,
+    }

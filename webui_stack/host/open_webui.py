@@ -1,0 +1,127 @@
+"""Open WebUI as its container has it: its variables without their secrets, and what it answers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import compose, programs, stack
+from .engine import Container, Engine
+from .errors import HostError
+from .unread import Unread
+
+# In a swarm this file has the variables with secrets.
+_SECRETS = "/run/secrets/open-webui.env"
+_NAME = re.compile("[A-Za-z0-9_]+")
+# A name and a password in an address: up to the last "@", because a password may hold one, or a slash.
+_CREDENTIALS = re.compile("//[^;]*@")
+# Scheme, credentials, host, port, database, query. Any other form does not tell which part is the password.
+_ADDRESS = re.compile(r'([a-z+]+://)([^"?#]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?(/[0-9]*)?(\?[^@"]*)?')
+# A key of fewer characters can be guessed.
+_KEY_LENGTH = 32
+_API_S = 4
+_API = "http://127.0.0.1:8080/api/config"
+NOTHING: Mapping[str, Any] = {
+    "variables": [],
+    "values": {},
+    "addresses": {},
+    "key": None,
+    "api": {},
+    "persisted": None,
+    "vectors": None,
+}
+"""What is known where no Open WebUI is."""
+
+
+def look(
+    engine: Engine, unread: Unread, one: Container | None, *, shown: Collection[str], addresses: Sequence[str]
+) -> dict[str, Any]:
+    """Its variables by name, of those in `shown` the values, of those in `addresses` the address; and its answers.
+
+    No secret is in it.
+    """
+    if one is None:
+        return dict(NOTHING)
+    no_file: Mapping[str, str] = {}
+    no_answer: Mapping[str, Any] = {}
+    variables = {**one.env, **unread.answer(lambda: _in_swarm(engine, one), no_file)}
+    return {
+        **told(variables, shown, addresses),
+        "api": unread.answer(lambda: _api(engine, one), no_answer),
+        **_persisted(engine, unread, one),
+    }
+
+
+def told(variables: Mapping[str, str], shown: Collection[str], addresses: Sequence[str]) -> dict[str, Any]:
+    """The variables that have a value, as far as others may see them."""
+    given = {name: value for name, value in variables.items() if value and _NAME.fullmatch(name)}
+    return {
+        "variables": list(given),
+        "values": {name: _CREDENTIALS.sub("//", value) for name, value in given.items() if name in shown},
+        "addresses": {name: _address(given[name]) for name in addresses if name in given},
+        "key": _key(given.get("WEBUI_SECRET_KEY", "")),
+    }
+
+
+def _address(text: str) -> str:
+    """Scheme, host, port and database; "?" where it is not plain which part is the password."""
+    found = _ADDRESS.fullmatch(text)
+    return "".join(part or "" for part in found.group(1, 3, 4, 5)) if found else "?"
+
+
+def _key(key: str) -> dict[str, Any] | None:
+    if not key:
+        return None
+    digest = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
+    return {"fingerprint": digest[:12], "short": len(key) < _KEY_LENGTH}
+
+
+def _in_swarm(engine: Engine, one: Container) -> Mapping[str, str]:
+    if stack.SERVICE_LABEL not in one.labels:
+        return {}
+    said = programs.said(engine, one, ["sh", "-c", f"[ ! -e {_SECRETS} ] || cat {_SECRETS}"])
+    return compose.variables(said)
+
+
+def _api(engine: Engine, one: Container) -> Mapping[str, Any]:
+    """What it tells everybody of itself; {} where it does not run."""
+    if one.status != "running":
+        return {}
+    command = ["curl", "--silent", "--max-time", str(_API_S), _API]
+    said = programs.said(engine, one, command, limit_s=_API_S + 5)
+    try:
+        found = json.loads(said)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise HostError(
+            f"/api/config of {one.name}", expected="a JSON object", got="another form", do="tell this project"
+        )
+    return found
+
+
+def _persisted(engine: Engine, unread: Unread, one: Container) -> dict[str, Any]:
+    nothing: Mapping[str, Any] = {}
+    found = unread.answer(lambda: _compared(engine, one), nothing)
+    if found.get("failed"):
+        where, do = f"the database of {one.name}", f"look at `docker logs {one.name}`"
+        unread.lines.append(f"{where}: expected its settings, got {found['failed']}; {do}")
+    return {"persisted": found.get("persisted"), "vectors": found.get("vectors")}
+
+
+def _compared(engine: Engine, one: Container) -> Mapping[str, Any]:
+    """What persisted.py prints in the container; {} where that does not run."""
+    if one.status != "running":
+        return {}
+    script = f"[ ! -e {_SECRETS} ] || {{ set -a; . {_SECRETS}; set +a; }}; exec python3 -"
+    program = Path(__file__).with_name("persisted.py").read_bytes()
+    said = programs.said(engine, one, ["sh", "-c", script], stdin=program)
+    try:
+        found: Mapping[str, Any] = json.loads(said.splitlines()[-1])
+    except (ValueError, IndexError):
+        raise HostError(f"python3 in {one.name}", expected="JSON", got="another form", do="tell this project") from None
+    return found

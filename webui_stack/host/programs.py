@@ -1,0 +1,49 @@
+"""Programs inside the stack's containers that are asked one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from .engine import Container, Engine, ProgramFailed
+from .errors import HostError
+
+LIMIT_S = 30.0
+"""How long anything of a look may take that has no limit of its own."""
+# Exit codes of a program that the image does not have, or that can't be started.
+ABSENT = (126, 127)
+
+
+def said(
+    engine: Engine,
+    one: Container,
+    command: Sequence[str],
+    *,
+    stdin: bytes | None = None,
+    absent: Collection[int] = (),
+    limit_s: float = LIMIT_S,
+) -> str:
+    """What a program writes to its stdout; "" in a container that does not run, and for an exit code in `absent`.
+
+    Raises `HostError` for any other failure. What the program wrote to stderr is in no error: it may hold a secret.
+    """
+    if one.status != "running":
+        return ""
+    try:
+        done = engine.exec(one.name, command, stdin=stdin, accept=(0, *absent), timeout_s=limit_s)
+    except ProgramFailed as error:
+        raise HostError(
+            f"{command[0]} in {one.name}",
+            expected="an answer",
+            got=f"exit code {error.exit_code}",
+            do=f"look at `docker logs {one.name}`",
+        ) from None
+    return "" if done.exit_code else done.stdout.decode("utf-8", "replace")
+
+
+def package(engine: Engine, one: Container, name: str) -> str:
+    """The version of a distribution's package; "" where it has none of that name, or has no dpkg.
+
+    A distribution fixes under an old number.
+    """
+    command = ["dpkg-query", "--show", "--showformat", "${Version}", name]
+    return said(engine, one, command, absent=(1, *ABSENT)).strip()
