@@ -69,7 +69,7 @@ def test_doctor_reads_it_as_it_is(lab: Lab, by_hand: Precious) -> None:
         "valkey: timeout",
     }
     assert "advice  open-webui: origin: made by hand" in result.stdout
-    assert "variable OPENAI_API_KEY" in result.stdout
+    assert '"OPENAI_API_KEY"' in result.stdout
     assert "sk-of-the-old-days" not in result.stdout
     assert state(by_hand.host) == before
     assert containers(by_hand.host) == running

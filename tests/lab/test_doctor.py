@@ -72,7 +72,7 @@ def test_doctor_shows_no_secret_however_much_pyinfra_prints(lab: Lab, deployed: 
     result = lab.run("-vvv", "--debug", *DOCTOR)
     secrets = lab.host(FRESH).check_output("cat /opt/open-webui/secrets/*").split()
     assert len(secrets) == 3
-    assert "key " in result.stdout, "the fingerprint is there, so the output is"
+    assert '"fingerprint"' in result.stdout, "the fingerprint is there, so the output is"
     assert [secret for secret in secrets if secret in result.stdout] == []
 
 

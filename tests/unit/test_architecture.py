@@ -19,7 +19,7 @@ PURE = {
     *("templates", "adoption"),
     *("certificate", "firewall", "ports"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
-    *("digits", "document", "frame", "serving"),
+    *("digits", "document", "doctor_document", "frame", "serving"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -61,6 +61,7 @@ LIBRARY = {
     "settings": {"pydantic", "pydantic_core", "webui_stack.origin"},
     "digits": set[str](),
     "document": {"pydantic", "typing_extensions"},
+    "doctor_document": {"typing_extensions", "webui_stack.document"},
     "ports": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
     "machine": {"webui_stack.document", "webui_stack.ports", "webui_stack.settings"},
     "engine": {"webui_stack.digits", "webui_stack.document", "webui_stack.machine"},
@@ -94,7 +95,7 @@ LIBRARY = {
     "firewall": set[str](),
     "serving": {"webui_stack.digits"},
     "certificate": {"cryptography", "webui_stack.check"},
-    "symptoms": {"webui_stack.digits"},
+    "symptoms": {"pydantic", "webui_stack.digits", "webui_stack.doctor_document", "webui_stack.document"},
     "diagnosis": {
         "webui_stack.check",
         "webui_stack.compose",
