@@ -195,6 +195,15 @@ def a_name_belongs_to_one_container(subject: Subject) -> None:
 
 
 @case
+def a_list_of_all_has_also_what_does_not_run_the_newest_first(subject: Subject) -> None:
+    engine = subject.engine
+    subject.started()
+    engine.create(TWO, subject.sleeper())
+    assert [one.name for one in engine.listed() if one.name in (ONE, TWO)] == [TWO, ONE]
+    assert [one.name for one in engine.running() if one.name in (ONE, TWO)] == [ONE]
+
+
+@case
 def a_container_keeps_running_when_its_name_changes(subject: Subject) -> None:
     subject.started()
     subject.engine.rename(ONE, TWO)

@@ -121,6 +121,16 @@ def test_a_stack_is_told_whole(world: World) -> None:
     assert (found.api, found.proxy["version"]) == ({"status": True}, "v2.11.9 h1:abc=")
 
 
+def test_the_verb_answers_the_request_of_a_runbook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On this machine, as it is, but for its Docker."""
+    monkeypatch.setattr("webui_stack.host.dockerd.socket", lambda *_: str(tmp_path / "no.sock"))
+    events: list[Any] = []
+    line = templates.doctor_request(settings(stack_dir="/nonexistent/stack"))
+    found = doctor.run(protocol.Request.read("doctor", line).arguments, events.append)
+    seen = symptoms.parse(json.loads(json.dumps(found)))
+    assert (seen.host["engine"], seen.host_number("disk_kb") > 0, events) == ("", True, [])
+
+
 def test_a_host_without_a_stack_has_no_containers_and_nothing_unread(world: World) -> None:
     world.engine.docker.put_container("somebodys", NewContainer("image:1"))
     found = world.seen()
@@ -312,7 +322,7 @@ def test_no_answer_of_docker_is_nothing_there(tmp_path: Path, topology: dict[str
     ("program", "line"),
     [
         ("curl", "curl in open-webui: expected an answer, got exit code 7; look at `docker logs open-webui`"),
-        ("python3", "sh in open-webui: expected an answer, got exit code 7; look at `docker logs open-webui`"),
+        ("python3", "python3 in open-webui: expected an answer, got exit code 7; look at `docker logs open-webui`"),
         ("psql", "psql in open-webui-postgres: expected an answer, got exit code 7; look at `docker logs "),
         ("caddy", "caddy in open-webui-proxy: expected an answer, got exit code 7; look at `docker logs open-webui-"),
     ],
@@ -360,8 +370,7 @@ def test_a_valkey_that_does_not_answer_in_time_is_told(world: World) -> None:
     world.answers["valkey-cli"] = hang
     found = world.seen()
     assert found.unread == (
-        "valkey-cli in redis-valkey: expected answers within 10 s, got none in time; "
-        "look at `docker logs redis-valkey`",
+        "valkey-cli in redis-valkey: expected an answer, got none in 10 s; look at `docker logs redis-valkey`",
     )
     (row,) = [check for check in diagnosis.checks(found, settings()) if check.name == "valkey: answers"]
     assert (row.is_fault, row.seen) == (True, "no answer")
@@ -374,6 +383,15 @@ def test_an_api_of_another_form_is_told(world: World, answer: bytes) -> None:
     found = world.seen()
     assert found.api == {}
     assert found.unread == ("/api/config of open-webui: expected a JSON object, got another form; tell this project",)
+
+
+@pytest.mark.parametrize("answer", [b"", b"Killed", b"[]", b"{"])
+def test_a_comparison_of_another_form_is_told(world: World, answer: bytes) -> None:
+    world.stack()
+    world.answers["python3"] = lambda _: answer
+    found = world.seen()
+    assert found.persisted is None
+    assert found.unread == ("python3 in open-webui: expected a JSON object, got another form; tell this project",)
 
 
 @pytest.mark.parametrize("answer", [b"\xc2\xb2 100", "\u0663 100".encode(), b"7", b"-1 100", b"a b c"])

@@ -83,7 +83,7 @@ def _key(key: str) -> dict[str, Any] | None:
 def _in_swarm(engine: Engine, one: Container) -> Mapping[str, str]:
     if stack.SERVICE_LABEL not in one.labels:
         return {}
-    said = programs.said(engine, one, ["sh", "-c", f"[ ! -e {_SECRETS} ] || cat {_SECRETS}"])
+    said = programs.said(engine, one, ["sh", "-c", f"[ ! -e {_SECRETS} ] || cat {_SECRETS}"], name=_SECRETS)
     return compose.variables(said)
 
 
@@ -93,14 +93,16 @@ def _api(engine: Engine, one: Container) -> Mapping[str, Any]:
         return {}
     command = ["curl", "--silent", "--max-time", str(_API_S), _API]
     said = programs.said(engine, one, command, limit_s=_API_S + 5)
+    return _object(f"/api/config of {one.name}", said)
+
+
+def _object(where: str, text: str) -> Mapping[str, Any]:
     try:
-        found = json.loads(said)
+        found = json.loads(text)
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise HostError(
-            f"/api/config of {one.name}", expected="a JSON object", got="another form", do="tell this project"
-        )
+        raise HostError(where, expected="a JSON object", got="another form", do="tell this project")
     return found
 
 
@@ -119,9 +121,5 @@ def _compared(engine: Engine, one: Container) -> Mapping[str, Any]:
         return {}
     script = f"[ ! -e {_SECRETS} ] || {{ set -a; . {_SECRETS}; set +a; }}; exec python3 -"
     program = Path(__file__).with_name("persisted.py").read_bytes()
-    said = programs.said(engine, one, ["sh", "-c", script], stdin=program)
-    try:
-        found: Mapping[str, Any] = json.loads(said.splitlines()[-1])
-    except (ValueError, IndexError):
-        raise HostError(f"python3 in {one.name}", expected="JSON", got="another form", do="tell this project") from None
-    return found
+    said = programs.said(engine, one, ["sh", "-c", script], name="python3", stdin=program)
+    return _object(f"python3 in {one.name}", said.rstrip().rpartition("\n")[2])

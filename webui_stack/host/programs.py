@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .engine import Container, Engine, ProgramFailed
+from .engine import Container, Engine, ProgramFailed, Unavailable
 from .errors import HostError
 
 LIMIT_S = 30.0
@@ -18,26 +18,30 @@ def said(
     one: Container,
     command: Sequence[str],
     *,
+    name: str = "",
     stdin: bytes | None = None,
     absent: Collection[int] = (),
     limit_s: float = LIMIT_S,
 ) -> str:
     """What a program writes to its stdout; "" in a container that does not run, and for an exit code in `absent`.
 
-    Raises `HostError` for any other failure. What the program wrote to stderr is in no error: it may hold a secret.
+    Raises `HostError` for any other failure, which calls the program by `name`, or by its first word. What the program
+    wrote to stderr is in no error: it may hold a secret.
     """
     if one.status != "running":
         return ""
     try:
         done = engine.exec(one.name, command, stdin=stdin, accept=(0, *absent), timeout_s=limit_s)
     except ProgramFailed as error:
-        raise HostError(
-            f"{command[0]} in {one.name}",
-            expected="an answer",
-            got=f"exit code {error.exit_code}",
-            do=f"look at `docker logs {one.name}`",
-        ) from None
+        raise unanswered(name or command[0], one, f"exit code {error.exit_code}") from None
+    except Unavailable as error:
+        raise unanswered(name or command[0], one, error.got) from None
     return "" if done.exit_code else done.stdout.decode("utf-8", "replace")
+
+
+def unanswered(name: str, one: Container, got: str) -> HostError:
+    """That a program in a container gave no answer."""
+    return HostError(f"{name} in {one.name}", expected="an answer", got=got, do=f"look at `docker logs {one.name}`")
 
 
 def package(engine: Engine, one: Container, name: str) -> str:

@@ -8,7 +8,6 @@ from typing import Any
 
 from . import programs, stack
 from .engine import Container, Engine
-from .errors import HostError
 from .system import System
 from .unread import Unread
 
@@ -84,10 +83,7 @@ def _answers(engine: Engine, one: Container, password: str, questions: Sequence[
         timeout_s=_ANSWER_S + 5,
     )
     if done.exit_code == _TIMED_OUT:
-        raise HostError(
-            f"valkey-cli in {one.name}",
-            expected=f"answers within {_ANSWER_S} s",
-            got="none in time",
-            do=f"look at `docker logs {one.name}`",
-        )
-    return (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
+        raise programs.unanswered("valkey-cli", one, f"none in {_ANSWER_S} s")
+    text = (done.stdout + done.stderr).decode("utf-8", "replace")
+    # Not `splitlines`, which also ends a line at what a client's name may hold, such as U+2028.
+    return [line.rstrip("\r") for line in text.rstrip("\n").split("\n")] if text else []
