@@ -80,7 +80,7 @@ images: $(READY)
 # is waiting, for containers to get healthy and for watchdogs to notice, so more of them than cores run side by side.
 # The longest come first, so that all end together. `make part-drift` runs one of them alone.
 # Within a part the order counts: what a test leaves on a host, such as a probe's account, is there for those after it.
-LABS ?= 5
+LABS ?= 4
 PARTS := many swarm first data drift day2 watch later newer
 PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py rollout.py)
 PART_swarm := tests/lab/test_swarm.py

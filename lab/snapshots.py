@@ -1,11 +1,13 @@
 """Saved hosts: a host's own files as an image, what its Docker has as a volume, both found by a key.
 
-A saved host outlives its lab, as the images do. Only the newest ones stay: each takes about 2 GB.
+A saved host outlives its lab, as the images do. Only the newest ones stay. The files of images are shared by all hosts
+that are made of one saved host: each is on the disk, and in the kernel's memory, once.
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import PurePosixPath
 
 from lab import docker, images, state
 from lab.errors import LabError
@@ -15,6 +17,28 @@ KEPT = 4
 
 _KIND = "snapshot"
 _REPOSITORY = f"{images.NAMESPACE}/{_KIND}"
+# Of overlay2 the layers of images are linked, not copied: Docker and containers read them, and put what they change
+# into a layer of the container's own. All else is copied: the daemon writes into its databases and logs in place.
+# Each engine has an id of its own.
+_COPY = """\
+set -e
+cd "/volumes/$1/_data"
+to=/volumes/$2/_data
+chmod --reference . "$to"
+for one in * .[!.]*; do
+  case $one in overlay2 | engine-id | ".[!.]*") ;; *) cp --archive --reflink=auto "$one" "$to" ;; esac
+done
+[ -d overlay2 ] || exit 0
+mkdir "$to/overlay2"
+chmod --reference overlay2 "$to/overlay2"
+layers=" "
+for file in image/overlay2/layerdb/sha256/*/cache-id; do layers="$layers$(cat "$file") "; done
+for one in overlay2/*; do
+  link=
+  case $layers in *" ${one#overlay2/} "*) link=--link ;; esac
+  cp --archive --reflink=auto $link --target-directory "$to/overlay2" "$one"
+done
+"""
 
 
 def check_key(key: str) -> str:
@@ -70,12 +94,14 @@ def _copy(lab: str, base: str, source: str, target: str, flags: list[str]) -> No
     """Copy one volume into another, empty one, by a container of the image `base`.
 
     With the privileges of a host: overlay2 notes in `trusted` attributes and in device files what an image's layer
-    removes, and an ordinary container neither sees the first nor makes the second.
+    removes, and an ordinary container neither sees the first nor makes the second. The folder of all volumes
+    is mounted, because a file can't be linked from one mount to another.
     """
-    script = "cp --archive --reflink=auto /from/. /to/ && rm -f /to/engine-id"  # each engine has an id of its own
+    (found,) = docker.inspect("volume", [source])
+    volumes = PurePosixPath(found["Mountpoint"]).parent.parent
     docker.run(
-        "run", "--rm", f"--label={docker.LABEL}={lab}", "--network=none", f"--volume={source}:/from:ro",
-        f"--volume={target}:/to", *flags, "--entrypoint=sh", base, "-c", script,
+        "run", "--rm", f"--label={docker.LABEL}={lab}", "--network=none", f"--volume={volumes}:/volumes",
+        *flags, "--entrypoint=sh", base, "-c", _COPY, "copy", source, target,
     )  # fmt: skip
 
 
