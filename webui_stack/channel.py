@@ -73,7 +73,8 @@ class ByteChannel:
         if status < 0:
             raise RemoteError("the connection was lost; run it again")
         if status or self._broken:
-            raise RemoteError(_stderr(self._ends) or f"expected the command to succeed, got exit status {status}")
+            got = f"exit status {status}" if status else "its end before it had read all that was sent"
+            raise RemoteError(_stderr(self._ends) or f"expected the command to succeed, got {got}")
 
 
 @contextmanager

@@ -84,7 +84,7 @@ def test_a_program_that_ends_without_an_answer_is_no_answer(host: Host, tmp_path
     place = tmp_path / program.digest()
     place.mkdir()
     (place / "__main__.py").write_text("print('all is well')\n")
-    with pytest.raises(RemoteError, match=r"expected a result, got the end of the output"):
+    with pytest.raises(RemoteError, match=r"got (the end of the output|its end before it had read all)"):
         program.call(host, "survey", LOOK, folder=str(tmp_path))
     (place / "__main__.py").write_text("import sys; sys.exit('no memory')\n")
     with pytest.raises(RemoteError, match=r"no memory"):
