@@ -45,7 +45,7 @@ def engine_with(monkeypatch: pytest.MonkeyPatch, tags: list[str], used: str = ""
     monkeypatch.setattr(docker, "image_exists", lambda name: name.rpartition(":")[2] in engine.tags)
     monkeypatch.setattr(docker, "volumes", lambda one: [name for name in engine.volumes if one == f"name=^{name}$"])
     mounts = [{"Name": "shared", "Destination": "/srv/shared"}, {"Name": "data", "Destination": "/var/lib/docker"}]
-    monkeypatch.setattr(docker, "inspect", lambda *_: [{"Mounts": mounts}])
+    monkeypatch.setattr(docker, "inspect", lambda *_: [{"Mounts": mounts, "Mountpoint": "/volumes/data/_data"}])
     return engine
 
 
