@@ -28,6 +28,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def subject(name: str, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     """The engine of a host, through SSH, with an image that nothing else uses."""
+    lab.report("-y", "tests/lab/docker_alone.py", limit=name)
     host = lab.host(name)
     image = lab.inventory["images"]["valkey"]
     host.check_output("docker pull --quiet %s && docker tag %s %s", image, image, IMAGE)
@@ -47,10 +48,13 @@ def subject(name: str, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def manager(name: str, subject: Subject, lab: Lab) -> Iterator[Subject]:
     """The engine, while its host is a swarm of its own."""
-    host = lab.host(name)
-    host.check_output("docker swarm init --advertise-addr 127.0.0.1")
+    host, file = lab.host(name), "/etc/docker/daemon.json"
+    host.check_output(
+        f'cp {file} /root/daemon.json && sed -i \'s/"live-restore": true/"live-restore": false/\' {file} && '
+        "systemctl reload docker && docker swarm init --advertise-addr 127.0.0.1"
+    )
     yield subject
-    host.check_output("docker swarm leave --force")
+    host.check_output(f"docker swarm leave --force && cp /root/daemon.json {file} && systemctl reload docker")
 
 
 @pytest.mark.parametrize("case", SWARM_CASES, ids=lambda case: case.__name__)
