@@ -8,6 +8,7 @@ import pytest
 
 from webui_stack.host.errors import HostError
 from webui_stack.host.system import System
+from webui_stack.host.verbs import VERBS
 
 
 def test_a_text_is_told_with_its_very_line_ends(tmp_path: Path) -> None:
@@ -60,3 +61,11 @@ def test_a_program_that_is_missing_is_an_error_and_no_answer() -> None:
 def test_a_program_has_the_environment_it_is_given_and_nothing_else() -> None:
     said = System().attempt("/usr/bin/env", environment={"A": "1"})
     assert said == "A=1\n"
+
+
+def test_nobody_but_root_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an ordinary user can't read is not absent."""
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    for verb in VERBS.values():
+        with pytest.raises(HostError, match=r"^privileges: expected root, got an ordinary user; set _sudo = True"):
+            verb({}, lambda _: None)

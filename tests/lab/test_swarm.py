@@ -46,6 +46,17 @@ FILES = "Stack | Put the stack's files"
 DEPLOY = "Stack | Deploy the stack"
 
 # What is in force from the third change on.
+# A python3 that runs the folder it is given, an hour ago.
+AN_HOUR_AGO = """\
+#!/usr/bin/python3
+import os, runpy, sys, time
+if "-c" in sys.argv:
+    os.execv("/usr/bin/python3", ["python3", *sys.argv[1:]])
+now = time.time
+time.time = lambda: now() - 3600
+sys.argv = [one for one in sys.argv[1:] if not one.startswith("-")]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
 GOOD: dict[str, Any] = {"open_webui_replicas": 3, "open_webui_jwt_expires_in": "12h"}
 
 
@@ -362,13 +373,12 @@ def test_a_host_with_another_folder_is_named_and_nothing_is_deployed(swarm: Swar
 def test_a_host_whose_clock_is_off_is_named_and_changes_nothing(swarm: Swarm) -> None:
     before = swarm.everything()
     host = swarm.host(SECOND)
-    # Hosts of a lab have their machine's clock: a `date` that is an hour off stands for it.
-    host.check_output(r"""printf '#!/bin/sh\nexec /bin/date -d "1 hour ago" "$@"\n' >/usr/local/bin/date""")
-    host.check_output("chmod +x /usr/local/bin/date")
+    # Hosts of a lab have their machine's clock: a Python whose clock is an hour off stands for it.
+    host.check_output("printf %%s %s >/usr/local/bin/python3 && chmod +x /usr/local/bin/python3", AN_HOUR_AGO)
     try:
         result = swarm.run("-y", "deploy.py", **GOOD)
     finally:
-        host.check_output("rm /usr/local/bin/date")
+        host.check_output("rm /usr/local/bin/python3")
     assert result.returncode != 0
     assert re.search(
         r"clock: expected within \d+ s of this machine's, got 3[56]\d\d s off; run an NTP client", result.stdout

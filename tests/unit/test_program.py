@@ -15,6 +15,7 @@ from pyinfra.api import Host
 
 from tests.defaults import settings
 from tests.local import local_host
+from tests.stack_folder import as_root
 from webui_stack import templates
 from webui_stack.ops import program
 from webui_stack.ops.program import HostRefusedError, NoPythonError
@@ -29,6 +30,7 @@ def host() -> Host:
     return local_host()
 
 
+@as_root
 def test_the_program_is_sent_once_and_answers(host: Host, tmp_path: Path) -> None:
     folder = tmp_path / "programs"
     found = program.call(host, "survey", LOOK, folder=str(folder))
@@ -41,6 +43,7 @@ def test_the_program_is_sent_once_and_answers(host: Host, tmp_path: Path) -> Non
     assert (list(folder.iterdir()), sent.stat().st_mtime_ns) == ([sent], before)
 
 
+@as_root
 def test_a_sending_that_was_cut_off_leaves_no_program(host: Host, tmp_path: Path) -> None:
     """What is in place is whole: the folder gets its name last."""
     (tmp_path / f"{program.digest()}.4711" / "host").mkdir(parents=True)
@@ -68,6 +71,7 @@ def test_a_host_without_a_python_that_is_new_enough_is_named(
     assert not (tmp_path / "programs").exists()
 
 
+@as_root
 def test_a_newer_python_of_another_name_is_found(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     place = tmp_path / "bin"
     place.mkdir()

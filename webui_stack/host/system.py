@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,17 @@ class System:
             raise _failed(command, f"no answer in {_LIMIT_S} s") from None
         said = done.stdout.decode("utf-8", "surrogateescape")
         return done.returncode, said, done.stderr.decode(errors="replace")
+
+
+def require_root() -> None:
+    """Raise `HostError` unless this program is root: to anybody else, half of a host's files are not there."""
+    if os.geteuid() != 0:
+        raise HostError(
+            "privileges",
+            expected="root",
+            got="an ordinary user",
+            do="set _sudo = True for the host, and give the SSH user sudo (with a password: _sudo_password)",
+        )
 
 
 def _failed(command: Sequence[str], got: str) -> HostError:

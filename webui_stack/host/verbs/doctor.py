@@ -17,7 +17,7 @@ from .. import valkey as valkey_
 from ..clock import Clock
 from ..engine import Container, Engine, EngineError, Info, NotFound, Unavailable
 from ..errors import HostError
-from ..system import System
+from ..system import System, require_root
 from ..unread import Unread
 
 # Where Docker's data are, as far as nobody can tell.
@@ -54,6 +54,7 @@ class Request:
 
 def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str, Any]:
     """The document of this host; `arguments` are those of `Request`."""
+    require_root()
     system = System()
     socket = dockerd.socket(system, os.environ.get("HOME", "/root"))
     return look(Request(**arguments), system, Engine(socket, limit_s=programs.LIMIT_S), Clock())

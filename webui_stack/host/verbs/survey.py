@@ -10,7 +10,7 @@ from typing import Any
 from .. import compose, digits, dockerd, history, machine, managed, packages, secrets, stack, swarm, units
 from ..engine import Engine, Info, Listed, Unavailable
 from ..files import Files
-from ..system import System
+from ..system import System, require_root
 
 _DAEMONS = ("dockerd", "containerd")
 # The first letters of a container's own process, as far as the kernel keeps a name (proc(5), comm).
@@ -61,6 +61,7 @@ class Request:
 
 def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str, Any]:
     """The document of this host; `arguments` are those of `Request`."""
+    require_root()
     project = arguments.get("project")
     request = Request(**{**arguments, "project": Project(**project) if project else None})
     system = System()
