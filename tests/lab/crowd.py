@@ -7,6 +7,7 @@ then `crowd.result(mark)`. It independently does what the front end does and imp
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import itertools
 import json
 import logging
@@ -244,7 +245,13 @@ class Crowd:
         except CrowdError:
             work.close()
             raise
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_s)
+        asked = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return asked.result(timeout_s)
+        except concurrent.futures.CancelledError:
+            self._thread.join(timeout_s)  # its time was over while this was asked
+            self._alive()
+            raise
 
     # --- The thread's side ----------------------------------------------------------------------------
 
