@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,13 +49,20 @@ def subject(name: str, lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.fixture
 def manager(name: str, subject: Subject, lab: Lab) -> Iterator[Subject]:
     """The engine, while its host is a swarm of its own."""
-    host, file = lab.host(name), "/etc/docker/daemon.json"
-    host.check_output(
-        f'cp {file} /root/daemon.json && sed -i \'s/"live-restore": true/"live-restore": false/\' {file} && '
-        "systemctl reload docker && docker swarm init --advertise-addr 127.0.0.1"
-    )
+    host = lab.host(name)
+    _let_live_restore_be(host, "false")
+    host.check_output("docker swarm init --advertise-addr 127.0.0.1")
     yield subject
-    host.check_output(f"docker swarm leave --force && cp /root/daemon.json {file} && systemctl reload docker")
+    host.check_output("docker swarm leave --force")
+    _let_live_restore_be(host, "true")
+
+
+def _let_live_restore_be(host: Any, wanted: str) -> None:
+    """Docker makes no swarm with it. It reads its file a moment after it was told to."""
+    host.check_output(f'sed -i \'s/"live-restore": [a-z]*/"live-restore": {wanted}/\' /etc/docker/daemon.json')
+    host.check_output("systemctl reload docker")
+    ask = "docker info --format '{{.LiveRestoreEnabled}}'"
+    within(30, "Docker has read its file", lambda: host.check_output(ask) == wanted, OFTEN_S)
 
 
 @pytest.mark.parametrize("case", SWARM_CASES, ids=lambda case: case.__name__)
