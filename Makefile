@@ -81,7 +81,7 @@ images: $(READY)
 # The longest come first, so that all end together. `make part-drift` runs one of them alone.
 # Within a part the order counts: what a test leaves on a host, such as a probe's account, is there for those after it.
 LABS ?= 4
-PARTS := many swarm first data drift day2 watch later newer
+PARTS := many data first swarm drift day2 later watch newer
 PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py rollout.py)
 PART_swarm := tests/lab/test_swarm.py
 PART_later := $(addprefix tests/lab/test_,day_two.py offsite.py)
