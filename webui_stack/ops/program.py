@@ -45,6 +45,7 @@ import base64, compileall, io, os, shutil, sys, tarfile, time
 if sys.version_info < (3, 9):
     sys.exit(97)
 print("python", flush=True)
+os.umask(0o022)
 place = sys.argv[1]
 os.makedirs(os.path.dirname(place), 0o755, exist_ok=True)
 new = place + ".%d" % os.getpid()
