@@ -49,13 +49,13 @@ def test_sources_of_apt_are_told_without_names_and_passwords(tmp_path: Path) -> 
     host = FakeSystem(tmp_path)
     host.put("/etc/apt/sources.list", "deb https://user:sesame@mirror.example.org/debian trixie main\n")
     host.put("/etc/apt/sources.list.d/docker.sources", "URIs: https://token@download.example.org/\nSuites: trixie\n")
-    host.put("/etc/apt/sources.list.d/own.list", "deb http://deb.debian.org/debian trixie main # me@example.org\n")
+    host.put("/etc/apt/sources.list.d/own.list", "deb http://mirror.example.org/debian trixie main # me@example.org\n")
     host.put("/etc/apt/sources.list.d/own.list.save", "deb http://elsewhere trixie main\n")
     (host.path("/etc/apt/sources.list.d") / "folder.list").mkdir()
     assert packages.apt_sources(host) == {
         "/etc/apt/sources.list": "deb https://mirror.example.org/debian trixie main\n",
         "/etc/apt/sources.list.d/docker.sources": "URIs: https://download.example.org/\nSuites: trixie\n",
-        "/etc/apt/sources.list.d/own.list": "deb http://deb.debian.org/debian trixie main # me@example.org\n",
+        "/etc/apt/sources.list.d/own.list": "deb http://mirror.example.org/debian trixie main # me@example.org\n",
     }
 
 
