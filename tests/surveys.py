@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,20 @@ def changed(document: Mapping[str, Any], **sections: Any) -> Document:
         for name, value in sections.items()
     }
     return {**document, **merged}
+
+
+def replaced(document: Mapping[str, Any], path: str, value: Any) -> Document:
+    """A document with one value replaced, or taken out where it is `...`; `path` as in `machine/disk/free_kb`."""
+    found: Document = deepcopy(dict(document))
+    *folders, last = path.split("/")
+    inner: Any = found
+    for name in folders:
+        inner = inner[int(name)] if isinstance(inner, list) else inner[name]
+    if value is ...:
+        del inner[last]
+    else:
+        inner[last] = value
+    return found
 
 
 def with_container(document: Mapping[str, Any], name: str, /, **changes: Any) -> list[Document]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import pytest
 
-from tests.surveys import DEPLOYED, FRESH, Document, changed, printed
+from tests.surveys import DEPLOYED, FRESH, changed, printed, replaced
 from webui_stack import survey, swarm
 from webui_stack.document import IncompleteError
 from webui_stack.host import protocol
@@ -50,20 +49,6 @@ def test_a_section_that_was_cut_off_or_is_missing_is_said(name: str) -> None:
             survey.parse({**DEPLOYED, name: other})
 
 
-def replaced(path: str, value: Any) -> Document:
-    """The document with one value replaced, or taken out where it is `...`; `path` as in `machine/disk/free_kb`."""
-    document = deepcopy(DEPLOYED)
-    *folders, last = path.split("/")
-    inner: Any = document
-    for name in folders:
-        inner = inner[int(name)] if isinstance(inner, list) else inner[name]
-    if value is ...:
-        del inner[last]
-    else:
-        inner[last] = value
-    return document
-
-
 @pytest.mark.parametrize(
     ("path", "value"),
     [
@@ -91,7 +76,7 @@ def replaced(path: str, value: Any) -> Document:
 )
 def test_a_document_of_another_form_is_refused_by_its_section_and_shows_no_value(path: str, value: Any) -> None:
     section, *_ = path.split("/")
-    document = {**DEPLOYED, "containers": [value]} if path == "containers/0" else replaced(path, value)
+    document = {**DEPLOYED, "containers": [value]} if path == "containers/0" else replaced(DEPLOYED, path, value)
     with pytest.raises(IncompleteError) as caught:
         survey.parse(document)
     assert str(caught.value).startswith(f"survey: expected the section '{section}', got another form of it (")

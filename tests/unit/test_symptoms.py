@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import pytest
 
 from tests.defaults import settings
 from tests.doctor_documents import BARE, DEPLOYED, NEWER, TUTORIAL, Document, having
+from tests.surveys import replaced
 from webui_stack import diagnosis, symptoms
 from webui_stack.document import IncompleteError
 
@@ -94,15 +94,7 @@ def test_a_section_that_was_cut_off_or_is_missing_is_said(name: str) -> None:
     ],
 )
 def test_a_document_of_another_form_is_refused_by_its_section_and_shows_no_value(path: str, value: Any) -> None:
-    document = deepcopy(DEPLOYED)
-    *folders, last = path.split("/")
-    inner: Any = document
-    for name in folders:
-        inner = inner[int(name)] if isinstance(inner, list) else inner[name]
-    if value is ...:
-        del inner[last]
-    else:
-        inner[last] = value
+    document = replaced(DEPLOYED, path, value)
     with pytest.raises(IncompleteError) as caught:
         symptoms.parse(document)
     section, *_ = path.split("/")

@@ -29,7 +29,7 @@ def look(system: System, unit: Mapping[str, str]) -> dict[str, Any]:
 
     `unit` is what systemd says of docker.service, empty without systemd.
     """
-    content = daemon_json(system)
+    content = system.data(DAEMON_JSON)
     words = [*_configured(system, unit), *running(system, unit)]
     return {
         "sha256": "" if content is None else hashlib.sha256(content).hexdigest(),
@@ -42,7 +42,7 @@ def look(system: System, unit: Mapping[str, str]) -> dict[str, Any]:
 
 def root(system: System, setting: str) -> str:
     """Where Docker has, or is to have, its data, asked of nobody: by the settings, by daemon.json, or by default."""
-    content = daemon_json(system) or b""
+    content = system.data(DAEMON_JSON) or b""
     found = _DATA_ROOT.search(content.decode("utf-8", "replace"))
     chosen = setting or (found[1] if found else "")
     return chosen if chosen.startswith("/") else DEFAULT_ROOT
@@ -80,18 +80,6 @@ def socket(system: System, home: str) -> str:
             do="run `docker context use default` as root there",
         )
     return address[len("unix://") :]
-
-
-def daemon_json(system: System) -> bytes | None:
-    """The bytes of daemon.json, None where there is none."""
-    try:
-        return system.path(DAEMON_JSON).read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise HostError(
-            DAEMON_JSON, expected="a file to read", got=error.strerror or "an error", do="mend it on the host"
-        ) from None
 
 
 def _configured(system: System, unit: Mapping[str, str]) -> Iterator[str]:

@@ -20,10 +20,8 @@ def contents(system: System, paths: Iterable[str]) -> dict[str, str]:
 
 def sha256(system: System, path: str) -> str:
     """The SHA-256 of a file; "" where there is none."""
-    try:
-        return hashlib.sha256(system.path(path).read_bytes()).hexdigest()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
+    content = system.data(path)
+    return "" if content is None else hashlib.sha256(content).hexdigest()
 
 
 def newest_s(system: System, wanted: Mapping[str, str]) -> int | None:
@@ -34,7 +32,7 @@ def newest_s(system: System, wanted: Mapping[str, str]) -> int | None:
     newest = 0
     for path, sha256 in wanted.items():
         file = system.path(path)
-        if not _as_put(file) or hashlib.sha256(file.read_bytes()).hexdigest() != sha256:
+        if not _as_put(file) or hashlib.sha256(system.data(path) or b"").hexdigest() != sha256:
             return None
         newest = max(newest, int(file.stat().st_mtime))
     return newest

@@ -43,7 +43,7 @@ def look(system: System, engine: Engine, unread: Unread, info: Info | None) -> d
 def _manages(system: System, info: Info | None) -> bool:
     options = dockerd.running(system, {})
     return not (
-        _OFF_IN_FILE.search(dockerd.daemon_json(system) or b"")
+        _OFF_IN_FILE.search(system.data(dockerd.DAEMON_JSON) or b"")
         or any(_OFF_BY_OPTION.fullmatch(option) for option in options)
         or any("rootless" in option for option in (info.security_options if info else ()))
     )

@@ -28,10 +28,14 @@ class System:
 
         Raises `HostError` where it can't be read.
         """
+        return (self.data(path) or b"").decode("utf-8", "surrogateescape")
+
+    def data(self, path: str) -> bytes | None:
+        """The bytes of a file; None where there is none. Raises `HostError` where it can't be read."""
         try:
-            return self.path(path).read_bytes().decode("utf-8", "surrogateescape")
+            return self.path(path).read_bytes()
         except (FileNotFoundError, NotADirectoryError, ProcessLookupError):  # the last: of a process that has ended
-            return ""
+            return None
         except OSError as error:
             raise HostError(path, expected="a file to read", got=_why(error), do="mend it on the host") from None
 
