@@ -315,6 +315,7 @@ def exec_gives_input_environment_and_exit_code(subject: Subject) -> None:
     assert engine.exec(ONE, ["cat"], stdin=io.BytesIO(content), stdout=into).stdout == b""
     assert into.getvalue() == content
     assert engine.exec(ONE, ["cat"], stdin=b"").stdout == b""
+    assert engine.exec(ONE, ["echo", "unread"], stdin=content * 20).stdout == b"unread\n"
     assert engine.exec(ONE, ["false"], accept=(0, 1)).exit_code == 1
     with pytest.raises(ProgramFailed):
         engine.exec(ONE, ["false"])

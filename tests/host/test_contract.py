@@ -27,13 +27,17 @@ def tee(process: Process) -> bytes:
     return process.stdin
 
 
+def echo(process: Process) -> bytes:
+    return " ".join(process.command[1:]).encode() + b"\n"
+
+
 def fails(_: Process) -> bytes:
     raise Exit(1)
 
 
 def subject(engine: FakeEngine | None = None, *, swarm: bool = False) -> Subject:
     engine = engine or FakeEngine()
-    busybox = Program(commands={"cat": cat, "tee": tee, "true": lambda _: b"", "false": fails})
+    busybox = Program(commands={"cat": cat, "tee": tee, "true": lambda _: b"", "echo": echo, "false": fails})
     engine.docker.put_image(IMAGE, busybox)
     if swarm:
         engine.swarm.put_node("node1")

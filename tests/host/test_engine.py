@@ -435,8 +435,25 @@ def test_exec_gives_the_program_its_input_and_then_its_end(server: RecordedEngin
 
 
 def test_a_program_that_does_not_read_its_input_is_not_waited_for(server: RecordedEngine, engine: Engine) -> None:
-    served_exec(server, hijacked(frame(STDOUT, b"done")))
-    assert engine.exec("web", ["true"], stdin=b"x" * 5_000_000).stdout == b"done"
+    def end_with_input_unread(connection: socket.socket, request: Request) -> None:
+        connection.sendall(hijacked())
+        connection.recv(1, socket.MSG_PEEK)  # so that there is some
+        connection.sendall(frame(STDOUT, b"done"))
+
+    served_exec(server, b"")
+    server.answers("POST", f"{V}/exec/e1/start", end_with_input_unread)
+    assert engine.exec("web", ["true"], stdin=b"x" * 5_000_000, timeout_s=20).stdout == b"done"
+
+
+def test_an_answer_of_known_length_that_is_reset_is_no_answer(server: RecordedEngine, engine: Engine) -> None:
+    def half_then_reset(connection: socket.socket, request: Request) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n" + frame(STDOUT, b"done"))
+        connection.recv(1, socket.MSG_PEEK)
+
+    served_exec(server, b"")
+    server.answers("POST", f"{V}/exec/e1/start", half_then_reset)
+    with pytest.raises(Unavailable, match="an end of the connection"):
+        engine.exec("web", ["true"], stdin=b"x" * 5_000_000, timeout_s=20)
 
 
 def test_an_input_that_could_not_be_read_is_never_a_success(server: RecordedEngine, engine: Engine) -> None:

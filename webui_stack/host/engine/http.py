@@ -53,7 +53,14 @@ class Response:
             self._left = self._next_chunk()
         if self._ended or self._left == 0:
             return b""
-        piece = self._file.read1(at_most if self._left is None else min(at_most, self._left))
+        try:
+            piece = self._file.read1(at_most if self._left is None else min(at_most, self._left))
+        except ConnectionResetError:
+            if self._left is not None:
+                raise
+            # The engine closed its end while a part of a program's input was unread. Linux then gives this error in
+            # place of the end, after all that was sent (net/unix/af_unix.c, unix_release_sock). It tells as much.
+            piece = b""
         if self._left is not None:
             if not piece:
                 raise BrokenAnswer("half an answer")
