@@ -1,6 +1,7 @@
 """Run one verb: `python3 -I -S FOLDER VERB` with a request on stdin. Exit status 0 whenever an answer was written.
 
-FOLDER is the one that the operator's side sent (`webui_stack.ops.program`).
+FOLDER is the one that the operator's side sent (`webui_stack.ops.program`). A verb that changes the host runs in a
+process of its own (`worker.py`), whose answer this one passes on.
 """
 
 from __future__ import annotations
@@ -9,11 +10,13 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping
-from typing import IO, Any
+from pathlib import Path
+from typing import Any
 
-from . import protocol
+from . import protocol, worker
 from .errors import HostError
-from .verbs import VERBS
+from .verbs import DETACHED, VERBS
+from .worker import Out
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 """The variables that this program and its commands have, and their values where the host gives none."""
@@ -22,7 +25,7 @@ Emit = Callable[[protocol.Event], None]
 Verb = Callable[[Mapping[str, Any], Emit], Any]
 
 
-def answer(request: protocol.Request, out: IO[str], verbs: Mapping[str, Verb]) -> None:
+def answer(request: protocol.Request, out: Out, verbs: Mapping[str, Verb]) -> None:
     """Run the request's verb, and write its events and its one result or error to `out`."""
 
     def say(line: protocol.Answer) -> None:
@@ -45,21 +48,40 @@ def answer(request: protocol.Request, out: IO[str], verbs: Mapping[str, Verb]) -
         say(protocol.Result(result))
 
 
+def detach(request: protocol.Request, out: Out) -> None:
+    """Run the request's verb in a process of its own; say what it says, and what became of others before it."""
+    try:
+        for event in worker.unfollowed():
+            print(protocol.written(request.token, event), file=out, flush=True)
+        worker.follow(worker.start(request), out)
+    except HostError as error:
+        print(protocol.written(request.token, protocol.Failure.of(error)), file=out, flush=True)
+
+
 def main() -> None:
     """Answer the request on stdin. A request that can't be read is told on stderr, with status 2."""
-    if len(sys.argv) != 2:
+    words = sys.argv[1:]
+    is_worker = words[:1] == [worker.WORKER] and len(words) == 3
+    if len(words) != 1 and not is_worker:
         print(f"expected one verb of {', '.join(sorted(VERBS))}", file=sys.stderr)
         raise SystemExit(2)
-    try:
-        request = protocol.Request.read(sys.argv[1], sys.stdin.readline())
-    except protocol.ProtocolError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
     # Nothing that the host exports (REDIS_URL, COMPOSE_FILE, DOCKER_HOST) gets into what docker's commands do.
     kept = {name: os.environ.get(name, default) for name, default in _ENVIRONMENT.items()}
     os.environ.clear()
     os.environ.update(kept)
-    answer(request, sys.stdout, VERBS)
+    try:
+        if is_worker:
+            request, out = worker.work(words[1], Path(words[2]), sys.stdin.readline())
+            answer(request, out, VERBS)
+            return
+        request = protocol.Request.read(words[0], sys.stdin.readline())
+    except protocol.ProtocolError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    if request.verb in DETACHED:
+        detach(request, sys.stdout)
+    else:
+        answer(request, sys.stdout, VERBS)
 
 
 if __name__ == "__main__":

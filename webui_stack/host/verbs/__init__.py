@@ -8,3 +8,5 @@ from typing import Any
 from . import doctor, survey
 
 VERBS: Mapping[str, Callable[..., Any]] = {"doctor": doctor.run, "survey": survey.run}
+DETACHED: frozenset[str] = frozenset()
+"""The verbs that change the host: each runs in a process of its own (`worker.py`)."""
