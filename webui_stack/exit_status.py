@@ -79,6 +79,10 @@ def _chosen(status: int) -> int:
 
 def _interrupt(*_: object) -> None:
     print("\ninterrupted; run the same command again to finish", file=sys.stderr)
+    if _has_state() and state.current_stage >= StateStage.Execute:
+        print(
+            "A host goes on to the end of the step that it is busy with; the next run waits for that.", file=sys.stderr
+        )
     sys.exit(_chosen(INTERRUPTED))
 
 

@@ -134,5 +134,7 @@ def test_an_interrupted_run_says_so(tmp_path: Path) -> None:
             break
     time.sleep(0.5)  # between that line and the sleep there is nothing to look for
     process.send_signal(signal.SIGINT)
-    assert "interrupted; run the same command again" in process.stderr.read()
+    said = process.stderr.read()
+    assert "interrupted; run the same command again" in said
+    assert "A host goes on to the end of the step that it is busy with" in said
     assert process.wait(timeout=20) == 130
