@@ -57,6 +57,13 @@ def test_what_was_remembered_counts_while_the_programs_are_the_same(home: Path, 
     assert compose.known(host, GOOD) == compose.Known("2.26.1", "k  -", {"open-webui": "c1", "redis": "c2"})
 
 
+@pytest.mark.parametrize("line", ["hash redis", "hash", "hash redis c2 c3"])
+def test_a_memory_that_a_power_cut_damaged_tells_nothing(home: Path, tmp_path: Path, line: str) -> None:
+    host = FakeSystem(tmp_path)
+    remember(host, f"hash open-webui c1\n{line}\n")
+    assert compose.known(host, GOOD) == compose.Known()
+
+
 @pytest.mark.parametrize("name", ["bin/docker", ".docker/cli-plugins/docker-compose"])
 @pytest.mark.parametrize("how", ["another size", "another time", "gone"])
 def test_another_docker_or_compose_makes_it_unknown(home: Path, tmp_path: Path, name: str, how: str) -> None:

@@ -188,7 +188,7 @@ def test_a_refusal_is_not_asked_for_again(world: World) -> None:
 
 def test_what_was_good_is_remembered_by_its_words(tmp_path: Path) -> None:
     host = FakeSystem(tmp_path)
-    host.put("/s/.good/known", "inputs abc\nopen-webui_redis 0123\nalone\n")
+    host.put("/s/.good/known", "inputs abc\nopen-webui_redis 0123\nalone\ncut \n")
     host.put("/s/.good/images", "sha256:1 redis:1.1 /redis-valkey\nsha256:2 old:1.1 /open-webui\nhalf a line\nx y\n")
     found = swarm.remembered(host, "/s/.good")
     assert found["known"] == {"inputs": "abc", "open-webui_redis": "0123"}

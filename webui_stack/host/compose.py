@@ -25,13 +25,16 @@ class Known:
 
 
 def known(system: System, good: str) -> Known:
-    """What was remembered, as long as docker and compose are the same programs; else nothing."""
+    """What was remembered, as long as docker and compose are the same programs; else nothing.
+
+    Nothing of a damaged file, either: then compose is asked again.
+    """
     lines = [line.partition(" ")[::2] for line in system.text(f"{good}/known").splitlines()]
     words = dict(lines)
-    if words.get("programs", "-") != programs():
+    hashes = [value.split() for name, value in lines if name == "hash"]
+    if words.get("programs", "-") != programs() or any(len(words) != 2 for words in hashes):
         return Known()
-    hashes = dict(value.split() for name, value in lines if name == "hash")
-    return Known(words.get("compose", ""), words.get("key", ""), hashes)
+    return Known(words.get("compose", ""), words.get("key", ""), {service: hash_ for service, hash_ in hashes})
 
 
 def programs() -> str:

@@ -62,8 +62,10 @@ def look(
 def remembered(system: System, good: str) -> dict[str, Any]:
     """What the stack's definitions, and its images' tags, were when they were last good."""
     images = [line.split() for line in system.text(f"{good}/images").splitlines()]
+    known = [line.split(maxsplit=1) for line in system.text(f"{good}/known").splitlines()]
     return {
-        "known": dict(line.split(maxsplit=1) for line in system.text(f"{good}/known").splitlines() if " " in line),
+        # A line that a power cut has damaged tells nothing: its service counts as changed.
+        "known": {words[0]: words[1] for words in known if len(words) > 1},
         "known_images": {words[1]: words[0] for words in images if len(words) > 2},
     }
 
