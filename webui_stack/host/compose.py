@@ -34,7 +34,7 @@ def known(system: System, good: str) -> Known:
     hashes = [value.split() for name, value in lines if name == "hash"]
     if words.get("programs", "-") != programs() or any(len(words) != 2 for words in hashes):
         return Known()
-    return Known(words.get("compose", ""), words.get("key", ""), {service: hash_ for service, hash_ in hashes})
+    return Known(words.get("compose", ""), words.get("key", ""), dict(hashes))
 
 
 def programs() -> str:
