@@ -45,7 +45,6 @@ def install(settings: Settings) -> None:
         operations.docker_config(
             name="Configure Docker",
             observe=lambda: docker_config.plan(settings, survey().docker),
-            script=templates.docker_config_script,
         )
         _packages(settings, survey)
         _service(settings, survey)

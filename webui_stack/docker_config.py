@@ -18,8 +18,6 @@ from webui_stack import compose, document
 from webui_stack.settings import Settings
 
 DAEMON_JSON = "/etc/docker/daemon.json"
-# It is there while daemon.json is replaced: what was killed meanwhile has left it (templates/docker-config.sh.j2).
-MARK = f"{DAEMON_JSON}.changing"
 
 # A driver and its options belong together: dockerd does not start with the options of another driver.
 LOGGING = ("log-driver", "log-opts")
@@ -69,39 +67,6 @@ _KEYS = {
     "registry-mirror": "registry-mirrors",
     "storage-opt": "storage-opts",
 }
-
-# The options Docker's service is configured with, a line each. A word of the unit may be a variable of its environment
-# file ($DOCKER_OPTS of Debian's); without systemd, Debian's init script reads the same variable.
-OPTIONS = r"""
-configured_options() {
-  set -f
-  words=$(systemctl show --property ExecStart docker.service 2>/dev/null |
-    sed -n 's/.* argv\[\]=[^ ]*\(.*\) ; ignore_errors=.*/\1/p' | tail -n 1)
-  sources=$(systemctl show --property EnvironmentFiles docker.service 2>/dev/null |
-    sed -n 's/^EnvironmentFiles=\([^ ]*\).*/\1/p')
-  if [ ! "$words" ] && [ ! -d /run/systemd/system ]; then words='$DOCKER_OPTS' sources=/etc/default/docker; fi
-  for word in $words; do
-    case $word in
-    '$'*)
-      name=$(printf '%s\n' "$word" | tr -d '${}')
-      for word in $(sed -n "s/^ *$name=//p" $sources 2>/dev/null | tr -d "\"'"); do printf '%s\n' "$word"; done
-      ;;
-    *) printf '%s\n' "$word" ;;
-    esac
-  done
-}
-
-docker_pid() {
-  pid=$(systemctl show --property MainPID docker.service 2>/dev/null | sed -n 's/^MainPID=//p')
-  if [ ! "$pid" ]; then pid=$(cat /var/run/docker.pid 2>/dev/null); fi
-  if [ "${pid:-0}" -gt 0 ] && [ -e "/proc/$pid/cmdline" ]; then echo "$pid"; fi
-}
-
-running_options() {
-  pid=$(docker_pid)
-  if [ "$pid" ]; then tr '\0' '\n' <"/proc/$pid/cmdline" | sed 1d; fi
-}
-"""
 
 # daemon.json, in base64: what follows a missing end of its last line can't be taken for a part of it.
 READ = f"base64 -w 0 {DAEMON_JSON} && echo"
@@ -232,6 +197,11 @@ def plan(settings: Settings, observed: Observed) -> Plan:
         stops=(*sorted(others), *sorted(ours)),
         others=len(others),
     )
+
+
+def request(plan: Plan) -> dict[str, Any]:
+    """What the verb `docker` of the host's program is asked for a plan that changes something. It may hold a secret."""
+    return {name: getattr(plan, name) for name in ("text", "bridge", "action", "survives", "awaits_live_restore")}
 
 
 def shortcomings(settings: Settings, observed: Observed) -> list[str]:

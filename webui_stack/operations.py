@@ -18,6 +18,8 @@ from pyinfra.operations.util.files import generate_color_diff
 
 from webui_stack import compose, exit_status, remote, swarm
 from webui_stack import docker_config as configuration
+from webui_stack.ops import program
+from webui_stack.secrets import HiddenItems
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 _Work = TypeVar("_Work", compose.Work, swarm.Work)
@@ -127,16 +129,14 @@ def files(
 
 
 @operation()
-def docker_config(
-    observe: Callable[[], configuration.Plan], script: Callable[[configuration.Plan], Sequence[str]]
-) -> Commands:
+def docker_config(observe: Callable[[], configuration.Plan]) -> Commands:
     """Ensure Docker runs with the daemon.json of a plan; the keys of others, its mode and its owner stay.
 
-    `observe` gives the plan (`webui_stack.docker_config`), `script` the script that carries it out
-    (`templates/docker-config.sh.j2`). That holds the file, which may have a secret, so it only travels on stdin, as a
-    list that doesn't show itself. Docker restarts only where a reload is not enough. When Docker does not run with the
-    new file, the operation fails, with the earlier file back and Docker started again. It tells what stays as the host
-    has it, and which containers a restart stops. With `--diff` only the keys we want are shown.
+    `observe` gives the plan (`webui_stack.docker_config`); the verb `docker` of the host's program carries it out. The
+    file may have a secret, so it travels in the verb's request alone. Docker restarts only where a reload is not
+    enough. When Docker does not run with the new file, the operation fails, with the earlier file back and Docker
+    started again. It tells what stays as the host has it, and which containers a restart stops. With `--diff` only the
+    keys we want are shown.
     """
     try:
         plan = observe()
@@ -154,7 +154,7 @@ def docker_config(
         host.log(f"{configuration.DAEMON_JSON}:")
         for line in generate_color_diff(*(text.splitlines() for text in plan.diff)):
             logger.info(f"  {line}")
-    yield StringCommand("sh -s", _stdin=script(plan))
+    yield FunctionCommand(_ask, ("docker", HiddenItems(configuration.request(plan))), {})
 
 
 @operation()
@@ -235,6 +235,16 @@ def script(lines: Sequence[str]) -> Commands:
     It travels on stdin and is not shown. Fails with what it wrote to its error output.
     """
     yield FunctionCommand(_run, (lines,), {})
+
+
+def _ask(state: State, host: Host, verb: str, arguments: HiddenItems) -> bool:  # noqa: ARG001 as in `_fail`
+    """Run a verb of the host's program, and show what it says while it is at work."""
+    try:
+        program.call(host, verb, arguments, lambda event: host.log(event.text))
+    except remote.RemoteError as error:
+        host.log_styled(str(error), fg="red", log_func=logger.error)
+        return False
+    return True
 
 
 def _run(state: State, host: Host, lines: Sequence[str]) -> bool:  # noqa: ARG001 as in `_fail`

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 
@@ -28,6 +29,15 @@ class HiddenLines(list[str]):
 
     def __init__(self, text: str) -> None:
         super().__init__(text.removesuffix("\n").split("\n"))
+
+    def __repr__(self) -> str:
+        return "*MASKED*"
+
+    __str__ = __repr__
+
+
+class HiddenItems(dict[str, Any]):
+    """Arguments of a verb that nobody can show by accident: pyinfra prints a command's with -v."""
 
     def __repr__(self) -> str:
         return "*MASKED*"

@@ -6,7 +6,6 @@ import hashlib
 import posixpath
 import re
 import shlex
-from base64 import b64encode
 from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -732,26 +731,6 @@ def _docker_files(settings: Settings, observed: docker_config.Observed) -> list[
     if docker_config.is_ours(settings, observed):
         found.append(docker_config.DAEMON_JSON)
     return found
-
-
-def docker_config_script(plan: docker_config.Plan) -> HiddenLines:
-    """The shell script that gives Docker the daemon.json of a plan; it holds the file, so it only travels on stdin."""
-    return HiddenLines(
-        _render(
-            "docker-config.sh.j2",
-            plan=plan,
-            text=_base64(plan.text),
-            bridge=_base64(plan.bridge),
-            daemon_json=docker_config.DAEMON_JSON,
-            mark=docker_config.MARK,
-            options=docker_config.OPTIONS,
-            **_locks(),
-        )
-    )
-
-
-def _base64(text: str | None) -> str:
-    return b64encode((text or "").encode("utf-8", "surrogateescape")).decode("ascii")
 
 
 def rotate_script(settings: Settings, supplied: Supplied, rotated: Iterable[str]) -> HiddenLines:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import pickle
+import signal
 import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +18,10 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from tests.lab.session import EARLIER, Lab
-from webui_stack import docker_config, templates
+from tests.lab.precious import within
+from tests.lab.session import EARLIER, NAME, ROOT, Lab
+from webui_stack import docker_config
+from webui_stack.ops import program
 
 pytestmark = pytest.mark.lab
 
@@ -144,14 +150,26 @@ def test_a_file_that_docker_does_not_start_with_is_put_back_and_containers_run_o
     assert shared.host.check_output("ls /etc/docker") == "certs.d\ndaemon.json"
 
 
+# The verb `docker` of the program on the host, without its own look at the file.
+UNGUARDED = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from host.verbs import docker
+docker.Configuration._check = lambda _: None
+try:
+    docker.run(json.loads(sys.argv[2]), lambda event: print(event.text))
+except docker.HostError as error:
+    sys.exit(print(error) or 1)
+"""
+
+
 def unguarded(shared: Shared, plan: docker_config.Plan) -> Any:
-    """Carry out a plan without the script's own look at the file (`dockerd --validate` with the service's options)."""
+    """Carry out a plan without the program's own look at the file (`dockerd --validate` with the service's options)."""
+    shared.deploy("--dry")  # so that the program is there
     shared.host.check_output("systemctl reset-failed docker docker.socket")  # of what the tests did so far
-    script = "\n".join(templates.docker_config_script(plan))
-    assert script.count(" && accepted &&") == 1
-    script = script.replace(" && accepted &&", " &&")
-    done = shared.host.run(f"echo {base64.b64encode(script.encode()).decode()} | base64 -d | sh -s")
-    print(done.stdout)
+    place, asked = f"{program.FOLDER}/{program.digest()}", json.dumps(docker_config.request(plan))
+    done = shared.host.run("python3 -I -S -c %s %s %s", UNGUARDED, place, asked)
+    print(done.stdout, done.stderr)
     return done
 
 
@@ -224,6 +242,71 @@ def test_live_restore_on_a_node_of_a_swarm_is_taken_back(shared: Shared, survive
     assert shared.started.startswith("running ")
     # Live-restore carries nothing over in a swarm, so Docker does not start with the bridge either.
     assert shared.started != before
-    assert "docker: these containers were stopped by that, and run again" in done.stdout
-    assert done.stdout.rstrip().endswith(": somebodys")
+    stopped = (
+        "docker: these containers were stopped by that, and run again where their restart policy says so: somebodys"
+    )
+    assert stopped in done.stdout.splitlines()
     assert shared.host.check_output("ls /etc/docker") == "certs.d\ndaemon.json"
+
+
+class Held:
+    """A host where somebody else is at work, until they let go."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.host = shared.host
+        begin = "mkdir -p -m 700 /run/open-webui-stack && { flock --no-fork /run/open-webui-stack/work sleep 300 "
+        self.holder = self.host.check_output(begin + ">/dev/null 2>&1 & } && echo $!")
+
+    def let_go(self) -> None:
+        self.host.check_output("kill %s", self.holder)
+
+    @property
+    def workers(self) -> list[str]:
+        """The processes of workers that run, by their numbers."""
+        return str(self.host.run("pgrep -f -- '[-]-worker docker'").stdout).split()
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda one: one.name)
+def test_a_change_goes_on_when_its_run_is_cut_off(shared: Shared, how: signal.Signals) -> None:
+    """Held up where it waits for another, so that it is cut off before it has changed anything."""
+    shared.configure(SYSLOG)
+    before = shared.started
+    held = Held(shared)
+    run = subprocess.Popen(
+        [
+            Path(sys.executable).with_name("pyinfra"),
+            *("-y", "tests/lab/inventory.py", "tests/lab/docker_alone.py", "--limit", EARLIER),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "LAB_NAME": NAME, "PYINFRA_PROGRESS": "off"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        within(60, "the worker is there", lambda: len(held.workers) == 1)
+        time.sleep(1)  # so that it waits for the lock
+        run.send_signal(how)
+        said, _ = run.communicate(timeout=30)
+    finally:
+        run.kill()
+    assert run.returncode == (130 if how == signal.SIGINT else -how)
+    if how == signal.SIGINT:
+        assert "A host goes on to the end of the step that it is busy with" in said
+    (worker,) = held.workers
+    cgroup = shared.host.check_output("cat /proc/%s/cgroup", worker)
+    assert "/system.slice/open-webui-stack-docker-" in cgroup, "it would end with the login"
+    within(60, "the caller on the host ended", lambda: shared.host.run("pgrep -f -- '[-]I -S .* docker$'").rc == 1)
+    assert (json.loads(shared.host.check_output(f"cat {FILE}")), shared.started) == (json.loads(SYSLOG), before)
+    held.let_go()
+    within(90, "Docker has the new file", lambda: shared.info("LiveRestoreEnabled") == "true")
+    within(30, "the worker ended", lambda: held.workers == [])
+    assert shared.started == before, "somebody's container was stopped"
+    assert shared.host.check_output("ls /etc/docker") == "certs.d\ndaemon.json"
+    assert "No changes" in shared.deploy("-y").stdout
+    # A later run that changes something is told what became of it.
+    shared.configure(SYSLOG)
+    told = "an earlier run of docker went on by itself: it ended well"
+    assert told in shared.deploy("-y").stdout
+    assert told not in shared.deploy("-y").stdout
+    assert shared.host.check_output("ls /run/open-webui-stack/workers") == ""

@@ -127,7 +127,7 @@ LIBRARY = {
     },
     "operations": {
         *("pyinfra", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.exit_status"),
-        *("webui_stack.remote", "webui_stack.swarm"),
+        *("webui_stack.ops.program", "webui_stack.remote", "webui_stack.secrets", "webui_stack.swarm"),
     },
     "packages": {"pyinfra", "webui_stack.apt", "webui_stack.operations", "webui_stack.remote"},
     "formation": {

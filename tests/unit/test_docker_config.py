@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests import surveys
 from tests.defaults import DEFAULTS, settings
-from webui_stack import docker_config, survey, templates
+from webui_stack import docker_config, survey
 from webui_stack.docker_config import Container, DaemonJsonError, Observed, Plan, plan, refusals
+from webui_stack.secrets import HiddenItems
 
 SHIPPED = DEFAULTS["docker_daemon"]
 POOLS = [{"base": "198.19.0.0/17", "size": 24}]
@@ -121,17 +117,6 @@ def test_a_docker_that_does_not_run_is_in_the_swarm_that_it_has_a_note_of() -> N
     """With live-restore in its file it would not start any more."""
     assert read({"swarm_noted": True}).in_swarm
     assert not read({}).in_swarm
-
-
-def executable(folder: Path, name: str, text: str) -> None:
-    folder.mkdir(exist_ok=True)
-    (folder / name).write_text(f"#!/bin/sh\n{text}")
-    (folder / name).chmod(0o755)
-
-
-def run(folder: Path, script: str) -> subprocess.CompletedProcess[str]:
-    path = f"{folder / 'bin'}:{os.environ['PATH']}"
-    return subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, env={"PATH": path}, timeout=60)
 
 
 # --- What becomes of daemon.json --------------------------------------------------------------------
@@ -457,183 +442,5 @@ def test_a_diff_shows_only_our_keys_and_no_plan_shows_more() -> None:
     proxies = {"proxies": {"http-proxy": "http://user:sesame@other"}}
     wished = plan(settings(docker_daemon=proxies), with_file(PRIVATE))
     assert json.loads(wished.diff[1]) == {"proxies": {"http-proxy": "http://***@other"}}
-    for shown in (found, wished, with_file(PRIVATE), templates.docker_config_script(found)):
+    for shown in (found, wished, with_file(PRIVATE), HiddenItems(docker_config.request(found))):
         assert "sesame" not in repr(shown)
-
-
-# --- The script -------------------------------------------------------------------------------------
-
-DOCKERD = """
-if [ "$*" = --help ]; then echo --validate; exit; fi
-echo "dockerd $*" >>$here/log
-for file; do :; done
-if grep -q invalid "$file"; then echo 'no good: http://user:sesame@proxy' >&2; exit 1; fi
-"""
-# A Docker that does not start with "bad" in its file, and says then why.
-SYSTEMCTL = """
-case "$*" in
-*ExecStart*) echo 'ExecStart={ path=/usr/sbin/dockerd ; argv[]=/usr/sbin/dockerd -H fd:// ; ignore_errors=no }' ;;
-*MainPID*) if [ -e $here/alive ]; then echo MainPID=7; else echo MainPID=0; fi ;;
-*reset-failed*) rm -f $here/limit ;;
-*stop*) rm -f $here/alive ;;
-*start*)
-  echo "$* $(tr -d ' \\n' <$here/etc/daemon.json)" >>$here/log
-  rm -f $here/alive
-  if [ -e $here/limit ] || grep -q bad $here/etc/daemon.json 2>/dev/null; then touch $here/limit; exit 1; fi
-  touch $here/alive ;;
-esac
-"""
-DOCKER = """
-[ -e $here/alive ] || exit 1
-case $1 in info) cat $here/live-restore ;; esac
-"""
-
-
-class Host:
-    """A folder that stands for a host with a running Docker."""
-
-    def __init__(self, folder: Path, daemon_json: str | None) -> None:
-        self.folder, self.file = folder, folder / "etc/daemon.json"
-        self.file.parent.mkdir()
-        if daemon_json is not None:
-            self.file.write_text(daemon_json)
-            self.file.chmod(0o600)
-        (folder / "proc/7").mkdir(parents=True)
-        (folder / "proc/7/cmdline").write_text("/usr/sbin/dockerd\0-H\0fd://\0")
-        (folder / "run/systemd/system").mkdir(parents=True)
-        (folder / "alive").touch()
-        (folder / "live-restore").write_text("true\n")
-        for name, text in {
-            "dockerd": DOCKERD,
-            "systemctl": SYSTEMCTL,
-            "docker": DOCKER,
-            "journalctl": "echo 'failed to start daemon: bad thing at http://user:sesame@proxy'\n",
-            "kill": "",
-            "sleep": "",
-        }.items():
-            executable(folder / "bin", name, f"here={folder}\n{text}")
-
-    def apply(self, found: Plan) -> subprocess.CompletedProcess[str]:
-        script = "\n".join(templates.docker_config_script(found))
-        for path, ours in {"/etc/docker": "etc", "/proc": "proc", "/run": "run"}.items():
-            script = script.replace(path, str(self.folder / ours))
-        return run(self.folder, script.replace("kill -s", f"{self.folder}/bin/kill -s"))
-
-    @property
-    def log(self) -> list[str]:
-        file = self.folder / "log"
-        return file.read_text().splitlines() if file.exists() else []
-
-    @property
-    def left(self) -> list[str]:
-        return sorted(path.name for path in self.file.parent.iterdir())
-
-
-GOOD = Plan(action="restart", text='{"x": "good"}\n')
-BAD = Plan(action="restart", text='{"x": "bad"}\n')
-
-
-@contextmanager
-def unchanged(host: Host) -> Iterator[None]:
-    """The file is the same afterwards, with its mode, and Docker runs; nothing else is left."""
-    before = host.file.read_bytes() if host.file.exists() else None
-    yield
-    assert (host.file.read_bytes() if host.file.exists() else None) == before
-    assert (host.folder / "alive").exists()
-    if before is not None:
-        assert host.file.stat().st_mode & 0o777 == 0o600
-    assert host.left == (["daemon.json"] if before is not None else [])
-
-
-def test_a_good_file_is_in_force_with_the_mode_it_had(tmp_path: Path) -> None:
-    host = Host(tmp_path, "{}")
-    done = host.apply(GOOD)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert host.file.read_text() == GOOD.text
-    assert host.file.stat().st_mode & 0o777 == 0o600
-    assert host.left == ["daemon.json"]
-    assert host.log == [
-        f"dockerd -H fd:// --validate --config-file {host.file}.new",
-        'restart docker.service {"x":"good"}',
-    ]
-
-
-def test_a_new_file_is_readable_and_one_behind_a_link_stays_there(tmp_path: Path) -> None:
-    host = Host(tmp_path, None)
-    assert host.apply(GOOD).returncode == 0
-    assert host.file.stat().st_mode & 0o777 == 0o644
-    host.file.rename(tmp_path / "elsewhere")
-    host.file.symlink_to(tmp_path / "elsewhere")
-    assert host.apply(replace(GOOD, text='{"x": 2}\n')).returncode == 0
-    assert host.file.is_symlink()
-    assert (tmp_path / "elsewhere").read_text() == '{"x": 2}\n'
-
-
-@pytest.mark.parametrize("present", ["{ }", "", None], ids=["a file", "an empty one", "none"])
-def test_a_file_that_docker_does_not_start_with_is_put_back(tmp_path: Path, present: str | None) -> None:
-    host = Host(tmp_path, present)
-    with unchanged(host):
-        done = host.apply(BAD)
-    assert done.returncode == 1
-    assert "failed to start daemon: bad thing at http://***@proxy" in done.stdout
-    assert "/daemon.json is as it was before, and Docker runs" in done.stdout
-
-
-def test_on_the_way_back_docker_starts_with_live_restore_so_that_containers_run_on(tmp_path: Path) -> None:
-    host = Host(tmp_path, "{ }")
-    with unchanged(host):
-        host.apply(replace(BAD, survives=True, awaits_live_restore=True, bridge='{"live-restore": true}\n'))
-    assert [line for line in host.log if "start" in line.split()[0]] == [
-        'restart docker.service {"x":"bad"}',
-        'start docker.service {"live-restore":true}',
-    ]
-
-
-def test_without_live_restore_in_force_nothing_is_restarted(tmp_path: Path) -> None:
-    host = Host(tmp_path, "{ }")
-    (tmp_path / "live-restore").write_text("false\n")
-    with unchanged(host):
-        done = host.apply(replace(GOOD, survives=True, awaits_live_restore=True, bridge="{}\n"))
-    assert done.returncode == 1
-    assert "expected live-restore to be on after a reload, got it off; nothing was restarted" in done.stdout
-    assert not [line for line in host.log if "start" in line.split()[0]]
-
-
-def test_what_dockerd_refuses_never_gets_into_place(tmp_path: Path) -> None:
-    host = Host(tmp_path, "{ }")
-    with unchanged(host):
-        done = host.apply(replace(GOOD, text='{"x": "invalid"}\n'))
-    assert (done.returncode, done.stdout) == (1, "no good: http://***@proxy\n")
-
-
-def test_a_docker_that_does_not_run_is_not_started(tmp_path: Path) -> None:
-    host = Host(tmp_path, "{ }")
-    (tmp_path / "alive").unlink()
-    assert host.apply(BAD).returncode == 0
-    assert host.file.read_text() == BAD.text
-    assert not [line for line in host.log if "start" in line.split()[0]]
-
-
-@pytest.mark.parametrize("word", ["had", "none"])
-def test_a_script_that_was_killed_leaves_what_the_next_one_needs_to_go_back(tmp_path: Path, word: str) -> None:
-    """Killed after the new file got into place, Docker dead since: the file before that comes back."""
-    host = Host(tmp_path, '{"x": "bad"}')
-    (tmp_path / "alive").unlink()
-    (host.file.parent / "daemon.json.changing").write_text(f"{word}\n")
-    if word == "had":
-        (host.file.parent / "daemon.json.before").write_text("{ }")
-    assert host.apply(BAD).returncode == 1
-    assert (tmp_path / "alive").exists()
-    assert host.left == (["daemon.json"] if word == "had" else [])
-    if word == "had":
-        assert host.file.read_text() == "{ }"
-
-
-@pytest.mark.parametrize("shell", ["bash", "dash"])
-@pytest.mark.parametrize("survives", [True, False])
-@pytest.mark.parametrize("action", ["reload", "restart"])
-def test_the_script_is_good_shell(shell: str, survives: bool, action: Any) -> None:
-    found = Plan(action=action, text="{}\n", bridge="{}\n", survives=survives, awaits_live_restore=survives)
-    script = "\n".join(templates.docker_config_script(found))
-    checked = subprocess.run([shell, "-n"], input=script, capture_output=True, text=True)
-    assert (checked.returncode, checked.stderr) == (0, "")

@@ -13,6 +13,8 @@ from .errors import HostError
 from .system import System
 
 DAEMON_JSON = "/etc/docker/daemon.json"
+# It is there while daemon.json is replaced; whoever was killed meanwhile has left it (verbs/docker.py).
+MARK = f"{DAEMON_JSON}.changing"
 UNIT = "docker.service"
 DEFAULT_ROOT = "/var/lib/docker"
 _PID_FILE = "/var/run/docker.pid"
@@ -30,10 +32,10 @@ def look(system: System, unit: Mapping[str, str]) -> dict[str, Any]:
     `unit` is what systemd says of docker.service, empty without systemd.
     """
     content = system.data(DAEMON_JSON)
-    words = [*_configured(system, unit), *running(system, unit)]
+    words = [*configured(system, unit), *running(system, unit)]
     return {
         "sha256": "" if content is None else hashlib.sha256(content).hexdigest(),
-        "changing": system.path(f"{DAEMON_JSON}.changing").exists(),
+        "changing": system.path(MARK).exists(),
         "options": sorted({word.partition("=")[0] for word in words if word.startswith("-")}),
         "config_files": sorted(set(_config_files(words))),
         "runs": pid(system, unit) > 0,
@@ -82,8 +84,12 @@ def socket(system: System, home: str) -> str:
     return address[len("unix://") :]
 
 
+def configured(system: System, unit: Mapping[str, str]) -> list[str]:
+    """The words after the program's name that the daemon is started with."""
+    return list(_configured(system, unit))
+
+
 def _configured(system: System, unit: Mapping[str, str]) -> Iterator[str]:
-    """The words after the program's name that systemd starts the daemon with."""
     if unit:
         found = _ARGUMENTS.search(unit.get("ExecStart", ""))
         words = found[1].split() if found else []

@@ -1,11 +1,13 @@
-"""The host's own programs and files, as far as they are only asked."""
+"""The host's own programs and files."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import HostError
@@ -14,7 +16,7 @@ _LIMIT_S = 30
 
 
 class System:
-    """Questions to the host. `root` is where its file system begins, for tests of what an odd host has."""
+    """Questions and orders to the host. `root` is where its file system begins, for tests of what an odd host has."""
 
     def __init__(self, root: str = "/") -> None:
         self._root = Path(root)
@@ -68,6 +70,40 @@ class System:
         status, said, _ = self._run(command, stdin, environment)
         return None if status else said
 
+    def refusal(self, *command: str) -> str:
+        """What a program says when it refuses, on either output, and its exit status without a word; "" where it takes.
+
+        Raises `HostError` where it is missing, or takes longer than 30 s.
+        """
+        status, said, errors = self._run(command, "", None)
+        return (said + errors).strip() or f"exit status {status}" if status else ""
+
+    def order(self, *command: str, limit_s: float) -> None:
+        """Ensure a program that changes the host has done so. Raises `HostError` where it fails, or is not in time."""
+        status, said = self._order(command, limit_s)
+        if status:
+            last = said.strip().splitlines()[-1:]
+            raise _undone(command, f"exit status {status}: {' '.join(last)}".rstrip(": "))
+
+    def hang_up(self, pid: int) -> None:
+        """Tell a daemon to read its configuration again (SIGHUP), if it is there."""
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
+
+    def _order(self, command: Sequence[str], limit_s: float) -> tuple[int, str]:
+        # Not by a pipe: a daemon that it starts may keep that, and so its end never comes.
+        with os.fdopen(os.memfd_create("output"), "w+b") as output:
+            try:
+                done = subprocess.run(
+                    command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=limit_s, check=False
+                )
+            except FileNotFoundError:
+                raise _undone(command, "no such program") from None
+            except subprocess.TimeoutExpired:
+                raise _undone(command, f"no end in {limit_s:.0f} s") from None
+            output.seek(0)
+            return done.returncode, output.read().decode(errors="replace")
+
     def _run(self, command: Sequence[str], stdin: str, environment: Mapping[str, str] | None) -> tuple[int, str, str]:
         try:
             done = subprocess.run(
@@ -94,6 +130,10 @@ def require_root() -> None:
 
 def _failed(command: Sequence[str], got: str) -> HostError:
     return HostError(command[0], expected=f"an answer to `{' '.join(command)}`", got=got, do="run it on the host")
+
+
+def _undone(command: Sequence[str], got: str) -> HostError:
+    return HostError(command[0], expected=f"`{' '.join(command)}` to succeed", got=got, do="run it on the host")
 
 
 def _why(error: OSError) -> str:
