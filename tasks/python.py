@@ -31,17 +31,23 @@ def bring(on: Host, settings: Settings) -> bool:
         raise program.NoPythonError(do="install python3 on it by hand: the bundle has none")
     if invocation.is_dry() or not invocation.agrees():
         return False
-    manager, *names = remote.run(on, _PACKAGE)[0].split()
-    if not names:
-        raise program.NoPythonError
+    manager, names = _package(on)
     on.log("python3: there is none; installing it", log_func=logger.info)
     if not packages.install_now(on, manager, names):
         raise program.NoPythonError
     return True
 
 
+def _package(on: Host) -> tuple[str, list[str]]:
+    """The host's package manager, and its name for Python. Raises `NoPythonError` where there is no such manager."""
+    manager, *names = remote.run(on, _PACKAGE)[0].split()
+    if not names:
+        raise program.NoPythonError
+    return manager, names
+
+
 @deploy("Python")
 def plan() -> None:
     """Tell that python3 comes first, and that the rest of the plan is unknown until then."""
-    packages.install(name="Install python3", names=["python3"], sources={})
+    packages.install_chosen(name="Install python3", choose=_package)
     host.log_styled(_LATER, fg="yellow", log_func=logger.warning)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State, operation
@@ -41,6 +41,15 @@ def install(names: Sequence[str], sources: Mapping[str, str]) -> Commands:
 
 
 @operation(is_idempotent=False)
+def install_chosen(choose: Callable[[Host], tuple[str, Sequence[str]]]) -> Commands:
+    """Ensure the packages are installed that `choose` names once the run is at it, with the host's package manager.
+
+    Fails as `install_now` does, and where `choose` raises `RemoteError`.
+    """
+    yield FunctionCommand(_install_chosen, (choose,), {})
+
+
+@operation(is_idempotent=False)
 def remove(names: Sequence[str]) -> Commands:
     """Ensure the packages are not installed; waits for another package manager as `install` does."""
     yield FunctionCommand(_remove, (list(names),), {})
@@ -61,6 +70,14 @@ def install_now(host: Host, manager: str, names: Sequence[str]) -> bool:
         return _install(host.state, host, list(names), {})
     done, output = remote.attempt(host, f"dnf --assumeyes --quiet install {shlex.join(names)}", shown=True)
     return done or _fail(host, output.stderr_lines)
+
+
+def _install_chosen(state: State, host: Host, choose: Callable[[Host], tuple[str, Sequence[str]]]) -> bool:  # noqa: ARG001
+    try:
+        manager, names = choose(host)
+    except remote.RemoteError as error:
+        return _fail(host, [str(error)])
+    return install_now(host, manager, names)
 
 
 def _install(state: State, host: Host, names: list[str], sources: dict[str, str]) -> bool:  # noqa: ARG001

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.plan.conftest import LAB_SETTINGS, SURVEY, Pyinfra, converged, fresh
 
+# A part of the command that asks which package it is.
 WHICH = "echo apt python3"
 NONE = "python3: expected 3.9 or newer on the host, got none"
 
@@ -40,6 +42,33 @@ def test_a_deploy_installs_it_at_once_and_refuses_a_host_that_has_none_afterward
     assert installs[0].endswith("install --no-install-recommends --no-remove python3")
     assert any(line.startswith(NONE) for line in run.said("bare"))
     assert run.status == 1
+
+
+PLANNED = """\
+from tasks import python
+python.plan()
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "installs"),
+    [
+        ("apt python3", "install --no-install-recommends --no-remove python3"),
+        ("dnf python3.11", "dnf --assumeyes --quiet install python3.11"),
+        ("none", ""),
+    ],
+)
+def test_a_plan_that_was_agreed_to_installs_it_by_the_hosts_own_package_manager(
+    pyinfra: Pyinfra, tmp_path: Path, answer: str, installs: str
+) -> None:
+    (tmp_path / "planned.py").write_text(PLANNED)
+    host = without_python(**{WHICH: answer, "dnf --assumeyes": "done"})
+    run = pyinfra({"bare": host}, "-y", "-vvv", deploy=str(tmp_path / "planned.py"))
+    found = [line for line in run.executed("bare") if " install " in line]
+    assert [line.endswith(installs) for line in found] == ([True] if installs else [])
+    if not installs:
+        assert any(line.startswith(NONE) for line in run.said("bare"))
+        assert run.status == 1
 
 
 @pytest.mark.parametrize("runbook", ["status", "verify", "backup", "doctor"])
