@@ -83,8 +83,12 @@ class Person:
 
     def sees(self, text: str) -> None:
         """Wait until the text is on the page that was loaded once."""
-        self.page.get_by_text(text).wait_for()
+        self.page.get_by_text(text).first.wait_for()
         assert self.page.evaluate("window.loadedOnce"), "the page was loaded again"
+
+    def shows(self, text: str) -> bool:
+        """Whether the text is on the page now."""
+        return self.page.get_by_text(text).count() > 0
 
     def start_chat(self, model: str, question: str) -> None:
         self.page.goto("/")

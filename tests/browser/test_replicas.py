@@ -158,7 +158,15 @@ def test_who_was_at_a_killed_process_is_back_without_reload(ada: Person, grace: 
         return grace.connections > of_grace
 
     back_s = within(30, "Grace's page has another websocket", back)
-    ada.write(f"You were away for {back_s:.0f} s")
+
+    def heard() -> bool:
+        # Open WebUI joins her to her channels a moment after it has confirmed the websocket, when her page asks for
+        # that (`user-join` in open_webui/socket/main.py, 0.12.4). Nobody sends again what was written in between.
+        ada.write(f"You were away for {back_s:.0f} s")
+        grace.page.wait_for_timeout(1000)
+        return grace.shows(f"You were away for {back_s:.0f} s")
+
+    within(30, "Grace's page shows what Ada writes", heard, 1)
     grace.sees(f"You were away for {back_s:.0f} s")
     grace.picture("replicas-killed")
     assert ada.connections == of_ada, "Ada was at the other process, and thrown out as well"
