@@ -1,12 +1,21 @@
-"""What pyinfra's `@fake` connector leaves out: the frame that a shell prints an answer in (`webui_stack.frame`)."""
+"""What pyinfra's `@fake` connector leaves out.
+
+A shell prints an answer in a frame (`webui_stack.frame`); the host's program is called by a channel
+(`webui_stack.channel`).
+"""
 
 from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
+from pyinfra.api import Host
 from pyinfra.connectors.fake import FakeConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
+
+from webui_stack import channel
+from webui_stack.host import protocol
 
 # Printed by each fake host's login shell before any command's own output.
 NOISE = "FAKE_LOGIN_SHELL_PRINTS"
@@ -32,3 +41,38 @@ def install() -> None:
         return status, CommandOutput([*found, *[line for line in output if line.buffer_name == "stderr"]])
 
     FakeConnector._lookup_response = framed  # type: ignore[method-assign]
+    connect = channel._run
+
+    def connected(host: Host, line: str, timeout_s: float) -> Any:
+        return _Called(host, line) if isinstance(host.connector, FakeConnector) else connect(host, line, timeout_s)
+
+    channel._run = connected
+
+
+class _Called:
+    """A host's program, at a verb that does nothing and ends well; by the names of paramiko's `Channel`."""
+
+    def __init__(self, host: Host, line: str) -> None:
+        (mark,) = set(re.findall(r"MARK=(answer-[0-9a-f]{32})", line))
+        (verb,) = set(re.findall(r"-I -S /\S+/[0-9a-f]{16} (\w+)", line))
+        host.log(f"called the verb {verb}")
+        self._said, self._asked = f"\n{mark}\npython\n".encode(), b""
+
+    def recv(self, nbytes: int) -> bytes:
+        said, self._said = self._said[:nbytes], self._said[nbytes:]
+        return said
+
+    def sendall(self, s: bytes) -> None:
+        self._asked += s
+        if self._asked.endswith(b"\n"):
+            token = protocol.Request.read("", self._asked.decode()).token
+            self._said += f"{protocol.written(token, protocol.Result())}\n".encode()
+
+    def shutdown_write(self) -> None:
+        """It reads no more than its request."""
+
+    def settimeout(self, timeout: float | None) -> None:
+        """Nothing takes long here."""
+
+    def close(self) -> None:
+        """Nothing is open."""

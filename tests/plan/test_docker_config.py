@@ -120,7 +120,5 @@ def test_only_the_refused_host_drops_out_and_nothing_is_changed_there(pyinfra: P
     some = {name: one for name, one in hosts().items() if name in ("syslog", "swarm")}
     result = pyinfra(some, "-y", "-vvv", deploy="tests/lab/docker_alone.py")
     assert result.status == 1
-    # The fake hosts have no channel for a verb of the host's program: that it was asked for is all that shows.
-    asked = "expected an SSH connection, got none; run it again"
-    assert asked in result.said("syslog")
-    assert asked not in result.said("swarm")
+    assert "called the verb docker" in result.said("syslog")
+    assert "called the verb docker" not in result.said("swarm")
