@@ -80,9 +80,10 @@ def _chosen(status: int) -> int:
 def _interrupt(*_: object) -> None:
     print("\ninterrupted; run the same command again to finish", file=sys.stderr)
     if _has_state() and state.current_stage >= StateStage.Execute:
-        print(
-            "A host goes on to the end of the step that it is busy with; the next run waits for that.", file=sys.stderr
-        )
+        print("A host goes on to the end of the step that it is busy with. The next run waits for it.", file=sys.stderr)
+        # pyinfra leaves a host by a place in this pool, and where each host has one, its step has it (pyinfra/api/
+        # connect.py, 3.10): without this the run would end when the step does.
+        state.pool.kill(block=False)
     sys.exit(_chosen(INTERRUPTED))
 
 
