@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -55,13 +56,14 @@ def start(request: protocol.Request, *, folder: str = FOLDER, systemd: str = _SY
     """
     place = Path(folder)
     try:
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for one in (place.parent, place):  # `parents` would make the first one everybody's
+            one.mkdir(mode=0o700, exist_ok=True)
         record = place / f"{request.verb}-{time.time_ns()}-{os.getpid()}.jsonl"
         record.touch(mode=0o600, exist_ok=False)
     except OSError as error:
         raise HostError(folder, expected="room for a file", got=_why(error), do="mend it on the host") from None
     scope = []
-    if Path(systemd).is_dir():
+    if Path(systemd).is_dir() and shutil.which("systemd-run"):
         name = f"open-webui-stack-{record.stem}.scope"
         scope = ["systemd-run", "--scope", "--quiet", "--collect", f"--unit={name}", "--"]
     worker = _start(request, record, scope)
@@ -158,9 +160,8 @@ def _start(request: protocol.Request, record: Path, scope: Sequence[str]) -> Wor
                 command, stdin=subprocess.PIPE, stdout=said, stderr=said, start_new_session=True, cwd="/"
             )
         except OSError as error:
-            if not scope:
-                raise HostError(command[0], expected="to start it", got=_why(error), do="run it again") from None
-            process = subprocess.Popen(["false"], stdin=subprocess.PIPE)
+            record.unlink()
+            raise HostError(command[0], expected="to start it", got=_why(error), do="run it again") from None
     assert process.stdin
     with contextlib.suppress(OSError):  # it ended, and `_began` says so
         process.stdin.write(f"{request.line()}\n".encode())
