@@ -64,7 +64,7 @@ fast: $(READY)
 durations: $(READY) ## The slowest tests of the last `make check` and `make test`
 	@$(BIN)/python -m tests.durations
 
-test: chromium ## Everything: check, then real hosts in labs of their own and a browser (about 40 minutes)
+test: chromium ## Everything: check, then real hosts in labs of their own and a browser (about 30 minutes)
 	@rm -rf reports/tests
 	@$(MAKE) --no-print-directory --jobs 2 check images
 	@$(MAKE) --no-print-directory --jobs $(LABS) --keep-going $(PARTS:%=part-%)
