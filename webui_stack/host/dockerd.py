@@ -13,7 +13,7 @@ from .errors import HostError
 from .system import System
 
 DAEMON_JSON = "/etc/docker/daemon.json"
-# It is there while daemon.json is replaced; whoever was killed meanwhile has left it (verbs/docker.py).
+# This file is there while daemon.json is replaced. A run that was killed meanwhile has left it (verbs/docker.py).
 MARK = f"{DAEMON_JSON}.changing"
 UNIT = "docker.service"
 DEFAULT_ROOT = "/var/lib/docker"

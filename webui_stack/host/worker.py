@@ -120,7 +120,7 @@ def work(verb: str, record: Path, line: str) -> tuple[protocol.Request, Out]:
 def unfollowed(folder: str = FOLDER) -> Iterator[protocol.Event]:
     """What became of workers whose caller was gone before their answer, an event each; their records are removed.
 
-    Nothing of those that still run: whoever waits for their lock is told.
+    Workers that still run are left out: a verb that waits for their lock names them.
     """
     for record in sorted(Path(folder).glob("*.jsonl")) if Path(folder).is_dir() else ():
         with record.open("r+", encoding="utf-8", errors="replace") as opened:
@@ -189,7 +189,7 @@ def _is_answer(line: str) -> bool:
 
 
 def _read(line: str) -> protocol.Answer | None:
-    """The answer of a line, whoever's token it begins with."""
+    """The answer of a line, which may begin with any token."""
     token = line.partition(" ")[0]
     try:
         return protocol.read(token, line) if token else None

@@ -59,7 +59,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
 
 
 class Configuration:
-    """daemon.json, and the Docker that reads it. Whoever changes it holds the work lock."""
+    """daemon.json, and the Docker that reads it. The caller of `change` holds the work lock."""
 
     def __init__(
         self, system: System, engine: Engine, files: Files, clock: Clock, emit: Callable[[Event], None]
