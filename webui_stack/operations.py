@@ -237,23 +237,20 @@ def script(lines: Sequence[str]) -> Commands:
     yield FunctionCommand(_run, (lines,), {})
 
 
-def _ask(state: State, host: Host, verb: str, arguments: HiddenItems) -> bool:  # noqa: ARG001 as in `_fail`
+def _ask(state: State, host: Host, verb: str, arguments: HiddenItems) -> bool:
     """Run a verb of the host's program, and show what it says while it is at work."""
     try:
         program.call(host, verb, arguments, lambda event: host.log(event.text))
     except remote.RemoteError as error:
-        host.log_styled(str(error), fg="red", log_func=logger.error)
-        return False
+        return _fail(state, host, [str(error)])
     return True
 
 
-def _run(state: State, host: Host, lines: Sequence[str]) -> bool:  # noqa: ARG001 as in `_fail`
+def _run(state: State, host: Host, lines: Sequence[str]) -> bool:
     try:
         said = remote.run(host, "sh -s", lines)
     except remote.RemoteError as error:
-        for line in str(error).splitlines():
-            host.log_styled(line, fg="red", log_func=logger.error)
-        return False
+        return _fail(state, host, str(error).splitlines())
     for line in said:
         host.log(line)
     return True

@@ -314,7 +314,7 @@ def crashed_everywhere(
         while not done:
             files = FakeFiles()
             prepare(files)
-            files.kernel.on_point = _crash_at(at)
+            files.kernel.on_point = crash_at(at)
             try:
                 change(files)
                 done = True
@@ -335,7 +335,7 @@ def _with_late_names(kernel: FakeKernel) -> None:
     kernel.cut_power(names=True)
 
 
-def _crash_at(number: int) -> Callable[[str], None]:
+def crash_at(number: int) -> Callable[[str], None]:
     points = iter(range(number))
 
     def crash(_: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import pytest
 
 from tests.host.fake_clock import FakeClock
-from tests.host.fake_files import Crash, FakeFiles, FakeKernel
+from tests.host.fake_files import Crash, FakeFiles, FakeKernel, crash_at
 from tests.host.fake_system import Asked, FakeSystem
 from webui_stack.host.dockerd import DAEMON_JSON, MARK
 from webui_stack.host.engine import Engine, Unavailable
@@ -82,7 +82,7 @@ class World(FakeSystem):
             return dict(json.loads((self.daemon_json or "").strip() or "{}"))
 
     def start(self) -> bool:
-        """Without live-restore, Docker ends the containers that ran on without it, and starts them anew."""
+        """Docker reads its file and starts. Without live-restore in it, Docker starts all containers anew."""
         wished = self._wished()
         with self.quiet():
             self.read.append(self.daemon_json)
@@ -353,16 +353,6 @@ SCENARIOS = {
 Going = Callable[[str], None]
 
 
-def _crash(at: int) -> Going:
-    points = itertools.count()
-
-    def going(_: str) -> None:
-        if next(points) == at:
-            raise Crash
-
-    return going
-
-
 def _fail(at: int) -> Going:
     points = itertools.count()
 
@@ -396,7 +386,7 @@ def test_a_change_that_is_cut_off_anywhere_ends_well(tmp_path: Path, name: str, 
         world = World(tmp_path)
         started = dict(world.started)
         world.kernel.root.sync()
-        world.kernel.on_point = _crash(at)
+        world.kernel.on_point = crash_at(at)
         was_cut = False
         try:
             world.change(asked)

@@ -57,16 +57,15 @@ class Caller:
         with tarfile.open(fileobj=io.BytesIO(program.archive())) as archive:
             archive.extractall(self.place, filter="data")
         (self.place / "host/verbs/__init__.py").write_text(VERBS)
-        worker = self.place / "host/worker.py"
-        text = worker.read_text()
-        for before, after in {
-            'FOLDER = "/run/open-webui-stack/workers"': f"FOLDER = {str(self.records)!r}",
-            '_SYSTEMD = "/run/systemd/system"': f"_SYSTEMD = {str(self.systemd)!r}",
-        }.items():
-            assert text.count(before) == 1
-            text = text.replace(before, after)
-        worker.write_text(text)
+        self._change("worker", 'FOLDER = f"{RUN_FOLDER}/workers"', f"FOLDER = {str(self.records)!r}")
+        self._change("system", 'SYSTEMD = "/run/systemd/system"', f"SYSTEMD = {str(self.systemd)!r}")
         compileall.compile_dir(self.place, quiet=1)
+
+    def _change(self, module: str, before: str, after: str) -> None:
+        path = self.place / f"host/{module}.py"
+        text = path.read_text()
+        assert text.count(before) == 1
+        path.write_text(text.replace(before, after))
 
     def begin(self, verb: str, **arguments: Any) -> subprocess.Popen[str]:
         process = subprocess.Popen(

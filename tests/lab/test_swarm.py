@@ -45,7 +45,6 @@ NETWORK = "Network | Create the network of all hosts"
 FILES = "Stack | Put the stack's files"
 DEPLOY = "Stack | Deploy the stack"
 
-# What is in force from the third change on.
 # A python3 that runs the folder it is given, an hour ago.
 AN_HOUR_AGO = """\
 #!/usr/bin/python3
@@ -57,6 +56,7 @@ time.time = lambda: now() - 3600
 sys.argv = [one for one in sys.argv[1:] if not one.startswith("-")]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+# What is in force from the third change on.
 GOOD: dict[str, Any] = {"open_webui_replicas": 3, "open_webui_jwt_expires_in": "12h"}
 
 

@@ -35,7 +35,7 @@ def look(system: System, unread: Unread, folder: str) -> dict[str, Any]:
 
 def due(system: System, schedule: str) -> list[str]:
     """The next times in UTC that a systemd calendar expression names; none without systemd or a schedule."""
-    if not schedule or not system.path("/run/systemd/system").is_dir():
+    if not schedule or not system.has_systemd():
         return []
     said = system.attempt(
         *("systemd-analyze", "calendar", f"--iterations={_TIMES}", schedule),

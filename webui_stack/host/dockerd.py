@@ -94,7 +94,7 @@ def _configured(system: System, unit: Mapping[str, str]) -> Iterator[str]:
         found = _ARGUMENTS.search(unit.get("ExecStart", ""))
         words = found[1].split() if found else []
         files = [line.partition(" ")[0] for line in unit.get("EnvironmentFiles", "").splitlines()]
-    elif system.path("/run/systemd/system").is_dir():
+    elif system.has_systemd():
         return
     else:
         words, files = [_WITHOUT_SYSTEMD[0]], [_WITHOUT_SYSTEMD[1]]

@@ -13,6 +13,8 @@ from pathlib import Path
 from .errors import HostError
 
 _LIMIT_S = 30
+# It is there while systemd runs the host (sd_booted(3)).
+SYSTEMD = "/run/systemd/system"
 
 
 class System:
@@ -39,7 +41,7 @@ class System:
         except (FileNotFoundError, NotADirectoryError, ProcessLookupError):  # the last: of a process that has ended
             return None
         except OSError as error:
-            raise HostError(path, expected="a file to read", got=_why(error), do="mend it on the host") from None
+            raise HostError(path, expected="a file to read", got=why(error), do="mend it on the host") from None
 
     def names(self, path: str) -> list[str]:
         """The names in a folder, sorted; [] where there is none."""
@@ -48,7 +50,11 @@ class System:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise HostError(path, expected="a folder to list", got=_why(error), do="mend it on the host") from None
+            raise HostError(path, expected="a folder to list", got=why(error), do="mend it on the host") from None
+
+    def has_systemd(self) -> bool:
+        """Whether systemd runs this host."""
+        return self.path(SYSTEMD).is_dir()
 
     def has(self, program: str) -> bool:
         """Whether a program is in PATH."""
@@ -136,5 +142,6 @@ def _undone(command: Sequence[str], got: str) -> HostError:
     return HostError(command[0], expected=f"`{' '.join(command)}` to succeed", got=got, do="run it on the host")
 
 
-def _why(error: OSError) -> str:
+def why(error: OSError) -> str:
+    """What the kernel says of an error, in words."""
     return error.strerror or type(error).__name__

@@ -17,7 +17,7 @@ def look(system: System, units: Sequence[str]) -> dict[str, Mapping[str, str]]:
     A unit that was never there is "inactive" to systemd, and no error. Of a property that comes several times, as
     ExecStart may, the last one counts; of EnvironmentFiles each one does, a line each.
     """
-    if not system.path("/run/systemd/system").is_dir():
+    if not system.has_systemd():
         return {}
     said = system.output("systemctl", "show", "--property", _PROPERTIES, *units)
     found: dict[str, Mapping[str, str]] = {}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -21,11 +20,13 @@ from typing import Protocol
 
 from . import protocol
 from .errors import HostError
+from .files import Files
+from .locks import RUN_FOLDER
+from .system import System, why
 
-FOLDER = "/run/open-webui-stack/workers"
+FOLDER = f"{RUN_FOLDER}/workers"
 WORKER = "--worker"
 """In place of the verb, on the command line of a worker; its verb and its record follow."""
-_SYSTEMD = "/run/systemd/system"
 _LOOK_S = 0.1
 _BEGUN = "worker begun: process"
 # A worker that was started and has not locked its record by then is not taken for one that ended.
@@ -48,22 +49,18 @@ class Worker:
     process: subprocess.Popen[bytes] = field(repr=False)
 
 
-def start(request: protocol.Request, *, folder: str = FOLDER, systemd: str = _SYSTEMD) -> Worker:
+def start(request: protocol.Request) -> Worker:
     """Ensure a worker is at the request's verb. It has no descriptor of this process and is in a session of its own.
 
     With systemd it gets a scope as well (systemd.scope(5)): logind may end all processes of a login with it
     (KillUserProcesses in logind.conf(5)). Raises `HostError` where it can't be started; it has done nothing then.
     """
-    place = Path(folder)
-    try:
-        for one in (place.parent, place):  # `parents` would make the first one everybody's
-            one.mkdir(mode=0o700, exist_ok=True)
-        record = place / f"{request.verb}-{time.time_ns()}-{os.getpid()}.jsonl"
-        record.touch(mode=0o600, exist_ok=False)
-    except OSError as error:
-        raise HostError(folder, expected="room for a file", got=_why(error), do="mend it on the host") from None
+    files, system = Files(), System()
+    files.make_folder(FOLDER)
+    record = Path(FOLDER) / f"{request.verb}-{time.time_ns()}-{os.getpid()}.jsonl"
+    files.write(str(record), "")
     scope = []
-    if Path(systemd).is_dir() and shutil.which("systemd-run"):
+    if system.has_systemd() and system.has("systemd-run"):
         name = f"open-webui-stack-{record.stem}.scope"
         scope = ["systemd-run", "--scope", "--quiet", "--collect", f"--unit={name}", "--"]
     worker = _start(request, record, scope)
@@ -117,12 +114,12 @@ def work(verb: str, record: Path, line: str) -> tuple[protocol.Request, Out]:
     return protocol.Request.read(verb, line), _Record(fd)
 
 
-def unfollowed(folder: str = FOLDER) -> Iterator[protocol.Event]:
+def unfollowed() -> Iterator[protocol.Event]:
     """What became of workers whose caller was gone before their answer, an event each; their records are removed.
 
     Workers that still run are left out: a verb that waits for their lock names them.
     """
-    for record in sorted(Path(folder).glob("*.jsonl")) if Path(folder).is_dir() else ():
+    for record in sorted(Path(FOLDER).glob("*.jsonl")):
         with record.open("r+", encoding="utf-8", errors="replace") as opened:
             try:
                 fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -161,7 +158,7 @@ def _start(request: protocol.Request, record: Path, scope: Sequence[str]) -> Wor
             )
         except OSError as error:
             record.unlink()
-            raise HostError(command[0], expected="to start it", got=_why(error), do="run it again") from None
+            raise HostError(command[0], expected="to start it", got=why(error), do="run it again") from None
     assert process.stdin
     with contextlib.suppress(OSError):  # it ended, and `_began` says so
         process.stdin.write(f"{request.line()}\n".encode())
@@ -213,7 +210,3 @@ def _lines(record: Path) -> list[str]:
 
 def _last_line(record: Path) -> str:
     return next((line for line in reversed(_lines(record)) if line.strip()), "")
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or type(error).__name__

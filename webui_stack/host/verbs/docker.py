@@ -26,7 +26,6 @@ _ANSWER_S = 10.0
 # Docker gets a minute to answer; systemd gives up earlier, by its own limits.
 _LOOKS, _PAUSE_S = 60, 1.0
 _RESTART_S, _STOP_S = 300.0, 60.0
-_SYSTEMD = "/run/systemd/system"
 _LOG = "/var/log/docker.log"
 _REASON = re.compile(r"failed to|unable to|level=(?:error|fatal)")
 _PASSWORD = re.compile(r"//[^/@ ]*@")
@@ -193,7 +192,7 @@ class Configuration:
         if self._answers():
             self._reload()
         # Whether Docker answers then is what counts. systemd starts nothing that failed too often, until it is told.
-        elif self._with_systemd():
+        elif self._system.has_systemd():
             for order, limit_s in (("stop", _STOP_S), ("reset-failed", _STOP_S), ("start", _RESTART_S)):
                 with suppress(HostError):
                     self._order(order, limit_s)
@@ -203,7 +202,7 @@ class Configuration:
         return self._becomes(self._answers)
 
     def _order(self, order: str, limit_s: float) -> None:
-        if not self._with_systemd():
+        if not self._system.has_systemd():
             self._system.order("service", "docker", order, limit_s=limit_s)
         elif order == "reset-failed":
             self._system.order("systemctl", order, dockerd.UNIT, "docker.socket", limit_s=limit_s)
@@ -262,7 +261,7 @@ class Configuration:
 
     def _reason(self, since_s: float) -> str:
         """The last lines in which Docker says why it did not start; "" where it says nothing."""
-        if self._with_systemd():
+        if self._system.has_systemd():
             command = ("journalctl", "--unit", dockerd.UNIT, "--since", f"@{int(since_s)}", "--output", "cat")
             with suppress(HostError):
                 return _reasons(self._system.attempt(*command) or "")
@@ -274,9 +273,6 @@ class Configuration:
 
     def _pid(self) -> int:
         return dockerd.pid(self._system, self._unit())
-
-    def _with_systemd(self) -> bool:
-        return self._system.path(_SYSTEMD).is_dir()
 
 
 def _reasons(text: str) -> str:
