@@ -269,12 +269,13 @@ def containers(host: Any) -> dict[str, str]:
 
 @contextmanager
 def followed(host: Any) -> Iterator[list[tuple[str, str, str]]]:
-    """Each start and end of a container while the block lasts, in order: action, name, image; complete after it.
+    """Each start, pause and end of a container while the block lasts, in order: action, name, image; complete after it.
 
     Followed, not looked up afterwards: of the past Docker has 256 events, and each health check makes three.
     """
     line = "{{.Action}} {{.Actor.Attributes.name}} {{.Actor.Attributes.image}}"
-    follow = f"docker events --format '{line}' --filter type=container --filter event=start --filter event=die"
+    actions = " ".join(f"--filter event={action}" for action in ("start", "pause", "die"))
+    follow = f"docker events --format '{line}' --filter type=container {actions}"
     watcher = host.check_output(f"nohup {follow} >/root/events 2>&1 </dev/null & echo $!")
     events: list[tuple[str, str, str]] = []
     try:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import OFTEN_S, START_S, Precious, Watched, count_rows, within
-from tests.lab.session import FRESH, SPARE, Lab, containers, state
+from tests.lab.session import FRESH, SPARE, Lab, containers, followed, state
 
 pytestmark = pytest.mark.lab
 
@@ -60,7 +60,7 @@ class Story:
         self.file = self.precious.upload("notes.bin", CONTENT)
         self.identity, recipient = age_key
         self.encrypted = ("--data", f"backup_age_recipient={recipient}")
-        with Watched(self.precious) as self.watched:
+        with followed(self.host) as self.events, Watched(self.precious) as self.watched:
             self.output = self.back_up(*self.encrypted)
         (self.name,) = sets(self.host)
 
@@ -99,7 +99,9 @@ def story(lab: Lab, deployed: dict[str, Any], age_key: tuple[Path, str]) -> Iter
 def test_the_stack_serves_while_its_backup_is_made(story: Story) -> None:
     assert story.watched.asked > 20
     assert story.watched.failed == 0
-    assert story.watched.longest_s < 2
+    # No bound for the longest answer: where four labs share two cores, one takes seconds with no backup at all.
+    assert [(action, name) for action, name, _ in story.events if name in ("open-webui", "redis-valkey")] == []
+    assert [action for action, *_ in story.events] != [], "the containers that copy the data were followed"
     print(f"{story.watched.asked} requests, the longest took {story.watched.longest_s * 1000:.0f} ms")
 
 

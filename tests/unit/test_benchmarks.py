@@ -162,9 +162,12 @@ def server() -> Iterator[int]:
 
 def test_a_slow_link_adds_two_round_trips_to_a_request_and_loses_nothing(server: int) -> None:
     with delay.forwarded([server], 0.2) as (port,):
-        start = time.perf_counter()
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as response:
-            assert len(response.read()) == 300_000
-        elapsed_s = time.perf_counter() - start
+        took_s = []
+        for _ in range(5):
+            start = time.perf_counter()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as response:
+                assert len(response.read()) == 300_000
+            took_s.append(time.perf_counter() - start)
     # One for the connection, one for question and answer; the answer's rest comes right behind its beginning.
-    assert 0.4 <= elapsed_s < 0.6
+    # The quickest of five: a busy machine delays some requests, and never makes one quicker than its link.
+    assert 0.4 <= min(took_s) < 0.6
