@@ -84,7 +84,7 @@ def _tutorial(lab: Lab, host: str) -> None:
     file = _TUTORIAL.read_text().replace("version: 3.9\n", "")
     file = file.replace("docker.io/valkey/valkey:8.0.1-alpine", images["valkey"])
     commands = [
-        "systemctl disable --now open-webui-watchdog.timer",
+        "systemctl disable --now open-webui-watchdog.service",
         "docker rm --force open-webui redis-valkey",
         "docker volume rm open-webui redis-data",
         f"mkdir -p /root/tutorial && echo {shlex.quote(file)} >/root/tutorial/docker-compose.yml",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -20,13 +21,14 @@ from benchmarks.measure import ROOT, BenchmarkError, Sample, run
 _FOLDER = ROOT / "benchmarks" / "ansible"
 WORK = ROOT / "benchmarks" / ".work"
 _STACK = "/opt/open-webui"
+_PROGRAM = "/usr/local/lib/open-webui-stack"
 _SECRETS = ("valkey-password", "valkey-monitor-password", "webui-secret-key")
 # Where deploy.py keeps them on a host, and what the playbook calls them.
 _FILES = {
     "daemon.json": "/etc/docker/daemon.json",
-    **{name: f"{_STACK}/{name}" for name in ("compose.yaml", ".env", "watchdog.sh")},
+    **{name: f"{_STACK}/{name}" for name in ("compose.yaml", ".env")},
     **{f"valkey/{name}": f"{_STACK}/valkey/{name}" for name in ("valkey.conf", "start.sh", "users.acl")},
-    **{name: f"/etc/systemd/system/{name}" for name in ("open-webui-watchdog.service", "open-webui-watchdog.timer")},
+    "open-webui-watchdog.service": "/etc/systemd/system/open-webui-watchdog.service",
 }
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
@@ -40,6 +42,7 @@ def adopt_files(lab: Lab, host: str) -> None:
     project = WORK / "project"
     shutil.rmtree(project, ignore_errors=True)
     (project / "valkey").mkdir(parents=True)
+    (project / "program.tar").write_bytes(base64.b64decode(lab.ssh(host, f"sudo tar -C {_PROGRAM} -c . | base64")))
     acl = ""
     for name, path in _FILES.items():
         text = lab.ssh(host, f"sudo cat {path}")

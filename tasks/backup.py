@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pyinfra import host, logger
 from pyinfra.api import deploy
 
-from tasks import offsite, preflight, timer, tool
+from tasks import offsite, preflight, tool, unit
 from webui_stack import compose, drift, operations, templates
 from webui_stack.settings import Settings
 from webui_stack.survey import BACKUP_UNIT
@@ -30,7 +30,7 @@ def make(settings: Settings) -> None:
     if wanted and not has_systemd:
         host.log_styled("no systemd, so no timer for backup_schedule", fg="yellow", log_func=logger.warning)
     else:
-        timer.keep(BACKUP_UNIT, "backup", running=wanted)
+        unit.keep(BACKUP_UNIT, "the backup's timer", running=wanted)
     operations.script(name="Make a backup set", lines=[command(settings)])
 
 
@@ -46,7 +46,7 @@ def keep(settings: Settings) -> None:
             tool.bring_age("backup_age_recipient")
         _put(templates.kept_backup(settings, survey().files), settings.backup_schedule)
     if drift.has_backup_timer(survey()):
-        timer.keep(BACKUP_UNIT, "backup", running=bool(settings.backup_schedule))
+        unit.keep(BACKUP_UNIT, "the backup's timer", running=bool(settings.backup_schedule))
 
 
 def command(settings: Settings) -> str:

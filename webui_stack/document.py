@@ -94,6 +94,7 @@ class Machine(TypedDict):
     listening: list[Listener]
     published: list[Published]
     epoch_s: int
+    python: str
 
 
 class Engine(TypedDict):

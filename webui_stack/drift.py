@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from webui_stack import apt, compose, docker_config, engine, lock, swarm, templates
 from webui_stack.lock import Wanted
 from webui_stack.settings import Settings
-from webui_stack.survey import BACKUP_UNIT, DOCKER_UNIT, TIMER_UNIT, Survey
+from webui_stack.survey import BACKUP_UNIT, DOCKER_UNIT, WATCHDOG_UNIT, Survey
 
 
 def of(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) -> list[str]:
@@ -90,8 +90,13 @@ def _watchdog(settings: Settings, survey: Survey) -> Iterator[str]:
     if settings.topology == "swarm":
         return
     wanted = settings.watchdog_pause_s > 0
-    if survey.machine.has_systemd and wanted != (TIMER_UNIT in survey.units):
-        yield f"{TIMER_UNIT}: is not both active and enabled" if wanted else f"{TIMER_UNIT}: runs"
+    if not survey.machine.has_systemd:
+        return
+    for path in templates.old_watchdog(settings):
+        if path in survey.files:
+            yield f"{path}: is of an earlier version"
+    if wanted != (WATCHDOG_UNIT in survey.units):
+        yield f"{WATCHDOG_UNIT}: is not both active and enabled" if wanted else f"{WATCHDOG_UNIT}: runs"
 
 
 def has_backup_timer(survey: Survey) -> bool:

@@ -18,8 +18,7 @@ import gevent
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import compose, digits, remote
-from webui_stack.ops import program
+from webui_stack import compose, digits, host_program, remote
 from webui_stack.survey import DEPLOY_LOG, LEASE_FILE, OLD_LEASE_FILE
 
 # A killed operator's host is free again after this many seconds.
@@ -167,7 +166,7 @@ def _ask(host: Host, action: str, former: str = "-", line: str = "") -> str:
         host,
         _SCRIPT.format(
             folder=compose.RUN_FOLDER,
-            program=program.FOLDER,
+            program=host_program.FOLDER,
             file=LEASE_FILE,
             old_file=OLD_LEASE_FILE,
             old_work_lock=compose.OLD_WORK_LOCK,

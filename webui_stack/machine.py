@@ -27,7 +27,7 @@ class Machine:
     Without a value it is a host that nothing is known of, which `refusals` refuses. `distribution`, `version` and
     `codename` of a derivative are those of the release it is made from. `links` gives where `stack_dir` and
     `backup_dir` lead, by their paths, where they are links. `mtus` gives interface and MTU by each address of the
-    host, and `address` is the one it reaches others by.
+    host, and `address` is the one it reaches others by. `python` runs the host's program.
     """
 
     distribution: str = ""
@@ -45,6 +45,7 @@ class Machine:
     mtus: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     address: str = ""
     taken: tuple[ports.Taken, ...] = ()
+    python: str = "/usr/bin/python3"
 
     @property
     def package_manager(self) -> Literal["apt", "dnf"]:
@@ -88,6 +89,7 @@ def parse(part: document.Machine) -> Machine:
         mtus={one["address"]: (one["interface"], one["mtu"]) for one in part["addresses"]},
         address=part["route"],
         taken=ports.parse(part["published"], part["listening"]),
+        python=part["python"],
     )
 
 

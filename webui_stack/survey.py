@@ -12,7 +12,9 @@ from pydantic import TypeAdapter
 from webui_stack import compose, docker_config, document, engine, machine, swarm
 
 # The systemd units a run cares for.
-DOCKER_UNIT, TIMER_UNIT, BACKUP_UNIT = "docker.service", "open-webui-watchdog.timer", "open-webui-backup.timer"
+DOCKER_UNIT, BACKUP_UNIT = "docker.service", "open-webui-backup.timer"
+# The watchdog, and the timer that ran it in earlier versions.
+WATCHDOG_UNIT, WATCHDOG_TIMER = "open-webui-watchdog.service", "open-webui-watchdog.timer"
 # The log of deploys on the host, and the lease of the run that is at work there.
 DEPLOY_LOG = "/var/log/open-webui/deploys.jsonl"
 LEASE_FILE = f"{compose.RUN_FOLDER}/lease"

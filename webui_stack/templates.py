@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose, docker_config, engine, survey, swarm, symptoms
+from webui_stack import compose, docker_config, engine, host_program, survey, swarm, symptoms
 from webui_stack.host import protocol
 from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
@@ -261,7 +261,7 @@ def survey_request(settings: Settings, supplied: Supplied) -> HiddenLines:
             "containers": containers(settings),
             "network": compose.NETWORK,
             "gateway": compose.GATEWAY,
-            "units": [survey.DOCKER_UNIT, survey.TIMER_UNIT, survey.BACKUP_UNIT],
+            "units": [survey.DOCKER_UNIT, survey.WATCHDOG_UNIT, survey.BACKUP_UNIT],
             "paths": _managed_paths(settings),
             "apt_key": engine.APT_KEY,
             "lease_files": [survey.LEASE_FILE, survey.OLD_LEASE_FILE],
@@ -334,14 +334,15 @@ def _managed_paths(settings: Settings) -> list[str]:
     """Every file a deploy may write, whatever the host is."""
     project_paths = project_files(settings, "")
     elsewhere = (engine.APT_SOURCES, engine.DNF_REPOSITORY, engine.DNF_KEY)
-    return [*project_paths, *watchdog(settings), *_backup_templates(settings), *authorities(settings), *elsewhere]
+    watchdogs = [_WATCHDOG_PATH, *old_watchdog(settings)]
+    return [*project_paths, *watchdogs, *_backup_templates(settings), *authorities(settings), *elsewhere]
 
 
 def managed_files(settings: Settings, machine: Machine, server: str) -> dict[str, str]:
     """The files a deploy puts on this host, by absolute path; without daemon.json, of which others have a part."""
     wanted = project_files(settings, server) | authorities(settings)
     if machine.has_systemd and settings.watchdog_pause_s and settings.topology == "compose":
-        wanted |= watchdog(settings)
+        wanted |= watchdog(settings, machine)
     if settings.docker_source == "docker-ce":
         wanted |= docker_repository(settings, machine)
     return wanted
@@ -501,15 +502,32 @@ def _locks() -> dict[str, Any]:
     }
 
 
-def watchdog(settings: Settings) -> dict[str, str]:
-    """The watchdog's files by absolute path: a script, and the systemd service and timer that run it."""
-    units = ["open-webui-watchdog.service", "open-webui-watchdog.timer"]
-    return {
-        f"{settings.stack_dir}/watchdog.sh": _render(
-            "watchdog.sh.j2", settings=settings, containers=containers(settings), **_locks()
-        ),
-        **{f"/etc/systemd/system/{unit}": _render(f"{unit}.j2", settings=settings) for unit in units},
+_WATCHDOG_PATH = f"/etc/systemd/system/{survey.WATCHDOG_UNIT}"
+
+
+def watchdog(settings: Settings, machine: Machine) -> dict[str, str]:
+    """The watchdog's file by absolute path: the systemd service that runs the verb `watch` of the host's program."""
+    asked = {
+        "stack_dir": settings.stack_dir,
+        "containers": containers(settings),
+        "open_webui": settings.open_webui_services,
+        "pause_s": settings.watchdog_pause_s,
     }
+    request = protocol.Request("watch", protocol.PLAIN, asked).line()
+    return {
+        _WATCHDOG_PATH: _render(
+            "open-webui-watchdog.service.j2",
+            python=machine.python,
+            program=host_program.place(),
+            # systemd takes a backslash or % for the begin of more (systemd.exec(5)). No name or folder of ours has one.
+            request=request,
+        )
+    }
+
+
+def old_watchdog(settings: Settings) -> list[str]:
+    """The files of the watchdog of earlier versions that this one has no more."""
+    return [f"/etc/systemd/system/{survey.WATCHDOG_TIMER}", f"{settings.stack_dir}/watchdog.sh"]
 
 
 # What Open WebUI downloads again, below its data folder (open_webui/config.py, 0.12): a set goes without, unless the

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from webui_stack import host_program
 from webui_stack.host import protocol
 from webui_stack.host.protocol import Event, Failure, Request, Result
-from webui_stack.ops import program
 
 # Verbs that a test can follow and hold up: they wait until a file is there.
 VERBS = """
@@ -54,7 +54,7 @@ class Caller:
 
     def __init__(self, folder: Path) -> None:
         self.place, self.records, self.systemd = folder / "program", folder / "run/records", folder / "systemd"
-        with tarfile.open(fileobj=io.BytesIO(program.archive())) as archive:
+        with tarfile.open(fileobj=io.BytesIO(host_program.archive())) as archive:
             archive.extractall(self.place, filter="data")
         (self.place / "host/verbs/__init__.py").write_text(VERBS)
         self._change("worker", 'FOLDER = f"{RUN_FOLDER}/workers"', f"FOLDER = {str(self.records)!r}")

@@ -16,8 +16,16 @@ NETWORK = "Network | Create the network"
 CONFIGURE = "Docker | Configure Docker"
 SERVICE = "Docker | Start Docker and enable it"
 WATCHDOG = "Watchdog | Put the watchdog"
-TIMER = "Watchdog | Run the watchdog's timer"
-IN_ORDER = [CONFIGURE, SERVICE, NETWORK, SECRETS, FILES, UP, WATCHDOG, TIMER]
+WATCHDOG_UNIT = "/etc/systemd/system/open-webui-watchdog.service"
+RUN_WATCHDOG = "Watchdog | Run the watchdog"
+# Until 2026-11-30 a timer ran a script.
+TIMER, SCRIPT = "/etc/systemd/system/open-webui-watchdog.timer", "/opt/open-webui/watchdog.sh"
+NO_TIMER = [
+    "Watchdog | Stop the timer of the watchdog of before",
+    f"Watchdog | Remove {TIMER}",
+    f"Watchdog | Remove {SCRIPT}",
+]
+IN_ORDER = [CONFIGURE, SERVICE, NETWORK, SECRETS, FILES, UP, *NO_TIMER, WATCHDOG, RUN_WATCHDOG]
 
 COMPOSE = "/opt/open-webui/compose.yaml:"
 CONF = "/opt/open-webui/valkey/valkey.conf:"
@@ -64,7 +72,7 @@ GROUPS = {
             ["open-webui: is not attached to openwebui-network"],
             recreated=["open-webui"],
         ),
-        "watchdog stopped": Drift("systemctl stop open-webui-watchdog.timer", [TIMER]),
+        "watchdog stopped": Drift("systemctl stop open-webui-watchdog.service", [RUN_WATCHDOG]),
     },
     "files edited": {
         "valkey.conf edited": Drift(
@@ -72,7 +80,7 @@ GROUPS = {
         ),
         "compose file edited": Drift("sed -i 's/5s/6s/' compose.yaml", [FILES], [COMPOSE]),
         ".env edited": Drift("sed -i 's/WEBUI_SECRET_KEY=.*/WEBUI_SECRET_KEY=x/' .env", [SECRETS]),
-        "watchdog edited": Drift("echo >> watchdog.sh", [WATCHDOG], ["/opt/open-webui/watchdog.sh:"]),
+        "watchdog edited": Drift(f"echo >> {WATCHDOG_UNIT}", [WATCHDOG], [f"{WATCHDOG_UNIT}:"]),
         # Were it heeded, Valkey's definition would be another.
         "another compose file beside ours": Drift(
             "printf 'services: {redis: {environment: {A: b}}}' > compose.override.yaml",
@@ -116,6 +124,15 @@ GROUPS = {
             arguments=["--data", "open_webui_jwt_expires_in=12h"],
         ),
         "folder open": Drift("chmod 755 /opt/open-webui", [SECRETS]),
+        "watchdog of before": Drift(
+            "systemctl disable --now open-webui-watchdog.service && "
+            f"printf '[Service]\nType=oneshot\nExecStart=/bin/sh {SCRIPT}\n' >{WATCHDOG_UNIT} && "
+            f"echo true >{SCRIPT} && "
+            f"printf '[Timer]\nOnUnitInactiveSec=5\n[Install]\nWantedBy=timers.target\n' >{TIMER} && "
+            "systemctl daemon-reload && systemctl enable --now open-webui-watchdog.timer",
+            [*NO_TIMER, WATCHDOG, RUN_WATCHDOG],
+            [f"{WATCHDOG_UNIT}:"],
+        ),
     },
     "containers stopped and gone": {
         "valkey removed, its volume there": Drift(
@@ -154,9 +171,9 @@ SINGLE = {name: drift for drifts in GROUPS.values() for name, drift in drifts.it
 def break_and_mend(lab: Lab, subtests: pytest.Subtests, drifts: dict[str, Drift], on: str = FRESH) -> None:
     """Do all of it on the host, deploy, and compare what the deploy did with what each drift expects."""
     host = lab.host(on)
-    host.check_output("systemctl stop open-webui-watchdog.timer; systemctl reset-failed; true")
+    host.check_output("systemctl stop open-webui-watchdog.service; systemctl reset-failed; true")
     if "watchdog stopped" not in drifts:
-        host.check_output("systemctl start open-webui-watchdog.timer")
+        host.check_output("systemctl start open-webui-watchdog.service")
     before = containers(host)
     for drift in drifts.values():
         host.check_output(f"cd /opt/open-webui && {{ {drift.done}; }} >/dev/null 2>&1")

@@ -45,15 +45,15 @@ class Stack:
     @contextmanager
     def unwatched(self) -> Iterator[None]:
         """Without the watchdog: it may restart what a test counts on."""
-        self.host.check_output("systemctl stop open-webui-watchdog.timer")
+        self.host.check_output("systemctl stop open-webui-watchdog.service")
         try:
             yield
         finally:
-            self.host.check_output("systemctl start open-webui-watchdog.timer")
+            self.host.check_output("systemctl start open-webui-watchdog.service")
 
     def rest(self) -> None:
         """Stop it, for the sake of the hosts beside it; the next deploy has it running again."""
-        self.host.check_output("systemctl stop open-webui-watchdog.timer; docker ps -q | xargs -r docker stop")
+        self.host.check_output("systemctl stop open-webui-watchdog.service; docker ps -q | xargs -r docker stop")
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,9 @@ Show = Callable[[dict[str, Result]], None]
 def precious(lab: Lab, deployed: dict[str, Any]) -> Iterator[Precious]:
     """Without the watchdog: it restarts Open WebUI once Valkey was restarted, in the middle of what is counted."""
     precious = Precious(lab)
-    precious.host.check_output("systemctl stop open-webui-watchdog.timer")
+    precious.host.check_output("systemctl stop open-webui-watchdog.service")
     yield precious
-    precious.host.check_output("systemctl start open-webui-watchdog.timer")
+    precious.host.check_output("systemctl start open-webui-watchdog.service")
 
 
 @pytest.fixture

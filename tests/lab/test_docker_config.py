@@ -20,8 +20,7 @@ import pytest
 from tests.defaults import settings
 from tests.lab.precious import within
 from tests.lab.session import EARLIER, NAME, ROOT, Lab
-from webui_stack import docker_config
-from webui_stack.ops import program
+from webui_stack import docker_config, host_program
 
 pytestmark = pytest.mark.lab
 
@@ -169,7 +168,7 @@ def unguarded(shared: Shared, plan: docker_config.Plan) -> Any:
     """Carry out a plan without the program's own look at the file (`dockerd --validate` with the service's options)."""
     shared.deploy("--dry")  # so that the program is there
     shared.host.check_output("systemctl reset-failed docker docker.socket")  # of what the tests did so far
-    place, asked = f"{program.FOLDER}/{program.digest()}", json.dumps(docker_config.request(plan))
+    place, asked = f"{host_program.FOLDER}/{host_program.digest()}", json.dumps(docker_config.request(plan))
     done = shared.host.run("python3 -I -S -c %s %s %s", UNGUARDED, place, asked)
     print(done.stdout, done.stderr)
     return done

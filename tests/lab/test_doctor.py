@@ -45,7 +45,7 @@ def flushed(lab: Lab) -> Iterator[Any]:
 def meddled(lab: Lab, deployed: dict[str, Any]) -> Iterator[Any]:
     """The host after somebody followed bad advice."""
     host = lab.host(FRESH)
-    host.check_output("systemctl stop open-webui-watchdog.timer")  # it starts what compose stops here
+    host.check_output("systemctl stop open-webui-watchdog.service")  # it starts what compose stops here
     host.check_output(f"{EDITED} && docker restart redis-valkey")
     host.check_output("echo %s >/root/meddled.yaml", MEDDLED)
     host.check_output(f"{COMPOSE} --file /root/meddled.yaml up --detach --wait")

@@ -148,7 +148,7 @@ def test_the_probe_says_no_where_health_says_yes(
     level = ("--data", f"verify_level={control.level}")
     if control.level == "user":
         lab.report("-y", "deploy.py", *level)
-    host.check_output(f"systemctl stop open-webui-watchdog.timer && cd /opt/open-webui && {{ {control.done}; }}")
+    host.check_output(f"systemctl stop open-webui-watchdog.service && cd /opt/open-webui && {{ {control.done}; }}")
     try:
         if control.two_processes:
             start_second(host)

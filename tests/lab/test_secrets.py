@@ -35,7 +35,7 @@ PLACES = {
     "compose files": "cat /opt/open-webui/compose.yaml*",
     "good compose file": "cat /opt/open-webui/.good/compose.yaml /opt/open-webui/.good/images",
     "valkey's files": "cat /opt/open-webui/valkey/*",
-    "watchdog": "cat /opt/open-webui/watchdog.sh /etc/systemd/system/open-webui-watchdog.*",
+    "watchdog": "cat /etc/systemd/system/open-webui-watchdog.service",
     "lease": "cat /run/open-webui-stack/* $(find /run/open-webui-stack.* -type f)",
     "temporary files": "find /tmp /var/tmp /home /root -type f -exec cat {} +",
     "configuration": "find /etc -type f -exec cat {} +",

@@ -70,12 +70,12 @@ def test_a_deploy_that_fails_is_in_the_log_and_drift_says_where(lab: Lab, deploy
     assert result.returncode == 1
     assert (log(host)[-1]["result"], log(host)[-1]["failed"]) == ("failed", "Verify | Prove that websockets work")
 
-    host.check_output("docker stop redis-valkey && echo >> /opt/open-webui/watchdog.sh")
+    host.check_output("docker stop redis-valkey && echo >> /etc/systemd/system/open-webui-watchdog.service")
     try:
         output, found = status(lab)
     finally:
         lab.report("-y", "deploy.py")
-    assert f"{FRESH}: /opt/open-webui/watchdog.sh: differs" in output
+    assert f"{FRESH}: /etc/systemd/system/open-webui-watchdog.service: differs" in output
     assert f"{FRESH}: redis: is exited" in output
     assert "ping through SSH" in found[FRESH]["faults"]
 

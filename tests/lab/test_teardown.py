@@ -123,7 +123,7 @@ def test_a_deploy_afterwards_has_all_that_people_put_in(story: Story) -> None:
 
 
 def test_nothing_of_ours_is_left_where_the_data_are_named(story: Story) -> None:
-    assert {STACK, "/etc/systemd/system/open-webui-watchdog.timer"} <= set(named(story.host))  # they would be found
+    assert {STACK, "/etc/systemd/system/open-webui-watchdog.service"} <= set(named(story.host))  # they would be found
     story.host.check_output("docker network disconnect openwebui-network foreign")
     volumes = story.listed("volume ls -q")
     story.tear_down(teardown_data=[TORN_DOWN], teardown_backups=[TORN_DOWN])

@@ -15,6 +15,7 @@ from tests.defaults import ROOT, settings
 from tests.forks import Ended, Forks
 from webui_stack import docker_config, templates
 from webui_stack.host.machine import os_release
+from webui_stack.machine import Machine
 
 # What a host is asked its survey by.
 SURVEY = "for python in "
@@ -66,7 +67,7 @@ def converged(**data: Any) -> dict[str, Any]:
     wanted = settings(**changed)
     project = {f"{wanted.stack_dir}/{path}": text for path, text in templates.project(wanted).items()}
     host = {"survey": surveys.DEPLOYED, "fake_responses": {"dpkg -l": _DPKG}, **changed}
-    return answering(host, machine=machine(), files={**project, **templates.watchdog(wanted)})
+    return answering(host, machine=machine(), files={**project, **templates.watchdog(wanted, Machine())})
 
 
 def configured(host: dict[str, Any], daemon_json: str, **changes: Any) -> dict[str, Any]:

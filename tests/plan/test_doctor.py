@@ -9,6 +9,7 @@ import pytest
 from tests import surveys
 from tests.doctor_documents import BARE, DEPLOYED, TUTORIAL, Document, changed, having
 from tests.plan.conftest import Pyinfra, Run
+from webui_stack import host_program
 from webui_stack.ops import program
 
 CLAIMED = changed(DEPLOYED, '"onboarding":true,', "")  # somebody has signed up
@@ -87,7 +88,7 @@ def test_hosts_behind_one_url_are_compared(examined: Run) -> None:
 def test_doctor_runs_one_command_on_a_host_and_nothing_that_changes_it(pyinfra: Pyinfra) -> None:
     result = pyinfra({"tutorial": answering(TUTORIAL)}, "-y", "-vvv", deploy="runbooks/doctor.py")
     assert len(result.executed("tutorial")) == 1
-    assert f"/{program.digest()} doctor" in result.output
+    assert f"/{host_program.digest()} doctor" in result.output
 
 
 def test_a_host_without_python_fails_in_one_line_and_the_others_are_judged(pyinfra: Pyinfra) -> None:

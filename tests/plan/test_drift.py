@@ -11,14 +11,15 @@ from tests.defaults import settings
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, configured, converged, fresh
 from webui_stack import drift
 
+_STAT = "user=root group=root mode=-rw-r--r-- atime=0 mtime=0 ctime=0 size=9 '/opt/open-webui/watchdog.sh'"
 ANOTHER = surveys.DAEMON_JSON.replace("live-restore", "debug")
 
 
 def hosts() -> dict[str, dict[str, Any]]:
     deployed = converged()
     first, *_ = surveys.DEPLOYED["images"]
-    timer = "/etc/systemd/system/open-webui-watchdog.timer"
-    sooner = deployed["survey"]["files"][timer].replace("OnBootSec=60", "OnBootSec=1")
+    watchdog = "/etc/systemd/system/open-webui-watchdog.service"
+    sooner = deployed["survey"]["files"][watchdog].replace("RestartSec=5", "RestartSec=1")
     exited = surveys.with_container(surveys.DEPLOYED, "redis-valkey", status="exited")
     return {
         "converged": deployed,
@@ -26,7 +27,12 @@ def hosts() -> dict[str, dict[str, Any]]:
         "secret": answering(deployed, project={"stale": {"/opt/open-webui/.env": "content"}}),
         "image": answering(deployed, images={first: surveys.DEPLOYED["images"][first]}),
         "units": answering(deployed, units=[]),
-        "file": answering(deployed, files={**deployed["survey"]["files"], timer: sooner}),
+        "file": answering(deployed, files={**deployed["survey"]["files"], watchdog: sooner}),
+        "timer of before": answering(
+            # What pyinfra's own operation asks.
+            {**deployed, "fake_responses": {**deployed["fake_responses"], "stat -c": _STAT}},
+            files={**deployed["survey"]["files"], "/opt/open-webui/watchdog.sh": "x"},
+        ),
         "container": answering(deployed, containers=exited),
         "files under it": answering(deployed, project={"mounted": {"redis": None}}),
         "daemon": configured(deployed, ANOTHER),
@@ -36,8 +42,8 @@ def hosts() -> dict[str, dict[str, Any]]:
             # What pyinfra's own operation asks.
             "fake_responses": {
                 **deployed["fake_responses"],
-                "--property SubState": "Id=open-webui-watchdog.timer\nSubState=waiting",
-                "--property UnitFileState": "Id=open-webui-watchdog.timer\nUnitFileState=enabled",
+                "--property SubState": "Id=open-webui-watchdog.service\nSubState=running",
+                "--property UnitFileState": "Id=open-webui-watchdog.service\nUnitFileState=enabled",
             },
         },
         "setting": {**deployed, "open_webui_jwt_expires_in": "1h"},

@@ -20,7 +20,7 @@ STACK = [
     "Stack | Put the compose project",
     "Stack | Bring the services up",
     "Watchdog | Put the watchdog",
-    "Watchdog | Run the watchdog's timer",
+    "Watchdog | Run the watchdog",
 ]
 
 

@@ -77,7 +77,8 @@ LIBRARY = {
     "exit_status": {"click", "pyinfra", "pyinfra_cli", "webui_stack.invocation"},
     "remote": {"pyinfra", "webui_stack.access", "webui_stack.frame"},
     "secrets": {"pydantic", "webui_stack.settings"},
-    "templates": {"pydantic", "jinja2", "webui_stack.host.protocol", *of_pure()},
+    "host_program": set[str](),
+    "templates": {"pydantic", "jinja2", "webui_stack.host.protocol", "webui_stack.host_program", *of_pure()},
     "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.digits", "webui_stack.templates"},
     "swarm": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
     "survey": {

@@ -42,7 +42,7 @@ def edited(path: str, before: str, after: str) -> dict[str, str]:
 
 
 PACKAGES, VALKEY = surveys.DEPLOYED["engine"]["packages"], LAB["valkey_image"]
-TIMER_FILE = "/etc/systemd/system/open-webui-watchdog.timer"
+WATCHDOG_FILE = "/etc/systemd/system/open-webui-watchdog.service"
 
 
 def test_a_host_as_deployed_has_none() -> None:
@@ -57,10 +57,12 @@ def test_a_host_as_deployed_has_none() -> None:
         ({"docker_config": {"sha256": "unknown"}}, ["/etc/docker/daemon.json: can't be read, it could not be read"]),
         ({"docker_config": {"changing": True}}, ["/etc/docker/daemon.json: was cut off while it was changed"]),
         ({"units": []}, ["docker.service: is not both active and enabled",
-                         "open-webui-watchdog.timer: is not both active and enabled"]),
+                         "open-webui-watchdog.service: is not both active and enabled"]),
         ({"files": without(files(settings(**LAB)), "/opt/open-webui/compose.yaml")},
          ["/opt/open-webui/compose.yaml: missing, or not root's and 0644"]),
-        ({"files": edited(TIMER_FILE, "OnBootSec=60", "OnBootSec=61")}, [f"{TIMER_FILE}: differs"]),
+        ({"files": edited(WATCHDOG_FILE, "RestartSec=5", "RestartSec=6")}, [f"{WATCHDOG_FILE}: differs"]),
+        ({"files": {**files(settings(**LAB)), "/opt/open-webui/watchdog.sh": "x"}},
+         ["/opt/open-webui/watchdog.sh: is of an earlier version"]),
         ({"project": {"stale": {"/opt/open-webui/.env": "content"}}}, ["/opt/open-webui/.env: its content differs"]),
         ({"project": {"refused": "/x: expected y"}}, ["/x: expected y"]),
         ({"images": without(surveys.DEPLOYED["images"], VALKEY)},
@@ -89,7 +91,7 @@ def test_a_changed_daemon_json_is_one_where_it_is_not_a_choice(daemon_json: str,
 
 def test_a_changed_setting_is_one() -> None:
     assert found(open_webui_jwt_expires_in="1h") == ["/opt/open-webui/compose.yaml: differs"]
-    assert found(watchdog_pause_s=0) == ["open-webui-watchdog.timer: runs"]
+    assert found(watchdog_pause_s=0) == ["open-webui-watchdog.service: runs"]
     assert found(network_subnet="198.18.5.0/24")[0].startswith("openwebui-network: expected network_subnet")
 
 

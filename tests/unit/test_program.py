@@ -16,7 +16,7 @@ from pyinfra.api import Host
 from tests.defaults import settings
 from tests.local import local_host
 from tests.stack_folder import as_root
-from webui_stack import templates
+from webui_stack import host_program, templates
 from webui_stack.ops import program
 from webui_stack.ops.program import HostRefusedError, NoPythonError
 from webui_stack.remote import RemoteError
@@ -36,7 +36,7 @@ def test_the_program_is_sent_once_and_answers(host: Host, tmp_path: Path) -> Non
     found = program.call(host, "survey", LOOK, folder=str(folder))
     assert found["machine"]["architecture"] == os.uname().machine
     (sent,) = folder.iterdir()
-    assert sent.name == program.digest()
+    assert sent.name == host_program.digest()
     assert list(sent.glob("host/__pycache__/protocol.*.pyc")), "it was not compiled"
     before = sent.stat().st_mtime_ns
     program.call(host, "survey", LOOK, folder=str(folder))
@@ -46,12 +46,12 @@ def test_the_program_is_sent_once_and_answers(host: Host, tmp_path: Path) -> Non
 @as_root
 def test_a_sending_that_was_cut_off_leaves_no_program(host: Host, tmp_path: Path) -> None:
     """What is in place is whole: the folder gets its name last."""
-    (tmp_path / f"{program.digest()}.4711" / "host").mkdir(parents=True)
+    (tmp_path / f"{host_program.digest()}.4711" / "host").mkdir(parents=True)
     assert program.call(host, "survey", LOOK, folder=str(tmp_path))["machine"]["epoch_s"]
 
 
 def test_an_error_of_the_program_is_one_line_in_four_parts(host: Host, tmp_path: Path) -> None:
-    words = r"^verb: expected one of docker, doctor, survey, got explode; deploy again$"
+    words = r"^verb: expected one of docker, doctor, survey, watch, got explode; deploy again$"
     with pytest.raises(HostRefusedError, match=words) as caught:
         program.call(host, "explode", {}, folder=str(tmp_path))
     assert caught.value.failure.got == "explode"
@@ -85,7 +85,7 @@ def test_a_newer_python_of_another_name_is_found(host: Host, tmp_path: Path, mon
 
 
 def test_a_program_that_ends_without_an_answer_is_no_answer(host: Host, tmp_path: Path) -> None:
-    place = tmp_path / program.digest()
+    place = tmp_path / host_program.digest()
     place.mkdir()
     (place / "__main__.py").write_text("print('all is well')\n")
     with pytest.raises(RemoteError, match=r"got (the end of the output|its end before it had read all)"):
@@ -97,15 +97,15 @@ def test_a_program_that_ends_without_an_answer_is_no_answer(host: Host, tmp_path
 
 def test_the_same_files_have_the_same_name_and_others_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def named() -> str:
-        program.archive.cache_clear()
-        program.digest.cache_clear()
-        return program.digest()
+        host_program.archive.cache_clear()
+        host_program.digest.cache_clear()
+        return host_program.digest()
 
     first = named()
     copy = tmp_path / "host"
-    shutil.copytree(program._HOST, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(host_program._HOST, copy, ignore=shutil.ignore_patterns("__pycache__"))
     with monkeypatch.context() as patched:
-        patched.setattr(program, "_HOST", copy)
+        patched.setattr(host_program, "_HOST", copy)
         assert named() == first
         (copy / "errors.py").write_text("")
         assert named() != first
@@ -114,5 +114,5 @@ def test_the_same_files_have_the_same_name_and_others_another(tmp_path: Path, mo
 
 def test_the_start_runs_on_a_python_that_is_too_old() -> None:
     """It is asked on such a host, too: nothing in it may be younger than Python 3.6 of RHEL 8."""
-    for source in (program._START, program._UNPACK):
+    for source in (host_program._START, program._UNPACK):
         ast.parse(source, feature_version=(3, 6))

@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,10 @@ from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
 from tests.host.asking import silent
 from tests.stack_folder import DERIVED, FILES, NOTHING, SHELLS, Stack, as_root
-from webui_stack import compose, docker_config, machine, templates, transfer
+from webui_stack import compose, docker_config, host_program, machine, templates, transfer
 from webui_stack.engine import Engine
+from webui_stack.host import protocol
+from webui_stack.machine import Machine
 from webui_stack.secrets import Supplied
 from webui_stack.settings import Settings
 from webui_stack.survey import Survey
@@ -739,14 +741,29 @@ def test_valkey_may_open_a_file_for_each_client() -> None:
 
 @pytest.mark.parametrize("value", [0, 30, 600])
 def test_the_watchdog_pauses_as_long_as_the_settings_say(value: int) -> None:
-    files = templates.watchdog(settings(watchdog_pause_s=value, stack_dir="/srv/chat"))
-    assert list(files) == [
-        "/srv/chat/watchdog.sh",
-        "/etc/systemd/system/open-webui-watchdog.service",
-        "/etc/systemd/system/open-webui-watchdog.timer",
-    ]
-    assert f"\npause_s={value}\n" in files["/srv/chat/watchdog.sh"]
-    assert "ExecStart=/bin/sh /srv/chat/watchdog.sh\n" in files["/etc/systemd/system/open-webui-watchdog.service"]
+    ((path, unit),) = templates.watchdog(
+        settings(watchdog_pause_s=value), Machine(python="/usr/bin/python3.11")
+    ).items()
+    assert path == "/etc/systemd/system/open-webui-watchdog.service"
+    assert f"ExecStart=/usr/bin/python3.11 -I -S {host_program.place()} watch\n" in unit
+    assert asked_of_watchdog(unit)["pause_s"] == value
+
+
+def asked_of_watchdog(unit: str) -> Mapping[str, Any]:
+    """What systemd gives the service on stdin (systemd.exec(5), StandardInputText=)."""
+    (text,) = re.findall(r"(?m)^StandardInputText=(.*)$", unit)
+    assert not {"%", "\\"} & set(text), "systemd would take them for the begin of something"
+    return protocol.Request.read("watch", text).arguments
+
+
+def test_the_watchdog_is_the_same_for_each_release() -> None:
+    """A rollback to an earlier one leaves the unit as it is; what runs says whether it has to be restarted."""
+    image = "ghcr.io/open-webui/open-webui:v0.11.4"
+    assert templates.watchdog(settings(open_webui_image=image), Machine()) == templates.watchdog(settings(), Machine())
+
+
+def test_systemd_keeps_what_the_watchdog_says_and_not_each_of_its_starts() -> None:
+    assert "\nSyslogLevel=notice\nLogLevelMax=notice\n" in "".join(templates.watchdog(settings(), Machine()).values())
 
 
 def test_the_default_user_is_closed_once_valkey_has_loaded_also_where_its_disk_is_full(tmp_path: Path) -> None:
@@ -806,12 +823,11 @@ def test_the_start_script_is_good_shell() -> None:
 
 
 @pytest.mark.parametrize("changes", [{}, MANY], ids=["one", "many"])
-@pytest.mark.parametrize("name", ["watchdog", "up", "up with work"])
+@pytest.mark.parametrize("name", ["up", "up with work"])
 def test_scripts_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     work = [compose.Work("redis", "x", unpause=True), compose.Work("open-webui", "y", recreate=True)]
     some = settings(**changes)
     script = {
-        "watchdog": templates.watchdog(some)["/opt/open-webui/watchdog.sh"],
         "up": templates.up_script(some, []),
         "up with work": templates.up_script(some, work),
     }[name]
@@ -985,7 +1001,12 @@ def test_the_script_of_a_teardown_is_good_shell(mode: str, changes: dict[str, An
 def test_a_teardown_knows_every_file_that_is_put_on_a_host() -> None:
     """Also of deploys that had what the settings have not any more."""
     some = settings(stack_dir="/srv/s", backup_schedule="*-*-* 03:30", **RESTIC, **REPLICATED)
-    paths = [*templates.project(some), *templates.watchdog(some), *templates.backup(some)]
+    paths = [
+        *templates.project(some),
+        *templates.watchdog(some, Machine()),
+        *templates.old_watchdog(some),
+        *templates.backup(some),
+    ]
     assert len(paths) == 12
     words = set(re.split(r"[\s;|)]+", teardown("remove", stack_dir="/srv/s")))
     for path in paths:

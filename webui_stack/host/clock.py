@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import time
 
 
@@ -23,3 +24,9 @@ class Clock:
 def utc(seconds: float) -> str:
     """A moment as backup sets and releases are named: `20261129T030000Z`."""
     return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))
+
+
+def moment(text: str) -> float:
+    """Seconds since 1970 of a time as Docker tells it: RFC 3339 in UTC, with up to nine decimals."""
+    whole, _, decimals = text.rstrip("Z").partition(".")
+    return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{decimals or 0}")

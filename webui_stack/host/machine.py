@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -42,6 +43,7 @@ def look(
         "route": _route(),
         "listening": list(listening(system)),
         "epoch_s": int(time.time()),
+        "python": sys.executable,
     }
 
 

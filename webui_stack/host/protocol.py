@@ -20,6 +20,8 @@ FORMAT = 1
 
 FRAMED = "-"
 """The token of an answer that comes in a frame of its own (`webui_stack.frame`), where nobody else prints."""
+PLAIN = "plain"
+"""The token of an answer for people, as in a journal: its lines are texts, and begin with no token."""
 
 
 class ProtocolError(HostError):
@@ -65,6 +67,9 @@ class Event:
     done: int = 0
     total: int = 0
 
+    def __str__(self) -> str:
+        return self.text
+
 
 @dataclass(frozen=True)
 class Result:
@@ -97,6 +102,8 @@ _KINDS: Mapping[str, type[Answer]] = {"event": Event, "result": Result, "error":
 
 def written(token: str, answer: Answer) -> str:
     """The line of an answer, without its end."""
+    if token == PLAIN:
+        return _json(answer.value) if isinstance(answer, Result) else str(answer)
     (kind,) = (name for name, one in _KINDS.items() if isinstance(answer, one))
     return f"{token} {_json({'format': FORMAT, kind: asdict(answer)})}"
 
@@ -116,7 +123,7 @@ def read(token: str, line: str) -> Answer | None:
     raise _broken("answer of the host", f"one of {', '.join(_KINDS)}", f"{', '.join(sorted(content))}")
 
 
-def _json(content: Mapping[str, Any]) -> str:
+def _json(content: Any) -> str:
     # One line, and ASCII: no locale of a host, and no line separator of Unicode, can break it.
     return json.dumps(content, ensure_ascii=True, separators=(",", ":"))
 

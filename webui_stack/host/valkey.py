@@ -54,7 +54,7 @@ def look(
         "open_files": unread.answer(lambda: _open_files(system, one), ""),
         "default_user": default_user,
         "package": unread.answer(lambda: programs.package(engine, one, "valkey-server"), ""),
-        "answers": unread.answer(lambda: _answers(engine, one, password, questions), silence),
+        "answers": unread.answer(lambda: answers(engine, one, password, questions), silence),
     }
 
 
@@ -69,8 +69,12 @@ def _open_files(system: System, one: Container) -> str:
     return found[1] if found else ""
 
 
-def _answers(engine: Engine, one: Container, password: str, questions: Sequence[str]) -> list[str]:
-    """What valkey-cli wrote, its errors at the end. It fails where Valkey refuses, and says so: that is an answer."""
+def answers(engine: Engine, one: Container, password: str, questions: Sequence[str]) -> list[str]:
+    """What valkey-cli wrote, its errors at the end; [] in a container that does not run.
+
+    valkey-cli fails where Valkey refuses, and says so: that is an answer. Without a password it asks as the default
+    user. Raises `HostError` where Valkey gives no answer in time, and `EngineError` where Docker does not.
+    """
     if one.status != "running":
         return []
     done = engine.exec(

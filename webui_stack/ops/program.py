@@ -7,38 +7,22 @@ host, and timers go on with the program they began with.
 from __future__ import annotations
 
 import base64
-import functools
 import gzip
-import hashlib
-import io
 import secrets
 import shlex
-import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from pyinfra.api import Host
 
 from webui_stack import channel, remote
 from webui_stack.host import protocol
+from webui_stack.host_program import FOLDER, archive, place
 from webui_stack.remote import RemoteError
 
-FOLDER = "/usr/local/lib/open-webui-stack"
-"""Where a host has the programs, each in a folder of its own."""
 PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python3.9")
 """In the order in which they are tried. RHEL 8 has 3.6 as python3, and newer ones by their names."""
 
-_HOST = Path(__file__).resolve().parents[1] / "host"
-# Runs the package `host` beside it. Any Python can read it, so that an older one says so and is passed over.
-_START = """\
-import sys
-if sys.version_info < (3, 9):
-    sys.exit(97)
-print("python", flush=True)
-import runpy
-runpy.run_module("host", run_name="__main__", alter_sys=True)
-"""
 # Reads an archive in base64 from stdin, and puts it in place with one rename: a folder that is there is whole.
 _UNPACK = """\
 import base64, compileall, io, os, shutil, sys, tarfile, time
@@ -113,8 +97,8 @@ def command(verb: str, folder: str = FOLDER) -> str:
 
     It first prints a line that says how it stands: `NO_PYTHON`, `NOT_SENT`, or another where the program answers.
     """
-    place = f"{folder}/{digest()}"
-    return _with_python(f"-I -S {shlex.quote(place)} {shlex.quote(verb)}", place)
+    there = place(folder)
+    return _with_python(f"-I -S {shlex.quote(there)} {shlex.quote(verb)}", there)
 
 
 def answered(lines: Sequence[str], token: str) -> Any:
@@ -188,7 +172,7 @@ def _lines(talk: channel.ByteChannel) -> Iterator[str]:
 
 def send(host: Host, folder: str = FOLDER) -> None:
     """Ensure this very program is on the host. Nothing happens where it is."""
-    unpack = f"-I -S -c {shlex.quote(_UNPACK)} {shlex.quote(f'{folder}/{digest()}')}"
+    unpack = f"-I -S -c {shlex.quote(_UNPACK)} {shlex.quote(place(folder))}"
     packed = base64.b64encode(gzip.compress(archive(), mtime=0)).decode()
     try:
         state, *_ = remote.run(host, _with_python(unpack, ""), [packed])
@@ -204,13 +188,13 @@ def withdraw(host: Host) -> None:
     remote.run(host, f"rm -rf {shlex.quote(FOLDER)}")
 
 
-def _with_python(arguments: str, place: str) -> str:
+def _with_python(arguments: str, there: str) -> str:
     """The shell command that runs the first Python that is new enough, which says in a line that it does.
 
-    With a `place` it says instead that there is nothing, where that is so.
+    With a folder `there` it says instead that the folder is missing, where that is so.
     """
     missing = f"""\
-  if [ ! -d {shlex.quote(place)} ]; then
+  if [ ! -d {shlex.quote(there)} ]; then
     "$python" -I -S -c 'import sys; sys.exit({_TOO_OLD} * (sys.version_info < (3, 9)))' || continue
     echo {shlex.quote(NOT_SENT)}
     exit
@@ -219,29 +203,9 @@ def _with_python(arguments: str, place: str) -> str:
     return f"""\
 for python in {" ".join(PYTHONS)}; do
   command -v "$python" >/dev/null || continue
-{missing if place else ""}\
+{missing if there else ""}\
   "$python" {arguments}
   status=$?
   if [ $status != {_TOO_OLD} ]; then exit $status; fi
 done
 echo {shlex.quote(NO_PYTHON)}"""
-
-
-@functools.cache
-def archive() -> bytes:
-    """The program as a tar of the package `host` and what starts it; the same bytes for the same files."""
-    files = {"__main__.py": _START.encode()}
-    files |= {f"host/{path.relative_to(_HOST)}": path.read_bytes() for path in sorted(_HOST.rglob("*.py"))}
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size, member.mode = len(content), 0o644
-            tar.addfile(member, io.BytesIO(content))
-    return out.getvalue()
-
-
-@functools.cache
-def digest() -> str:
-    """The name of the program's folder: a hash of its files."""
-    return hashlib.sha256(archive()).hexdigest()[:16]

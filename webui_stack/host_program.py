@@ -1,0 +1,53 @@
+"""The host's program as it is sent: its files, and where a host has them.
+
+Each version lies in a folder named by the hash of its files, so that two releases of this project can work on one host,
+and systemd units go on with the program they began with. `webui_stack.ops.program` sends it and calls it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import tarfile
+from pathlib import Path
+
+FOLDER = "/usr/local/lib/open-webui-stack"
+"""Where a host has the programs, each in a folder of its own."""
+
+_HOST = Path(__file__).resolve().parent / "host"
+# Runs the package `host` beside it. Any Python can read it, so that an older one says so and is passed over.
+_START = """\
+import sys
+if sys.version_info < (3, 9):
+    sys.exit(97)
+if sys.argv[1:] != ["watch"]:  # whose journal is empty while all is well
+    print("python", flush=True)
+import runpy
+runpy.run_module("host", run_name="__main__", alter_sys=True)
+"""
+
+
+def place(folder: str = FOLDER) -> str:
+    """The folder of this very program on a host."""
+    return f"{folder}/{digest()}"
+
+
+@functools.cache
+def archive() -> bytes:
+    """The program as a tar of the package `host` and what starts it; the same bytes for the same files."""
+    files = {"__main__.py": _START.encode()}
+    files |= {f"host/{path.relative_to(_HOST)}": path.read_bytes() for path in sorted(_HOST.rglob("*.py"))}
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for name, content in files.items():
+            member = tarfile.TarInfo(name)
+            member.size, member.mode = len(content), 0o644
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+@functools.cache
+def digest() -> str:
+    """The name of the program's folder: a hash of its files."""
+    return hashlib.sha256(archive()).hexdigest()[:16]
