@@ -7,9 +7,9 @@ from pyinfra.api import deploy
 
 from tasks import deployment, preflight
 from webui_stack import deployment as deployments
-from webui_stack import facts, operations, packages, templates
+from webui_stack import facts, operations, packages, teardown
 from webui_stack.ops import program
-from webui_stack.secrets import HiddenLines
+from webui_stack.remote import RemoteError
 from webui_stack.settings import Settings
 
 
@@ -23,10 +23,12 @@ def remove(settings: Settings) -> None:
     _check(settings=settings)
     if _silent() or _unended(settings):
         return
-    told = facts.ask(host, facts.Teardown, _stdin=_script(settings, "look"))
-    for line in told:
-        host.log_styled(line, fg="yellow" if line.startswith("goes ") else "green", log_func=logger.info)
-    if not any(line.startswith("goes ") for line in told):
+    found = _look(settings)
+    if found is None:
+        return
+    for one in found:
+        host.log_styled(str(one), fg="green" if one.state == "stays" else "yellow", log_func=logger.info)
+    if all(one.state == "stays" for one in found):
         host.log("nothing of this project is left to remove")
         program.withdraw(host)  # it was sent to look
         return
@@ -62,8 +64,16 @@ def _silent() -> list[str]:
 def _remove(settings: Settings) -> None:
     if settings.teardown_docker and preflight.observation().survey().machine.package_manager == "apt":
         packages.turn(name="Wait for other package managers")
-    operations.script(name="Remove what this project made", lines=_script(settings, "remove"))
+    asked = teardown.request(settings, host.name, preflight.observation().survey())
+    operations.teardown(name="Remove what this project made", arguments=asked)
 
 
-def _script(settings: Settings, mode: str) -> HiddenLines:
-    return templates.teardown_script(settings, mode, host.name, preflight.observation().survey())
+def _look(settings: Settings) -> list[teardown.Found] | None:
+    """What goes and what stays; None on a host that gave no answer, which has failed."""
+    asked = teardown.look_request(settings, host.name, preflight.observation().survey())
+    try:
+        found = facts.ask_program(host, facts.Teardown, _stdin=asked)
+    except RemoteError as error:
+        facts.fail(host, facts.why(host, error))
+        return None
+    return None if found is facts.Teardown.unanswered else found

@@ -13,13 +13,11 @@ from pyinfra import logger
 from pyinfra.api import FactBase, FactProcessError, Host
 from typing_extensions import override
 
-from webui_stack import adoption, document, frame, lock, remote, survey, symptoms
+from webui_stack import adoption, document, frame, lock, remote, survey, symptoms, teardown
 from webui_stack.host import protocol
 from webui_stack.ops import program
 from webui_stack.remote import RemoteError
 
-# A script on stdin; nothing the host exports (REDIS_URL, COMPOSE_FILE) gets into it.
-_CLEAN_SHELL = 'env -i PATH="$PATH" HOME="${HOME:-/root}" sh -s'
 _T = TypeVar("_T")
 
 NOT_SENT: Any = "the program is not sent"
@@ -174,17 +172,15 @@ class HandMade(_Framed[adoption.HandMade]):
         return adoption.parse(lines)
 
 
-class Teardown(_Framed[list[str]]):
-    """What goes and what stays, a line each, from `templates.teardown_script` on stdin (`_stdin=`)."""
+class Teardown(_Verb[list[teardown.Found]]):
+    """What goes and what stays, from `teardown.look_request`."""
 
+    verb = "teardown-look"
     unanswered: ClassVar[Any] = []
 
-    def command(self) -> str:
-        return self.frame.command(f"{_CLEAN_SHELL} teardown")
-
     @override
-    def read(self, lines: list[str]) -> list[str]:
-        return lines
+    def parse(self, content: Mapping[str, Any]) -> list[teardown.Found]:
+        return teardown.parse(content)
 
 
 class Symptoms(_Verb[symptoms.Observed]):

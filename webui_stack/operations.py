@@ -157,6 +157,16 @@ def docker_config(observe: Callable[[], configuration.Plan]) -> Commands:
     yield FunctionCommand(_ask, ("docker", HiddenItems(configuration.request(plan))), {})
 
 
+@operation(is_idempotent=False)
+def teardown(arguments: Mapping[str, Any]) -> Commands:
+    """Ensure nothing is left on the host of what this project made there, but what `arguments` keep.
+
+    These are `webui_stack.teardown.request`; the verb `teardown` of the host's program decides and removes. It goes on
+    when this run is cut off, and tells of each thing what became of it. Fails where something could not be removed.
+    """
+    yield FunctionCommand(_ask, ("teardown", HiddenItems(arguments)), {})
+
+
 @operation()
 def secrets(script: list[str], stale: Callable[[], Collection[str]], refused: Callable[[], str]) -> Commands:
     """Ensure the stack's secrets exist on the host; made once, then kept.

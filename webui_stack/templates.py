@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose, docker_config, engine, host_program, survey, swarm, symptoms
+from webui_stack import compose, engine, host_program, survey, swarm, symptoms
 from webui_stack.host import protocol
 from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
@@ -698,57 +698,6 @@ _DEPLOYS_KEPT = 10
 def _deploys(settings: Settings) -> dict[str, Any]:
     """What scripts need that go to a deploy, or back to one (`templates/deploys.sh.j2`)."""
     return {**_data(settings), "compose": compose.command(settings.stack_dir), "deploys_kept": _DEPLOYS_KEPT}
-
-
-def teardown_script(settings: Settings, mode: str, host: str, observed: survey.Survey) -> HiddenLines:
-    """The shell script that removes what this project made on the host; `mode` is what it says of its modes."""
-    return HiddenLines(
-        _render(
-            "teardown.sh.j2",
-            settings=settings,
-            mode=mode,
-            host=host,
-            data=host in settings.teardown_data,
-            backups=host in settings.teardown_backups,
-            containers=containers(settings),
-            known=list(dict.fromkeys([*containers(settings), *map(compose.container_of, compose.DATA)])),
-            volumes=volumes(settings),
-            remembered=_remembered(settings),
-            network=compose.NETWORK,
-            label=compose.NETWORK_LABEL,
-            images=settings.images.values(),
-            **_locks(),
-            old_lease_file=survey.OLD_LEASE_FILE,
-            deploy_log=survey.DEPLOY_LOG,
-            log_folder=posixpath.dirname(survey.DEPLOY_LOG),
-            package_manager=observed.machine.package_manager,
-            packages=[
-                name
-                for name in engine.packages(observed.machine, settings.docker_source)
-                if name in observed.engine.packages
-            ],
-            docker_files=_docker_files(settings, observed.docker),
-            daemon_json=docker_config.DAEMON_JSON,
-        )
-    )
-
-
-def _remembered(settings: Settings) -> dict[str, str]:
-    """Container -> volume, of services that these settings do not want, though an earlier deploy may have."""
-    found = {"postgres": settings.postgres_volume, "proxy": settings.proxy_volume}
-    return {
-        compose.container_of(service): volume for service, volume in found.items() if service not in settings.images
-    }
-
-
-def _docker_files(settings: Settings, observed: docker_config.Observed) -> list[str]:
-    """The files that belong to Docker as it was installed, whether they are there or not."""
-    found = [engine.ca_path(registry) for registry in settings.docker_registry_ca]
-    if settings.docker_source == "docker-ce":
-        found += [engine.APT_SOURCES, engine.APT_KEY, engine.DNF_REPOSITORY, engine.DNF_KEY]
-    if docker_config.is_ours(settings, observed):
-        found.append(docker_config.DAEMON_JSON)
-    return found
 
 
 def rotate_script(settings: Settings, supplied: Supplied, rotated: Iterable[str]) -> HiddenLines:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import BinaryIO
@@ -37,6 +38,8 @@ from webui_stack.host.engine import (
 from webui_stack.host.engine.images import split
 
 UNAVAILABLE, REFUSED, FAILED = "unavailable", "refused", "program failed"
+# The name that Docker gives to a volume without one.
+_NAMELESS = re.compile(r"[0-9a-f]{64}")
 _Errors = Mapping[str, Callable[[], Exception]]
 
 
@@ -182,6 +185,8 @@ class FakeEngine(Engine):
             if one.runs and not force:
                 raise Refused("remove", f"container is {one.status}: stop the container before removing", status=409)
             self.docker.drop(one)
+            for volume in filter(_NAMELESS.fullmatch, one.volumes if volumes else ()):
+                del self.docker.volumes[volume], self.docker.contents[volume]
 
     def set_restart_policy(self, name: str, policy: str, *, retries: int = 0) -> None:
         with self._call(f"set_restart_policy {name}", changes=True):

@@ -256,7 +256,10 @@ class FakeKernel:
 
     @_call
     def rmdir(self, name: str, *, dir_fd: int) -> None:
-        if self._named(name, dir_fd).entries:
+        found = self._named(name, dir_fd)
+        if not stat.S_ISDIR(found.mode):
+            raise _error(errno.ENOTDIR)
+        if found.entries:
             raise _error(errno.ENOTEMPTY)
         del self._open[dir_fd].entries[name]
 

@@ -152,6 +152,19 @@ def test_remove_tree_takes_links_and_not_what_they_lead_to(place: Place) -> None
     assert place.files.listdir(place("theirs")) == ["file"]
 
 
+def test_remove_folder_takes_an_empty_folder_and_nothing_else(place: Place) -> None:
+    place.files.make_folder(place("empty"))
+    place.files.write(place("file"), "x")
+    place.files.make_folder(place("full"))
+    place.files.write(place("full/a"), "x")
+    assert place.files.remove_folder(place("empty"))
+    assert not place.files.remove_folder(place("empty"))
+    for name, got in (("file", "not a directory"), ("full", "directory not empty")):
+        with pytest.raises(HostError, match=got):
+            place.files.remove_folder(place(name))
+    assert place.files.listdir(place.folder) == ["file", "full"]
+
+
 def test_rename_replaces_a_file(place: Place) -> None:
     place.files.make_folder(place("folder"))
     place.files.write(place("folder/a"), "new")
@@ -431,6 +444,7 @@ def test_a_folder_that_is_renamed_has_its_contents_when_it_was_synced(synced: bo
 
 def test_what_was_made_or_removed_stays_so_after_a_power_cut() -> None:
     def prepare(files: Files) -> None:
+        files.make_folder("/opt/empty")
         files.make_folder("/opt/gone")
         files.write("/opt/gone/a", "x")
         files.write("/opt/b", "x")
@@ -439,6 +453,7 @@ def test_what_was_made_or_removed_stays_so_after_a_power_cut() -> None:
         files.make_folder("/opt/one/two", mode=0o755)
         files.remove("/opt/b")
         files.remove_tree("/opt/gone")
+        files.remove_folder("/opt/empty")
 
     def check(files: FakeFiles, done: bool) -> None:
         if done:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from tests import surveys
 from tests.plan.conftest import SURVEY, Pyinfra, answering, converged, fresh
+from webui_stack import host_program
+from webui_stack.host import protocol
 
 RUNBOOK = "runbooks/teardown.py"
-FOUND = "goes    container open-webui\nstays   volume open-webui: data\n"
-LEFT = "stays   volume open-webui: data\n"
+GOES = {"what": "container open-webui", "state": "goes", "why": ""}
+STAYS = {"what": "volume open-webui", "state": "stays", "why": "data"}
+UNKNOWN = {"what": "volume redis-data", "state": "unknown", "why": "it could not be looked at: none in time"}
+FOUND, LEFT = [GOES, STAYS], [STAYS]
 REMOVE = "Teardown | Remove what this project made"
 
 
-def finding(told: str, host: dict[str, Any]) -> dict[str, Any]:
-    return {**host, "fake_responses": {**host["fake_responses"], "sh -s teardown": told}}
+def finding(items: list[dict[str, str]], host: dict[str, Any]) -> dict[str, Any]:
+    return answering_to_look(surveys.printed({"items": items}), host)
+
+
+def answering_to_look(text: str, host: dict[str, Any]) -> dict[str, Any]:
+    return {**host, "fake_responses": {" teardown-look": text, **host["fake_responses"]}}
 
 
 def test_a_dry_run_says_on_each_host_what_goes_and_what_stays(pyinfra: Pyinfra) -> None:
@@ -30,9 +39,29 @@ def test_a_dry_run_says_on_each_host_what_goes_and_what_stays(pyinfra: Pyinfra) 
 def test_nothing_is_done_where_nothing_is_left(pyinfra: Pyinfra) -> None:
     result = pyinfra({"clean": finding(LEFT, converged())}, "-y", "-vvv", deploy=RUNBOOK)
     assert result.status == 0
-    survey, teardown = result.executed("clean")
+    survey, look = result.executed("clean")
     assert SURVEY in survey
-    assert teardown.endswith("sh -s teardown")
+    assert SURVEY in look
+    assert f"/{host_program.digest()} teardown-look" in result.output
+    assert "called the verb teardown" not in result.said("clean")
+
+
+def test_what_nobody_could_look_at_is_something_left(pyinfra: Pyinfra) -> None:
+    result = pyinfra({"unclear": finding([STAYS, UNKNOWN], converged())}, "-y", deploy=RUNBOOK)
+    assert "stays   volume redis-data: it could not be looked at: none in time" in result.said("unclear")
+    assert "called the verb teardown" in result.said("unclear"), "it decides again, and says so if it can't"
+    assert "nothing of this project is left to remove" not in result.said("unclear")
+
+
+def test_a_host_that_does_not_say_what_goes_is_left_alone(pyinfra: Pyinfra) -> None:
+    failure = protocol.Failure("docker", "a list of containers and volumes", "no answer (none in time)", "look at it")
+    refusing = answering_to_look(f"python\n{protocol.written(protocol.FRAMED, failure)}\n", converged())
+    result = pyinfra({"silent": refusing, "other": finding(FOUND, converged())}, "-y", deploy=RUNBOOK)
+    assert result.status == 1
+    assert str(failure) in result.output
+    assert "nothing of this project is left to remove" not in result.said("silent")
+    assert "called the verb teardown" not in result.said("silent")
+    assert "called the verb teardown" in result.said("other")
 
 
 def test_a_host_with_too_little_for_a_stack_and_half_a_restore_is_torn_down_with_its_data_only(
@@ -42,6 +71,7 @@ def test_a_host_with_too_little_for_a_stack_and_half_a_restore_is_torn_down_with
     half = finding(FOUND, answering(host, history={"cut_off": "restore"}))
     result = pyinfra({"named": half, "other": half}, "-y", deploy=RUNBOOK)
     assert "Success" in result.said("named")
+    assert "called the verb teardown" in result.said("named")
     assert "Success" not in result.said("other")
     assert [line for line in result.said("other") if line.endswith("; or name the host in teardown_data")]
 
@@ -51,7 +81,7 @@ def test_an_engine_that_does_not_answer_is_no_empty_one(pyinfra: Pyinfra) -> Non
     result = pyinfra({"silent": silent, "other": finding(FOUND, converged())}, "-y", deploy=RUNBOOK)
     assert result.status == 1
     assert [line for line in result.said("silent") if line.startswith("docker: expected it to tell what is there")]
-    assert not {"Success", FOUND.splitlines()[0]} & set(result.said("silent"))
+    assert not {"Success", "goes    container open-webui"} & set(result.said("silent"))
     assert "Success" in result.said("other")
 
 

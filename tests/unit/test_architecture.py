@@ -19,7 +19,7 @@ PURE = {
     *("templates", "adoption"),
     *("certificate", "firewall", "ports"),
     *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
-    *("digits", "document", "doctor_document", "frame", "serving"),
+    *("digits", "document", "doctor_document", "frame", "serving", "teardown"),
 }
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
@@ -97,6 +97,11 @@ LIBRARY = {
     "serving": {"webui_stack.digits"},
     "certificate": {"cryptography", "webui_stack.check"},
     "symptoms": {"pydantic", "webui_stack.digits", "webui_stack.doctor_document", "webui_stack.document"},
+    "teardown": {
+        *("pydantic", "typing_extensions", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.document"),
+        *("webui_stack.engine", "webui_stack.host.protocol", "webui_stack.settings", "webui_stack.survey"),
+        "webui_stack.templates",
+    },
     "diagnosis": {
         "webui_stack.check",
         "webui_stack.compose",

@@ -23,13 +23,11 @@ from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
 from tests.host.asking import silent
 from tests.stack_folder import DERIVED, FILES, NOTHING, SHELLS, Stack, as_root
-from webui_stack import compose, docker_config, host_program, machine, templates, transfer
-from webui_stack.engine import Engine
+from webui_stack import compose, host_program, machine, templates
 from webui_stack.host import protocol
 from webui_stack.machine import Machine
 from webui_stack.secrets import Supplied
 from webui_stack.settings import Settings
-from webui_stack.survey import Survey
 
 TUTORIAL = yaml.safe_load((FIXTURES / "tutorial-compose.yml").read_text())
 DEBIAN_13 = machine.parse(surveys.captured("machine/debian-13"))
@@ -983,70 +981,6 @@ def test_the_repositorys_snapshots_are_read_from_restics_json() -> None:
     assert subprocess.run(["sh", "-c", listed], input="[]\n", capture_output=True, text=True).stdout == ""
 
 
-def teardown(mode: str, observed: Survey | None = None, **changes: Any) -> str:
-    return "\n".join(templates.teardown_script(settings(**changes), mode, "a", observed or Survey(DEBIAN_13)))
-
-
-@pytest.mark.parametrize("mode", ["look", "remove"])
-@pytest.mark.parametrize(
-    "changes",
-    [{}, REPLICATED, {"teardown_data": ["a"], "teardown_backups": ["a"], "teardown_docker": True}],
-    ids=["some", "more", "all"],
-)
-def test_the_script_of_a_teardown_is_good_shell(mode: str, changes: dict[str, Any]) -> None:
-    checked = subprocess.run(["sh", "-n"], input=teardown(mode, **changes), capture_output=True, text=True)
-    assert (checked.returncode, checked.stderr) == (0, "")
-
-
-def test_a_teardown_knows_every_file_that_is_put_on_a_host() -> None:
-    """Also of deploys that had what the settings have not any more."""
-    some = settings(stack_dir="/srv/s", backup_schedule="*-*-* 03:30", **RESTIC, **REPLICATED)
-    paths = [
-        *templates.project(some),
-        *templates.watchdog(some, Machine()),
-        *templates.old_watchdog(some),
-        *templates.backup(some),
-    ]
-    assert len(paths) == 12
-    words = set(re.split(r"[\s;|)]+", teardown("remove", stack_dir="/srv/s")))
-    for path in paths:
-        assert path.removeprefix("/srv/s/").removeprefix("/etc/systemd/system/") in words
-    assert f"{transfer.FOLDER};" in teardown("remove")
-
-
-def with_docker(**daemon: Any) -> Survey:
-    text = json.dumps(daemon)
-    docker = docker_config.Observed(sha256=docker_config.sha256(text), text=text)
-    return Survey(DEBIAN_13, Engine(versions={"docker-ce": "1", "docker.io": "1"}), docker)
-
-
-def test_docker_goes_with_what_is_installed_of_it_and_its_own_files() -> None:
-    wanted = settings().docker_daemon_json
-    script = teardown("remove", with_docker(**wanted), teardown_docker=True)
-    assert "dpkg --remove docker-ce\n" in script
-    assert "/etc/apt/sources.list.d/docker.sources" in script
-    assert "daemon.json; do" in script
-    assert "daemon.json; do" not in teardown("remove", with_docker(**wanted, mtu=1400), teardown_docker=True)
-    for changes in ({}, {"teardown_docker": True, "docker_source": "present"}):
-        assert "dpkg" not in teardown("remove", with_docker(**wanted), **changes)
-
-
-@pytest.mark.parametrize("named", [False, True])
-def test_what_a_restore_left_that_was_cut_off_belongs_with_the_data(tmp_path: Path, named: bool) -> None:
-    for name in (".restoring", "secrets.new", "compose.yaml.new", "notes.txt"):
-        (tmp_path / name).touch()
-    script = teardown("look", stack_dir=str(tmp_path), teardown_data=["a"] if named else [])
-    script = f"docker() {{ :; }}\n{script}"  # what this machine has is of no concern
-    said = subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True).stdout
-    found = re.findall(rf"(?m)^(\w+) +{re.escape(str(tmp_path))}/([^:\n]+)", said)
-    assert {name: verb for verb, name in found} == {
-        ".restoring": "goes" if named else "stays",
-        "secrets.new": "goes",
-        "compose.yaml.new": "goes",
-        "notes.txt": "stays",
-    }
-
-
 @pytest.mark.parametrize("rotated", [*([name] for name in templates.SECRET_FILES), [*templates.SECRET_FILES]], ids=str)
 def test_the_script_of_a_rotation_is_good_shell_and_restarts_only_for_what_is_read_at_a_start(
     rotated: list[str],
@@ -1058,57 +992,6 @@ def test_the_script_of_a_rotation_is_good_shell_and_restarts_only_for_what_is_re
     assert script.count(PASSWORD) == 1
     assert ("compose up " in script) == (rotated != ["probe_password"])
     assert ("acl load" in script) == ("valkey_password" in rotated)
-
-
-# Docker, as a host has it: whose containers there are (name, the project's folder), which volumes.
-HOST = """#!/bin/sh
-case "$*" in
-"ps --all --quiet") echo id ;;
-"volume ls --quiet") cat "$0.volumes" ;;
-"ps --all --filter "*) ;;
-"inspect --type container --format {{.Name}} "*) sed 's,^,/,' "$0.containers" ;;
-"inspect --type container "*) for name; do :; done; grep -q "^$name " "$0.containers" ;;
-"volume inspect "*) for name; do :; done; grep -qx "$name" "$0.volumes" ;;
-*) exit 1 ;;
-esac
-"""
-
-
-def torn_down(tmp_path: Path, **changes: Any) -> dict[str, str]:
-    """What a teardown says of containers and volumes of a host that had three processes and a stranger's Postgres."""
-    stack, bin_ = tmp_path / "stack", tmp_path / "bin"
-    for folder in (stack, bin_):
-        folder.mkdir()
-    docker = bin_ / "docker"
-    docker.write_text(HOST)
-    docker.chmod(0o755)
-    ours = ("redis-valkey", "open-webui", "open-webui-2", "open-webui-3", "open-webui-proxy")
-    Path(f"{docker}.containers").write_text(
-        "".join(f"{name} {stack}\n" for name in ours) + "open-webui-postgres /home/somebody\nopen-webui-4 \n"
-    )
-    Path(f"{docker}.volumes").write_text("redis-data\nopen-webui\nopen-webui-postgres\nopen-webui-proxy\n")
-    (stack / "compose.yaml").write_text("    container_name: open-webui-proxy\n")
-    script = teardown("look", stack_dir=str(stack), **changes)
-    path = f"{bin_}:{os.environ['PATH']}"
-    said = subprocess.run(["sh", "-s"], input=script, capture_output=True, text=True, env={"PATH": path})
-    found = re.findall(r"(?m)^(\w+) +((?:container|volume) [\w-]+)", said.stdout)
-    return {name: verb for verb, name in found}
-
-
-def test_a_teardown_takes_processes_that_nobody_wants_any_more_and_no_strangers(tmp_path: Path) -> None:
-    found = torn_down(tmp_path, teardown_data=["a"])
-    for name in ("redis-valkey", "open-webui", "open-webui-2", "open-webui-3", "open-webui-proxy"):
-        assert found[f"container {name}"] == "goes"
-    assert "container open-webui-4" not in found
-    assert "container open-webui-postgres" not in found
-    assert found["volume open-webui-proxy"] == "goes", "a deploy that is remembered had it"
-    assert "volume open-webui-postgres" not in found, "none had that one"
-
-
-def test_a_teardown_with_postgres_in_the_settings_leaves_somebody_elses(tmp_path: Path) -> None:
-    found = torn_down(tmp_path, **REPLICATED)
-    assert found["container open-webui-postgres"] == "stays"
-    assert found["volume open-webui-postgres"] == "stays"
 
 
 DUMP = """--

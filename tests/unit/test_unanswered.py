@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from webui_stack import engine, machine, survey, templates
+from webui_stack import templates
 from webui_stack.secrets import Supplied
 
 # Knows containers that are there and run, by name and image, and volumes with what a look into them prints. Writes down
@@ -412,27 +412,6 @@ def test_a_set_is_not_made_on_a_guess_of_its_room(host: Host) -> None:
     run = host.run("set -e; enough_room")
     assert run.returncode == 1
     assert "room: expected Docker to say where the volume open-webui is, got no answer" in run.stderr
-
-
-def test_docker_itself_stays_where_it_does_not_name_what_others_have(host: Host) -> None:
-    some = settings(teardown_docker=True, stack_dir=str(host.folder))
-    debian = machine.Machine(distribution="debian", version="13")
-    observed = survey.Survey(debian, engine.Engine(versions={"docker-ce": "1"}))
-    host.script = "\n".join(templates.teardown_script(some, "look", "a", observed))
-    host.write("bin/volumes", "")
-    before = "mode=look failed= staying= going= theirs= ours=; "
-    assert "goes    docker-ce" in host.run(f"{before} docker_itself").stdout
-    host.write("bin/failing", "^volume ls")
-    assert "goes    docker-ce" not in host.run(f"{before} docker_itself").stdout
-    host.write("bin/failing", "^ps")
-    run = host.run(f"{before} everything")
-    assert run.returncode == 1
-    assert "docker: expected a list of containers and volumes, got no answer" in run.stdout
-    assert "goes" not in run.stdout
-    host.write("bin/failing", "")
-    assert "what Docker does not name" not in host.run(f"{before} users volume=x").stdout
-    host.write("bin/failing", "^ps")
-    assert "what Docker does not name" in host.run(f"{before} users volume=x").stdout
 
 
 def test_a_restore_does_not_take_a_host_for_an_empty_one(host: Host) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 from .errors import HostError
@@ -10,6 +11,16 @@ from .system import System
 
 NOWHERE = {"disk_kb": 0, "disk_free_kb": 0, "mount": "", "inodes": 0, "inodes_free": 0}
 """The room in a folder that is not there, or can't be read."""
+
+
+# Every file system that is mounted, a line each; the fifth word is where (proc(5)).
+_MOUNTS = "/proc/self/mountinfo"
+
+
+def is_mount(system: System, folder: str) -> bool:
+    """Whether a file system is mounted at a folder, also a part of one that is mounted elsewhere as well."""
+    mounts = (line.split(" ")[4] for line in system.text(_MOUNTS).splitlines())
+    return any(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), mount) == folder for mount in mounts)
 
 
 def room(system: System, folder: str) -> dict[str, Any]:

@@ -12,7 +12,8 @@ from . import digits
 from .errors import HostError
 from .system import System
 
-DAEMON_JSON = "/etc/docker/daemon.json"
+FOLDER = "/etc/docker"
+DAEMON_JSON = f"{FOLDER}/daemon.json"
 # This file is there while daemon.json is replaced. A run that was killed meanwhile has left it (verbs/docker.py).
 MARK = f"{DAEMON_JSON}.changing"
 UNIT = "docker.service"

@@ -238,6 +238,17 @@ class Files:
                 return False
             return True
 
+    def remove_folder(self, path: str) -> bool:
+        """Ensure no folder is at a path. Returns whether one was. Fails for one with anything in it, and for a file."""
+        with self._explained(path, "remove it"):
+            try:
+                with self._in_folder(path) as (folder, name):
+                    self._kernel.rmdir(name, dir_fd=folder)
+                    self._kernel.fsync(folder)
+            except FileNotFoundError:
+                return False
+            return True
+
     def rename(self, source: str, target: str) -> None:
         """Ensure what was at `source` is at `target`, on the disk. A file, or an empty folder, at `target` is replaced.
 

@@ -24,6 +24,8 @@ RETRY_S = 5
 _NAME, _LOCK = "lease", "lease.lock"
 # Beside the folder, where versions before there was one have theirs, with their lock and their work lock.
 _OLD, _OLD_REST = ".lease", (".lease.lock", ".work")
+OLD_FILES = (_OLD, *_OLD_REST)
+"""Their names, after the folder's. `leave` removes them."""
 _UNKNOWN = "an unknown run"
 # Owner, when it began, and when it expires, in seconds since 1970.
 _LINE = re.compile(rb"(\S+) ([0-9]{1,12}) ([0-9]{1,12})\n?")
@@ -109,7 +111,7 @@ class Lease:
         self._files.write(self._path, f"{owner} {since_s:.0f} {self._clock.now() + EXPIRY_S:.0f}\n")
 
     def _remove_old(self) -> None:
-        for ending in (_OLD, *_OLD_REST):
+        for ending in OLD_FILES:
             self._files.remove(f"{self._folder}{ending}")
 
 

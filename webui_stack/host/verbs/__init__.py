@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import docker, doctor, survey, watch
+from . import docker, doctor, survey, teardown, watch
 
 VERBS: Mapping[str, Callable[..., Any]] = {
     "docker": docker.run,
     "doctor": doctor.run,
     "survey": survey.run,
+    "teardown": teardown.remove,
+    "teardown-look": teardown.look,
     "watch": watch.run,
 }
-DETACHED = frozenset({"docker"})
-"""The verbs that an operator's run has change the host: each runs in a process of its own (`worker.py`)."""
+DETACHED = frozenset({"docker", "teardown"})
+"""The verbs by which a run changes the host: each has a process of its own (`worker.py`)."""
