@@ -32,6 +32,7 @@ from webui_stack import (
     templates,
 )
 from webui_stack.observation import Observation
+from webui_stack.remote import RemoteError
 from webui_stack.secrets import SecretError, Supplied
 from webui_stack.settings import Settings, SettingsError, defaults, from_data
 
@@ -180,7 +181,10 @@ def _machine(checked: Settings) -> None:
 
 def _taken_over(checked: Settings, strangers: list[str]) -> list[str]:
     """Tell what changes for people with containers made by hand; or why these can't be replaced."""
-    found = facts.ask(host, facts.HandMade)
+    try:
+        found = facts.ask_program(host, facts.HandMade, _stdin=templates.hand_made_request())
+    except RemoteError as error:
+        return [facts.why(host, error)]
     if compose.container_of("open-webui") in strangers:
         for line in adoption.changes(found, checked):
             host.log_styled(line, fg="yellow", log_func=logger.warning)

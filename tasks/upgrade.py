@@ -7,6 +7,7 @@ from pyinfra.api import Host, deploy
 
 from tasks import backup, drill, preflight
 from webui_stack import compose, operations, remote, serving, templates
+from webui_stack.ops import program
 from webui_stack.settings import Settings
 
 # Hosts whose images this run changes.
@@ -82,7 +83,12 @@ def undo(settings: Settings) -> list[str]:
         return []
     try:
         faults = serving.faults(
-            remote.run(preflight.observation().host, "sh -s", templates.serving_script(settings).splitlines())
+            program.call(
+                preflight.observation().host,
+                "serving",
+                templates.serving_request(settings),
+                lambda event: host.log(event.text),
+            )
         )
     except Exception as error:  # whatever the connection raises when it is lost
         return [

@@ -4,47 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
 
-from webui_stack import compose, digits
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from webui_stack import compose, document
 from webui_stack.compose import Container as Observed
 from webui_stack.settings import Settings
 from webui_stack.templates import open_webui_environment, secret_names
-
-# Names only: a value may be a secret. The image's own variables and labels come with `image`. A container that is not
-# there is left out; a question that Docker does not answer fails all of it.
-COMMAND = r"""
-names='{{range .Config.Env}}{{index (split . "=") 0}}{{println}}{{end}}'
-has='{{range $name, $_ := .NetworkSettings.Networks}}networks {{$name}}{{println}}{{end}}'\
-'{{range $name, $_ := .Config.Labels}}labels {{$name}}{{println}}{{end}}'\
-'{{range .Mounts}}mounts {{.Destination}}{{println}}{{end}}'\
-'{{range .HostConfig.ExtraHosts}}extra_hosts {{.}}{{println}}{{end}}'\
-'{{range .HostConfig.Devices}}devices {{.PathInContainer}}{{println}}{{end}}'\
-'{{range .HostConfig.DeviceRequests}}devices {{or .Driver "GPU"}}{{println}}{{end}}'\
-'{{range $port, $_ := .HostConfig.PortBindings}}ports {{$port}}{{println}}{{end}}'\
-'{{if .HostConfig.Privileged}}privileges privileged{{println}}{{end}}'\
-'{{range .HostConfig.CapAdd}}privileges {{.}}{{println}}{{end}}'\
-'{{if .Config.User}}privileges user {{.Config.User}}{{println}}{{end}}'
-there=$(docker ps --all --format '{{.Names}}') || exit 1
-for name in open-webui redis-valkey; do
-  printf '%s\n' "$there" | grep -qx "$name" || continue
-  image=$(docker inspect --type container --format '{{.Image}}' "$name") || exit 1
-  docker inspect --type container --format "$has" "$name" | sed "/./s/^/has $name /"
-  docker image inspect --format '{{range $name, $_ := .Config.Labels}}{{$name}}{{println}}{{end}}' "$image" |
-    sed "/./s/^/made $name labels /"
-  [ "$name" = open-webui ] || continue
-  docker inspect --type container --format "$names" open-webui | sed '/./s/^/set /'
-  docker image inspect --format "$names" "$image" | sed '/./s/^/image /'
-  docker port open-webui | sed 's/^/port /'
-  version=$(docker exec open-webui curl --silent --max-time 4 http://127.0.0.1:8080/api/version 2>/dev/null) &&
-    echo "version $version"
-  docker inspect --type container --format '{{range .Config.Env}}{{println .}}{{end}}' open-webui |
-    sed -n 's/^WEBUI_SECRET_KEY=//p' | grep . | awk '{ print "key " length($0) }'
-  docker cp open-webui:/app/backend/.webui_secret_key - 2>/dev/null | tar -xO 2>/dev/null |
-    awk 'NR == 1 { print "key " length($0) }'
-done
-true
-"""
 
 _VOLUME_SETTING = {
     "redis": "valkey_volume",
@@ -88,33 +58,85 @@ class HandMade:
     extras: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
 
 
-def parse(lines: Iterable[str]) -> HandMade:
-    """Read `COMMAND`'s output; the version is "" where the container does not run."""
-    found: dict[str, list[str]] = {"set": [], "image": [], "port": [], "version": [], "key": [], "has": [], "made": []}
-    for line in lines:
-        kind, _, rest = line.partition(" ")
-        if kind in found:
-            found[kind].append(rest)
-    version = _VERSION.search("".join(found["version"]))
-    return HandMade(
-        frozenset(found["set"]) - frozenset(found["image"]),
-        # One line for IPv4 and one for IPv6 say the same.
-        tuple(port for port in found["port"] if "[::]" not in port),
-        version[0] if version else "",
-        digits.integer(found["key"][0]) if found["key"] else 0,
-        _extras(found["has"], set(found["made"])),
+class Given(TypedDict):
+    """What a container was given, by the kinds of `stack_adopt_drops`; labels without those of its image."""
+
+    networks: list[str]
+    labels: list[str]
+    mounts: list[str]
+    extra_hosts: list[str]
+    devices: list[str]
+    ports: list[str]
+    privileges: list[str]
+
+
+class Port(TypedDict):
+    """A port of a container, published at an address of the host."""
+
+    address: str
+    outside: int
+    inside: str
+
+
+class OpenWebUI(TypedDict):
+    """Names of the variables that its image does not have. `version` is "", `key_length` 0 where there is none."""
+
+    variables: list[str]
+    ports: list[Port]
+    version: str
+    key_length: int
+
+
+class Document(TypedDict):
+    """What the verb `hand_made` of the host's program says (`host/verbs/hand_made.py`). It holds no value."""
+
+    containers: dict[str, Given]
+    open_webui: OpenWebUI | None
+
+
+NONE = HandMade(frozenset(), (), "")
+"""A host without such containers."""
+
+
+def parse(content: Mapping[str, Any]) -> HandMade:
+    """Read the document of the host's program. Raises `document.IncompleteError` naming the section it can't trust."""
+    whole = document.checked("hand_made", _form(), content)
+    extras = {name: _extras(given) for name, given in whole["containers"].items()}
+    found = replace(NONE, extras={name: kinds for name, kinds in extras.items() if kinds})
+    one = whole["open_webui"]
+    if one is None:
+        return found
+    version = _VERSION.search(one["version"])
+    return replace(
+        found,
+        variables=frozenset(one["variables"]),
+        # One for IPv4 and one for IPv6 say the same.
+        ports=tuple(f"{at['inside']} -> {_address(at)}" for at in one["ports"] if at["address"] != "::"),
+        version=version[0] if version else "",
+        key_length=one["key_length"],
     )
 
 
-def _extras(has: Iterable[str], made: Container[str]) -> dict[str, dict[str, tuple[str, ...]]]:
-    extras: dict[str, dict[str, tuple[str, ...]]] = {}
-    for line in has:
-        name, kind, what = line.split(" ", 2)
-        if line in made or what in _KEPT[kind] or (kind == "labels" and what.startswith(_OF_MAKERS)):
-            continue
-        of_kind = extras.setdefault(name, {})
-        of_kind[kind] = (*of_kind.get(kind, ()), what)
-    return extras
+@cache
+def _form() -> TypeAdapter[Document]:
+    return TypeAdapter(Document)
+
+
+def _address(port: Port) -> str:
+    host = port["address"]
+    return f"[{host}]:{port['outside']}" if ":" in host else f"{host}:{port['outside']}"
+
+
+def _extras(given: Given) -> dict[str, tuple[str, ...]]:
+    """What of it neither the tutorial nor our own definition has."""
+    kinds: Mapping[str, Any] = given
+    extras = {
+        kind: tuple(
+            one for one in what if not (one in _KEPT[kind] or (kind == "labels" and one.startswith(_OF_MAKERS)))
+        )
+        for kind, what in kinds.items()
+    }
+    return {kind: what for kind, what in extras.items() if what}
 
 
 def foreign(containers: Mapping[str, Observed], directory: str) -> list[str]:

@@ -2,38 +2,78 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any
 from urllib.parse import urlsplit
 
 import redis
+from pydantic import TypeAdapter
+from pyinfra import logger
 from pyinfra.api import Host
+from typing_extensions import TypedDict
 
-from webui_stack import firewall, remote, valkey
+from webui_stack import document, firewall, remote, valkey
+from webui_stack.doctor_document import PacketFilter
+from webui_stack.host import protocol
+from webui_stack.ops import program
 
-# Four variables that are no secrets, the password cut out of the URL on the host.
-_READ = r"""docker inspect --format '{{range .Config.Env}}{{println .}}{{end}}
-IN_SWARM={{index .Config.Labels "com.docker.swarm.task.id"}}' %s |
-sed -nE 's,^(WEBSOCKET_REDIS_URL=[a-z]+://)[^@/]*@,\1,
-/^(ENABLE_WEBSOCKET_SUPPORT|WEBSOCKET_MANAGER|WEBSOCKET_REDIS_URL|CORS_ALLOW_ORIGIN)=/p
-/^IN_SWARM=./p'"""
+# Variables that decide about websockets, and are no secrets; the password in an address is cut out on the host.
+_SHOWN, _ADDRESSES = ("WEBSOCKET_MANAGER", "CORS_ALLOW_ORIGIN"), ("WEBSOCKET_REDIS_URL",)
+
+
+class Variables(TypedDict):
+    """The variables that a container was given; in a swarm a file has more."""
+
+    values: dict[str, str]
+    addresses: dict[str, str]
+    in_swarm: bool
+
+
+class Document(TypedDict):
+    """What the verb `cause` of the host's program says; `packet_filter` is None where Docker does not answer."""
+
+    packet_filter: PacketFilter | None
+    containers: dict[str, Variables]
+    unread: list[str]
+
+
+def request(containers: Sequence[str]) -> dict[str, Any]:
+    """What the verb is asked (`host/verbs/cause.py`)."""
+    return {"containers": list(containers), "shown": list(_SHOWN), "addresses": list(_ADDRESSES)}
 
 
 def variables(host: Host, container: str) -> dict[str, str]:
-    """What the container was given of the variables that decide about websockets; {} when there is none."""
-    try:
-        return dict(line.partition("=")[::2] for line in remote.run(host, _READ % shlex.quote(container)))
-    except remote.RemoteError:
+    """What the container was given of the variables that decide about websockets; {} when there is none.
+
+    `IN_SWARM` is among them where it is a task of a swarm.
+    """
+    seen = _asked(host, [container])
+    if seen is None or container not in seen["containers"]:
         return {}
+    given = seen["containers"][container]
+    return {**given["values"], **given["addresses"], **({"IN_SWARM": "yes"} if given["in_swarm"] else {})}
 
 
 def of_firewall(host: Host) -> str:
     """That Docker's rules in the host's packet filter are gone, with what to do; "" when they are there or unknown."""
-    try:
-        tables = firewall.gone(firewall.parse(remote.run(host, firewall.LOOK)))
-    except remote.RemoteError:
-        return ""
+    seen = _asked(host, [])
+    tables = firewall.gone(seen["packet_filter"]) if seen else []
     return f"{firewall.told(tables)}; {firewall.NEXT_STEP}" if tables else ""
+
+
+def _asked(host: Host, containers: Sequence[str]) -> Document | None:
+    """The host's answer; None where there is none: then nothing explains what failed."""
+    try:
+        return document.checked("cause", _form(), program.call(host, "cause", request(containers)))
+    except (remote.RemoteError, protocol.ProtocolError, document.IncompleteError) as error:
+        logger.debug("no cause was looked for: %s", error)
+        return None
+
+
+@cache
+def _form() -> TypeAdapter[Document]:
+    return TypeAdapter(Document)
 
 
 def of_silence(host: Host, processes: Iterable[str], monitor: redis.Redis) -> str:

@@ -7,6 +7,7 @@ which its operations ask, have none.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
 from pyinfra import logger
@@ -159,23 +160,21 @@ class HeldImages(_Framed[dict[str, lock.Held]]):
         return lock.parse_held(lines)
 
 
-class HandMade(_Framed[adoption.HandMade]):
-    """What somebody gave a container open-webui of their own: variables (names only), ports; and its version."""
+class HandMade(_Verb[adoption.HandMade]):
+    """What somebody gave the tutorial's containers of their own, from `templates.hand_made_request`. Names alone."""
 
-    unanswered = adoption.parse([])
-
-    def command(self) -> str:
-        return self.frame.command(adoption.COMMAND)
+    verb = "hand_made"
+    unanswered = replace(adoption.NONE)
 
     @override
-    def read(self, lines: list[str]) -> adoption.HandMade:
-        return adoption.parse(lines)
+    def parse(self, content: Mapping[str, Any]) -> adoption.HandMade:
+        return adoption.parse(content)
 
 
 class Teardown(_Verb[list[teardown.Found]]):
     """What goes and what stays, from `teardown.look_request`."""
 
-    verb = "teardown-look"
+    verb = "teardown_look"
     unanswered: ClassVar[Any] = []
 
     @override

@@ -2,47 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
-from webui_stack import digits
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from webui_stack import document
 
 
-class UnknownError(ValueError):
-    """The host's answer is not whole, so it says nothing."""
+class Container(TypedDict):
+    """A container of the stack; its status is "missing" where there is none, its health "none" without a check."""
+
+    name: str
+    status: str
+    health: str
 
 
-def faults(lines: Iterable[str]) -> list[str]:
-    """What is broken on the host itself, from what `templates/serving.sh.j2` prints; nothing where it works.
+class Process(TypedDict):
+    """The HTTP statuses that a container of Open WebUI gives itself, 0 for no answer."""
 
-    Raises `UnknownError` for an answer that was cut off.
+    name: str
+    health: int
+    websocket: int
+
+
+class Valkey(TypedDict):
+    """What Valkey answers. `subscribers` listen for events, None where it does not say; `errors` are its own words."""
+
+    pong: bool
+    subscribers: int | None
+    errors: list[str]
+
+
+class Serving(TypedDict):
+    """The whole document. `published` is the status at the published port, 0 for no answer, None without a port."""
+
+    containers: list[Container]
+    processes: list[Process]
+    valkey: Valkey
+    published: int | None
+
+
+def faults(content: Mapping[str, Any]) -> list[str]:
+    """What is broken on the host itself, by what the verb `serving` of its program says; nothing where it works.
+
+    Raises `document.IncompleteError` for an answer that is not whole.
     """
-    found: list[str] = []
-    processes = subscribers = 0
-    last = ""
-    for line in lines:
-        last = line
-        kind, *words = line.split()
-        match kind, words:
-            case "container", [name, status, health] if (status, health) != ("running", "healthy"):
-                found.append(f"{name} is {status}, health {health}")
-            case "health", [name, *status]:
-                processes += 1
-                if status != ["200"]:
-                    found.append(f"{name}: expected 200 from /health, got {_said(status)}")
-            case "websocket", [name, *status] if status != ["101"]:
-                found.append(f"{name}: expected 101 for a websocket, got {_said(status)}")
-            case "ping", answer if answer != ["PONG"]:
-                found.append(f"redis-valkey: expected PONG, got {' '.join(answer) or 'no answer'}")
-            case "subscribers", [number]:
-                subscribers = digits.whole(number) or 0
-            case "published", status if status != ["200"]:
-                found.append(f"published port: expected 200 from /health, got {_said(status)}")
-    if last != "end":
-        raise UnknownError("expected the host to say whether the stack works, got a part of its answer")
-    if subscribers < processes:
-        found.append(f"redis-valkey: expected {processes} that listen for events, got {subscribers}")
+    seen = document.checked("serving", _form(), content)
+    found = [
+        f"{one['name']} is {one['status']}, health {one['health']}"
+        for one in seen["containers"]
+        if (one["status"], one["health"]) != ("running", "healthy")
+    ]
+    for one in seen["processes"]:
+        if one["health"] != 200:
+            found.append(f"{one['name']}: expected 200 from /health, got {_said(one['health'])}")
+        if one["websocket"] != 101:
+            found.append(f"{one['name']}: expected 101 for a websocket, got {_said(one['websocket'])}")
+    valkey, processes = seen["valkey"], len(seen["processes"])
+    if not valkey["pong"]:
+        found.append(f"redis-valkey: expected PONG, got {_words(valkey)}")
+    if seen["published"] not in (None, 200):
+        found.append(f"published port: expected 200 from /health, got {_said(seen['published'])}")
+    subscribers = valkey["subscribers"]
+    if subscribers is None or subscribers < processes:
+        got = _words(valkey) if subscribers is None else subscribers
+        found.append(f"redis-valkey: expected {processes} that listen for events, got {got}")
     return found
 
 
-def _said(status: list[str]) -> str:
-    return " ".join(status).replace("000", "no answer") or "no answer"
+@cache
+def _form() -> TypeAdapter[Serving]:
+    return TypeAdapter(Serving)
+
+
+def _said(status: int | None) -> str:
+    return str(status) if status else "no answer"
+
+
+def _words(valkey: Valkey) -> str:
+    return "; ".join(valkey["errors"]) or "no answer"

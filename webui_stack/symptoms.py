@@ -89,13 +89,13 @@ class Denied(NamedTuple):
 class Observed:
     """One host. Empty where there is nothing; `persisted` is None where the database could not be compared.
 
-    `firewall` is as `firewall.LOOK` prints it. `backup` has the disk of the sets, the newest one, and the state of the
-    units that make them; `due` are the next times that the schedule names. `vectors` is the index of document search:
-    its method, how far it was made after its table, whether it is as it was made then, and the rows of that table.
-    `proxy` has the versions of Caddy and of its package. `nodes` and `services` are a swarm's, as one of its managers
-    has them: a node's state and availability, a service's tasks that run of those it is to have. `variables` are the
-    names of Open WebUI's that are not empty, `values` the few that may be shown. `postgres` has the connections in use
-    and how many there may be.
+    `firewall` has Docker's rules, None without Docker. `backup` has the disk of the sets, the newest one, and the state
+    of the units that make them; `due` are the next times that the schedule names. `vectors` is the index of document
+    search: its method, how far it was made after its table, whether it is as it was made then, and the rows of that
+    table. `proxy` has the versions of Caddy and of its package. `nodes` and `services` are a swarm's, as one of its
+    managers has them: a node's state and availability, a service's tasks that run of those it is to have. `variables`
+    are the names of Open WebUI's that are not empty, `values` the few that may be shown. `postgres` has the connections
+    in use and how many there may be.
     """
 
     host: Mapping[str, str] = field(default_factory=dict)
@@ -109,7 +109,7 @@ class Observed:
     key_is_short: bool = False
     valkey: Mapping[str, str] = field(default_factory=dict)
     proxy: Mapping[str, str] = field(default_factory=dict)
-    firewall: Mapping[str, str] = field(default_factory=dict)
+    firewall: doctor_document.PacketFilter | None = None
     backup: Mapping[str, str] = field(default_factory=dict)
     due: tuple[datetime, ...] = ()
     vectors: tuple[str, int, bool, int] | None = None
@@ -170,7 +170,7 @@ def parse(content: Mapping[str, Any]) -> Observed:
             **({} if valkey["default_user"] is None else {"default_user": valkey["default_user"]}),
         },
         proxy=_words(whole["proxy"]),
-        firewall=_firewall(whole["firewall"]) if whole["firewall"] else {},
+        firewall=whole["firewall"],
         backup=_words(whole["backup"]),
         due=tuple(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in whole["due"] if text),
         vectors=(vectors["method"], vectors["distance"], vectors["original"], vectors["rows"]) if vectors else None,
@@ -190,16 +190,6 @@ def _form() -> TypeAdapter[doctor_document.Doctor]:
 def _words(section: Mapping[str, Any]) -> dict[str, str]:
     """What there is in a section, as text."""
     return {name: str(value) for name, value in section.items() if value not in ("", 0)}
-
-
-def _firewall(seen: doctor_document.PacketFilter) -> dict[str, str]:
-    """In the words of `firewall.LOOK`."""
-    counts = {"nat": seen["nat"], "filter": seen["filter"]}
-    return {
-        "backend": seen["backend"],
-        "managed": "yes" if seen["managed"] else "no",
-        **{name: "?" if count is None else str(count) for name, count in counts.items()},
-    }
 
 
 def _containers(seen: Iterable[doctor_document.Container]) -> dict[str, Container]:

@@ -34,7 +34,7 @@ class Found:
 
 
 def request(settings: Settings, host: str, observed: Survey) -> dict[str, Any]:
-    """What the verbs `teardown` and `teardown-look` of the host's program are asked. It holds no secret."""
+    """What the verbs `teardown` and `teardown_look` of the host's program are asked. It holds no secret."""
     present = settings.docker_source == "present"
     packages = engine.packages(observed.machine, settings.docker_source)
     return {
@@ -59,8 +59,8 @@ def request(settings: Settings, host: str, observed: Survey) -> dict[str, Any]:
 
 
 def look_request(settings: Settings, host: str, observed: Survey) -> str:
-    """The line that the verb `teardown-look` reads."""
-    return protocol.Request("teardown-look", protocol.FRAMED, request(settings, host, observed)).line()
+    """The line that the verb `teardown_look` reads."""
+    return protocol.Request("teardown_look", protocol.FRAMED, request(settings, host, observed)).line()
 
 
 def _remembered(settings: Settings) -> dict[str, str]:

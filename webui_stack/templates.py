@@ -492,6 +492,33 @@ def doctor_request(settings: Settings) -> str:
     return request.line()
 
 
+def hand_made_request() -> str:
+    """What the verb `hand_made` of the host's program is asked (`host/verbs/hand_made.py`)."""
+    request = protocol.Request(
+        "hand_made",
+        protocol.FRAMED,
+        {
+            "containers": [compose.container_of("open-webui"), compose.container_of("redis")],
+            "open_webui": compose.container_of("open-webui"),
+        },
+    )
+    return request.line()
+
+
+def serving_request(settings: Settings) -> dict[str, Any]:
+    """What the verb `serving` of the host's program is asked (`host/verbs/serving.py`). It holds no secret."""
+    bind = settings.open_webui_bind
+    loopback = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)  # noqa: S104
+    return {
+        "stack_dir": settings.stack_dir,
+        "containers": containers(settings),
+        "processes": [compose.container_of(service) for service in settings.open_webui_services],
+        "valkey": compose.container_of("redis"),
+        # With a proxy none is published of Open WebUI.
+        "published": None if settings.public_url else {"address": loopback, "port": settings.open_webui_port},
+    }
+
+
 def _locks() -> dict[str, Any]:
     return {
         "run_folder": compose.RUN_FOLDER,
@@ -642,19 +669,6 @@ def rollback_script(settings: Settings, mode: str, *, to: str = "", may_replace:
     `to` is the deploy's name, or "previous". `may_replace` lets it take back the data as well.
     """
     return HiddenLines(_render("rollback.sh.j2", **_deploys(settings), mode=mode, to=to, may_replace=may_replace))
-
-
-def serving_script(settings: Settings) -> str:
-    """The shell script whose output `serving.faults` reads; it holds no secret and prints none."""
-    bind = settings.open_webui_bind
-    return _render(
-        "serving.sh.j2",
-        settings=settings,
-        containers=containers(settings),
-        processes=[compose.container_of(service) for service in settings.open_webui_services],
-        # With a proxy none is published of Open WebUI.
-        loopback="" if settings.public_url else {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind),  # noqa: S104
-    )
 
 
 def migrate_script(settings: Settings, mode: str) -> HiddenLines:

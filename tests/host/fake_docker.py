@@ -36,9 +36,9 @@ CALLS_TO_END = 3
 class Exit(Exception):  # noqa: N818
     """A program ends with this code. From `Program.main`, the container's first process ends at its start."""
 
-    def __init__(self, code: int, errors: bytes = b"") -> None:
+    def __init__(self, code: int, errors: bytes = b"", output: bytes = b"") -> None:
         super().__init__(code)
-        self.code, self.errors = code, errors
+        self.code, self.errors, self.output = code, errors, output
 
 
 class CannotStart(Exception):  # noqa: N818
@@ -341,7 +341,7 @@ class Docker:
         try:
             return Output(0, program(process), b"")
         except Exit as ended:
-            return Output(ended.code, b"", ended.errors)
+            return Output(ended.code, ended.output, ended.errors)
 
     def _program_of(self, argv: tuple[str, ...], one: Held) -> Callable[[Process], bytes] | None:
         return self.programs[one.image_id].commands.get(argv[0]) if argv else None

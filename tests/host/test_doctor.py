@@ -114,7 +114,7 @@ def test_a_stack_is_told_whole(world: World) -> None:
     assert (found.host["engine"], found.host["compose"], found.host["overcommit_memory"]) == ("27.5.1", "2.26.1", "1")
     assert (found.host_number("memory_kb"), found.host_number("memory_free_kb")) == (24683656, 21670260)
     assert found.host_number("disk_kb") > found.host_number("disk_free_kb") > 0
-    assert found.firewall == {"backend": "iptables", "managed": "yes", "nat": "1", "filter": "2"}
+    assert found.firewall == {"backend": "iptables", "managed": True, "nat": 1, "filter": 2}
     assert found.valkey == {"package": "8.1.1+dfsg1", "default_user": "on nopass -@all +ping"}
     assert (found.info["valkey_version"], found.config, found.subscribers) == ("8.1.1", {"timeout": "0"}, 1)
     assert (found.postgres, found.persisted, found.vectors) == ((7, 100), ("WEBUI_URL",), None)
@@ -156,7 +156,7 @@ def test_without_docker_only_the_host_is_told(world: World) -> None:
     assert (found.host["engine"], found.host["compose"]) == ("", "2.26.1")
     assert found.host_number("memory_kb") > 0
     assert found.backup_number("now_s") > 0
-    assert (found.containers, found.firewall, found.variables) == ({}, {}, frozenset())
+    assert (found.containers, found.firewall, found.variables) == ({}, None, frozenset())
     assert found.unread == ()
 
 

@@ -61,11 +61,18 @@ CONTAINER: dict[str, Any] = {
         "Labels": {"com.docker.compose.service": "redis"},
         "Env": ["PATH=/bin", "A=b=c", "NAME_ALONE"],
         "Tty": False,
+        "User": "1000",
     },
     "HostConfig": {
         "NetworkMode": "openwebui-network",
         "RestartPolicy": {"Name": "unless-stopped", "MaximumRetryCount": 0},
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m"}},
+        "PortBindings": {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "3000"}]},
+        "ExtraHosts": ["ollama:198.18.0.9"],
+        "Devices": [{"PathOnHost": "/dev/null", "PathInContainer": "/dev/x", "CgroupPermissions": "rwm"}],
+        "DeviceRequests": [{"Driver": "", "Count": -1}, {"Driver": "nvidia", "Count": 1}],
+        "Privileged": True,
+        "CapAdd": ["NET_RAW"],
     },
     "Mounts": [
         {"Type": "volume", "Name": "redis-data", "Source": "/v/_data", "Destination": "/data", "RW": True},
@@ -349,6 +356,9 @@ def test_a_container_is_read_without_what_its_health_check_said(server: Recorded
     )
     assert seen.networks["openwebui-network"].address == "198.19.1.2"
     assert seen.ports == (Port("8080/tcp", "127.0.0.1", 3000),)
+    assert (seen.published, seen.extra_hosts) == (("8080/tcp",), ("ollama:198.18.0.9",))
+    assert seen.devices == ("/dev/x", "GPU", "nvidia")
+    assert (seen.privileged, seen.cap_add, seen.user) == (True, ("NET_RAW",), "1000")
     assert (seen.restart_policy, seen.restarts, seen.log_driver) == ("unless-stopped", 2, "json-file")
     assert seen.probes[0].exit_code == 0
     assert "PONG" not in repr(seen)

@@ -17,6 +17,7 @@ from tests.host.fake_system import FakeSystem
 from tests.host.faults import CRASH_AFTER, Crash, Fault, Faults
 from webui_stack.host.engine import Event, NewContainer
 from webui_stack.host.locks import Held, Locks
+from webui_stack.host.stack import FOLDER_LABEL
 from webui_stack.host.verbs.watch import Request, Watch
 
 PAUSE_S = 120.0
@@ -42,7 +43,9 @@ class World:
         self.said: list[str] = []
         self.names = names or NAMES
         for name in self.names:
-            docker.put_container(name, NewContainer(image="image:1", restart_policy="unless-stopped"))
+            docker.put_container(
+                name, NewContainer(image="image:1", restart_policy="unless-stopped", labels={FOLDER_LABEL: "/srv/chat"})
+            )
             self.health[name] = "healthy"
         self.clock.passed_s += 1000
         self.watch = self.anew()

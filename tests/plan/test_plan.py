@@ -58,6 +58,14 @@ def made_by_hand(**data: Any) -> dict[str, Any]:
     return answering(converged(**data), containers=MADE_BY_HAND)
 
 
+def taken_over(document: dict[str, Any]) -> dict[str, Any]:
+    """A host whose containers, made by hand, are to be taken over; `document` says what they have of their own."""
+    host = made_by_hand(stack_adopt=True, valkey_volume="tutorial_redis-data")
+    # Before the answer to the survey: the first that fits is given.
+    responses = {" hand_made": surveys.printed(document), **host["fake_responses"]}
+    return {**host, "fake_responses": responses}
+
+
 @pytest.fixture(scope="module")
 def planned(pyinfra: Pyinfra) -> Run:
     """One dry run over all kinds of hosts."""
@@ -81,7 +89,9 @@ def planned(pyinfra: Pyinfra) -> Run:
             machine=machine(os_release={**machine()["os_release"], "ID": "linuxmint", "VERSION_ID": "99"}),
         ),
         "by-hand": made_by_hand(),
-        "taken-over": made_by_hand(stack_adopt=True, valkey_volume="tutorial_redis-data"),
+        "taken-over": taken_over(surveys.captured("compose/hand-made-26.1.5")),
+        "dropping": taken_over(surveys.captured("compose/hand-made-extras-26.1.5")),
+        "unseen": taken_over({"containers": {}}),
         "many": fresh(**MANY),
         "more": answering(converged(**MANY), history={"database": "sqlite"}),
         "switched": answering(converged(**MANY, database_switch=["@fake/switched"]), history={"database": "sqlite"}),
@@ -194,6 +204,17 @@ def test_dry_run_says_what_is_taken_over(planned: Run) -> None:
         "with its data in tutorial_redis-data" in said
     )
     assert "Stack | Bring the services up" in planned.changes("taken-over")
+
+
+def test_a_take_over_that_would_drop_something_is_refused_by_name(planned: Run) -> None:
+    lines = [line for line in planned.said("dropping") if line.startswith("would stop here: container redis-valkey:")]
+    assert len(lines) == 1
+    assert "expected nothing that a take-over drops, got networks tutorial_default; ports 6379/tcp; " in lines[0]
+
+
+def test_without_a_whole_answer_a_take_over_fails(planned: Run) -> None:
+    """Whether something would be dropped is unknown then."""
+    assert "hand_made: expected the section 'open_webui', got nothing; run it again" in " ".join(planned.said("unseen"))
 
 
 def of_stack(run: Run, host: str) -> list[str]:

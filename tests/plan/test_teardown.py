@@ -22,7 +22,7 @@ def finding(items: list[dict[str, str]], host: dict[str, Any]) -> dict[str, Any]
 
 
 def answering_to_look(text: str, host: dict[str, Any]) -> dict[str, Any]:
-    return {**host, "fake_responses": {" teardown-look": text, **host["fake_responses"]}}
+    return {**host, "fake_responses": {" teardown_look": text, **host["fake_responses"]}}
 
 
 def test_a_dry_run_says_on_each_host_what_goes_and_what_stays(pyinfra: Pyinfra) -> None:
@@ -42,7 +42,7 @@ def test_nothing_is_done_where_nothing_is_left(pyinfra: Pyinfra) -> None:
     survey, look = result.executed("clean")
     assert SURVEY in survey
     assert SURVEY in look
-    assert f"/{host_program.digest()} teardown-look" in result.output
+    assert f"/{host_program.digest()} teardown_look" in result.output
     assert "called the verb teardown" not in result.said("clean")
 
 

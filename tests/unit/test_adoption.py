@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from tests import surveys
-from tests.defaults import FIXTURES, settings
-from webui_stack import adoption, compose
+from tests.defaults import settings
+from webui_stack import adoption, compose, document
 from webui_stack.adoption import HandMade
 
 OURS = surveys.parsed(surveys.DEPLOYED).services.containers
-# `adoption.COMMAND` on a lab host with the tutorial's deployment, Engine 26.1.5; OPENAI_API_KEY was added to its run.
-BY_HAND = (FIXTURES / "compose" / "hand-made-26.1.5.txt").read_text()
+# A lab host with the tutorial's deployment, Engine 26.1.5; OPENAI_API_KEY was added to its run.
+BY_HAND = surveys.captured("compose/hand-made-26.1.5")
 
 
 def containers(name: str, **changes: Any) -> Mapping[str, compose.Container]:
@@ -141,21 +141,54 @@ def test_another_volume_in_the_settings_is_refused_for_each_kind_of_container(
 
 
 def test_a_hand_made_container_is_read_with_names_alone() -> None:
-    found = adoption.parse(BY_HAND.splitlines())
+    found = adoption.parse(BY_HAND)
     assert found == HandMade(
         variables=frozenset({"ENABLE_WEBSOCKET_SUPPORT", "WEBSOCKET_MANAGER", "WEBSOCKET_REDIS_URL", "OPENAI_API_KEY"}),
         ports=("8080/tcp -> 0.0.0.0:3000",),
         version="0.12.4",
     )
-    assert "=" not in BY_HAND
 
 
-def test_a_stopped_or_missing_container_has_no_version() -> None:
-    assert adoption.parse([]) == HandMade(frozenset(), (), "")
+@pytest.mark.parametrize(
+    ("port", "shown"),
+    [
+        ({"address": "127.0.0.1", "outside": 3000, "inside": "8080/tcp"}, ("8080/tcp -> 127.0.0.1:3000",)),
+        ({"address": "::1", "outside": 3000, "inside": "8080/tcp"}, ("8080/tcp -> [::1]:3000",)),
+        ({"address": "::", "outside": 3000, "inside": "8080/tcp"}, ()),
+    ],
+    ids=["an address", "an IPv6 address", "the second line of a port for all"],
+)
+def test_a_port_is_shown_as_docker_does(port: dict[str, Any], shown: tuple[str, ...]) -> None:
+    found = adoption.parse(surveys.replaced(BY_HAND, "open_webui/ports", [port]))
+    assert found.ports == shown
+
+
+def test_a_host_without_such_containers_has_nothing_by_hand() -> None:
+    assert adoption.parse({"containers": {}, "open_webui": None}) == HandMade(frozenset(), (), "")
+
+
+def test_a_stopped_container_has_no_version() -> None:
+    assert adoption.parse(surveys.replaced(BY_HAND, "open_webui/version", "")).version == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("containers", ...),
+        ("open_webui", ...),
+        ("containers/redis-valkey/networks", ...),
+        ("containers/open-webui/mounts", None),
+        ("open_webui/variables", ...),
+        ("open_webui/key_length", "long"),
+    ],
+)
+def test_what_is_not_whole_is_no_container_without_extras(path: str, value: Any) -> None:
+    with pytest.raises(document.IncompleteError, match="hand_made: expected the section"):
+        adoption.parse(surveys.replaced(EXTRAS, path, value))
 
 
 def test_what_changes_is_told_with_the_setting_that_keeps_it() -> None:
-    found = adoption.parse(BY_HAND.splitlines())
+    found = adoption.parse(BY_HAND)
     assert adoption.changes(found, settings()) == [
         "open-webui: set by hand and not in the settings: OPENAI_API_KEY; "
         "put what you need into open_webui_env or open_webui_secret_env first",
@@ -189,19 +222,19 @@ def test_a_key_that_is_kept_is_told_of_where_it_is_weak(length: int, told: bool)
 
 # --- What a take-over would drop ----------------------------------------------------------------------
 
-# `adoption.COMMAND` on a lab host, Engine 26.1.5, with both containers given more than the tutorial has.
-EXTRAS = (FIXTURES / "compose" / "hand-made-extras-26.1.5.txt").read_text()
+# A lab host, Engine 26.1.5, with both containers given more than the tutorial has.
+EXTRAS = surveys.captured("compose/hand-made-extras-26.1.5")
 BOTH = ["redis-valkey", "open-webui"]
 
 
 def test_the_tutorial_alone_has_nothing_that_would_be_dropped() -> None:
-    found = adoption.parse(BY_HAND.splitlines())
+    found = adoption.parse(BY_HAND)
     assert found.extras == {}
     assert adoption.dropped(found, BOTH, settings(stack_adopt=True)) == []
 
 
 def test_what_would_be_dropped_is_refused_by_name() -> None:
-    found = adoption.parse(EXTRAS.splitlines())
+    found = adoption.parse(EXTRAS)
     assert adoption.dropped(found, BOTH, settings(stack_adopt=True)) == [
         "container open-webui: expected nothing that a take-over drops, got devices /dev/null; extra_hosts "
         "ollama:198.18.0.9; labels traefik.enable; mounts /srv/models; networks proxy; privileges NET_RAW; keep that "
@@ -213,7 +246,7 @@ def test_what_would_be_dropped_is_refused_by_name() -> None:
 
 
 def test_the_operator_lets_go_kind_by_kind() -> None:
-    found = adoption.parse(EXTRAS.splitlines())
+    found = adoption.parse(EXTRAS)
     some = settings(stack_adopt=True, stack_adopt_drops=["networks", "ports"])
     (line,) = adoption.dropped(found, BOTH, some)
     assert "networks" not in line

@@ -79,7 +79,10 @@ LIBRARY = {
     "secrets": {"pydantic", "webui_stack.settings"},
     "host_program": set[str](),
     "templates": {"pydantic", "jinja2", "webui_stack.host.protocol", "webui_stack.host_program", *of_pure()},
-    "adoption": {"webui_stack.settings", "webui_stack.compose", "webui_stack.digits", "webui_stack.templates"},
+    "adoption": {
+        *("pydantic", "typing_extensions", "webui_stack.compose", "webui_stack.document"),
+        *("webui_stack.settings", "webui_stack.templates"),
+    },
     "swarm": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
     "survey": {
         *("pydantic", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.document"),
@@ -94,7 +97,7 @@ LIBRARY = {
     "history": set[str](),
     "rollout": set[str](),
     "firewall": set[str](),
-    "serving": {"webui_stack.digits"},
+    "serving": {"pydantic", "typing_extensions", "webui_stack.document"},
     "certificate": {"cryptography", "webui_stack.check"},
     "symptoms": {"pydantic", "webui_stack.digits", "webui_stack.doctor_document", "webui_stack.document"},
     "teardown": {

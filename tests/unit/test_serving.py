@@ -2,66 +2,60 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.defaults import settings
-from webui_stack import serving, templates
+from tests.surveys import replaced
+from webui_stack import document, serving
 
-WORKS = """container redis-valkey running healthy
-container open-webui running healthy
-health open-webui 200
-websocket open-webui 101
-ping PONG
-subscribers 1
-published 200
-end
-"""
-
-
-def faults(text: str) -> list[str]:
-    return serving.faults(text.splitlines())
+WORKS: dict[str, Any] = {
+    "containers": [
+        {"name": "redis-valkey", "status": "running", "health": "healthy"},
+        {"name": "open-webui", "status": "running", "health": "healthy"},
+    ],
+    "processes": [{"name": "open-webui", "health": 200, "websocket": 101}],
+    "valkey": {"pong": True, "subscribers": 1, "errors": []},
+    "published": 200,
+}
+REFUSED = {"pong": True, "subscribers": None, "errors": ["NOPERM no permissions", "AUTH failed"]}
 
 
 def test_a_stack_that_works_has_no_faults() -> None:
-    assert faults(WORKS) == []
+    assert serving.faults(WORKS) == []
+    assert serving.faults(replaced(WORKS, "published", None)) == [], "nothing is published of it"
 
 
 @pytest.mark.parametrize(
-    ("was", "becomes", "fault"),
+    ("path", "value", "fault"),
     [
-        ("open-webui running healthy", "open-webui running unhealthy", "open-webui is running, health unhealthy"),
-        ("open-webui running healthy", "open-webui missing none", "open-webui is missing, health none"),
-        ("health open-webui 200", "health open-webui 000", "open-webui: expected 200 from /health, got no answer"),
-        ("health open-webui 200", "health open-webui ", "open-webui: expected 200 from /health, got no answer"),
-        ("websocket open-webui 101", "websocket open-webui 403", "open-webui: expected 101 for a websocket, got 403"),
-        ("ping PONG", "ping ", "redis-valkey: expected PONG, got no answer"),
-        ("subscribers 1", "subscribers 0", "redis-valkey: expected 1 that listen for events, got 0"),
-        ("subscribers 1", "subscribers ", "redis-valkey: expected 1 that listen for events, got 0"),
-        ("published 200", "published ", "published port: expected 200 from /health, got no answer"),
+        ("containers/1/health", "unhealthy", "open-webui is running, health unhealthy"),
+        ("containers/1/status", "missing", "open-webui is missing, health healthy"),
+        ("processes/0/health", 0, "open-webui: expected 200 from /health, got no answer"),
+        ("processes/0/health", 502, "open-webui: expected 200 from /health, got 502"),
+        ("processes/0/websocket", 403, "open-webui: expected 101 for a websocket, got 403"),
+        ("valkey/pong", False, "redis-valkey: expected PONG, got no answer"),
+        ("valkey/subscribers", 0, "redis-valkey: expected 1 that listen for events, got 0"),
+        ("valkey/subscribers", None, "redis-valkey: expected 1 that listen for events, got no answer"),
+        ("valkey", REFUSED, "redis-valkey: expected 1 that listen for events, got NOPERM no permissions; AUTH failed"),
+        ("published", 0, "published port: expected 200 from /health, got no answer"),
+        ("published", 404, "published port: expected 200 from /health, got 404"),
     ],
 )
-def test_each_thing_that_is_broken_on_the_host_is_a_fault(was: str, becomes: str, fault: str) -> None:
-    assert faults(WORKS.replace(was, becomes)) == [fault]
+def test_each_thing_that_is_broken_on_the_host_is_a_fault(path: str, value: Any, fault: str) -> None:
+    assert serving.faults(replaced(WORKS, path, value)) == [fault]
 
 
-@pytest.mark.parametrize("lines", range(WORKS.count("\n")))
-def test_an_answer_that_was_cut_off_says_nothing(lines: int) -> None:
-    with pytest.raises(serving.UnknownError):
-        serving.faults(WORKS.splitlines()[:lines])
+@pytest.mark.parametrize("path", [*WORKS, "containers/0/health", "processes/0/websocket", "valkey/subscribers"])
+@pytest.mark.parametrize("value", [..., "another form"])
+def test_an_answer_that_is_not_whole_says_nothing(path: str, value: Any) -> None:
+    if (path, value) == ("containers/0/health", "another form"):
+        value = None
+    with pytest.raises(document.IncompleteError, match=r"^serving: expected the section"):
+        serving.faults(replaced(WORKS, path, value))
 
 
-@pytest.mark.parametrize("changes", [{}, {"open_webui_replicas": 2, "public_url": "https://chat.example.org"}], ids=str)
-def test_a_host_whose_docker_does_not_answer_says_nothing(tmp_path: Path, changes: dict[str, Any]) -> None:
-    docker = tmp_path / "docker"
-    docker.write_text("#!/bin/sh\nexit 1\n")
-    docker.chmod(0o755)
-    script = templates.serving_script(settings(**changes))
-    said = subprocess.run(
-        ["sh", "-s"], input=script, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, text=True, capture_output=True
-    )
-    assert (said.returncode, said.stdout) == (1, "")
-    assert ('\n  echo "published ' in script) == (not changes)
+@pytest.mark.parametrize("content", [None, [], "", 0])
+def test_no_document_says_nothing(content: Any) -> None:
+    with pytest.raises(document.IncompleteError, match=r"^serving: expected a JSON object"):
+        serving.faults(content)

@@ -72,7 +72,7 @@ def test_volumes_of_services_that_are_wanted_are_no_memory() -> None:
 
 def test_the_look_reads_the_request_in_a_line() -> None:
     line = teardown.look_request(settings(), "a", Survey(DEBIAN_13))
-    read = protocol.Request.read("teardown-look", line)
+    read = protocol.Request.read("teardown_look", line)
     assert Request(**read.arguments) == asked()
 
 

@@ -9,8 +9,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import compose, programs, stack
-from .engine import Container, Engine
+from . import compose, digits, programs, stack
+from .engine import Container, Engine, NotFound, ProgramFailed
 from .errors import HostError
 from .unread import Unread
 
@@ -21,10 +21,14 @@ _NAME = re.compile("[A-Za-z0-9_]+")
 _CREDENTIALS = re.compile("//[^;]*@")
 # Scheme, credentials, host, port, database, query. Any other form does not tell which part is the password.
 _ADDRESS = re.compile(r'([a-z+]+://)([^"?#]*@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\])(:[0-9]+)?(/[0-9]*)?(\?[^@"]*)?')
+# Where the start script of an image keeps the key that it made itself (Open WebUI 0.12, backend/start.sh).
+_OWN_KEY = "/app/backend/.webui_secret_key"
 # A key of fewer characters can be guessed.
 _KEY_LENGTH = 32
 _API_S = 4
-_API = "http://127.0.0.1:8080/api/config"
+# In seconds. What curl asks for a status has its own limit, which ends what Docker can't end.
+_STATUS_S = 5
+_ADDRESS_INSIDE = "http://127.0.0.1:8080"
 NOTHING: Mapping[str, Any] = {
     "variables": [],
     "values": {},
@@ -91,9 +95,50 @@ def _api(engine: Engine, one: Container) -> Mapping[str, Any]:
     """What it tells everybody of itself; {} where it does not run."""
     if one.status != "running":
         return {}
-    command = ["curl", "--silent", "--max-time", str(_API_S), _API]
+    command = ["curl", "--silent", "--max-time", str(_API_S), f"{_ADDRESS_INSIDE}/api/config"]
     said = programs.said(engine, one, command, limit_s=_API_S + 5)
     return _object(f"/api/config of {one.name}", said)
+
+
+def status(engine: Engine, one: Container, path: str, *headers: str) -> int:
+    """The HTTP status that it gives itself, in a container that runs; 0 without an answer in 5 s.
+
+    Of a connection that stays open, as a websocket does, it is known after these 5 s. Raises `HostError` where curl
+    could not be run.
+    """
+    options = ["--silent", "--max-time", str(_STATUS_S), "--output", "/dev/null", "--write-out", "%{http_code}"]
+    options += [word for header in headers for word in ("--header", header)]
+    try:
+        done = engine.exec(
+            *(one.name, ["curl", *options, f"{_ADDRESS_INSIDE}{path}"]),
+            accept=set(range(256)).difference(programs.NOT_RUN),
+            timeout_s=_STATUS_S + 10,
+        )
+    except ProgramFailed as error:
+        raise programs.unanswered("curl", one, f"exit code {error.exit_code}") from None
+    return digits.whole(done.stdout.decode("utf-8", "replace")) or 0
+
+
+def version(engine: Engine, one: Container) -> str:
+    """The version it says it has; "" where it does not run, and where it does not answer in 4 s."""
+    command = ["curl", "--silent", "--max-time", str(_API_S), f"{_ADDRESS_INSIDE}/api/version"]
+    text = programs.said(engine, one, command, absent=range(1, 256), limit_s=_API_S + 5)
+    try:
+        return str(json.loads(text)["version"])
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def own_key(engine: Engine, one: Container) -> str:
+    """The key with which a container that was made by hand signs logins, running or not; "" where it has none yet."""
+    if key := one.env.get("WEBUI_SECRET_KEY", ""):
+        return key
+    try:
+        return engine.read_file(one.name, _OWN_KEY).decode("utf-8", "surrogateescape").strip()
+    except NotFound as error:
+        if error.kind != "file":
+            raise
+        return ""
 
 
 def _object(where: str, text: str) -> Mapping[str, Any]:

@@ -1,7 +1,4 @@
-"""Docker's own rules in the packet filter: whether they are there. Somebody may have flushed them.
-
-The operator's side has the same look in shell (`webui_stack/firewall.py`), for a proof that failed.
-"""
+"""Docker's own rules in the packet filter: whether they are there. Somebody may have flushed them."""
 
 from __future__ import annotations
 

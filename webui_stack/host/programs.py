@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from .engine import Container, Engine, ProgramFailed, Unavailable
+from .engine import Container, Engine, NotFound, ProgramFailed, Unavailable
 from .errors import HostError
 
 LIMIT_S = 30.0
 """How long anything of a look may take that has no limit of its own."""
 # Exit codes of a program that the image does not have, or that can't be started.
 ABSENT = (126, 127)
+# The same, and Docker's own for any other reason (moby: daemon/exec.go): the program has not run.
+NOT_RUN = (*ABSENT, 128)
 
 
 def said(
@@ -42,6 +44,15 @@ def said(
 def unanswered(name: str, one: Container, got: str) -> HostError:
     """That a program in a container gave no answer."""
     return HostError(f"{name} in {one.name}", expected="an answer", got=got, do=f"look at `docker logs {one.name}`")
+
+
+def has_ended(engine: Engine, one: Container) -> bool:
+    """Whether a container has ended since it was looked at. Docker refuses to run a program in it then."""
+    try:
+        now = engine.container(one.name)
+    except NotFound:
+        return True
+    return (now.id, now.started_at, now.status) != (one.id, one.started_at, "running")
 
 
 def package(engine: Engine, one: Container, name: str) -> str:

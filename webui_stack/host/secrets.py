@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from . import open_webui
 from .engine import Container, Engine, EngineError, NotFound
 from .errors import HostError
 from .files import Files
 from .stack import FOLDER_LABEL
 
 _PLACE = re.compile(r"\$\{(\w+)\}")
-_KEY_BY_HAND = "/app/backend/.webui_secret_key"
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _label(files: Files, folder: str, acl_sha256: str) -> str:
 
 
 def _by_hand(files: Files, engine: Engine, folder: str, secret: Secret) -> str:
-    """The key of an open-webui made by hand: of its environment, or where its start script keeps its own (0.12).
+    """The key of an open-webui made by hand.
 
     Another key would sign everybody out and lose their OAuth tokens (open-webui#12674). "" where there is none, and
     where Docker does not say: it may not be installed yet.
@@ -158,9 +158,7 @@ def _by_hand(files: Files, engine: Engine, folder: str, secret: Secret) -> str:
         made: Container = engine.container("open-webui")
         if made.labels.get(FOLDER_LABEL, "") == folder:
             return ""
-        if key := made.env.get("WEBUI_SECRET_KEY", ""):
-            return key
-        return engine.read_file("open-webui", _KEY_BY_HAND).decode("utf-8", "surrogateescape").strip()
+        return open_webui.own_key(engine, made)
     except (NotFound, EngineError):
         return ""
 

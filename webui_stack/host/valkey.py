@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from . import programs, stack
-from .engine import Container, Engine
+from .engine import Container, Engine, ProgramFailed
 from .system import System
 from .unread import Unread
 
@@ -43,19 +43,49 @@ def look(
     """
     if one is None:
         return dict(NOTHING)
-    password, default_user = "", None
+    default_user = None
     silence: list[str] = []
-    if in_swarm or one.labels.get(stack.FOLDER_LABEL) == stack_dir:
-        path = f"{stack_dir}/secrets/valkey-monitor-password"
-        password = unread.answer(lambda: system.text(path).rstrip("\n"), "")
+    password = unread.answer(lambda: monitor_password(system, one, stack_dir=stack_dir, in_swarm=in_swarm), "")
     if password:
         default_user = unread.answer(lambda: _rule(system.text(f"{stack_dir}/valkey/users.acl")), None)
     return {
         "open_files": unread.answer(lambda: _open_files(system, one), ""),
         "default_user": default_user,
         "package": unread.answer(lambda: programs.package(engine, one, "valkey-server"), ""),
-        "answers": unread.answer(lambda: answers(engine, one, password, questions), silence),
+        "answers": unread.answer(lambda: _answers(engine, one, password, questions), silence),
     }
+
+
+def monitor_password(system: System, one: Container, *, stack_dir: str, in_swarm: bool) -> str:
+    """The password of our user `monitor`; "" where this Valkey is not ours, or there is none yet."""
+    if in_swarm or one.labels.get(stack.FOLDER_LABEL) == stack_dir:
+        return system.text(f"{stack_dir}/secrets/valkey-monitor-password").rstrip("\n")
+    return ""
+
+
+def ask(engine: Engine, one: Container, password: str, questions: Sequence[str]) -> list[str] | None:
+    """What valkey-cli writes in a container that runs, its errors at the end; None without an answer in 10 s.
+
+    It asks as `monitor` where there is a password. It fails where Valkey refuses, and says so: that is an answer.
+    Raises `HostError` where valkey-cli could not be run.
+    """
+    try:
+        done = engine.exec(
+            one.name,
+            ["sh", "-c", _ASK, "sh", *(["--user", "monitor"] if password else [])],
+            # Never an argument: only root can read a process's environment.
+            env={"REDISCLI_AUTH": password} if password else {},
+            stdin="".join(f"{question}\n" for question in questions).encode(),
+            accept=set(range(256)).difference(programs.NOT_RUN),
+            timeout_s=_ANSWER_S + 5,
+        )
+    except ProgramFailed as error:
+        raise programs.unanswered("valkey-cli", one, f"exit code {error.exit_code}") from None
+    if done.exit_code == _TIMED_OUT:
+        return None
+    text = (done.stdout + done.stderr).decode("utf-8", "replace")
+    # Not `splitlines`, which also ends a line at what a client's name may hold, such as U+2028.
+    return [line.rstrip("\r") for line in text.rstrip("\n").split("\n")] if text else []
 
 
 def _rule(acl: str) -> str:
@@ -69,25 +99,10 @@ def _open_files(system: System, one: Container) -> str:
     return found[1] if found else ""
 
 
-def answers(engine: Engine, one: Container, password: str, questions: Sequence[str]) -> list[str]:
-    """What valkey-cli wrote, its errors at the end; [] in a container that does not run.
-
-    valkey-cli fails where Valkey refuses, and says so: that is an answer. Without a password it asks as the default
-    user. Raises `HostError` where Valkey gives no answer in time, and `EngineError` where Docker does not.
-    """
+def _answers(engine: Engine, one: Container, password: str, questions: Sequence[str]) -> list[str]:
     if one.status != "running":
         return []
-    done = engine.exec(
-        one.name,
-        ["sh", "-c", _ASK, "sh", *(["--user", "monitor"] if password else [])],
-        # Never an argument: only root can read a process's environment.
-        env={"REDISCLI_AUTH": password} if password else {},
-        stdin="".join(f"{question}\n" for question in questions).encode(),
-        accept=range(256),
-        timeout_s=_ANSWER_S + 5,
-    )
-    if done.exit_code == _TIMED_OUT:
+    answers = ask(engine, one, password, questions)
+    if answers is None:
         raise programs.unanswered("valkey-cli", one, f"none in {_ANSWER_S} s")
-    text = (done.stdout + done.stderr).decode("utf-8", "replace")
-    # Not `splitlines`, which also ends a line at what a client's name may hold, such as U+2028.
-    return [line.rstrip("\r") for line in text.rstrip("\n").split("\n")] if text else []
+    return answers

@@ -57,6 +57,8 @@ class Container:
 
     `status` is created, running, paused, restarting, removing, exited or dead; `health` is "" without a health check,
     else starting, healthy or unhealthy. `image` is the reference it was made from, `image_id` what that meant then.
+    `ports` are published while it runs; `published` has the ports inside that are, whenever it runs. `devices` are by
+    their path inside, those of a driver by its name, "GPU" without one.
     """
 
     id: str
@@ -83,6 +85,12 @@ class Container:
     networks: Mapping[str, Endpoint] = field(default_factory=dict)
     network_mode: str = ""
     ports: tuple[Port, ...] = ()
+    published: tuple[str, ...] = ()
+    extra_hosts: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    privileged: bool = False
+    cap_add: tuple[str, ...] = ()
+    user: str = ""
     log_driver: str = ""
     log_options: Mapping[str, str] = field(default_factory=dict)
     tty: bool = False
@@ -134,6 +142,15 @@ def container(data: Json) -> Container:
             for inside, published in (settings.get("Ports") or {}).items()
             for at in published or ()
         ),
+        published=tuple(host.get("PortBindings") or ()),
+        extra_hosts=tuple(host.get("ExtraHosts") or ()),
+        devices=(
+            *(one["PathInContainer"] for one in host.get("Devices") or ()),
+            *(one.get("Driver") or "GPU" for one in host.get("DeviceRequests") or ()),
+        ),
+        privileged=host.get("Privileged", False),
+        cap_add=tuple(host.get("CapAdd") or ()),
+        user=config.get("User", ""),
         log_driver=log.get("Type", ""),
         log_options=log.get("Config") or {},
         tty=config.get("Tty", False),

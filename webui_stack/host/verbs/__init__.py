@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import docker, doctor, survey, teardown, watch
+from . import cause, docker, doctor, hand_made, serving, survey, teardown, watch
 
 VERBS: Mapping[str, Callable[..., Any]] = {
+    "cause": cause.run,
     "docker": docker.run,
     "doctor": doctor.run,
+    "hand_made": hand_made.run,
+    "serving": serving.run,
     "survey": survey.run,
     "teardown": teardown.remove,
-    "teardown-look": teardown.look,
+    "teardown_look": teardown.look,
     "watch": watch.run,
 }
 DETACHED = frozenset({"docker", "teardown"})

@@ -174,14 +174,12 @@ class Watch:
 
     def _may_load(self, one: Container) -> bool:
         """Whether Valkey reads its data, and answers nobody yet: a restart would begin that again."""
-        password = self._system.text(f"{self._asked.stack_dir}/secrets/valkey-monitor-password").rstrip("\n")
+        password = valkey.monitor_password(self._system, one, stack_dir=self._asked.stack_dir, in_swarm=False)
         try:
-            said = valkey.answers(self._engine, one, password, ["info persistence"])
-        except EngineError:
-            return True  # nobody could ask it
+            said = valkey.ask(self._engine, one, password, ["info persistence"])
         except HostError:
-            return False  # it gave no answer in time
-        return any("loading:1" in line for line in said)
+            return True  # nobody could ask it
+        return any("loading:1" in line for line in said or ())  # None where it gave no answer in time
 
     def _age_s(self, one: Container) -> float:
         return self._clock.now() - moment(one.started_at)

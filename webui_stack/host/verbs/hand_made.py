@@ -1,0 +1,88 @@
+"""What somebody gave the tutorial's containers of their own, in one document. Reads only, and tells no secret.
+
+A container that is not there is left out. Any question that Docker does not answer raises: a take-over must not drop
+what nobody could see.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .. import dockerd, open_webui, programs
+from ..engine import Container, Engine, Image, NotFound
+from ..system import System, require_root
+
+# An image that was removed meanwhile: then all labels and variables are the container's own.
+_NO_IMAGE = Image("")
+
+
+@dataclass(frozen=True)
+class Request:
+    """The names of the containers; that of Open WebUI's is among them."""
+
+    containers: Sequence[str]
+    open_webui: str
+
+
+def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str, Any]:
+    """The document of this host; `arguments` are those of `Request`."""
+    require_root()
+    system = System()
+    socket = dockerd.socket(system, os.environ.get("HOME", "/root"))
+    return look(Request(**arguments), Engine(socket, limit_s=programs.LIMIT_S))
+
+
+def look(asked: Request, engine: Engine) -> dict[str, Any]:
+    """The document."""
+    there = {}
+    for name in asked.containers:
+        try:
+            there[name] = engine.container(name)
+        except NotFound:
+            continue
+    images = {name: _image(engine, one) for name, one in there.items()}
+    one = there.get(asked.open_webui)
+    return {
+        "containers": {name: _given(one, images[name]) for name, one in there.items()},
+        "open_webui": _open_webui(engine, one, images[asked.open_webui]) if one else None,
+    }
+
+
+def _image(engine: Engine, one: Container) -> Image:
+    try:
+        return engine.image(one.image_id)
+    except NotFound:
+        return _NO_IMAGE
+
+
+def _given(one: Container, image: Image) -> dict[str, list[str]]:
+    """By the kinds of the setting `stack_adopt_drops`."""
+    return {
+        "networks": sorted(one.networks),
+        "labels": _own(one.labels, image.labels),
+        "mounts": sorted(mount.target for mount in one.mounts),
+        "extra_hosts": list(one.extra_hosts),
+        "devices": list(one.devices),
+        "ports": sorted(one.published),
+        "privileges": [
+            *(["privileged"] if one.privileged else []),
+            *one.cap_add,
+            *([f"user {one.user}"] if one.user else []),
+        ],
+    }
+
+
+def _open_webui(engine: Engine, one: Container, image: Image) -> dict[str, Any]:
+    return {
+        "variables": _own(one.env, image.env),
+        "ports": [{"address": port.address, "outside": port.outside, "inside": port.inside} for port in one.ports],
+        "version": open_webui.version(engine, one),
+        "key_length": len(open_webui.own_key(engine, one)),
+    }
+
+
+def _own(given: Iterable[str], image: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in given if name not in image)
