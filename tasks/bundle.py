@@ -87,7 +87,7 @@ def _lock(settings: Settings) -> Lock:
 
 
 def _unlocked(images: list[Wanted], found: Lock) -> list[str]:
-    held = facts.ask(host, facts.HeldImages, images=images)
+    held = facts.held_images(host, images)
     problems = []
     for one in images:
         id_ = held.get(one.reference, lock.Held()).locked

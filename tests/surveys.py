@@ -99,8 +99,8 @@ FRESH = changed(
 )
 
 
-def printed(document: Mapping[str, Any]) -> str:
-    """The survey as a host prints it."""
+def printed(document: Mapping[str, Any] | None) -> str:
+    """A document as a host prints it."""
     return f"python\n{protocol.written(protocol.FRAMED, protocol.Result(document))}\n"
 
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
 import tempfile
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import bundle, facts, lock, templates, transfer
+from webui_stack import bundle, facts, lock, progress, templates, transfer
 from webui_stack.bundle import Bundle, BundleError
 from webui_stack.compose import Image
 from webui_stack.lock import Held, Wanted
+from webui_stack.ops import program
 from webui_stack.progress import Progress
 
 Images = Mapping[str, Image]
@@ -24,23 +26,23 @@ Commands = Generator[StringCommand | FunctionCommand, None, None]
 def images(wanted: Sequence[Wanted], source: Bundle | None, present: Callable[[], Images]) -> Commands:
     """Ensure each reference means its locked image on the host; `present` tells what references mean there.
 
-    Pulled by its digest, or loaded from the bundle `source`; only what the host lacks, and tagged, so that compose
-    and containers see the reference they know. Fails when the registry serves anything else, before anything
-    of the old stack is stopped.
+    Pulled by its digest (the verb `pull` of the host's program), or loaded from the bundle `source`; only what the host
+    lacks, and tagged, so that compose and containers see the reference they know. Fails when the registry serves
+    anything else, before anything of the old stack is stopped.
     """
     lacking = lock.unmet(wanted, present())
     if not lacking:
         host.noop("every reference means its locked image")
         return
-    held = facts.ask(host, facts.HeldImages, images=lacking)
-    for one in lacking:
-        found = held.get(one.reference, Held())
-        if found.locked:
-            yield StringCommand(shlex.join(["docker", "tag", found.locked, one.reference]))
-        elif source is None:
-            yield StringCommand(templates.pull_script(one))
-        else:
-            yield FunctionCommand(_load, (source, one), {})
+    absent: list[Wanted] = []
+    if source is not None:
+        held = facts.held_images(host, lacking)
+        absent = [one for one in lacking if not held.get(one.reference, Held()).locked]
+    # Of those that are on the host only the references change.
+    if found := [one for one in lacking if one not in absent]:
+        yield FunctionCommand(_pull, (found,), {})
+    for one in absent:
+        yield FunctionCommand(_load, (source, one), {})
 
 
 def as_locked(wanted: Sequence[Wanted], present: Images) -> Images:
@@ -48,7 +50,7 @@ def as_locked(wanted: Sequence[Wanted], present: Images) -> Images:
     lacking = lock.unmet(wanted, present)
     if not lacking:
         return present
-    held = facts.ask(host, facts.HeldImages, images=lacking)
+    held = facts.held_images(host, lacking)
     return {**present, **{one.reference: Image(held.get(one.reference, Held()).locked) for one in lacking}}
 
 
@@ -83,24 +85,40 @@ def export(
     yield FunctionCommand(_export, (list(images), list(packages), platform, path, lock_text, record), {})
 
 
+def _pull(state: State, host: Host, wanted: list[Wanted]) -> bool:  # noqa: ARG001
+    return transfer.told(host, lambda: _call(host, "pull", lock.request(wanted)), BundleError)
+
+
 def _load(state: State, host: Host, source: Bundle, one: Wanted) -> bool:  # noqa: ARG001
     part_and_id = source.image(one)
     assert part_and_id is not None  # preflight has refused this host otherwise
     part, id_ = part_and_id
-    script = templates.load_script(transfer.FOLDER, id_, one.reference)
-    return transfer.told(host, lambda: _bring(host, source, part, script), BundleError)
+    expected = source.parts[part]
+
+    def work() -> None:
+        with (
+            source.open(part, Progress(f"uploading {part}", expected.size, host.log)) as content,
+            transfer.uploaded(host, part, content, expected.size, expected.sha256) as path,
+        ):
+            _call(host, "load", {"path": path, "id": id_, "reference": one.reference})
+
+    return transfer.told(host, work, BundleError)
+
+
+def _call(host: Host, verb: str, arguments: Mapping[str, Any]) -> None:
+    """Run a verb of the host's program, and show what it says while it is at work."""
+    program.call(host, verb, arguments, lambda event: host.log(progress.line(event.text, event.done, event.total)))
 
 
 def _install(state: State, host: Host, source: Bundle, part: str, names: list[str]) -> bool:  # noqa: ARG001
     script = templates.install_script(transfer.FOLDER, names)
-    return transfer.told(host, lambda: _bring(host, source, part, script), BundleError)
-
-
-def _bring(host: Host, source: Bundle, part: str, script: str) -> None:
-    """Upload one part and run a script on it, as the file `part` in its working directory."""
     expected = source.parts[part]
-    with source.open(part, Progress(f"uploading {part}", expected.size, host.log)) as content:
-        transfer.upload(host, part, content, expected.sha256, script)
+
+    def work() -> None:
+        with source.open(part, Progress(f"uploading {part}", expected.size, host.log)) as content:
+            transfer.upload(host, part, content, expected.sha256, script)
+
+    return transfer.told(host, work, BundleError)
 
 
 def _export(
@@ -114,7 +132,7 @@ def _export(
     record: Callable[[Bundle], None],
 ) -> bool:
     def work() -> None:
-        held = facts.ask(host, facts.HeldImages, images=images)
+        held = facts.held_images(host, images)
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as temporary:
@@ -122,7 +140,8 @@ def _export(
             for one in images:
                 host.log(f"saving {one.reference}")
                 id_ = held[one.reference].locked
-                _fetch(host, writer, bundle.image_part(id_), templates.save_image_script(transfer.FOLDER, id_))
+                saved = {"path": f"{transfer.FOLDER}/part", "id": id_}
+                _fetch(host, writer, bundle.image_part(id_), make=partial(_call, host, "save", saved))
             if packages:
                 host.log(f"collecting {', '.join(packages)} and what they need")
                 part = bundle.packages_part(platform)
@@ -136,11 +155,18 @@ def _export(
     return transfer.told(host, work, BundleError)
 
 
-def _fetch(host: Host, writer: bundle.Writer, part: str, script: str) -> None:
-    """Run a script that makes the file `part`, and fetch it."""
+def _fetch(
+    host: Host,
+    writer: bundle.Writer,
+    part: str,
+    script: str = "true",
+    make: Callable[[], object] = lambda: None,
+) -> None:
+    """Run what makes the file `part` on the host, and fetch it."""
     transfer.download(
         host,
         "part",
         lambda sha256, size: writer.part(part, sha256, Progress(f"fetching {part}", size, host.log)),
         script,
+        make,
     )

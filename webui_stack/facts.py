@@ -6,7 +6,7 @@ which its operations ask, have none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
@@ -83,7 +83,7 @@ class _Verb(_Framed[_T]):
     def command(self) -> str:
         return self.frame.command(program.command(self.verb))
 
-    def parse(self, content: Mapping[str, Any]) -> _T:
+    def parse(self, content: Any) -> _T:
         raise NotImplementedError
 
     @override
@@ -147,17 +147,28 @@ class RunningImages(_Framed[dict[str, lock.LocalImage]]):
         return lock.parse_running(lines)
 
 
-class HeldImages(_Framed[dict[str, lock.Held]]):
-    """Which of the locked images the host has, and what their references mean there."""
+class HeldImages(_Verb[dict[str, lock.Held]]):
+    """Which of the locked images the host has, and what their references mean there; see `held_images`."""
 
+    verb = "images"
     unanswered: ClassVar[Any] = {}
 
-    def command(self, images: list[lock.Wanted]) -> str:
-        return self.frame.command(lock.look_command(images))
-
     @override
-    def read(self, lines: list[str]) -> dict[str, lock.Held]:
-        return lock.parse_held(lines)
+    def parse(self, content: object) -> dict[str, lock.Held]:
+        return lock.parse_held(content)
+
+
+def held_images(host: Host, images: Iterable[lock.Wanted]) -> dict[str, lock.Held]:
+    """Which of the locked images the host has; {} while its Docker does not answer.
+
+    Where the host's program can't run, the host has failed, and this is {} as well.
+    """
+    request = protocol.Request(HeldImages.verb, protocol.FRAMED, lock.request(images))
+    try:
+        return ask_program(host, HeldImages, _stdin=request.line())
+    except RemoteError as error:
+        fail(host, why(host, error))
+        return {}
 
 
 class HandMade(_Verb[adoption.HandMade]):

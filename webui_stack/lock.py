@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import shlex
 import tomllib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
-from webui_stack import compose, engine
+from webui_stack import compose, document, engine
 from webui_stack.machine import Machine
 
 _HOW = "run runbooks/lock.py"
@@ -334,25 +334,24 @@ def _is_locked(one: Wanted, found: compose.Image | None) -> bool:
     return found.id in one.ids or not names.isdisjoint(found.digests)
 
 
-def look_command(images: Iterable[Wanted]) -> str:
-    """One round trip for `parse_held`; prints nothing where there is no running engine."""
-    lines = ["docker version >/dev/null 2>&1 || exit 0"]
-    for one in images:
-        reference = shlex.quote(one.reference)
-        names = " ".join(shlex.quote(name) for name in [one.name, *one.ids])
-        lines.append(f"""\
-id() {{ docker image inspect --format '{{{{.Id}}}}' "$1" 2>/dev/null; }}
-if id=$(id {reference}); then echo tagged {reference} "$id"; fi
-for name in {names}; do if id=$(id "$name"); then echo locked {reference} "$id"; break; fi; done""")
-    return "\n".join([*lines, "true"])
+def request(images: Iterable[Wanted]) -> dict[str, Any]:
+    """What the verbs `images` and `pull` of the host's program are asked (`host/verbs/images.py`)."""
+    return {"wanted": [{"reference": one.reference, "name": one.name, "ids": one.ids} for one in images]}
 
 
-def parse_held(lines: Iterable[str]) -> dict[str, Held]:
-    """Read `look_command`'s output, by reference."""
-    found: dict[str, dict[str, str]] = {}
-    for line in lines:
-        kind, reference, id_ = line.split()
-        found.setdefault(reference, {})[kind] = id_
+class _HeldImage(TypedDict):
+    tagged: str
+    locked: str
+
+
+def parse_held(content: object) -> dict[str, Held]:
+    """Read the answer of the verb `images`, by reference; {} for a host whose Docker does not answer.
+
+    Raises `document.IncompleteError` where it has another form.
+    """
+    if content is None:
+        return {}
+    found = document.checked("images", TypeAdapter(dict[str, _HeldImage]), content)
     return {reference: Held(**ids) for reference, ids in found.items()}
 
 

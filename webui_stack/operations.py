@@ -16,7 +16,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
-from webui_stack import compose, exit_status, remote, swarm
+from webui_stack import compose, exit_status, progress, remote, swarm
 from webui_stack import docker_config as configuration
 from webui_stack.ops import program
 from webui_stack.secrets import HiddenItems
@@ -230,6 +230,11 @@ def stack(pending: Callable[[], Sequence[swarm.Work]], up_script: Callable[[Sequ
 
 
 def _brought_up(work: Sequence[_Work], up_script: Callable[[Sequence[_Work]], str]) -> Commands:
+    if host in state.failed_hosts:
+        # A fact had no answer, and what stood for it is no reason to replace a container. pyinfra has failed the host,
+        # and would run what this operation yields all the same (pyinfra/api/operations.py, 3.10).
+        yield _refuse([])
+        return
     if not work:
         host.noop("every service runs as wanted")
         return
@@ -250,7 +255,7 @@ def script(lines: Sequence[str]) -> Commands:
 def _ask(state: State, host: Host, verb: str, arguments: HiddenItems) -> bool:
     """Run a verb of the host's program, and show what it says while it is at work."""
     try:
-        program.call(host, verb, arguments, lambda event: host.log(event.text))
+        program.call(host, verb, arguments, lambda event: host.log(progress.line(event.text, event.done, event.total)))
     except remote.RemoteError as error:
         return _fail(state, host, [str(error)])
     return True

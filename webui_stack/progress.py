@@ -10,6 +10,11 @@ from typing import IO
 _PROGRESS_S = 5.0
 
 
+def line(text: str, done: int, total: int) -> str:
+    """How far something is, in bytes, as operators read it; the text alone where its size is not known."""
+    return f"{text}: {done / 1e6:.0f} of {total / 1e6:.0f} MB" if total else text
+
+
 class Progress:
     """Says every few seconds how far something long is; nothing about what is short."""
 
@@ -23,7 +28,7 @@ class Progress:
         self._done += size
         if time.monotonic() - self._said_at >= _PROGRESS_S:
             self._said_at = time.monotonic()
-            self._say(f"{self._what}: {self._done / 1e6:.0f} of {self._total / 1e6:.0f} MB")
+            self._say(line(self._what, self._done, self._total))
 
 
 class Counted(io.RawIOBase):

@@ -15,7 +15,6 @@ from pydantic import SecretStr
 
 from webui_stack import compose, engine, host_program, survey, swarm, symptoms
 from webui_stack.host import protocol
-from webui_stack.lock import Wanted
 from webui_stack.machine import Machine
 from webui_stack.secrets import HiddenLines, Supplied
 from webui_stack.settings import VECTOR_POOL, Settings
@@ -435,32 +434,9 @@ def check_stack_command(settings: Settings, file: str) -> str:
     )
 
 
-def pull_script(wanted: Wanted) -> str:
-    """The shell script that pulls a locked image, or says what the registry has instead."""
-    # A reference with a digest means one image already; Docker takes no tag with a digest.
-    plain, _, digest = wanted.reference.partition("@")
-    return _render(
-        "pull.sh.j2",
-        pulled=wanted.name,
-        digest=wanted.image.digest,
-        reference=plain,
-        tag="" if digest else plain,
-    )
-
-
-def save_image_script(folder: str, image_id: str) -> str:
-    """The shell script that puts an image into `folder` as a bundle's part."""
-    return _render("bundle-image.sh.j2", folder=folder, id=image_id)
-
-
 def save_packages_script(folder: str, packages: Iterable[str]) -> str:
     """The shell script that puts packages into `folder` as a bundle's part."""
     return _render("bundle-packages.sh.j2", folder=folder, packages=list(packages))
-
-
-def load_script(folder: str, image_id: str, reference: str) -> str:
-    """The shell script that loads an image of a bundle from `folder`."""
-    return _render("bundle-load.sh.j2", folder=folder, id=image_id, reference=shlex.quote(reference))
 
 
 def install_script(folder: str, packages: Iterable[str]) -> str:

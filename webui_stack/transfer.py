@@ -32,6 +32,7 @@ trap 'exit 1' HUP INT PIPE TERM
 begin
 """
 _SEND = """\
+read -r made || exit 1
 (
 {script}
 ) >&2
@@ -64,13 +65,35 @@ def upload(host: Host, name: str, content: io.RawIOBase, sha256: str, script: st
         sent.finish()
 
 
-def download(host: Host, path: str, receive: Receive, script: str = "true") -> None:
+@contextmanager
+def uploaded(host: Host, name: str, content: io.RawIOBase, size: int, sha256: str) -> Iterator[str]:
+    """Upload a file of that size, and keep it on the host while the block runs, once its SHA-256 is right.
+
+    Gives its path. It is for a verb of the host's program, which is called by a channel of its own.
+    """
+    # The other end of stdin is the block's end, or that of the connection.
+    keep = f"{_verified(sha256, name, 'echo kept')} || exit 1\ncat >/dev/null"
+    with channel.opened(host, f"{_IN_FOLDER}head -c {size} >part || exit 1\n{keep}") as sent:
+        missing = size
+        while missing and (data := content.read(min(_CHUNK, missing))) and sent.write(data):
+            missing -= len(data)
+        if missing or sent.line() != "kept":
+            sent.finish()  # says why
+            raise remote.RemoteError(f"{name}: expected it to be kept on the host, got no word of it; run it again")
+        yield f"{FOLDER}/part"
+        sent.finish()
+
+
+def download(
+    host: Host, path: str, receive: Receive, script: str = "true", make: Callable[[], object] = lambda: None
+) -> None:
     """Fetch the host's file `path` into what `receive`, given its SHA-256 and size, opens.
 
-    `script` runs before, in an empty folder of root's; a relative `path` is one of that folder. Raises `RemoteError`
-    unless all of it arrived as it is on the host.
+    `make`, which calls a verb of the host's program, and then `script` run before, with an empty folder of root's
+    there; `script` runs in it, and a relative `path` is one of it. Raises `RemoteError` unless all of it arrived as it
+    is on the host, and what `make` raises.
     """
-    with _sent(host, path, script, "cat") as (received, sha256, missing):
+    with _sent(host, path, script, "cat", make) as (received, sha256, missing):
         digest = hashlib.sha256()
         with receive(sha256, missing) as content:
             while missing and (data := received.read(min(_CHUNK, missing))):
@@ -89,17 +112,21 @@ def download_encrypted(host: Host, path: str, recipient: str, receive: Receive) 
     `RemoteError` unless age has ended well, and says so: then all that it wrote has arrived.
     """
     by = f"age --encrypt --recipient {shlex.quote(recipient)}"
-    with _sent(host, path, "true", by) as (received, sha256, size), receive(sha256, size) as content:
+    with _sent(host, path, "true", by, lambda: None) as (received, sha256, size), receive(sha256, size) as content:
         while data := received.read(_CHUNK):
             content.write(data)
         received.finish()
 
 
 @contextmanager
-def _sent(host: Host, path: str, script: str, by: str) -> Iterator[tuple[channel.ByteChannel, str, int]]:
+def _sent(
+    host: Host, path: str, script: str, by: str, make: Callable[[], object]
+) -> Iterator[tuple[channel.ByteChannel, str, int]]:
     """The host's file `path`, written by the command `by`, after its SHA-256 and size."""
     send = _SEND.format(script=script, path=shlex.quote(path), by=by)
     with channel.opened(host, _IN_FOLDER + send) as received:
+        make()
+        received.write(b"\n")
         sha256, _, text = received.line().partition(" ")
         size = digits.whole(text)
         if size is None:

@@ -162,7 +162,7 @@ class Docker:
         self.firewall_backend = "iptables"
         self.held: dict[str, Held] = {}  # by id
         self.images: dict[str, Image] = {}  # by id
-        self.registry: dict[str, Image] = {}  # by reference, for pulls
+        self.registry: dict[str, Image] = {}  # by reference and by digest, which is the id here, for pulls
         self.programs: dict[str, Program] = {}  # by image id
         self.volumes: dict[str, Volume] = {}
         self.contents: dict[str, dict[str, bytes]] = {}  # files by volume
@@ -191,6 +191,7 @@ class Docker:
             self.tag(id_, reference)
         else:
             self.registry[full(reference)] = image
+            self.registry[f"{split(reference)[0]}@{id_}"] = image
         return id_
 
     def put_container(self, name: str, new: NewContainer, *, start: bool = True) -> Held:
@@ -433,10 +434,10 @@ class Docker:
 
 
 def full(reference: str) -> str:
-    """A reference with its tag, as Docker notes it."""
-    if reference.startswith("sha256:") or "@" in reference:
+    """A reference with its tag, or with its digest alone, as Docker notes it."""
+    if reference.startswith("sha256:"):
         return reference
-    return ":".join(split(reference))
+    return ("@" if "@" in reference else ":").join(split(reference))
 
 
 def labelled(labels: Mapping[str, str], wanted: str) -> bool:

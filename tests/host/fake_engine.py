@@ -310,7 +310,10 @@ class FakeEngine(Engine):
             if progress:
                 progress(50, 100)
                 progress(100, 100)
-            self.docker.images.setdefault(image.id, image)
+            there = self.docker.images.setdefault(image.id, image)
+            served = f"{split(reference)[0]}@{image.id}"
+            if served not in there.digests:
+                self.docker.images[image.id] = replace(there, digests=(*there.digests, served))
             if "@" not in reference:
                 self.docker.tag(image.id, reference)
 

@@ -41,6 +41,10 @@ def drill(locks: Locks) -> Held:
     return locks.data("drill", live=False, limit_s=0)
 
 
+def pull(locks: Locks) -> Held:
+    return locks.images("pull", limit_s=0)
+
+
 def watch(locks: Locks) -> Held:
     return locks.container("open-webui", "watch")
 
@@ -80,6 +84,9 @@ def host() -> Host:
         (drill, watch, True),
         (watch, watch, False),
         (watch, other_watch, True),
+        (pull, pull, False),
+        (pull, work, True),
+        (pull, backup, True),
     ],
 )
 def test_only_those_work_side_by_side_that_do_not_disturb_each_other(

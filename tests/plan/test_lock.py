@@ -12,7 +12,7 @@ import pytest
 from tests import surveys
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, converged, fresh
 from tests.unit.test_bundle import pack
-from webui_stack import bundle, engine, lock
+from webui_stack import bundle, engine, host_program, lock
 from webui_stack.lock import Image, Lock
 
 VALKEY, WEBUI = (str(LAB_SETTINGS[name]) for name in ("valkey_image", "open_webui_image"))
@@ -31,18 +31,20 @@ LOCK = Lock(
         "rhel-9-amd64": dict.fromkeys(CE, "3:27.0-1.el9"),
     },
 )
-HAS_ALL = "\n".join(f"tagged {name} {id_}\nlocked {name} {id_}" for name, id_ in IDS.items())
+Held = dict[str, dict[str, str]]
+NONE: Held = {name: {"tagged": "", "locked": ""} for name in IDS}
+HAS_ALL: Held = {name: {"tagged": id_, "locked": id_} for name, id_ in IDS.items()}
 RUNS_ALL = "\n".join(
     f"container /x {name} {id_}\nimage {id_} amd64 {lock.repository_of(name)}@{DIGESTS[name]}"
     for name, id_ in IDS.items()
 )
 
 
-def holding(host: dict[str, Any], held: str = HAS_ALL, running: str = RUNS_ALL) -> dict[str, Any]:
-    """The host, with these images."""
-    tagged = [line.split()[1:] for line in held.splitlines() if line.startswith("tagged ")]
-    host = answering(host, images={reference: {"id": id_, "digests": []} for reference, id_ in tagged})
-    answers = {"; then echo tagged": held, "kind name reference id": running}
+def holding(host: dict[str, Any], held: Held | None = HAS_ALL, running: str = RUNS_ALL) -> dict[str, Any]:
+    """The host, with these images; None while it has no Docker."""
+    tagged = {reference: one["tagged"] for reference, one in (held or {}).items() if one["tagged"]}
+    host = answering(host, images={reference: {"id": id_, "digests": []} for reference, id_ in tagged.items()})
+    answers = {f"{host_program.digest()} images": surveys.printed(held), "kind name reference id": running}
     return {**host, "fake_responses": {**answers, **host["fake_responses"]}}
 
 
@@ -75,27 +77,37 @@ def test_an_image_that_moved_is_tagged_back_and_its_service_recreated(pyinfra: P
     other = "sha256:" + "c" * 64
     hosts = {
         # Somebody pulled the tag anew; containers are still of the locked one.
-        "retagged": holding(converged(), HAS_ALL.replace(f"tagged {VALKEY} {IDS[VALKEY]}", f"tagged {VALKEY} {other}")),
+        "retagged": holding(converged(), {**HAS_ALL, VALKEY: {"tagged": other, "locked": IDS[VALKEY]}}),
         # The containers run something the lock does not have.
-        "other": holding(converged(), f"tagged {VALKEY} {other}\ntagged {WEBUI} {other}"),
+        "other": holding(converged(), {name: {"tagged": other, "locked": ""} for name in IDS}),
     }
     result = locked(pyinfra, hosts, lock_file, "--json")
     assert result.changes("retagged") == ["Stack | Pull the locked images"]
     assert result.changes("other") == ["Stack | Pull the locked images", "Stack | Bring the services up"]
 
 
-def test_what_is_pulled_is_the_digest(pyinfra: Pyinfra, lock_file: Path) -> None:
-    result = locked(pyinfra, {"other": holding(converged(verify_timeout_s=1), "")}, lock_file, "-y", "-vvv")
-    assert f"docker pull --quiet {lock.repository_of(VALKEY)}@{DIGESTS[VALKEY]}" in result.output
-    assert f"docker pull --quiet {VALKEY}" not in result.output
+def test_all_that_a_host_lacks_comes_by_one_call_of_its_program(pyinfra: Pyinfra, lock_file: Path) -> None:
+    result = locked(pyinfra, {"other": holding(converged(verify_timeout_s=1), NONE)}, lock_file, "-y", "-vvv")
+    assert result.said("other").count("called the verb pull") == 1
+    assert not [command for command in result.executed("other") if "docker pull" in command]
+
+
+def test_a_host_that_does_not_say_which_images_it_has_drops_out(pyinfra: Pyinfra, lock_file: Path) -> None:
+    some = {name: holding(converged(verify_timeout_s=1), NONE) for name in ("silent", "lacking")}
+    some["silent"]["fake_responses"][f"{host_program.digest()} images"] = "python\n"
+    result = locked(pyinfra, some, lock_file, "-y", "-vvv")
+    assert result.status == 1
+    assert "answer of the host: expected a result, got the end of the output; run it again" in result.output
+    brought_up = [name for name in some if any(command.startswith("sh -s") for command in result.executed(name))]
+    assert brought_up == ["lacking"]
 
 
 @pytest.fixture(scope="module")
 def installed(pyinfra: Pyinfra, lock_file: Path) -> Run:
     hosts = {
-        "fresh": holding(fresh(docker_source="distro", **images()), "", ""),
-        "rhel": holding(fresh("rhel-9", **images()), "", ""),
-        "unknown": holding(fresh("ubuntu-24.04", docker_source="distro", **images()), "", ""),
+        "fresh": holding(fresh(docker_source="distro", **images()), None, ""),
+        "rhel": holding(fresh("rhel-9", **images()), None, ""),
+        "unknown": holding(fresh("ubuntu-24.04", docker_source="distro", **images()), None, ""),
     }
     return locked(pyinfra, hosts, lock_file, "-y", "-vvv")
 
@@ -198,7 +210,7 @@ def test_a_bundle_is_made_of_one_host_and_a_lock(pyinfra: Pyinfra, lock_file: Pa
 
 
 def test_a_host_that_does_not_run_what_is_locked_makes_no_bundle(pyinfra: Pyinfra, lock_file: Path) -> None:
-    hosts = {"a": holding(with_runc("2"), "")}
+    hosts = {"a": holding(with_runc("2"), NONE)}
     result = pyinfra(hosts, "--data", f"lock_file={lock_file}", "-y", deploy="runbooks/bundle.py")
     assert result.status == 1
     assert f"image {VALKEY}: expected the locked {DIGESTS[VALKEY]}, got none" in result.output
@@ -222,8 +234,8 @@ def bundled(run: Pyinfra, hosts: dict[str, dict[str, Any]], file: Path, *argumen
 def test_a_bundle_needs_no_registry_no_mirror_and_nothing_twice(pyinfra: Pyinfra, archive: Path) -> None:
     hosts = {
         "same": holding(converged()),
-        "fresh": holding(fresh(docker_source="distro", **images()), "", ""),
-        "ce": holding(fresh(**images()), "", ""),
+        "fresh": holding(fresh(docker_source="distro", **images()), None, ""),
+        "ce": holding(fresh(**images()), None, ""),
     }
     result = bundled(pyinfra, hosts, archive, "--json")
     assert result.changes("same") == []
@@ -235,8 +247,8 @@ def test_a_bundle_needs_no_registry_no_mirror_and_nothing_twice(pyinfra: Pyinfra
 
 def test_a_bundle_that_does_not_fit_refuses_its_host_alone(pyinfra: Pyinfra, archive: Path) -> None:
     hosts = {
-        "arm": holding(fresh(architecture="aarch64", docker_source="distro", **images()), "", ""),
-        "rhel": holding(fresh("rhel-9", **images()), "", ""),
+        "arm": holding(fresh(architecture="aarch64", docker_source="distro", **images()), None, ""),
+        "rhel": holding(fresh("rhel-9", **images()), None, ""),
         "same": holding(converged()),
     }
     result = bundled(pyinfra, hosts, archive, "--dry")
@@ -258,7 +270,7 @@ def test_a_corrupt_bundle_stops_before_any_host(pyinfra: Pyinfra, archive: Path)
 def test_packages_that_the_lock_file_names_are_installed(pyinfra: Pyinfra, archive: Path) -> None:
     file = archive.with_name("hosts.lock.toml")
     file.write_text(lock.render(lock.with_archive(LOCK, "debian-13-amd64", hashlib.sha256(b"debs").hexdigest())))
-    hosts = {"fresh": holding(fresh(docker_source="distro", **images()), "", "")}
+    hosts = {"fresh": holding(fresh(docker_source="distro", **images()), None, "")}
     result = bundled(pyinfra, hosts, archive, "--json", "--data", f"lock_file={file}")
     assert not [line for line in result.said("fresh") if "would stop here" in line]
     assert "Docker | Install Docker from the bundle" in result.changes("fresh")
@@ -282,7 +294,7 @@ def test_a_bundle_of_somebody_else_brings_no_image_that_the_lock_file_does_not_n
     )
     parts = {bundle.image_part("sha256:" + "e" * 64): b"image", bundle.packages_part("debian-13-amd64"): b"debs"}
     file = pack(tmp_path / "x.tar", {"lock.toml": lock.render(theirs).encode(), **parts})
-    hosts = {"fresh": holding(fresh(docker_source="distro", **images()), "", "")}
+    hosts = {"fresh": holding(fresh(docker_source="distro", **images()), None, "")}
     result = bundled(pyinfra, hosts, file, "--dry", "--data", f"lock_file={lock_file}")
     said = "\n".join(result.said("fresh"))
     assert f"bundle x.tar: expected the image {VALKEY} for amd64, got none" in said

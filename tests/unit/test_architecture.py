@@ -68,7 +68,10 @@ LIBRARY = {
     "docker_config": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
     "frame": set[str](),
     "compose": {"webui_stack.digits", "webui_stack.document"},
-    "lock": {"pydantic", "webui_stack.compose", "webui_stack.engine", "webui_stack.machine"},
+    "lock": {
+        *("pydantic", "typing_extensions", "webui_stack.compose", "webui_stack.document", "webui_stack.engine"),
+        "webui_stack.machine",
+    },
     "progress": set[str](),
     "bundle": {"webui_stack.lock", "webui_stack.progress"},
     "backup_set": {"pydantic", "webui_stack.progress"},
@@ -128,7 +131,7 @@ LIBRARY = {
     "tunnel": {"gevent", "paramiko", "pyinfra", "webui_stack.channel", "webui_stack.remote"},
     "delivery": {
         *("pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
-        *("webui_stack.progress", "webui_stack.templates", "webui_stack.transfer"),
+        *("webui_stack.ops.program", "webui_stack.progress", "webui_stack.templates", "webui_stack.transfer"),
     },
     "offsite": {
         *("pydantic", "pyinfra", "webui_stack.backup_set", "webui_stack.progress", "webui_stack.remote"),
@@ -136,7 +139,8 @@ LIBRARY = {
     },
     "operations": {
         *("pyinfra", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.exit_status"),
-        *("webui_stack.ops.program", "webui_stack.remote", "webui_stack.secrets", "webui_stack.swarm"),
+        *("webui_stack.ops.program", "webui_stack.progress", "webui_stack.remote", "webui_stack.secrets"),
+        "webui_stack.swarm",
     },
     "packages": {"pyinfra", "webui_stack.apt", "webui_stack.operations", "webui_stack.remote"},
     "formation": {

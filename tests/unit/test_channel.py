@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,9 +32,8 @@ def host() -> Host:
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder that files pass through, on this machine."""
     found = tmp_path / "transfer"
-    for name in ("FOLDER", "_IN_FOLDER"):
-        value = getattr(transfer, name).replace(transfer.FOLDER, str(found)) if name != "FOLDER" else str(found)
-        monkeypatch.setattr(transfer, name, value)
+    monkeypatch.setattr(transfer, "_IN_FOLDER", transfer._IN_FOLDER.replace(transfer.FOLDER, str(found)))
+    monkeypatch.setattr(transfer, "FOLDER", str(found))
     return found
 
 
@@ -98,6 +100,46 @@ def test_an_upload_that_is_not_whole_is_not_used(host: Host, folder: Path, tmp_p
     assert not folder.exists()
 
 
+def test_an_upload_is_kept_while_a_verb_is_at_it(host: Host, folder: Path) -> None:
+    digest = hashlib.sha256(BYTES).hexdigest()
+    with transfer.uploaded(host, "it", io.BytesIO(BYTES), len(BYTES), digest) as path:  # type: ignore[arg-type]
+        assert Path(path).read_bytes() == BYTES
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("content", [BYTES + b"x", BYTES[:-1], b"x" + BYTES[1:]], ids=["longer", "cut off", "another"])
+def test_an_upload_that_is_not_whole_is_given_to_no_verb(host: Host, folder: Path, content: bytes) -> None:
+    wanted = (
+        hashlib.sha256(BYTES + b"x").hexdigest() if len(content) > len(BYTES) else hashlib.sha256(BYTES).hexdigest()
+    )
+    with (
+        pytest.raises(RemoteError, match=f"it: expected SHA-256 {wanted} on the host, got"),
+        transfer.uploaded(host, "it", io.BytesIO(content), len(BYTES), wanted),  # type: ignore[arg-type]
+    ):
+        raise AssertionError
+    assert not folder.exists()
+
+
+def test_a_verb_that_fails_leaves_nothing_of_an_upload(host: Host, folder: Path) -> None:
+    digest = hashlib.sha256(b"x").hexdigest()
+    with (
+        pytest.raises(RemoteError, match=r"^why$"),
+        transfer.uploaded(host, "it", io.BytesIO(b"x"), 1, digest),  # type: ignore[arg-type]
+    ):
+        raise RemoteError("why")
+    assert is_gone(folder)
+
+
+def is_gone(folder: Path) -> bool:
+    """Its shell removes it once the connection has ended."""
+    for _ in range(500):
+        if not folder.exists():
+            return True
+        time.sleep(0.02)
+    return False
+
+
 class Fetched:
     """What `download` gave, and into which it wrote."""
 
@@ -124,6 +166,25 @@ def test_a_download_of_what_a_script_makes(host: Host, folder: Path) -> None:
     transfer.download(host, "part", fetched.open, "set -eu\necho noise\nprintf abc >part")  # type: ignore[arg-type]
     assert fetched.content.getvalue() == b"abc"
     assert not folder.exists()
+
+
+def test_a_download_of_what_a_verb_makes(host: Host, folder: Path) -> None:
+    fetched = Fetched()
+    make = partial((folder / "part").write_bytes, BYTES)
+    transfer.download(host, "part", fetched.open, make=make)  # type: ignore[arg-type]
+    assert fetched.content.getvalue() == BYTES
+    assert not folder.exists()
+
+
+def test_a_verb_that_fails_ends_a_download(host: Host, folder: Path) -> None:
+    def fails() -> None:
+        raise RemoteError("why")
+
+    fetched = Fetched()
+    with pytest.raises(RemoteError, match=r"^why$"):
+        transfer.download(host, "part", fetched.open, make=fails)  # type: ignore[arg-type]
+    assert fetched.told == ("", 0)
+    assert is_gone(folder)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from tests import surveys
 from webui_stack import lock, machine
+from webui_stack.document import IncompleteError
+from webui_stack.host import images
 from webui_stack.lock import Held, Image, LocalImage, Lock, LockError, Seen, Wanted
 
 DEBIAN = machine.parse(surveys.captured("machine/debian-13"))
@@ -232,8 +234,19 @@ def test_missing_packages_that_the_lock_lacks_are_a_refusal() -> None:
 
 
 def test_what_a_host_has_is_read_by_reference() -> None:
-    assert lock.parse_held([f"tagged {VALKEY} {sha('1')}", f"locked {VALKEY} {sha('2')}", f"locked b {sha('3')}"]) == {
-        VALKEY: Held(sha("1"), sha("2")),
-        "b": Held("", sha("3")),
-    }
-    assert lock.parse_held([]) == {}
+    answer = {VALKEY: {"tagged": sha("1"), "locked": sha("2")}, "b": {"tagged": "", "locked": sha("3")}}
+    assert lock.parse_held(answer) == {VALKEY: Held(sha("1"), sha("2")), "b": Held("", sha("3"))}
+    assert lock.parse_held(None) == {}, "Docker does not answer"
+
+
+@pytest.mark.parametrize("answer", [[], {VALKEY: {"tagged": ""}}, {VALKEY: {"tagged": None, "locked": ""}}])
+def test_an_answer_of_another_form_says_nothing_of_images(answer: object) -> None:
+    with pytest.raises(IncompleteError, match=r"^images: expected .*; run it again$"):
+        lock.parse_held(answer)
+
+
+def test_the_program_is_asked_by_what_an_image_may_be_known_by() -> None:
+    one = Wanted("r/x:1@sha256:0", Image(digest=sha("a"), ids={"amd64": [sha("1")], "arm64": [sha("2")]}), "amd64")
+    request = {"reference": "r/x:1@sha256:0", "name": f"r/x@{sha('a')}", "ids": [sha("1")]}
+    assert lock.request([one]) == {"wanted": [request]}
+    assert images.locked([request]) == [images.Locked("r/x:1@sha256:0", f"r/x@{sha('a')}", [sha("1")])]

@@ -51,7 +51,9 @@ def test_a_sending_that_was_cut_off_leaves_no_program(host: Host, tmp_path: Path
 
 
 def test_an_error_of_the_program_is_one_line_in_four_parts(host: Host, tmp_path: Path) -> None:
-    known = "cause, docker, doctor, hand_made, serving, survey, teardown, teardown_look, watch"
+    known = (
+        "cause, docker, doctor, hand_made, images, load, pull, save, serving, survey, teardown, teardown_look, watch"
+    )
     words = rf"^verb: expected one of {known}, got explode; deploy again$"
     with pytest.raises(HostRefusedError, match=words) as caught:
         program.call(host, "explode", {}, folder=str(tmp_path))

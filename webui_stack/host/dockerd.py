@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from . import digits
+from . import client_config, digits
 from .errors import HostError
 from .system import System
 
@@ -68,10 +67,7 @@ def socket(system: System, home: str) -> str:
 
     Raises `HostError` for a context that leads elsewhere: then the stack would not be on this host.
     """
-    try:
-        context = json.loads(system.text(f"{home}/.docker/config.json") or "{}").get("currentContext") or "default"
-    except (ValueError, AttributeError):
-        context = "default"  # the command reads such a file as an empty one, and warns
+    context = client_config.read(system, home).get("currentContext") or "default"
     if context == "default":
         return "/var/run/docker.sock"
     address = system.output("docker", "context", "inspect", "--format", "{{.Endpoints.docker.Host}}", context).strip()

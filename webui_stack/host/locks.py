@@ -28,6 +28,8 @@ _MOST_BYTES = 4096
 WORK = "work"
 # For one backup or drill at a time.
 DATA = "data"
+# What gives references to images, or makes an archive of one, has this one for as long as that takes.
+IMAGES = "images"
 # Earlier versions: what changes containers has `work` and this one, their watchdog has this one. Ours share it.
 _OLD_CONTAINERS = "containers"
 # Beside the folder, for versions before there was one, and for the drill; held only where they are.
@@ -102,6 +104,10 @@ class Locks:
         """Hold one container: for the watchdog, which goes on beside a backup and stays away from other verbs."""
         held = self._take(who, fcntl.LOCK_SH, [self._path(_OLD_CONTAINERS)], limit_s)
         return self._take(who, fcntl.LOCK_EX, [self._path(f"container-{name}")], limit_s, held)
+
+    def images(self, who: str, *, limit_s: float = WAIT_S) -> Held:
+        """Hold what references mean: for what pulls, loads or saves images. All other verbs go on beside it."""
+        return self._take(who, fcntl.LOCK_EX, [self._path(IMAGES)], limit_s)
 
     def moment(self, name: str, who: str, *, limit_s: float = 30) -> Held:
         """Hold a lock of that name for a moment, to read something and write it."""

@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import cause, docker, doctor, hand_made, serving, survey, teardown, watch
+from . import cause, docker, doctor, hand_made, images, serving, survey, teardown, watch
 
 VERBS: Mapping[str, Callable[..., Any]] = {
     "cause": cause.run,
     "docker": docker.run,
     "doctor": doctor.run,
     "hand_made": hand_made.run,
+    "images": images.look,
+    "load": images.load,
+    "pull": images.pull,
+    "save": images.save,
     "serving": serving.run,
     "survey": survey.run,
     "teardown": teardown.remove,
     "teardown_look": teardown.look,
     "watch": watch.run,
 }
-DETACHED = frozenset({"docker", "teardown"})
+DETACHED = frozenset({"docker", "load", "pull", "teardown"})
 """The verbs by which a run changes the host: each has a process of its own (`worker.py`)."""

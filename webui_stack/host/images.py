@@ -1,0 +1,134 @@
+"""The locked images of this host: which are here, and how the others come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import client_config
+from .clock import Clock
+from .engine import Engine, Image, NotFound, Refused, Unavailable
+from .engine.images import PULL_S
+from .errors import HostError
+from .progress import Progress
+from .protocol import Event
+from .system import System
+
+_AGAIN = "nothing was stopped: mend that, and run this again"
+_CHANGED = (
+    "nothing was stopped: find out who changed it, and let the registry have the locked one again, or remove the lock "
+    "file, deploy, and run runbooks/lock.py"
+)
+
+
+@dataclass(frozen=True)
+class Locked:
+    """A locked image: its reference, and what it is known by (`webui_stack.lock.Wanted`).
+
+    `name` is its repository and digest, as a registry serves it. `ids` are those it may have here.
+    """
+
+    reference: str
+    name: str
+    ids: Sequence[str]
+
+    @property
+    def digest(self) -> str:
+        return self.name.partition("@")[2]
+
+
+def locked(wanted: Iterable[Mapping[str, Any]]) -> list[Locked]:
+    """The images of a request."""
+    return [Locked(**one) for one in wanted]
+
+
+def held(engine: Engine, wanted: Iterable[Locked]) -> dict[str, dict[str, str]]:
+    """By reference: the id that it means here, and the one of the locked image, "" for none."""
+    return {
+        one.reference: {"tagged": _id(find(engine, [one.reference])), "locked": _id(_found(engine, one))}
+        for one in wanted
+    }
+
+
+def find(engine: Engine, names: Iterable[str]) -> Image | None:
+    """The first of these that Docker has; None only where it says that it has none of them."""
+    for name in names:
+        try:
+            return engine.image(name)
+        except NotFound:
+            continue
+    return None
+
+
+class Registry:
+    """Where the images of a host come from.
+
+    Docker's own API has no credentials: what needs some comes by docker's command, with those of root. That one tells
+    no progress.
+    """
+
+    def __init__(
+        self, system: System, engine: Engine, config: Mapping[str, Any], clock: Clock, emit: Callable[[Event], None]
+    ) -> None:
+        """`config` is that of docker's command (`client_config.read`)."""
+        self._system, self._engine, self._config, self._clock = system, engine, config, clock
+        self._emit = emit
+
+    def bring(self, wanted: Sequence[Locked]) -> None:
+        """Ensure each reference means its locked image.
+
+        An image that is here is not pulled. No reference changes before all images are here. Raises `HostError` where a
+        registry does not give the locked one, with what it has instead.
+        """
+        ids = [_id(_found(self._engine, one)) or self._pulled(one) for one in wanted]
+        for one, id_ in zip(wanted, ids):  # noqa: B905 Python 3.9 has no `strict`
+            # A reference with a digest means one image already; Docker takes no tag with a digest.
+            if "@" not in one.reference:
+                self._engine.tag(id_, one.reference)
+
+    # --- Below
+
+    def _pulled(self, one: Locked) -> str:
+        """The id of the image, once it is here."""
+        text = f"pulling {one.reference}"
+        self._emit(Event(text))
+        try:
+            if client_config.has_credentials(self._config, one.name):
+                self._system.order("docker", "pull", "--quiet", one.name, limit_s=PULL_S)
+            else:
+                self._engine.pull(one.name, progress=Progress(text, self._emit, self._clock).at)
+        except Unavailable:  # Docker itself gave no answer, so it is not asked what the registry has
+            raise
+        except HostError as error:
+            raise self._refusal(one, error) from error
+        image = find(self._engine, [one.name])
+        if image is None or one.digest not in {digest.partition("@")[2] for digest in image.digests}:
+            got = ", ".join(image.digests) or "an image without a digest" if image else "none"
+            raise HostError(one.reference, expected=f"the pull to bring the locked {one.digest}", got=got, do=_AGAIN)
+        return image.id
+
+    def _refusal(self, one: Locked, error: HostError) -> HostError:
+        """The error to raise for a pull that failed: what the registry has, or why nobody can say."""
+        do = _AGAIN
+        try:
+            got = self._engine.registry_digest(one.reference)
+            do = _CHANGED
+        except Refused as answer:
+            got = f"no digest from it ({answer.message})"
+            if answer.status == 404:
+                got, do = f"nothing ({answer.message})", _CHANGED
+        except Unavailable as answer:
+            got = f"no digest from it ({answer.got})"
+        if got == one.digest:
+            return HostError(one.reference, expected=f"a pull of the locked {got}", got=error.got, do=_AGAIN)
+        self._emit(Event(f"{one.reference}: {error.got}"))
+        return HostError(one.reference, expected=f"the registry to have the locked {one.digest}", got=got, do=do)
+
+
+def _found(engine: Engine, one: Locked) -> Image | None:
+    return find(engine, [one.name, *one.ids])
+
+
+def _id(image: Image | None) -> str:
+    return image.id if image else ""
