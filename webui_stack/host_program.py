@@ -37,7 +37,8 @@ def place(folder: str = FOLDER) -> str:
 def archive() -> bytes:
     """The program as a tar of the package `host` and what starts it; the same bytes for the same files."""
     files = {"__main__.py": _START.encode()}
-    files |= {f"host/{path.relative_to(_HOST)}": path.read_bytes() for path in sorted(_HOST.rglob("*.py"))}
+    paths = [path for pattern in ("*.py", "*.sql") for path in _HOST.rglob(pattern)]
+    files |= {f"host/{path.relative_to(_HOST)}": path.read_bytes() for path in sorted(paths)}
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
         for name, content in files.items():

@@ -21,7 +21,8 @@ from webui_stack.settings import VECTOR_POOL, Settings
 
 _FOLDER = Path(__file__).parent.parent / "templates"
 _environment = Environment(
-    loader=FileSystemLoader(_FOLDER),
+    # What runs in containers is the host's program's (`webui_stack/host/data`), and in some scripts as well.
+    loader=FileSystemLoader([_FOLDER, Path(__file__).parent / "host" / "data"]),
     undefined=StrictUndefined,
     autoescape=False,  # noqa: S701 nothing here is HTML; each template quotes for its own format
     bytecode_cache=FileSystemBytecodeCache(),  # compiling them takes longer than all else before a no-change run acts

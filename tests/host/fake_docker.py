@@ -165,7 +165,7 @@ class Docker:
         self.registry: dict[str, Image] = {}  # by reference and by digest, which is the id here, for pulls
         self.programs: dict[str, Program] = {}  # by image id
         self.volumes: dict[str, Volume] = {}
-        self.contents: dict[str, dict[str, bytes]] = {}  # files by volume
+        self.contents: dict[str, MutableMapping[str, bytes]] = {}  # files by volume
         self.networks: dict[str, Network] = {}
         self.folder: Callable[[str], MutableMapping[str, bytes]] = lambda _: {}  # a folder of the host, for bind mounts
         self.events: list[Event] = []

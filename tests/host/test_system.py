@@ -69,3 +69,11 @@ def test_nobody_but_root_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     for verb in VERBS.values():
         with pytest.raises(HostError, match=r"^privileges: expected root, got an ordinary user; set _sudo = True"):
             verb({}, lambda _: None)
+
+
+def test_bytes_go_through_a_program_and_a_failure_gives_none() -> None:
+    assert System().through("cat", stdin=b"\x00\xff") == b"\x00\xff"
+    with pytest.raises(HostError, match=r"got exit status 1: no good"):
+        System().through("sh", "-c", "cat >/dev/null; echo no good >&2; exit 1", stdin=b"secret")
+    with pytest.raises(HostError, match=r"got no such program"):
+        System().through("no-such-program", stdin=b"secret")

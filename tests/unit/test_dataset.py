@@ -25,8 +25,8 @@ HEAD = "56359461a091"
 
 @pytest.fixture
 def dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """templates/dataset.py with folders of its own, beside an Open WebUI that knows one migration."""
-    spec = importlib.util.spec_from_file_location("dataset", ROOT / "templates" / "dataset.py")
+    """host/data/dataset.py with folders of its own, beside an Open WebUI that knows one migration."""
+    spec = importlib.util.spec_from_file_location("dataset", ROOT / "webui_stack/host/data/dataset.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
@@ -243,7 +243,7 @@ dataset.save([])
 
 
 def command(data: Path) -> list[str]:
-    return [sys.executable, "-c", RUN, str(ROOT / "templates" / "dataset.py"), str(data)]
+    return [sys.executable, "-c", RUN, str(ROOT / "webui_stack/host/data/dataset.py"), str(data)]
 
 
 def test_a_backup_skips_fifos_and_sockets_and_names_them(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+import io
 import json
 import os
 import shutil
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,11 @@ def test_the_same_files_have_the_same_name_and_others_another(tmp_path: Path, mo
         (copy / "errors.py").write_text("")
         assert named() != first
     assert named() == first
+
+
+def test_what_containers_and_postgres_are_given_is_sent_as_well() -> None:
+    with tarfile.open(fileobj=io.BytesIO(host_program.archive())) as archive:
+        assert {"host/data/roles.sql", "host/data/dataset.py", "host/data/folders.py"} <= set(archive.getnames())
 
 
 def test_the_start_runs_on_a_python_that_is_too_old() -> None:

@@ -461,7 +461,7 @@ def test_postgres_takes_as_many_connections_as_the_settings_say_and_its_password
     assert postgres["command"] == ["postgres", "-c", "max_connections=321"]
     assert postgres["mem_limit"] == "700m"
     assert postgres["environment"] == {
-        "POSTGRES_USER": "postgres",  # Open WebUI's own user is no superuser (templates/roles.sql)
+        "POSTGRES_USER": "postgres",  # Open WebUI's own user is no superuser (host/data/roles.sql)
         "POSTGRES_DB": "open-webui",
         "POSTGRES_PASSWORD_FILE": "/run/secrets/postgres-password",
     }

@@ -6,6 +6,7 @@ renamed, and the folder is written to the disk. Whenever the power fails, a read
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import posixpath
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal
+from typing import BinaryIO, Literal, cast
 
 from .errors import HostError
 from .kernel import LINUX, Kernel
@@ -48,6 +49,39 @@ class Status:
     owner: Owner
     size: int
     changed_s: float
+
+
+class _Stream:
+    """What of a file object a program's standard input and output need."""
+
+    def __init__(self, kernel: Kernel, fd: int) -> None:
+        self._kernel, self._fd, self._offset = kernel, fd, 0
+
+    def write(self, data: bytes) -> int:
+        rest = memoryview(data)
+        while rest:
+            taken = self._kernel.pwrite(self._fd, bytes(rest[:_CHUNK_BYTES]), self._offset)
+            self._offset += taken
+            rest = rest[taken:]
+        return len(data)
+
+    def read(self, size: int = -1) -> bytes:
+        chunks = []
+        while size:
+            chunk = self._kernel.pread(self._fd, _CHUNK_BYTES if size < 0 else min(size, _CHUNK_BYTES), self._offset)
+            if not chunk:
+                break
+            chunks.append(chunk)
+            self._offset += len(chunk)
+            size -= len(chunk) if size > 0 else 0
+        return b"".join(chunks)
+
+    def seek(self, offset: int) -> int:
+        self._offset = offset
+        return offset
+
+    def tell(self) -> int:
+        return self._offset
 
 
 class Files:
@@ -195,6 +229,29 @@ class Files:
                     self._kernel.unlink(new, dir_fd=folder)
                 raise
             self._kernel.fsync(folder)
+
+    @contextmanager
+    def stream(self, path: str) -> Iterator[BinaryIO]:
+        """A new file to write to piece by piece, for root alone; on the disk when the block has ended without an error.
+
+        Anything that was there is replaced at once: it is for files in a folder that nobody uses yet.
+        """
+        self.remove(path)
+        with self._explained(path, "write it"), self._in_folder(path) as (folder, name):
+            with self._closing(self._kernel.open(name, _NEW_FILE, 0o600, dir_fd=folder)) as fd:
+                yield cast(BinaryIO, _Stream(self._kernel, fd))
+                self._kernel.fsync(fd)
+            self._kernel.fsync(folder)
+
+    @contextmanager
+    def source(self, path: str) -> Iterator[BinaryIO]:
+        """A regular file to read piece by piece. Fails where there is none."""
+        with self._explained(path, "read it"), contextlib.ExitStack() as stack:
+            folder, name = stack.enter_context(self._in_folder(path))
+            fd = stack.enter_context(self._closing(self._kernel.open(name, _READ_FILE, dir_fd=folder)))
+            if not stat.S_ISREG(self._kernel.fstat(fd).st_mode):
+                raise _of_another_kind(path, "a file", _kind(self._kernel.fstat(fd)))
+            yield cast(BinaryIO, _Stream(self._kernel, fd))
 
     def make_folder(self, path: str, *, mode: int = 0o700, owner: Owner | None = None) -> bool:
         """Ensure a folder is there, is `owner`'s and has `mode`. Returns whether anything was changed.

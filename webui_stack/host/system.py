@@ -76,6 +76,22 @@ class System:
         status, said, _ = self._run(command, stdin, environment)
         return None if status else said
 
+    def through(self, *command: str, stdin: bytes) -> bytes:
+        """What a program makes of `stdin`, which may be secret. Raises `HostError` where it fails.
+
+        It has 30 s for that.
+        """
+        try:
+            done = subprocess.run(command, input=stdin, capture_output=True, timeout=_LIMIT_S, check=False)
+        except FileNotFoundError:
+            raise _failed(command, "no such program") from None
+        except subprocess.TimeoutExpired:
+            raise _failed(command, f"no answer in {_LIMIT_S} s") from None
+        if done.returncode:
+            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:]
+            raise _failed(command, f"exit status {done.returncode}: {' '.join(last)}".rstrip(": "))
+        return done.stdout
+
     def refusal(self, *command: str) -> str:
         """What a program says when it refuses, on either output, and its exit status without a word; "" where it takes.
 

@@ -1,4 +1,4 @@
--- Run in each database of open-webui by its superuser postgres, on stdin of psql (templates/roles.sh.j2).
+-- Run in each database of open-webui by its superuser postgres, on stdin of psql (roles.py; templates/roles.sh.j2).
 SELECT rolname = 'open-webui' AS superuser FROM pg_authid WHERE oid = 10 \gset
 BEGIN;
 -- Where both wait for each other, a session of Open WebUI gives way.

@@ -12,6 +12,8 @@ Runs inside Open WebUI's own image and needs nothing but its Python:
     python3 - count [KIND]           what is in the data folder, a line each
 """
 
+from __future__ import annotations
+
 import ast
 import hashlib
 import importlib.util
@@ -24,7 +26,9 @@ import stat
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any, BinaryIO, cast
 
 DATA = Path("/app/backend/data")
 SET = Path("/set")
@@ -44,7 +48,7 @@ HEADS = "SELECT group_concat(version_num) FROM alembic_version"
 STALLED_S = 900
 
 
-def save(left_out):
+def save(left_out: Sequence[str]) -> None:
     """Write the data folder to stdout. Databases go first: a row's file is written before the row is."""
     try:
         save_all(left_out)
@@ -52,7 +56,7 @@ def save(left_out):
         signal.alarm(0)
 
 
-def save_all(left_out):
+def save_all(left_out: Sequence[str]) -> None:
     """As `save`, which ends the limit that is set here."""
     with (
         tarfile.open(fileobj=sys.stdout.buffer, mode="w|", format=tarfile.PAX_FORMAT) as tar,
@@ -72,17 +76,17 @@ def save_all(left_out):
                 add(tar, path, path)
 
 
-def walk(folder):
+def walk(folder: Path) -> Iterator[Path]:
     """Everything below a folder, in order; what is taken back or put aside by a restore begins with .restore."""
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         if folder == DATA and entry.name.startswith(".restore"):
             continue
         yield Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
-            yield from walk(entry.path)
+            yield from walk(Path(entry.path))
 
 
-def opened(path):
+def opened(path: Path) -> BinaryIO | None:
     """The regular file at `path`, opened; None for anything else, and for what is gone by now.
 
     Never waits: opening a FIFO would, until somebody writes to it (fifo(7)).
@@ -99,7 +103,7 @@ def opened(path):
     return None
 
 
-def is_database(path):
+def is_database(path: Path) -> bool:
     """Whether it is a database of SQLite (https://www.sqlite.org/fileformat.html, 1.3)."""
     try:
         file = opened(path)
@@ -111,12 +115,11 @@ def is_database(path):
         return file.read(16) == b"SQLite format 3\0"
 
 
-def copy_database(path, copy):
+def copy_database(path: Path, copy: Path) -> None:
     """A consistent copy of a database that others write to (https://www.sqlite.org/backup.html), and a sound one."""
     signal.alarm(0)  # a large one takes its time in one step
     # All pages in one step: with several, each write of another process would start it anew.
-    with_timeout = {"timeout": 60, "uri": True}
-    source, target = sqlite3.connect(f"file:{path}?mode=rw", **with_timeout), sqlite3.connect(copy)
+    source, target = sqlite3.connect(f"file:{path}?mode=rw", timeout=60, uri=True), sqlite3.connect(copy)
     try:
         source.backup(target, pages=-1)
         # One file that needs no companions where it is put back.
@@ -129,14 +132,14 @@ def copy_database(path, copy):
         sys.exit(f"{path.relative_to(DATA)}: expected a sound database, got {answer}; restore an earlier set")
 
 
-def add(tar, path, content):
+def add(tar: tarfile.TarFile, path: Path, content: Path) -> None:
     """Add `path` with what `content` holds. One that is gone by now is left out, one that shrinks fails the save.
 
     A FIFO, a socket or a device holds nothing that could be kept: it is left out, and the error output names it.
     """
     try:
         kind = path.lstat().st_mode
-        member = tar.gettarinfo(path, arcname=path.relative_to(DATA))
+        member = tar.gettarinfo(path, arcname=str(path.relative_to(DATA)))
     except FileNotFoundError:
         return
     if stat.S_ISDIR(kind) or stat.S_ISLNK(kind):
@@ -150,21 +153,21 @@ def add(tar, path, content):
     with file:
         member.type, member.linkname = tarfile.REGTYPE, ""
         member.size = os.fstat(file.fileno()).st_size
-        tar.addfile(member, Watched(file))
+        tar.addfile(member, cast(BinaryIO, Watched(file)))
 
 
 class Watched:
     """A file that is read; each part of it is progress."""
 
-    def __init__(self, file):
+    def __init__(self, file: BinaryIO) -> None:
         self.file = file
 
-    def read(self, size):
+    def read(self, size: int) -> bytes:
         signal.alarm(STALLED_S)
         return self.file.read(size)
 
 
-def stalled(*_):
+def stalled(*_: object) -> None:
     """What a signal does: end the program. The first process of a container heeds no signal without a handler."""
     print(
         f"expected the data to be read and written, got no further for {STALLED_S} s, or was stopped", file=sys.stderr
@@ -172,7 +175,7 @@ def stalled(*_):
     os._exit(1)  # at once: to end in good order, what hangs would have to be written
 
 
-def describe(facts):
+def describe(facts: dict[str, str]) -> None:
     """Write the manifest: what the caller knows, what is in the database, size and SHA-256 of each part.
 
     What is in a dump of Postgres the caller has counted.
@@ -190,13 +193,13 @@ def describe(facts):
     print()
 
 
-def part(path):
+def part(path: Path) -> dict[str, Any]:
     """Size and SHA-256 of a file."""
     with path.open("rb") as file:
         return {"size": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def contents(counted):
+def contents(counted: Mapping[str, str]) -> dict[str, Any]:
     """What the archive has: read from the archive itself, all of it, so that a damaged one is no set."""
     uploads = 0
     with tempfile.TemporaryDirectory() as work, tarfile.open(SET / ARCHIVE) as tar:
@@ -205,7 +208,7 @@ def contents(counted):
             uploads += member.isreg() and member.name.startswith("uploads/")
             if member.name == DATABASE:
                 with copy.open("wb") as file:
-                    shutil.copyfileobj(tar.extractfile(member), file)
+                    shutil.copyfileobj(cast(BinaryIO, tar.extractfile(member)), file)
         if (SET / DUMP).exists():
             return {"schema": counted["schema"], **{what: int(counted[what]) for what in COUNTED}, "uploads": uploads}
         if not copy.exists():
@@ -219,12 +222,12 @@ def contents(counted):
     return {"schema": schema, **counts, "uploads": uploads}
 
 
-def one(database, query):
+def one(database: sqlite3.Connection, query: str) -> Any:
     """The one value a query gives."""
     return database.execute(query).fetchone()[0]
 
 
-def check(kind):
+def check(kind: str) -> None:
     """Print why the set is not to be trusted, or not to be run by this image; nothing when it is."""
     try:
         manifest = json.loads((SET / MANIFEST).read_text())
@@ -252,13 +255,14 @@ def check(kind):
             print(f"schema: expected one this Open WebUI knows, got {head}, a newer one; set a newer open_webui_image")
 
 
-def migrations():
+def migrations() -> dict[str, set[str]]:
     """Alembic's revisions that this image's Open WebUI has, each with those it follows on."""
-    package = importlib.util.find_spec("open_webui")
+    package: Any = importlib.util.find_spec("open_webui")
     folder = Path(package.submodule_search_locations[0], "migrations", "versions")
     found = {}
     for path in folder.glob("*.py"):
-        assigned = {}
+        assigned: dict[str, Any] = {}
+        line: Any
         for line in ast.parse(path.read_text()).body:
             targets = line.targets if isinstance(line, ast.Assign) else [getattr(line, "target", None)]
             if isinstance(targets[0], ast.Name) and targets[0].id in ("revision", "down_revision"):
@@ -269,37 +273,37 @@ def migrations():
     return found
 
 
-def schema(there):
+def schema(heads_there: str) -> None:
     """Print none, same, older or newer, then the revision the database is at and the one this Open WebUI wants."""
-    if not there:
+    if not heads_there:
         print("none")
         return
     known = migrations()
     wanted = known.keys() - {before for others in known.values() for before in others}
-    there = set(there.split(","))
+    there = set(heads_there.split(","))
     word = "same" if there == wanted else "older" if there <= known.keys() else "newer"
     print(word, *(",".join(sorted(revisions)) for revisions in (there, wanted)))
 
 
-def heads(path):
+def heads(path: Path) -> str:
     """The revisions a database is at, joined by commas; "" where there is none."""
     if not path.exists():
         return ""
     database = sqlite3.connect(f"file:{path}?mode=rw", timeout=60, uri=True)
     try:
-        return one(database, HEADS)
+        return cast(str, one(database, HEADS))
     finally:
         database.close()
 
 
-def count(kind):
+def count(kind: str) -> None:
     """Print what people ask of a backup first, as it is in the data folder."""
     if kind == "sqlite":
         count_rows()
     print("uploads", sum(path.is_file() and not path.is_symlink() for path in (DATA / "uploads").rglob("*")))
 
 
-def count_rows():
+def count_rows() -> None:
     """Print how many of each there are."""
     database = sqlite3.connect(f"file:{DATA / DATABASE}?mode=rw", timeout=60, uri=True)
     try:
@@ -309,7 +313,7 @@ def count_rows():
         database.close()
 
 
-ACTIONS = {
+ACTIONS: Mapping[str, Callable[[Sequence[str]], None]] = {
     "save": lambda arguments: save(arguments),
     "describe": lambda arguments: describe(dict(argument.split("=", 1) for argument in arguments)),
     "check": lambda arguments: check(*arguments),

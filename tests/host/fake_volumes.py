@@ -1,0 +1,128 @@
+"""Volumes of the Docker in memory that are folders of the test's, and Open WebUI's own Python working on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import types
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+
+import pytest
+
+from tests.host.fake_docker import Docker, Exit, Process
+from webui_stack.host.data import folders, volumes
+
+
+class Folder(MutableMapping[str, bytes]):
+    """What is in a folder, by path; folders themselves are not listed."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir(parents=True)
+
+    def __getitem__(self, name: str) -> bytes:
+        if not (self.path / name).is_file():
+            raise KeyError(name)
+        return (self.path / name).read_bytes()
+
+    def __setitem__(self, name: str, content: bytes) -> None:
+        (self.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.path / name).write_bytes(content)
+
+    def __delitem__(self, name: str) -> None:
+        (self.path / name).unlink()
+
+    def __iter__(self) -> Iterator[str]:
+        for path in sorted(self.path.rglob("*")):
+            if path.is_file():
+                yield str(path.relative_to(self.path))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def put(docker: Docker, name: str, path: Path, files: dict[str, bytes]) -> Folder:
+    """A volume that is a folder at `path`."""
+    docker.ensure_volume(name, {})
+    made = Folder(path)
+    made.update(files)
+    docker.contents[name] = made
+    return made
+
+
+def python3(process: Process) -> bytes:
+    """folders.py on the container's volumes."""
+    program, action, folders_ = process.command[1:]
+    assert program == "-"
+    if process.stdin != Path(folders.__file__).read_bytes():
+        raise Exit(1, b"SyntaxError: unexpected EOF while parsing")  # half of it
+    where = {path_of(process, name): kept for name, kept in json.loads(folders_).items()}
+    try:
+        found = folders.act(action, where)
+    except (OSError, shutil.Error, folders.Refusal) as error:
+        raise Exit(1, f"{action}: {error}\n".encode()) from None
+    names = {path_of(process, name): name for name in json.loads(folders_)}
+    return json.dumps({names[path]: seen for path, seen in found.items()}).encode()
+
+
+def path_of(process: Process, folder: str) -> str:
+    found = process.files(folder)
+    assert isinstance(found, Folder)
+    return str(found.path)
+
+
+def tar(process: Process) -> bytes:
+    """Unpacks what is JSON here: the contents of files by their names."""
+    assert (process.command[0], *process.command[1:]) == volumes.FILL_OPEN_WEBUI
+    try:
+        found = json.loads(process.stdin)
+    except ValueError:
+        raise Exit(2, b"tar: Unexpected EOF in archive\n") from None
+    there = process.files(volumes.OPEN_WEBUI)
+    assert isinstance(there, Folder)
+    if not (there.path / folders.NEW).is_dir():
+        raise Exit(2, b"tar: .restore-new: Cannot open: No such file or directory\n")
+    for name, content in found.items():
+        there[f"{folders.NEW}/{name}"] = content.encode()
+    return b""
+
+
+def shell(process: Process) -> bytes:
+    assert process.command == volumes.FILL_VALKEY
+    there = process.files(volumes.VALKEY)
+    assert isinstance(there, Folder)
+    if not (there.path / folders.NEW).is_dir():
+        raise Exit(2, b"sh: cannot create .restore-new/dump.rdb: Directory nonexistent\n")
+    there[f"{folders.NEW}/dump.rdb"] = process.stdin
+    return b""
+
+
+class Steps:
+    """`os` as folders.py sees it: each change is a step, and the program can be killed before one of them."""
+
+    CHANGES = ("mkdir", "rmdir", "rename", "unlink", "chown", "link")
+
+    def __init__(self) -> None:
+        self.left: int | None = None  # None for one that is not killed
+
+    def count(self) -> None:
+        if self.left is not None:
+            if self.left == 0:
+                raise Killed
+            self.left -= 1
+
+    def patch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for name in self.CHANGES:
+            real = getattr(os, name)
+
+            def change(*arguments: object, real: types.FunctionType = real, **options: object) -> object:
+                self.count()
+                return real(*arguments, **options)
+
+            monkeypatch.setattr(os, name, change)
+
+
+class Killed(BaseException):
+    """The program is dead; the folders stay as they are."""

@@ -1,0 +1,278 @@
+"""A backup makes a whole set or none, of data that are in one place, wherever it is cut off and whatever fails."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.host.fake_docker import Exit, Process, Program
+from tests.host.fake_files import Crash as FilesCrash
+from tests.host.fake_files import crash_at
+from tests.host.fake_system import FakeSystem
+from tests.host.fake_valkey import CONTAINER, IMAGE, PASSWORD, VOLUME, World
+from tests.host.faults import Crash, Fault
+from webui_stack.host.engine import NewContainer
+from webui_stack.host.errors import HostError
+from webui_stack.host.verbs.backup import Backup, Request
+
+STACK, SETS = "/opt/open-webui", "/var/backups/open-webui"
+EARLIER, NAME = "20261128T030000Z", "20261129T030000Z"
+ASKED = Request(
+    stack_dir=STACK,
+    backup_dir=SETS,
+    containers=["redis-valkey", "open-webui"],
+    open_webui="open-webui",
+    valkey="redis-valkey",
+    postgres="",
+    open_webui_volume="open-webui",
+    volumes=["open-webui", VOLUME],
+    files=["compose.yaml", "valkey"],
+    left_out=["cache/embedding/models"],
+    keep=0,
+    reserve_mb=0,
+    age_recipient="",
+    in_clear=[],
+)
+ON_POSTGRES = replace(ASKED, postgres="open-webui-postgres", containers=[*ASKED.containers, "open-webui-postgres"])
+URL = "postgresql://open-webui:secret@postgres:5432/open-webui"
+SCRIPT = b"COPY public.alembic_version (v) FROM stdin;\nhead\n\\.\n-- PostgreSQL database dump complete\n"
+
+
+class Host(World):
+    """A deployed stack with people's data, and one earlier set."""
+
+    def __init__(self, folder: Path, url: str = "") -> None:
+        super().__init__({"dump.rdb": b"old keys"})
+        self.system = FakeSystem(folder)
+        self.docker.folder = self._folder
+        self.docker.put_image("open-webui:1", Program(commands={"python3": self._python3}))
+        self.docker.put_volume("open-webui", {"webui.db": b"rows"})
+        environment = {"DATABASE_URL": url} if url else {}
+        self.docker.put_container("open-webui", NewContainer("open-webui:1", env=environment))
+        restore = {"pg_restore": lambda process: process.read("/set/postgres.dump"), "pg_dump": lambda _: SCRIPT}
+        self.docker.put_image("postgres:17", Program(commands=restore))
+        self.docker.put_container("open-webui-postgres", NewContainer("postgres:17"))
+        for path, text in {
+            "compose.yaml": "services:\n",
+            "valkey/valkey.conf": "save 60 1\n",
+            "valkey/users.acl": "user x #hash\n",
+            "secrets/valkey-monitor-password": f"{PASSWORD}\n",
+        }.items():
+            self.host.make_folder(f"{STACK}/{path}".rpartition("/")[0])
+            self.host.write(f"{STACK}/{path}", text)
+        self.host.make_folder(f"{SETS}/{EARLIER}")
+        self.host.write(f"{SETS}/{EARLIER}/manifest.json", "{}")
+        self.said: list[str] = []
+
+    def _folder(self, source: str) -> dict[str, bytes]:
+        """A folder of the host, as a container has it."""
+        before, self.host.kernel.on_point = self.host.kernel.on_point, lambda _: None
+        try:
+            return {name: self.host.read(f"{source}/{name}") or b"" for name in self.host.listdir(source) or []}
+        finally:
+            self.host.kernel.on_point = before
+
+    def _python3(self, process: Process) -> bytes:
+        action = process.command[2]
+        if b"ACTIONS[sys.argv[1]]" not in process.stdin:
+            raise Exit(1, b"SyntaxError: unexpected EOF\n")
+        if action == "save":
+            return b"tar of " + process.read("/app/backend/data/webui.db")
+        facts = dict(word.split("=", 1) for word in process.command[3:])
+        counted = {"schema": "head", "users": 1, "chats": 2, "files": 0, "uploads": 0}
+        parts = {name: {"size": len(content)} for name, content in process.files("/set").items()}
+        return json.dumps({**facts, "open_webui": counted, "parts": parts}).encode()
+
+    def backup(self, asked: Request = ASKED, fault: Fault | None = None) -> dict[str, Any]:
+        one = self.one = self.engine(fault)
+        point = self.host.kernel.on_point
+
+        def dies(name: str) -> None:
+            """What is killed at a call to Docker does nothing to files any more."""
+            if one.faults.dead:
+                raise FilesCrash
+            point(name)
+
+        self.host.kernel.on_point = dies
+        made = Backup(self.system, self.one, self.host, self.clock, lambda event: self.said.append(event.text))
+        return made.make(asked)
+
+    @property
+    def sets(self) -> list[str]:
+        return self.host.listdir(SETS) or []
+
+    def part(self, name: str) -> bytes:
+        content = self.host.read(f"{SETS}/{NAME}/{name}")
+        assert content is not None
+        return content
+
+    def check(self) -> None:
+        """Every set is whole, and the earlier one is as it was."""
+        assert self.host.read(f"{SETS}/{EARLIER}/manifest.json") == b"{}"
+        if NAME in self.sets:
+            manifest = json.loads(self.part("manifest.json"))
+            for name, part in manifest["parts"].items():
+                assert len(self.part(name)) == part["size"], name
+            assert self.part("valkey.rdb") == b"keys of now"
+            assert self.part("open-webui.tar") == b"tar of rows"
+
+
+def test_a_set_has_all_parts_and_is_told_with_its_counts(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    done = host.backup()
+    size = "0 MB, 1 users,2 chats,0 files, 12 keys in Valkey, secrets left out"
+    assert done == {"name": NAME, "lines": [f"made {NAME} in 1 s: {size}"]}
+    host.check()
+    assert sorted(host.host.listdir(f"{SETS}/{NAME}") or []) == [
+        *("images", "manifest.json", "open-webui.tar", "stack.tar", "valkey.rdb"),
+    ]
+    assert json.loads(host.part("manifest.json"))["valkey_keys"] == "12"
+    first, second = host.part("images").decode().splitlines()
+    assert first == f"redis-valkey {IMAGE} {host.docker.named(CONTAINER).image_id}"
+    assert second.startswith("open-webui open-webui:1 sha256:")
+    assert host.said == [
+        "backup: saving Valkey's data",
+        "backup: saving Open WebUI's data",
+        "backup: reading the set back",
+    ]
+
+
+def test_the_stacks_files_are_in_a_set_and_what_follows_from_secrets_is_not(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.backup()
+    with tarfile.open(fileobj=io.BytesIO(host.part("stack.tar"))) as tar:
+        assert tar.getnames() == ["compose.yaml", "valkey", "valkey/valkey.conf"]
+        conf = tar.extractfile("valkey/valkey.conf")
+        assert conf
+        assert conf.read() == b"save 60 1\n"
+        assert tar.getmember("compose.yaml").mode == 0o600
+
+
+def test_secrets_are_in_a_set_only_encrypted(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    given: list[tuple[tuple[str, ...], bytes]] = []
+
+    def through(*command: str, stdin: bytes) -> bytes:
+        given.append((command, stdin))
+        return b"age-encryption.org/v1"
+
+    host.system.through = through  # type: ignore[method-assign]
+    done = host.backup(replace(ASKED, age_recipient="age1xyz", in_clear=["OPENAI_API_KEY"]))
+    assert host.part("secrets.tar.age") == b"age-encryption.org/v1"
+    assert given[0][0] == ("age", "--encrypt", "--recipient", "age1xyz")
+    assert PASSWORD.encode() in given[0][1]
+    assert "secrets encrypted" in done["lines"][0]
+    assert done["lines"][1].endswith("saves them in its database: OPENAI_API_KEY")
+    everything = b"".join(host.part(name) for name in host.host.listdir(f"{SETS}/{NAME}") or [])
+    assert PASSWORD.encode() not in everything
+
+
+def test_rows_in_postgres_are_dumped_and_counted(tmp_path: Path) -> None:
+    host = Host(tmp_path, URL)
+    host.backup(ON_POSTGRES)
+    assert host.part("postgres.dump") == SCRIPT
+    manifest = json.loads(host.part("manifest.json"))
+    assert (manifest["schema"], manifest["users"]) == ("head", "0")
+
+
+@pytest.mark.parametrize(
+    ("url", "asked", "words"),
+    [
+        ("", ON_POSTGRES, "expected the stack's own Postgres, got another database; run deploy.py, or this with"),
+        ("postgres://x@db/y", ON_POSTGRES, "expected the stack's own Postgres, got another database"),
+        (URL, ASKED, "expected its own database, got the stack's Postgres; run runbooks/backup.py with the settings"),
+        ("postgres://x@db/y", ASKED, "expected its own database, got one of Postgres elsewhere; back that up with"),
+    ],
+)
+def test_no_set_is_made_of_another_database(tmp_path: Path, url: str, asked: Request, words: str) -> None:
+    host = Host(tmp_path, url)
+    with pytest.raises(HostError, match=rf"^open-webui: {words}"):
+        host.backup(asked)
+    assert host.sets == [EARLIER]
+
+
+def test_a_host_without_a_stack_has_nothing_to_back_up(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.docker.drop(host.docker.named("open-webui"))
+    with pytest.raises(HostError, match=r"^open-webui: expected a deployed stack, got none; run deploy.py first$"):
+        host.backup()
+
+
+def test_old_sets_go_but_for_those_that_a_release_needs(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.host.make_folder(f"{STACK}/.good")
+    host.host.write(f"{STACK}/.good/data", f"{EARLIER}\n")
+    assert host.backup(replace(ASKED, keep=1))["lines"][1:] == [
+        f"kept {EARLIER}: an earlier deploy needs it to come back"
+    ]
+    host.host.remove(f"{STACK}/.good/data")
+    host.clock.passed_s += 86400
+    lines = host.backup(replace(ASKED, keep=1))["lines"]
+    assert [line.partition(":")[0] for line in lines[1:]] == [f"removed {NAME}", f"removed {EARLIER}"]
+
+
+@pytest.mark.parametrize(("url", "asked"), [("", ASKED), (URL, ON_POSTGRES)], ids=["sqlite", "postgres"])
+def test_whatever_docker_does_there_is_a_whole_set_or_none_and_the_next_run_makes_one(
+    tmp_path: Path, url: str, asked: Request
+) -> None:
+    host = Host(tmp_path, url)
+    host.backup(asked)
+    for fault in host.one.faults.points():
+        host = Host(tmp_path, url)
+        try:
+            host.backup(asked, fault)
+        except (Crash, FilesCrash):
+            host.host.kernel.restart()
+            host.host.kernel.on_point = lambda _: None
+        except HostError:
+            assert host.sets == [EARLIER], fault
+        host.check()
+        again(host, asked)
+        assert not [one for one in host.docker.held.values() if one.auto_remove], fault
+
+
+def again(host: Host, asked: Request) -> None:
+    """The next run, an hour later."""
+    had = [name for name in host.sets if not name.startswith(".")]
+    host.clock.set_s += 3600
+    host.saves, host.under_way, host.files["dump.rdb"] = 0, 0, b"old keys"
+    made = host.backup(asked)["name"]
+    assert host.sets == sorted({*had, made})
+    host.check()
+
+
+def test_whatever_the_disk_does_there_is_a_whole_set_or_none_and_the_next_run_makes_one(tmp_path: Path) -> None:
+    number, done = 0, False
+    while not done:
+        host = Host(tmp_path)
+        host.host.kernel.on_point = crash_at(number)
+        with suppress(FilesCrash):
+            host.backup()
+            done = True
+        host.host.kernel.on_point = lambda _: None
+        host.host.kernel.cut_power(names=bool(number % 2))
+        host.check()
+        again(host, ASKED)
+        number += 7  # every point of a set's own steps is in test_backup_sets.py
+    assert number > 500
+
+
+def test_a_disk_that_is_full_costs_no_earlier_set(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    real = host.docker.programs[host.docker.named("open-webui").image_id].commands["python3"]
+
+    def fills(process: Process) -> bytes:
+        host.host.kernel.room_bytes = 0
+        return real(process)
+
+    host.docker.programs[host.docker.named("open-webui").image_id] = Program(commands={"python3": fills})
+    with pytest.raises(HostError, match=r"got a full disk"):
+        host.backup()
+    assert host.sets == [EARLIER]

@@ -1,0 +1,238 @@
+"""A backup set, made while the stack serves. It gets its name when it is whole and was read back."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Literal
+
+from .. import backup_sets, dockerd
+from ..backup_sets import BackupSets, NewSet
+from ..clock import Clock
+from ..data import postgres
+from ..data.helper import Helper
+from ..data.sqlite import Dataset
+from ..data.valkey import Snapshots
+from ..engine import Container, Engine, NotFound
+from ..errors import HostError
+from ..files import Files
+from ..journal import Journal
+from ..kernel import LINUX
+from ..locks import Locks
+from ..protocol import Event
+from ..system import System, require_root
+
+HELPER = "open-webui-stack-backup"
+_MB = 1 << 20
+# `users.acl` follows from the secrets.
+_NOT_IN_SET = "valkey/users.acl"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the operator's side knows of the stack.
+
+    `containers` are those of the stack, by name; `postgres` is "" where people's rows are in SQLite. `files` are files
+    and folders of `stack_dir` that belong to a set. `keep` is how many sets stay, 0 for all. `age_recipient` is "" to
+    leave secrets out. `in_clear` names variables that Open WebUI saves in its database.
+    """
+
+    stack_dir: str
+    backup_dir: str
+    containers: Sequence[str]
+    open_webui: str
+    valkey: str
+    postgres: str
+    open_webui_volume: str
+    volumes: Sequence[str]
+    files: Sequence[str]
+    left_out: Sequence[str]
+    keep: int
+    reserve_mb: int
+    age_recipient: str
+    in_clear: Sequence[str]
+
+    @property
+    def kind(self) -> Literal["sqlite", "postgres"]:
+        return "postgres" if self.postgres else "sqlite"
+
+
+def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> dict[str, Any]:
+    """Ensure there is one more set; `arguments` are those of `Request`. Fails while data may be in two places."""
+    require_root()
+    asked = Request(**arguments)
+    system, clock, files = System(), Clock(), Files()
+    engine = Engine(dockerd.socket(system, os.environ.get("HOME", "/root")))
+    with Locks(LINUX, clock, lambda line: emit(Event(line))).data("backup", live=True):
+        entry = Journal(files, asked.stack_dir, {}, clock).open()
+        if entry and entry.verb != "migrate":  # until that has ended, all data are where they were
+            raise HostError(
+                "backup",
+                expected="data in one place",
+                got=f"a {entry.verb} that was cut off",
+                do="run it again",
+            )
+        return Backup(system, engine, files, clock, emit).make(asked)
+
+
+class Backup:
+    """Makes sets. The caller holds the lock on the data, and knows that they are in one place."""
+
+    def __init__(
+        self, system: System, engine: Engine, files: Files, clock: Clock, emit: Callable[[Event], None]
+    ) -> None:
+        self._system, self._engine, self._files, self._clock, self._emit = system, engine, files, clock, emit
+        self._helper = Helper(engine, clock, HELPER)
+
+    def make(self, asked: Request) -> dict[str, Any]:
+        """Ensure there is one more set. Returns its `name`, and `lines` for the operator.
+
+        When it fails there is none, and every earlier set is as it was.
+        """
+        sets = BackupSets(self._files, self._clock, asked.backup_dir)
+        sets.prepare()
+        began_s = self._clock.monotonic()
+        image = self._check_database(asked)
+        sets.check_room(self._system, [asked.stack_dir, *self._folders(asked)], asked.reserve_mb)
+        dataset = Dataset(self._helper, image)
+        with sets.new() as new:
+            facts = self._data(asked, sets, new, dataset)
+            self._stack(asked, sets, new)
+            facts = {"name": new.name, "host": os.uname().nodename, **facts}
+            self._say("reading the set back")
+            manifest = dataset.describe(new.folder, facts)
+            size = self._size(new.folder)
+            name = sets.finish(new, manifest)
+        seconds = int(self._clock.monotonic() - began_s)
+        lines = [f"made {name} in {seconds} s: {size // _MB} MB, {_contents(manifest)}, " + _rest(facts)]
+        if asked.in_clear:
+            lines.append(
+                "the set may have these in clear, because Open WebUI saves them in its database: "
+                + ", ".join(asked.in_clear)
+            )
+        lines += sets.prune(asked.keep, name, backup_sets.needed(self._files, asked.stack_dir))
+        return {"name": name, "lines": lines}
+
+    # --- What is there
+
+    def _check_database(self, asked: Request) -> str:
+        """The id of Open WebUI's image. Fails where people's rows are elsewhere than the settings say."""
+        try:
+            one = self._engine.container(asked.open_webui)
+        except NotFound:
+            raise _refused("a deployed stack", "none", "run deploy.py first") from None
+        url = one.env.get("DATABASE_URL", "")
+        is_ours = url.startswith("postgres") and url.endswith("@postgres:5432/open-webui")
+        if asked.postgres and not is_ours:
+            do = "run deploy.py, or this with the settings it was deployed with"
+            raise _refused("the stack's own Postgres", "another database", do)
+        if not asked.postgres and is_ours:
+            do = "run runbooks/backup.py with the settings it was deployed with"
+            raise _refused("its own database", "the stack's Postgres", do)
+        if not asked.postgres and url.startswith("postgres"):
+            raise _refused("its own database", "one of Postgres elsewhere", "back that up with pg_dump")
+        return one.image_id
+
+    def _folders(self, asked: Request) -> list[str]:
+        """Where the volumes are in folders of the host."""
+        return [place for name in asked.volumes if (place := self._engine.volume(name).mountpoint)]
+
+    def _size(self, folder: str) -> int:
+        total = 0
+        for name in self._files.listdir(folder) or []:
+            found = self._files.stat(f"{folder}/{name}")
+            total += found.size if found else 0
+        return total
+
+    # --- The parts
+
+    def _data(self, asked: Request, sets: BackupSets, new: NewSet, dataset: Dataset) -> dict[str, str]:
+        """Ensure people's data are in the set. Returns what was counted in them."""
+        password = (self._files.read_text(f"{asked.stack_dir}/secrets/valkey-monitor-password") or "").strip()
+        snapshots = Snapshots(self._engine, self._clock, self._helper, asked.valkey, password)
+        self._say("saving Valkey's data")
+        snapshots.save()
+        with sets.part(new, "valkey.rdb") as target:
+            snapshots.copy(target)
+        facts = {
+            "secrets": "encrypted" if asked.age_recipient else "left out",
+            "may_be_in_clear": ",".join(sorted(asked.in_clear)),
+            "valkey_keys": str(snapshots.count(new.folder)),
+        }
+        if asked.postgres:  # first: a row's file is written before the row is
+            facts.update(self._rows(asked, sets, new))
+        self._say("saving Open WebUI's data")
+        with sets.part(new, "open-webui.tar") as target:
+            left_out = dataset.save(asked.open_webui_volume, target, asked.left_out)
+        for line in left_out:
+            self._say(line)
+        return facts
+
+    def _rows(self, asked: Request, sets: BackupSets, new: NewSet) -> dict[str, str]:
+        self._say("saving Postgres's data")
+        with sets.part(new, "postgres.dump") as target:
+            postgres.dump(self._engine, asked.postgres, target)
+        rows = postgres.count(self._helper, self._container(asked.postgres).image_id, new.folder)
+        return {"schema": rows.schema, **{name: str(number) for name, number in rows.counts.items()}}
+
+    def _stack(self, asked: Request, sets: BackupSets, new: NewSet) -> None:
+        """Ensure the images' ids, the stack's files and its secrets are in the set."""
+        lines = [
+            f"{one.name} {one.image} {one.image_id}\n" for one in (self._container(name) for name in asked.containers)
+        ]
+        self._files.write(f"{new.folder}/images", "".join(lines))
+        with sets.part(new, "stack.tar") as target:
+            self._pack(asked.stack_dir, asked.files, target)
+        if asked.age_recipient:
+            secrets = io.BytesIO()
+            self._pack(asked.stack_dir, ["secrets"], secrets)
+            command = ("age", "--encrypt", "--recipient", asked.age_recipient)
+            self._files.write(f"{new.folder}/secrets.tar.age", self._system.through(*command, stdin=secrets.getvalue()))
+
+    def _container(self, name: str) -> Container:
+        return self._engine.container(name)
+
+    def _pack(self, folder: str, names: Sequence[str], target: BinaryIO) -> None:
+        """Write files and folders of `folder` to a tar. Fails where one is missing."""
+        import tarfile  # costs as much at each start as a dozen calls
+
+        with tarfile.open(fileobj=target, mode="w|", format=tarfile.PAX_FORMAT) as tar:
+            for name in names:
+                self._add(tar, folder, name)
+
+    def _add(self, tar: Any, folder: str, name: str) -> None:
+        found = self._files.stat(f"{folder}/{name}")
+        if found is None:
+            raise HostError(f"{folder}/{name}", expected="it in the stack", got="nothing", do="run deploy.py first")
+        member = type(tar).tarinfo(name)
+        member.mode, member.mtime = found.mode, int(found.changed_s)
+        member.uid, member.gid = found.owner.uid, found.owner.gid
+        if found.kind == "folder":
+            member.type = b"5"
+            tar.addfile(member)
+            for each in self._files.listdir(f"{folder}/{name}") or []:
+                if f"{name}/{each}" != _NOT_IN_SET:
+                    self._add(tar, folder, f"{name}/{each}")
+        else:
+            content = self._files.read(f"{folder}/{name}") or b""
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+    def _say(self, text: str) -> None:
+        self._emit(Event(f"backup: {text}"))
+
+
+def _contents(manifest: bytes) -> str:
+    counted = json.loads(manifest)["open_webui"]
+    return ",".join(f"{counted[name]} {name}" for name in ("users", "chats", "files"))
+
+
+def _rest(facts: Mapping[str, str]) -> str:
+    return f"{facts['valkey_keys']} keys in Valkey, secrets {facts['secrets']}"
+
+
+def _refused(expected: str, got: str, do: str) -> HostError:
+    return HostError("open-webui", expected=expected, got=got, do=do)
