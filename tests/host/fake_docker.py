@@ -8,7 +8,6 @@ for a real engine. Sources: moby, daemon/ (start.go, stop.go, kill.go, delete.go
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -153,6 +152,17 @@ class Process:
         files[name] = content
 
 
+class Ticks:
+    """Counts from `first`, at each call; a copy counts on by itself."""
+
+    def __init__(self, first: int) -> None:
+        self._next = first
+
+    def __call__(self) -> float:
+        self._next += 1
+        return float(self._next - 1)
+
+
 class Docker:
     """One host's Docker. `put_` methods are other people's doing, and are never counted as calls."""
 
@@ -169,8 +179,8 @@ class Docker:
         self.networks: dict[str, Network] = {}
         self.folder: Callable[[str], MutableMapping[str, bytes]] = lambda _: {}  # a folder of the host, for bind mounts
         self.events: list[Event] = []
-        self.now_s = clock or map(float, itertools.count(1_800_000_000)).__next__
-        self._numbers = itertools.count(1)
+        self.now_s = clock or Ticks(1_800_000_000)
+        self._numbers = Ticks(1)
 
     # --- Other people's doing
 
@@ -229,7 +239,7 @@ class Docker:
     # --- What its calls do
 
     def number(self) -> str:
-        return f"{next(self._numbers):012x}"
+        return f"{int(self._numbers()):012x}"
 
     def time(self) -> str:
         return datetime.fromtimestamp(self.now_s(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

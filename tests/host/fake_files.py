@@ -54,14 +54,22 @@ class Inode:
         self.sync()
 
 
+def on_nothing(_: str) -> None:
+    """At no point anything happens."""
+
+
 def _call(method: Method) -> Method:
     """A system call: may be made to fail, or the process to crash, before it and after it."""
 
+    before, after = f"before {method.__name__}", f"after {method.__name__}"
+
     @functools.wraps(method)
     def called(self: FakeKernel, *arguments: Any, **options: Any) -> Any:
-        self.point(f"before {method.__name__}")
+        if self.on_point is on_nothing and not self._dead:
+            return method(self, *arguments, **options)
+        self.point(before)
         result = method(self, *arguments, **options)
-        self.point(f"after {method.__name__}")
+        self.point(after)
         return result
 
     return cast(Method, called)
@@ -75,7 +83,7 @@ class FakeKernel:
     """
 
     def __init__(self) -> None:
-        self.on_point: Callable[[str], None] = lambda _: None
+        self.on_point: Callable[[str], None] = on_nothing
         self.room_bytes = 1 << 40
         self.now_s = 1_800_000_000.0
         self._dead = False
@@ -196,6 +204,10 @@ class FakeKernel:
     @_call
     def fchown(self, fd: int, uid: int, gid: int, /) -> None:
         self._open[fd].uid, self._open[fd].gid = uid, gid
+
+    @_call
+    def utime(self, fd: int, times: tuple[float, float], /) -> None:
+        self._open[fd].changed_s = times[1]
 
     @_call
     def flock(self, fd: int, operation: int, /) -> None:

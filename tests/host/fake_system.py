@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from webui_stack.host.errors import HostError
-from webui_stack.host.system import System
+from webui_stack.host.system import Ended, System
 
 # What a program prints for these arguments; None where it says no.
 Program = Callable[[Sequence[str]], "str | None"]
@@ -20,6 +20,8 @@ class Asked:
     command: tuple[str, ...]
     stdin: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
+    limit_s: float = 0
+    descriptors: tuple[int, ...] = ()
 
 
 class FakeSystem(System):
@@ -54,3 +56,11 @@ class FakeSystem(System):
         program = self.programs[name]
         said = program if isinstance(program, str) else program(arguments)
         return (1, "", "it says no") if said is None else (0, said, "")
+
+    def _carry_out(
+        self, command: Sequence[str], environment: Mapping[str, str], limit_s: float, descriptors: Sequence[int]
+    ) -> Ended:
+        """A program that says no has said why on stderr."""
+        status, said, errors = self._run(command, "", environment)
+        self.asked[-1] = replace(self.asked[-1], limit_s=limit_s, descriptors=tuple(descriptors))
+        return Ended(status, said, errors)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.defaults import ROOT
+from tests.host.fake_files import FakeFiles
 from tests.host.fake_system import FakeSystem
 from webui_stack.host import compose
+from webui_stack.host.compose import Compose
+from webui_stack.host.errors import HostError
+from webui_stack.host.system import Ended
 
 GOOD = "/opt/stack/.good"
 
@@ -136,3 +141,104 @@ def test_compose_has_the_files_variables_and_none_of_the_callers(
 )
 def test_a_variables_value_is_what_is_between_its_quotes(value: str) -> None:
     assert compose.variables(f"A='1'\nB='{value}'\nC='2'") == {"A": "1", "B": value, "C": "2"}
+
+
+# --- The project in a folder
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FakeSystem:
+    return FakeSystem(tmp_path, docker="redis\nopen-webui\n")
+
+
+@pytest.fixture
+def project(host: FakeSystem, said: list[str]) -> Compose:
+    files = FakeFiles()
+    files.make_folder("/opt/stack/secrets")
+    files.write("/opt/stack/.env", "# a comment\nA='hidden-in-env'\nSHORT='open'\n")
+    files.write("/opt/stack/secrets/key", "hidden-in-file\n")
+    return Compose(host, files, "/opt/stack", wait_s=120, descriptors=[7, 8], tell=said.append)
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "limit_s"),
+    [
+        (lambda one: one.up(), "up --detach --wait --wait-timeout 120 --pull never", 720),
+        (lambda one: one.up("redis"), "up --detach --wait --wait-timeout 120 --pull never redis", 720),
+        (lambda one: one.restart("redis"), "restart redis", 600),
+        (lambda one: one.restart("redis", alone=True), "restart --no-deps redis", 600),
+        (lambda one: one.remove("redis"), "rm --stop --force redis", 600),
+        (lambda one: one.services(), "config --services", 60),
+    ],
+)
+def test_compose_is_given_the_projects_own_file_the_locks_and_nothing_of_the_callers_environment(
+    home: Path,
+    host: FakeSystem,
+    project: Compose,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Compose], object],
+    arguments: str,
+    limit_s: int,
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "of the caller")
+    change(project)
+    (asked,) = host.asked
+    start = "docker compose --project-directory /opt/stack --file /opt/stack/compose.yaml"
+    assert " ".join(asked.command) == f"{start} {arguments}"
+    assert asked.environment == {"PATH": os.environ["PATH"], "HOME": str(home)}
+    assert (asked.limit_s, asked.descriptors) == (limit_s, (7, 8))
+
+
+def test_compose_that_fails_is_an_error_with_its_last_line_and_all_of_them_are_told(
+    host: FakeSystem, project: Compose, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = Ended(1, "", " Container redis-valkey  Starting\ncontainer redis-valkey is unhealthy\n\n")
+    monkeypatch.setattr(host, "_carry_out", lambda *_: ended)
+    with pytest.raises(HostError) as caught:
+        project.up()
+    assert str(caught.value) == (
+        "compose: expected `docker compose up` to succeed, got exit status 1: container redis-valkey is unhealthy; "
+        "see the lines above, and run this again"
+    )
+    assert said[1] == "container redis-valkey is unhealthy"
+
+
+def test_no_secret_is_in_what_compose_says_of_a_broken_file(
+    host: FakeSystem, project: Compose, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = 'unexpected character "!" in variable name near "A=\'hidden-in-env\' open hidden-in-file"'
+    monkeypatch.setattr(host, "_carry_out", lambda *_: Ended(1, "", broken))
+    for ask in (project.up, project.services):
+        with pytest.raises(HostError) as caught:
+            ask()
+        assert "hidden" not in f"{caught.value}{said}"
+    assert "near \"A='***' open ***\"" in said[0]
+
+
+@pytest.mark.parametrize("output", ["", "\n"])
+def test_a_project_without_services_is_an_error(host: FakeSystem, project: Compose, output: str) -> None:
+    host.programs["docker"] = output
+    with pytest.raises(HostError, match="expected services in it, got none"):
+        project.services()
+    with pytest.raises(HostError, match="expected a hash of each service"):
+        project.hashes()
+
+
+def test_what_is_remembered_is_what_is_known_later(
+    home: Path, tmp_path: Path, host: FakeSystem, project: Compose
+) -> None:
+    def docker(arguments: Sequence[str]) -> str:
+        return "2.26.1\n" if "version" in arguments else "open-webui c1\nredis c2\n"
+
+    host.programs["docker"] = docker
+    host.put(f"{GOOD}/known", compose.remembered(project, b"services: {}\n", b"A='1'\n"))
+    key = compose.key("services: {}\n", "A='1'")
+    assert compose.known(host, GOOD) == compose.Known("2.26.1", key, {"open-webui": "c1", "redis": "c2"})
+    host.programs["docker"] = lambda arguments: None if "version" in arguments else "redis c2\n"
+    with pytest.raises(HostError, match="expected its version"):
+        compose.remembered(project, b"", b"")

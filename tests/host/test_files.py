@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import re
 import stat
@@ -88,6 +89,51 @@ def test_absent_is_none_for_a_file_and_for_a_folder_above_it(place: Place) -> No
         assert not place.files.exists(path)
         assert not place.files.remove(path)
         assert not place.files.remove_tree(path)
+
+
+def test_a_copy_has_the_contents_mode_owner_and_time_of_the_other_file(place: Place) -> None:
+    content = bytes(range(256)) * 1000
+    sha256 = hashlib.sha256(content).hexdigest()
+    place.files.write(place("a"), content, mode=0o640)
+    before = place.files.stat(place("a"))
+    place.files.write(place("b"), "before")
+    if isinstance(place.files, FakeFiles):
+        place.files.kernel.now_s += 1000
+    else:
+        os.utime(place("a"), (1000, 1000))
+        before = place.files.stat(place("a"))
+    assert place.files.copy(place("a"), place("b")) == sha256
+    assert place.files.stat(place("b")) == before
+    assert place.files.read(place("b")) == content
+    assert (place.files.sha256(place("b")), place.files.sha256(place("c"))) == (sha256, None)
+    assert place.files.listdir(place.folder) == ["a", "b"]
+
+
+def test_what_is_not_there_is_not_copied(place: Place) -> None:
+    place.files.write(place("b"), "before")
+    with pytest.raises(HostError, match="a: expected to copy it, got no such file"):
+        place.files.copy(place("a"), place("b"))
+    assert place.files.read_text(place("b")) == "before"
+
+
+def test_a_tree_is_all_files_below_a_folder(place: Place) -> None:
+    assert place.files.tree(place("no/such/folder")) is None
+    place.files.make_folder(place("a/b/empty"))
+    assert place.files.tree(place("a")) == []
+    for name in ("a/z", "a/b/c", "a/.hidden"):
+        place.files.write(place(name), "x")
+    assert place.files.tree(place("a")) == [".hidden", "b/c", "z"]
+
+
+@pytest.mark.parametrize("kind", ["a link", "a device, a socket or a FIFO"])
+def test_a_tree_has_files_and_folders_only(place: Place, kind: str) -> None:
+    place.files.make_folder(place("a/b"))
+    if kind == "a link":
+        place.link("a/b/odd", "/etc/passwd")
+    else:
+        place.fifo("a/b/odd")
+    with pytest.raises(HostError, match=f"a/b/odd: expected a file, got {kind}"):
+        place.files.tree(place("a"))
 
 
 @pytest.mark.parametrize("ask", ["read", "listdir", "stat", "exists"])
@@ -360,7 +406,7 @@ def test_a_disk_that_gets_full_is_named() -> None:
     assert files.listdir("/opt") == []
 
 
-@pytest.mark.parametrize("ask", ["read", "stat", "exists", "listdir"])
+@pytest.mark.parametrize("ask", ["read", "stat", "exists", "listdir", "sha256", "tree"])
 def test_a_question_that_fails_is_not_taken_for_absent(ask: str) -> None:
     files = FakeFiles()
 
@@ -389,6 +435,14 @@ def is_old_or_new(files: FakeFiles, done: bool) -> None:
 
 def test_after_a_power_cut_a_file_is_the_old_one_or_the_new_one_and_new_once_the_write_returned() -> None:
     assert crashed_everywhere(old, lambda files: files.write("/opt/a", "new"), is_old_or_new) > 20
+
+
+def test_after_a_power_cut_a_copy_is_whole_or_was_not_made() -> None:
+    def prepare(files: Files) -> None:
+        old(files)
+        files.write("/opt/b", "new")
+
+    assert crashed_everywhere(prepare, lambda files: files.copy("/opt/b", "/opt/a"), is_old_or_new) > 20
 
 
 class Careless(Files):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import os
+import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from webui_stack.host.errors import HostError
-from webui_stack.host.system import System
+from webui_stack.host.system import Ended, System
 from webui_stack.host.verbs import VERBS
 
 
@@ -61,6 +66,37 @@ def test_a_program_that_is_missing_is_an_error_and_no_answer() -> None:
 def test_a_program_has_the_environment_it_is_given_and_nothing_else() -> None:
     said = System().attempt("/usr/bin/env", environment={"A": "1"})
     assert said == "A=1\n"
+
+
+def carried_out(script: str, *, limit_s: float = 60, descriptors: Sequence[int] = ()) -> Ended:
+    path = {"PATH": os.environ["PATH"]}
+    return System().carry_out("sh", "-c", script, environment=path, limit_s=limit_s, descriptors=descriptors)
+
+
+def test_a_change_tells_its_exit_status_and_both_its_outputs() -> None:
+    assert carried_out("echo out; echo errors >&2; exit 3") == Ended(3, "out\n", "errors\n")
+    with pytest.raises(HostError, match=r"^no-such-program: .*got no such program"):
+        System().carry_out("no-such-program", environment={}, limit_s=60)
+
+
+def test_a_change_that_does_not_end_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    with pytest.raises(HostError, match="got no end in 1 s"):
+        carried_out(f"sleep 1000 & echo $! >{pid}; wait", limit_s=1)
+    stat = Path(f"/proc/{pid.read_text().strip()}/stat")
+    with contextlib.suppress(FileNotFoundError):
+        assert stat.read_text().rpartition(")")[2].split()[0] in "ZX"
+
+
+def test_a_lock_that_a_change_inherits_is_held_until_the_last_of_its_programs_ends(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as lock, (tmp_path / "lock").open("w") as other:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        left = carried_out("sleep 1000 >/dev/null 2>&1 & echo $!", descriptors=[lock.fileno()])
+        lock.close()
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.kill(int(left.output), signal.SIGKILL)
+        fcntl.flock(other, fcntl.LOCK_EX)
 
 
 def test_nobody_but_root_looks(monkeypatch: pytest.MonkeyPatch) -> None:

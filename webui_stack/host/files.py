@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import posixpath
 import stat
@@ -102,21 +103,8 @@ class Files:
 
     def read(self, path: str) -> bytes | None:
         """The contents of a file; None where there is none. Fails for anything but a regular file."""
-        with self._explained(path, "read it"):
-            try:
-                with self._in_folder(path) as (folder, name):
-                    fd = self._kernel.open(name, _READ_FILE, dir_fd=folder)
-            except FileNotFoundError:
-                return None
-            with self._closing(fd):
-                if not stat.S_ISREG(self._kernel.fstat(fd).st_mode):
-                    raise _of_another_kind(path, "a file", _kind(self._kernel.fstat(fd)))
-                chunks = []
-                offset = 0
-                while chunk := self._kernel.pread(fd, _CHUNK_BYTES, offset):
-                    chunks.append(chunk)
-                    offset += len(chunk)
-                return b"".join(chunks)
+        found = self._read(path)
+        return None if found is None else found[1]
 
     def read_text(self, path: str) -> str | None:
         """The contents of a file in UTF-8; None where there is none."""
@@ -125,6 +113,23 @@ class Files:
             return None if contents is None else contents.decode()
         except UnicodeDecodeError as error:
             raise HostError(path, expected="UTF-8", got=error.reason, do="put the file right") from None
+
+    def sha256(self, path: str) -> str | None:
+        """The SHA-256 of a file's contents, in hex; None where there is none."""
+        contents = self.read(path)
+        return None if contents is None else hashlib.sha256(contents).hexdigest()
+
+    def tree(self, path: str) -> list[str] | None:
+        """The files in a folder and below it, sorted, each by its path from there; None where there is no folder.
+
+        Fails for anything but files and folders.
+        """
+        with self._explained(path, "list it"):
+            try:
+                with self._folder(path) as fd:
+                    return sorted(self._below(path, fd))
+            except FileNotFoundError:
+                return None
 
     def stat(self, path: str) -> Status | None:
         """What is at a path; None where there is nothing. Of a link it describes the link."""
@@ -211,24 +216,19 @@ class Files:
         A file `NAME.new` beside it is this method's own: one that a killed run left is removed. A link at `path` is
         replaced and not followed. When it fails, the file is as it was.
         """
-        with self._explained(path, "write it"), self._in_folder(path) as (folder, name):
-            new = f"{name}.new"
-            try:
-                fd = self._kernel.open(new, _NEW_FILE, 0o600, dir_fd=folder)
-            except FileExistsError:
-                self._kernel.unlink(new, dir_fd=folder)
-                fd = self._kernel.open(new, _NEW_FILE, 0o600, dir_fd=folder)
-            try:
-                with self._closing(fd):
-                    self._own(fd, mode, owner)
-                    self._fill(fd, _bytes(content))
-                    self._kernel.fsync(fd)
-                self._kernel.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
-            except OSError:
-                with suppress(OSError):
-                    self._kernel.unlink(new, dir_fd=folder)
-                raise
-            self._kernel.fsync(folder)
+        self._write(path, _bytes(content), mode, owner, None)
+
+    def copy(self, source: str, target: str) -> str:
+        """Ensure a file is as another one: contents, mode, owner, time of change. It is replaced whole, as by `write`.
+
+        Returns the contents' SHA-256, in hex. Fails where there is no file at `source`.
+        """
+        found = self._read(source)
+        if found is None:
+            raise explained(source, "copy it", FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
+        status, contents = found
+        self._write(target, contents, status.mode, status.owner, status.changed_s)
+        return hashlib.sha256(contents).hexdigest()
 
     @contextmanager
     def stream(self, path: str) -> Iterator[BinaryIO]:
@@ -444,6 +444,46 @@ class Files:
             return True
         return False
 
+    def _read(self, path: str) -> tuple[Status, bytes] | None:
+        with self._explained(path, "read it"):
+            try:
+                with self._in_folder(path) as (folder, name):
+                    fd = self._kernel.open(name, _READ_FILE, dir_fd=folder)
+            except FileNotFoundError:
+                return None
+            with self._closing(fd):
+                found = self._kernel.fstat(fd)
+                if not stat.S_ISREG(found.st_mode):
+                    raise _of_another_kind(path, "a file", _kind(found))
+                chunks = []
+                offset = 0
+                while chunk := self._kernel.pread(fd, _CHUNK_BYTES, offset):
+                    chunks.append(chunk)
+                    offset += len(chunk)
+                return _status(found), b"".join(chunks)
+
+    def _write(self, path: str, content: bytes, mode: int, owner: Owner | None, changed_s: float | None) -> None:
+        with self._explained(path, "write it"), self._in_folder(path) as (folder, name):
+            new = f"{name}.new"
+            try:
+                fd = self._kernel.open(new, _NEW_FILE, 0o600, dir_fd=folder)
+            except FileExistsError:
+                self._kernel.unlink(new, dir_fd=folder)
+                fd = self._kernel.open(new, _NEW_FILE, 0o600, dir_fd=folder)
+            try:
+                with self._closing(fd):
+                    self._own(fd, mode, owner)
+                    self._fill(fd, content)
+                    if changed_s is not None:
+                        self._kernel.utime(fd, (changed_s, changed_s))
+                    self._kernel.fsync(fd)
+                self._kernel.rename(new, name, src_dir_fd=folder, dst_dir_fd=folder)
+            except OSError:
+                with suppress(OSError):
+                    self._kernel.unlink(new, dir_fd=folder)
+                raise
+            self._kernel.fsync(folder)
+
     def _fill(self, fd: int, data: bytes) -> None:
         offset = 0
         while offset < len(data):
@@ -457,6 +497,18 @@ class Files:
             for each in self._kernel.listdir(fd):
                 self._remove(fd, each)
         self._kernel.rmdir(name, dir_fd=folder)
+
+    def _below(self, path: str, folder: int) -> Iterator[str]:
+        for name in self._kernel.listdir(folder):
+            found = self._kernel.lstat(name, dir_fd=folder)
+            if stat.S_ISDIR(found.st_mode):
+                with self._closing(self._kernel.open(name, _FOLDER, dir_fd=folder)) as fd:
+                    for each in self._below(f"{path}/{name}", fd):
+                        yield f"{name}/{each}"
+            elif stat.S_ISREG(found.st_mode):
+                yield name
+            else:
+                raise _of_another_kind(f"{path}/{name}", "a file", _kind(found))
 
     def _sync(self, folder: int) -> None:
         for name in self._kernel.listdir(folder):

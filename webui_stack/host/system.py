@@ -8,13 +8,25 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import HostError
 
 _LIMIT_S = 30
+# A program that is told to end gets so many seconds.
+_END_S = 10.0
 # It is there while systemd runs the host (sd_booted(3)).
 SYSTEMD = "/run/systemd/system"
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended: its exit status, and what it wrote to stdout and to stderr."""
+
+    status: int
+    output: str
+    errors: str
 
 
 class System:
@@ -107,6 +119,16 @@ class System:
             last = said.strip().splitlines()[-1:]
             raise _undone(command, f"exit status {status}: {' '.join(last)}".rstrip(": "))
 
+    def carry_out(
+        self, *command: str, environment: Mapping[str, str], limit_s: float, descriptors: Sequence[int] = ()
+    ) -> Ended:
+        """How a program that may change the host ended, in a session of its own and with nothing but `environment`.
+
+        It inherits `descriptors`: locks that it holds as well. Raises `HostError` where it is missing. After `limit_s`
+        seconds the program is ended with all that it has started, and this raises `HostError`.
+        """
+        return self._carry_out(command, environment, limit_s, descriptors)
+
     def hang_up(self, pid: int) -> None:
         """Tell a daemon to read its configuration again (SIGHUP), if it is there."""
         with suppress(ProcessLookupError):
@@ -125,6 +147,34 @@ class System:
                 raise _undone(command, f"no end in {limit_s:.0f} s") from None
             output.seek(0)
             return done.returncode, output.read().decode(errors="replace")
+
+    def _carry_out(
+        self, command: Sequence[str], environment: Mapping[str, str], limit_s: float, descriptors: Sequence[int]
+    ) -> Ended:
+        output, errors = (os.fdopen(os.memfd_create(name), "w+b") for name in ("output", "errors"))
+        with output, errors:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=errors,
+                    env=environment,
+                    pass_fds=descriptors,
+                    start_new_session=True,
+                )
+            except FileNotFoundError:
+                raise _undone(command, "no such program") from None
+            try:
+                status = process.wait(limit_s)
+            except subprocess.TimeoutExpired:
+                raise _undone(command, f"no end in {limit_s:.0f} s") from None
+            finally:
+                _end(process)
+            output.seek(0)
+            errors.seek(0)
+            texts = [each.read().decode("utf-8", "replace") for each in (output, errors)]
+            return Ended(status, *texts)
 
     def _run(self, command: Sequence[str], stdin: str, environment: Mapping[str, str] | None) -> tuple[int, str, str]:
         try:
@@ -148,6 +198,16 @@ def require_root() -> None:
             got="an ordinary user",
             do="set _sudo = True for the host, and give the SSH user sudo (with a password: _sudo_password)",
         )
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ensure a program does not run, nor what it has started; nothing happens where it has ended."""
+    if process.poll() is not None:
+        return
+    for order in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, subprocess.TimeoutExpired):
+            os.killpg(process.pid, order)
+            process.wait(_END_S)
 
 
 def _failed(command: Sequence[str], got: str) -> HostError:

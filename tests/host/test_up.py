@@ -1,0 +1,413 @@
+"""Up: whatever fails, and wherever it is cut off, the new release serves or what ran before does, and none is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, replace
+
+import pytest
+
+from tests.host.fake_clock import FakeClock
+from tests.host.fake_compose import FakeCompose, definition
+from tests.host.fake_docker import Docker, Process, Program
+from tests.host.fake_engine import FakeEngine
+from tests.host.fake_files import FakeFiles, FakeKernel
+from tests.host.points import Points, every_crash, every_failure, is_change, outside
+from tests.host.test_containers import one_by_one
+from webui_stack.host import compose, journal
+from webui_stack.host.by_hand import ByHand
+from webui_stack.host.containers import Containers
+from webui_stack.host.engine import NewContainer
+from webui_stack.host.errors import HostError
+from webui_stack.host.holder import Holder, Processes, State
+from webui_stack.host.journal import Journal
+from webui_stack.host.protocol import Event
+from webui_stack.host.releases import Releases
+from webui_stack.host.services import Services
+from webui_stack.host.verbs import up
+from webui_stack.host.verbs.up import Request, Up
+
+FOLDER = "/opt/stack"
+FIRST = "20261129T030000Z"
+SECRETS = {"secrets/webui-secret-key": "sesame\n"}
+VOLUMES = ("open-webui", "redis-data")
+ASKED = Request(image="webui:2", containers=["redis-valkey", "open-webui", "open-webui-2"], volumes=VOLUMES)
+ADOPTION = replace(ASKED, image="webui:1", replace=["redis-valkey", "open-webui"])
+
+
+class DeadProcesses(Processes):
+    def state(self, _: Holder) -> State:
+        return "dead"
+
+
+class Data:
+    """People's data: `refused` is why the deploy may not run on them."""
+
+    refused = ""
+
+    def check(self) -> None:
+        if self.refused:
+            raise HostError("open_webui_image", expected="the schema the data have", got=self.refused, do="upgrade")
+
+
+def healthy(_: Process) -> str:
+    return "healthy"
+
+
+def ill(_: Process) -> str:
+    return "unhealthy"
+
+
+def alone(process: Process) -> None:
+    """Two versions never have one database, not for a moment: neither of Open WebUI nor of Valkey."""
+    mine = process.container
+    for other in process.docker.held.values():
+        if other.runs and set(other.volumes) & set(mine.volumes):
+            assert other.image_id == mine.image_id, f"{mine.name} starts beside {other.name}"
+
+
+class World:
+    """A host on which nothing runs yet; `deploy` puts the files of a version and brings it up."""
+
+    def __init__(self) -> None:
+        self.kernel = FakeKernel()
+        self.files = FakeFiles(self.kernel)
+        self.docker = Docker()
+        self.clock = FakeClock()
+        self.data = Data()
+        self.said: list[str] = []
+        for name in ("valkey:8", "by-hand:1", "webui:1", "webui:2", "webui:3"):
+            self.docker.put_image(name, Program(alone, health=healthy))
+        self.docker.put_image("webui:ill", Program(alone, health=ill))
+        points = Points(self.kernel)
+        self.engine = FakeEngine(self.docker, faults=points)
+        self.project = FakeCompose(self.docker, self.kernel, points, FOLDER)
+        containers = Containers(self.engine, self.clock, each=one_by_one)
+        self.releases = Releases(self.files, self.engine, self.clock, FOLDER, kept=10)
+        self.me = Holder("deploy", 4711, "4026531836", 99, "boot-1")
+        self.journal = Journal(self.files, FOLDER, {up.VERB: up.STEPS}, self.clock)
+        self.files.make_folder(f"{FOLDER}/secrets")
+        self.files.make_folder(f"{FOLDER}/valkey", mode=0o755)
+        self.verb = Up(
+            files=self.files,
+            engine=self.engine,
+            journal=self.journal,
+            releases=self.releases,
+            project=self.project,
+            containers=containers,
+            services=Services(self.files, self.project, containers),
+            by_hand=ByHand(self.files, self.engine, containers, FOLDER, self.said.append),
+            data=self.data,
+            me=self.me,
+            emit=self.say,
+        )
+        self.put(1)
+
+    def say(self, event: Event) -> None:
+        self.said.append(event.text)
+
+    def put(self, version: object) -> None:
+        """The files of a version. Its secrets are those of before."""
+        volume = "    volumes:\n      - {}:/data\n"
+        services = [("redis", "valkey:8", "redis-valkey", "redis-data")]
+        services += [(name, f"webui:{version}", name, "open-webui") for name in ("open-webui", "open-webui-2")]
+        text = "services:\n" + "\n".join(
+            definition((name, image, container), more=volume.format(data)).partition("\n")[2]
+            for name, image, container, data in services
+        )
+        users = "user default on\n"
+        files = {**SECRETS, "compose.yaml": text, ".env": f"V='{version}'\n", "valkey/valkey.conf": f"# {version}\n"}
+        for path, content in {**files, "valkey/users.acl": users}.items():
+            self.files.write(f"{FOLDER}/{path}", content)
+
+    def deploy(self, version: object, asked: Request = ASKED) -> str:
+        self.put(version)
+        return self.up(replace(asked, image=f"webui:{version}"))
+
+    def up(self, asked: Request = ASKED) -> str:
+        return self.verb.up(asked)
+
+    def recover(self) -> None:
+        me = replace(self.me, pid=4712)
+        journal.recover(self.journal, {up.VERB: self.verb}, me, DeadProcesses())
+
+    def boot(self) -> None:
+        self.docker.power_cut()
+
+    def by_hand(self) -> None:
+        """What somebody has made by hand serves."""
+        for name, volume in (("redis-valkey", "redis-data"), ("open-webui", "open-webui")):
+            made = self.docker.put_container(name, NewContainer("by-hand:1", volumes=[f"{volume}:/data"]))
+            made.restart_policy = "always"
+
+    def serving(self) -> dict[str, str]:
+        """The image of each container that runs, by name."""
+        return {one.name: self.docker.images[one.image_id].tags[-1] for one in self.docker.held.values() if one.runs}
+
+    def left(self) -> list[str]:
+        """What only a run that is under way has in the folder; a write that was killed is replaced by the next one."""
+        known = {".good", ".deploys", ".env", "compose.yaml", "secrets", "valkey"}
+        return [name for name in self.files.listdir(FOLDER) or [] if name not in known and not name.endswith(".new")]
+
+
+def serves(version: object) -> dict[str, str]:
+    found = dict.fromkeys(("open-webui", "open-webui-2"), f"webui:{version}")
+    return {"redis-valkey": "valkey:8", **found}
+
+
+BY_HAND = dict.fromkeys(("redis-valkey", "open-webui"), "by-hand:1")
+
+
+@pytest.fixture(autouse=True)
+def _programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the real host is asked."""
+    monkeypatch.setattr(compose, "programs", lambda: "p  -")
+
+
+def fresh() -> World:
+    return World()
+
+
+def deployed() -> World:
+    """The first version is in force; the files of the second one are there."""
+    world = World()
+    world.deploy(1)
+    world.clock.sleep(60)
+    world.put(2)
+    world.said.clear()
+    return world
+
+
+def ill_one() -> World:
+    """The first version is in force; the files of another one are there, which does not get healthy."""
+    world = deployed()
+    world.put("ill")
+    return world
+
+
+def made_by_hand() -> World:
+    world = World()
+    world.by_hand()
+    return world
+
+
+def made_by_hand_and_ill() -> World:
+    world = made_by_hand()
+    world.put("ill")
+    return world
+
+
+# --- The story
+
+
+def test_a_fresh_host_gets_the_stack_and_remembers_it() -> None:
+    world = World()
+    assert world.deploy(1) == FIRST
+    assert (world.serving(), world.left(), world.journal.open()) == (serves(1), [], None)
+    assert set(world.docker.volumes) == set(VOLUMES)
+    assert world.said == []
+
+
+def test_the_next_version_takes_its_place_and_the_one_before_is_kept() -> None:
+    world = deployed()
+    world.docker.put_container("open-webui-3", NewContainer("webui:1"))
+    assert world.up(replace(ASKED, remove=["open-webui-3", "open-webui-4"])) == "20261129T030100Z"
+    assert (world.serving(), world.releases.names()) == (serves(2), [FIRST])
+    assert world.said == ["removed open-webui-3"]
+
+
+def test_what_does_not_get_healthy_gives_way_to_the_last_good_release() -> None:
+    world = ill_one()
+    with pytest.raises(HostError) as caught:
+        world.up(replace(ASKED, image="webui:ill"))
+    assert str(caught.value) == (
+        "compose: expected `docker compose up open-webui` to succeed, got exit status 1; that one runs again; the "
+        "change is not in force"
+    )
+    assert world.said == [
+        "not healthy within 120 s, or not started:",
+        "open-webui is running unhealthy; its last lines:",
+        "open-webui-2 is exited unhealthy; its last lines:",
+        "going back to the deploy of 2026-11-29 03:00:00 UTC",
+    ]
+    assert (world.serving(), world.left(), world.journal.open()) == (serves(1), [], None)
+    assert world.files.read_text(f"{FOLDER}/.env") == "V='1'\n"
+
+
+def test_a_first_deploy_that_does_not_get_healthy_says_that_there_is_nothing_to_go_back_to() -> None:
+    world = World()
+    with pytest.raises(HostError, match="there is no earlier good deploy to go back to"):
+        world.deploy("ill")
+    assert world.left() == []
+    world.deploy(1)
+    assert world.serving() == serves(1)
+
+
+def test_a_release_that_can_not_come_back_is_told_and_the_next_deploy_mends_it() -> None:
+    world = ill_one()
+    gone = world.docker.find_image("webui:1").id
+    image = world.docker.images.pop(gone)
+    with pytest.raises(HostError, match="what ran before does not run yet"):
+        world.up(replace(ASKED, image="webui:ill"))
+    assert any("docker load or pull it, and run this again" in line for line in world.said)
+    assert world.journal.open() is not None
+    world.deploy(3)
+    assert (world.serving(), world.left()) == (serves(3), [])
+    world.docker.images[gone] = image
+
+
+def test_data_that_need_more_stop_nothing_and_the_files_of_what_runs_come_back() -> None:
+    world = deployed()
+    world.data.refused = "one that changes it"
+    with pytest.raises(HostError, match="expected the schema the data have, got one that changes it; upgrade"):
+        world.up()
+    assert (world.serving(), world.left(), world.docker.events[-1].action) == (serves(1), [], "start")
+    assert world.files.read_text(f"{FOLDER}/.env") == "V='1'\n"
+
+
+def test_a_damaged_release_does_not_hide_why_a_deploy_was_refused() -> None:
+    world = deployed()
+    world.data.refused = "one that changes it"
+    world.files.write(f"{FOLDER}/.good/.env", "")
+    with pytest.raises(HostError, match="got one that changes it"):
+        world.up()
+    assert "got them damaged" in world.said[-1]
+    assert world.journal.open() is None
+
+
+def test_what_was_made_by_hand_is_taken_over() -> None:
+    world = made_by_hand()
+    world.up(ADOPTION)
+    assert (world.serving(), world.left()) == (serves(1), [])
+    world.boot()
+    assert world.serving() == serves(1)
+
+
+def test_what_was_made_by_hand_comes_back_where_its_successor_is_not_healthy() -> None:
+    world = made_by_hand_and_ill()
+    with pytest.raises(HostError, match="nothing was taken over"):
+        world.up(replace(ADOPTION, image="webui:ill"))
+    assert (world.serving(), world.left()) == (BY_HAND, [])
+    assert {one.restart_policy for one in world.docker.held.values() if one.runs} == {"always"}
+
+
+def test_a_valkey_that_has_read_other_users_starts_anew_on_the_way_back() -> None:
+    world = ill_one()
+    world.files.write(f"{FOLDER}/valkey/users.acl", "user default off\n")
+    started = world.docker.named("redis-valkey").started_at
+    with pytest.raises(HostError):
+        world.up(replace(ASKED, image="webui:ill"))
+    assert world.docker.named("redis-valkey").started_at > started
+
+
+def test_what_is_paused_runs_on_and_what_is_to_be_made_anew_is_removed_first() -> None:
+    world = deployed()
+    world.docker.named("redis-valkey").status = "paused"
+    world.project.changes.clear()
+    world.up(replace(ASKED, unpause=["redis-valkey"], recreate=["open-webui"]))
+    assert world.project.changes[0] == "remove open-webui"
+    assert world.serving() == serves(2)
+
+
+def test_another_verb_that_is_under_way_is_left_alone() -> None:
+    world = deployed()
+    other = Journal(world.files, FOLDER, {"restore": []}, world.clock)
+    other.begin("restore", world.me)
+    with pytest.raises(HostError, match="expected nothing under way, got restore"):
+        world.up()
+    assert world.serving() == serves(1)
+
+
+def test_the_journal_holds_the_request_and_no_secret() -> None:
+    world = deployed()
+    noted: list[Mapping[str, object]] = []
+    world.data.check = lambda: noted.append(found.data) if (found := world.journal.open()) else None  # type: ignore[method-assign]
+    world.up()
+    assert {name: list(value) if isinstance(value, list | tuple) else value for name, value in noted[0].items()} == {
+        name: list(value) if isinstance(value, list | tuple) else value for name, value in asdict(ASKED).items()
+    }
+    assert up._date("before there were names") == "before there were names"
+
+
+# --- Killed, cut off, and failing, everywhere
+
+
+def deploy_2(world: World) -> None:
+    world.up()
+
+
+def deploy_ill(world: World) -> None:
+    world.up(replace(ASKED, image="webui:ill"))
+
+
+def adopt(world: World) -> None:
+    world.up(ADOPTION)
+
+
+def adopt_ill(world: World) -> None:
+    world.up(replace(ADOPTION, image="webui:ill"))
+
+
+SCENARIOS: Mapping[str, tuple[Callable[[], World], Callable[[World], None], list[dict[str, str]]]] = {
+    "a fresh host": (fresh, lambda world: adopt(world), [serves(1)]),
+    "the next version": (deployed, deploy_2, [serves(1), serves(2)]),
+    "one that is ill": (ill_one, deploy_ill, [serves(1)]),
+    "a take over": (made_by_hand, adopt, [BY_HAND, serves(1)]),
+    "a take over by one that is ill": (made_by_hand_and_ill, adopt_ill, [BY_HAND]),
+}
+
+
+def nothing_is_lost(world: World, where: str) -> None:
+    """At this very moment: no two versions on one database, no secret changed, a sound release."""
+    images = {image for name, image in world.serving().items() if name.startswith("open-webui")}
+    assert len(images) <= 1, where
+    assert {path: world.files.read_text(f"{FOLDER}/{path}") for path in SECRETS} == SECRETS, where
+    old = f"{FOLDER}/.good.old"
+    if world.releases.in_force.is_there() or world.files.exists(old):
+        world.releases.recover()
+        world.releases.in_force.check()
+
+
+def ends_well(world: World, where: str, served: list[dict[str, str]]) -> None:
+    """Recovery brings what was before, or the new one; a deploy afterwards works."""
+    nothing_is_lost(world, where)
+    world.recover()
+    recovered = world.serving()
+    if served != [serves(1)] or world.releases.in_force.is_there():
+        assert recovered in served, where
+    assert (world.journal.open(), world.left()) == (None, []), where
+    world.deploy(3, replace(ASKED, replace=ADOPTION.replace))
+    assert (world.serving(), world.left(), world.journal.open()) == (serves(3), [], None), where
+    assert world.kernel._open == {}, where
+
+
+def changes_outside(point: str) -> bool:
+    """What `remember` and `recall` do between their renames is in test_releases.py."""
+    return is_change(point) and outside(point)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_deploy_that_is_cut_off_anywhere_ends_well(name: str) -> None:
+    start, change, served = SCENARIOS[name]
+    crashes = 0
+    for where, world in every_crash(start(), change, points=changes_outside, ends=(None, True)):
+        ends_well(world, where, served)
+        crashes += 1
+    assert crashes > 30
+
+
+@pytest.mark.parametrize("name", ["the next version", "a take over"])
+def test_a_deploy_after_one_that_was_cut_off_needs_no_recovery(name: str) -> None:
+    start, change, _ = SCENARIOS[name]
+    for where, world in every_crash(start(), change, points=changes_outside, ends=(None,)):
+        world.deploy(3, replace(ASKED, replace=ADOPTION.replace))
+        assert (world.serving(), world.left(), world.journal.open()) == (serves(3), [], None), where
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_deploy_in_which_a_call_fails_ends_well(name: str) -> None:
+    start, change, served = SCENARIOS[name]
+    for where, world, error in every_failure(start(), change, points=outside):
+        if error is None:
+            assert world.serving() == served[-1], where
+        ends_well(world, where, served)
