@@ -58,15 +58,19 @@ types: $(READY)
 # A test of these has no other's files, ports or hosts, so they run in any order and side by side. Some wait for a second
 # or ten: with a process more than there are cores, no core does.
 CHECKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
+SIDE_BY_SIDE := --numprocesses $(CHECKERS) --maxprocesses 8 --dist worksteal
 fast: $(READY)
-	$(BIN)/pytest -q --numprocesses $(CHECKERS) --maxprocesses 8 --dist worksteal --junitxml reports/tests/check.xml tests/unit tests/plan tests/host
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not crash" --junitxml reports/tests/check.xml tests/unit tests/plan tests/host
+
+crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (a minute or two)
+	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m crash --junitxml reports/tests/crash.xml tests/host
 
 durations: $(READY) ## The slowest tests of the last `make check` and `make test`
 	@$(BIN)/python -m tests.durations
 
-test: chromium ## Everything: check, then real hosts in labs of their own and a browser (about 30 minutes)
+test: chromium ## Everything: check, crash, then real hosts in labs of their own and a browser (about 30 minutes)
 	@rm -rf reports/tests
-	@$(MAKE) --no-print-directory --jobs 2 check images
+	@$(MAKE) --no-print-directory --jobs 2 check images crash
 	@$(MAKE) --no-print-directory --jobs $(LABS) --keep-going $(PARTS:%=part-%)
 
 # Before the parts begin: they all need them, and what fails there is said once, in sight.

@@ -182,6 +182,7 @@ def test_a_disk_without_room_is_told(world: World) -> None:
         world.archive.save(world.old)
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("verb", ["load", "save"])
 def test_wherever_it_is_cut_off_and_whatever_fails_the_next_one_succeeds(tmp_path: Path, verb: str) -> None:
     def do(world: World) -> None:

@@ -218,6 +218,7 @@ def test_old_sets_go_but_for_those_that_a_release_needs(tmp_path: Path) -> None:
     assert [line.partition(":")[0] for line in lines[1:]] == [f"removed {NAME}", f"removed {EARLIER}"]
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize(("url", "asked"), [("", ASKED), (URL, ON_POSTGRES)], ids=["sqlite", "postgres"])
 def test_whatever_docker_does_there_is_a_whole_set_or_none_and_the_next_run_makes_one(
     tmp_path: Path, url: str, asked: Request
@@ -248,6 +249,7 @@ def again(host: Host, asked: Request) -> None:
     host.check()
 
 
+@pytest.mark.crash
 def test_whatever_the_disk_does_there_is_a_whole_set_or_none_and_the_next_run_makes_one(tmp_path: Path) -> None:
     number, done = 0, False
     while not done:

@@ -47,6 +47,7 @@ def test_a_set_is_named_by_the_step_that_makes_it() -> None:
     assert files.read(f"{FOLDER}/{NOW}/valkey.rdb") == b"keys" * 2000
 
 
+@pytest.mark.crash
 def test_a_set_has_its_name_when_all_of_it_is_on_the_disk_and_never_before() -> None:
     def prepare(files: FakeFiles) -> None:
         sets(files)
@@ -186,6 +187,7 @@ def test_the_set_that_was_just_made_stays_whatever_the_clock_says() -> None:
     assert one.names() == [made]
 
 
+@pytest.mark.crash
 def test_a_set_is_removed_whole_or_not_at_all() -> None:
     def prepare(files: FakeFiles) -> None:
         put(files, *NAMES)

@@ -186,6 +186,7 @@ def no_two_write(world: World, where: str) -> None:
     assert len(world.writers()) == len(set(world.writers())), where
 
 
+@pytest.mark.crash
 def test_a_take_over_that_is_cut_off_anywhere_can_be_undone_and_gone_on_with() -> None:
     crashes = 0
     for where, world in every_crash(World(), take_over):
@@ -205,6 +206,7 @@ def test_a_take_over_that_is_cut_off_anywhere_can_be_undone_and_gone_on_with() -
         assert (world.runs(), world.notes()) == (sorted(NAMES), []), where
 
 
+@pytest.mark.crash
 def test_a_take_over_in_which_a_call_fails_can_be_undone() -> None:
     for where, world, _ in every_failure(World(), take_over):
         no_two_write(world, where)
@@ -212,6 +214,7 @@ def test_a_take_over_in_which_a_call_fails_can_be_undone() -> None:
         assert world.is_as_before(), where
 
 
+@pytest.mark.crash
 def test_a_way_back_that_is_cut_off_anywhere_is_ended_by_the_next_one() -> None:
     for where, world in every_crash(waiting(), give_back):
         no_two_write(world, where)
@@ -219,6 +222,7 @@ def test_a_way_back_that_is_cut_off_anywhere_is_ended_by_the_next_one() -> None:
         assert world.is_as_before(), where
 
 
+@pytest.mark.crash
 def test_a_way_back_in_which_a_call_fails_is_ended_by_the_next_one() -> None:
     for where, world, error in every_failure(waiting(), give_back):
         no_two_write(world, where)
@@ -227,6 +231,7 @@ def test_a_way_back_in_which_a_call_fails_is_ended_by_the_next_one() -> None:
         assert world.is_as_before(), where
 
 
+@pytest.mark.crash
 def test_letting_go_that_is_cut_off_or_fails_is_ended_by_the_next_one() -> None:
     ends = [(where, world) for where, world in every_crash(waiting(), lambda world: world.by_hand.let_go())]
     ends += [(where, world) for where, world, _ in every_failure(waiting(), lambda world: world.by_hand.let_go())]

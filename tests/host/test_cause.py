@@ -89,6 +89,7 @@ def test_rules_of_a_rootless_docker_are_nobodys_matter(world: World, monkeypatch
     assert firewall.gone(world.document()["packet_filter"]) == []
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("kind", [UNAVAILABLE, REFUSED, CRASH_BEFORE])
 def test_what_could_not_be_read_is_told_and_explains_nothing(tmp_path: Path, kind: str) -> None:
     whole = World(tmp_path / "whole")

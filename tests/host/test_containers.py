@@ -322,6 +322,7 @@ def serves_the_next_one(world: World, where: str) -> None:
     assert world.versions() == {world.docker.find_image(name).id for name in ("webui:2", "caddy:2")}, where
 
 
+@pytest.mark.crash
 def test_two_versions_never_serve_wherever_a_change_is_cut_off() -> None:
     crashes = 0
     for where, world in every_crash(next_version(), replace_processes):
@@ -330,6 +331,7 @@ def test_two_versions_never_serve_wherever_a_change_is_cut_off() -> None:
     assert crashes > 15
 
 
+@pytest.mark.crash
 def test_two_versions_never_serve_whatever_fails() -> None:
     failures = 0
     for where, world, error in every_failure(next_version(), replace_processes):

@@ -144,6 +144,7 @@ def test_what_an_earlier_way_back_left_does_not_stop_the_next_one(left: str) -> 
 # --- Every call goes wrong once
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("scenario", [accept, put_back])
 @pytest.mark.parametrize("made", [{}, {"container": False}, {"earlier": True}], ids=["there", "alone", "earlier"])
 def test_whatever_goes_wrong_one_whole_database_serves_and_an_undo_ends_it(
@@ -167,6 +168,7 @@ def test_whatever_goes_wrong_one_whole_database_serves_and_an_undo_ends_it(
         assert world.server.state()["password"] == "secret", fault
 
 
+@pytest.mark.crash
 def test_whatever_goes_wrong_a_rerun_succeeds() -> None:
     database, engine = World().process()
     accept(database)
@@ -181,6 +183,7 @@ def test_whatever_goes_wrong_a_rerun_succeeds() -> None:
         assert world.databases == {"open-webui": NEW}, fault
 
 
+@pytest.mark.crash
 def test_whatever_goes_wrong_with_a_hand_over_the_next_one_ends_it() -> None:
     def hand_over(database: Postgres) -> None:
         database.set_password(PASSWORD)
@@ -196,6 +199,7 @@ def test_whatever_goes_wrong_with_a_hand_over_the_next_one_ends_it() -> None:
         assert (state["superusers"], state["password"]) == (["postgres"], PASSWORD), fault
 
 
+@pytest.mark.crash
 def test_wherever_the_statements_are_cut_one_whole_database_serves() -> None:
     """psql runs what it has been given, at the end of its input."""
     world = World()
@@ -366,6 +370,7 @@ def test_a_new_volume_has_no_heads_and_no_postgres_is_started_for_them() -> None
     assert not world.docker.held
 
 
+@pytest.mark.crash
 def test_no_heads_are_not_the_answer_to_anything_that_fails() -> None:
     database, engine = World().process()
     assert database.heads() == "head of old rows"
@@ -403,6 +408,7 @@ def test_who_has_written_a_volume_is_read_from_it(files: dict[str, bytes] | None
     assert look(world).wrote() == wrote
 
 
+@pytest.mark.crash
 def test_a_volume_that_nobody_could_look_into_is_not_empty() -> None:
     engine = FakeEngine(World().docker)
     Cluster(engine, Helper(engine, FakeClock()), IMAGE, VOLUME).wrote()

@@ -89,6 +89,7 @@ QUESTIONS: dict[str, tuple[bytes, Callable[[Dataset], Any], Any]] = {
 }
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_nothing_that_goes_wrong_is_an_answer(name: str) -> None:
     answer, question, wanted = QUESTIONS[name]

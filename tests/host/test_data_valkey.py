@@ -133,6 +133,7 @@ def test_another_answer_is_no_persistence(said: str) -> None:
         world.snapshots(engine).save()
 
 
+@pytest.mark.crash
 def test_nothing_that_goes_wrong_is_a_snapshot_and_the_next_run_makes_one() -> None:
     _, engine = save(World())
     for fault in engine.faults.points():
@@ -174,6 +175,7 @@ def test_a_count_without_a_number_is_none() -> None:
         world.snapshots(world.engine()).count(SETS)
 
 
+@pytest.mark.crash
 def test_nothing_that_goes_wrong_is_a_number() -> None:
     world = World()
     world.mounted["valkey.rdb"] = b"good"
@@ -213,6 +215,7 @@ def test_where_nobody_could_look_the_data_are_neither(said: bytes) -> None:
         world.data(world.engine()).refusal()
 
 
+@pytest.mark.crash
 def test_no_failure_is_an_unreadable_volume() -> None:
     world = World()
     engine = world.engine()
@@ -270,6 +273,7 @@ def test_a_valkey_that_can_not_be_stopped_writes_on_and_no_log_is_written() -> N
     assert list(world.files) == ["dump.rdb"]
 
 
+@pytest.mark.crash
 def test_whatever_goes_wrong_the_keys_are_there_and_a_rerun_writes_the_log() -> None:
     world = World()
     engine = world.engine()
@@ -287,6 +291,7 @@ def test_whatever_goes_wrong_the_keys_are_there_and_a_rerun_writes_the_log() -> 
         assert [one.name for one in world.docker.held.values()] == [CONTAINER], fault
 
 
+@pytest.mark.crash
 def test_a_log_that_is_no_longer_written_is_set_aside_and_kept() -> None:
     world = World({"appendonlydir/1.aof": b"keys"})
     engine = world.engine()

@@ -337,6 +337,7 @@ def test_what_the_shell_left_half_way_is_undone(tmp_path: Path, cut: str) -> Non
 # --- Every call to Docker fails, and is the last one
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("scenario", [swap, accept, put_back])
 def test_whatever_goes_wrong_all_data_are_there_and_an_undo_or_a_rerun_ends_it(
     tmp_path: Path, scenario: Callable[[Volumes], None]

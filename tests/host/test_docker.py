@@ -378,6 +378,7 @@ def ends_well(world: World, asked: Request) -> None:
     assert world.kernel._open == {}
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("power", [None, False, True], ids=["killed", "power cut", "power cut with late names"])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_change_that_is_cut_off_anywhere_ends_well(tmp_path: Path, name: str, power: bool | None) -> None:
@@ -409,6 +410,7 @@ def test_a_change_that_is_cut_off_anywhere_ends_well(tmp_path: Path, name: str, 
             return
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_call_that_fails_anywhere_leaves_a_docker_that_runs(tmp_path: Path, name: str) -> None:
     asked = SCENARIOS[name]

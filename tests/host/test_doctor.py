@@ -288,6 +288,7 @@ def test_a_valkey_of_somebody_elses_is_asked_without_our_password(world: World) 
 # --- What fails is told
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("topology", [{}, SWARM], ids=["compose", "swarm"])
 def test_no_answer_of_docker_is_nothing_there(tmp_path: Path, topology: dict[str, Any]) -> None:
     """Every call fails once, in each way in which it can: it is told, or there is no document at all."""

@@ -433,10 +433,12 @@ def is_old_or_new(files: FakeFiles, done: bool) -> None:
     assert both in [("new", 0o600), *([] if done else [("old", 0o644)])]
 
 
+@pytest.mark.crash
 def test_after_a_power_cut_a_file_is_the_old_one_or_the_new_one_and_new_once_the_write_returned() -> None:
     assert crashed_everywhere(old, lambda files: files.write("/opt/a", "new"), is_old_or_new) > 20
 
 
+@pytest.mark.crash
 def test_after_a_power_cut_a_copy_is_whole_or_was_not_made() -> None:
     def prepare(files: Files) -> None:
         old(files)
@@ -464,12 +466,14 @@ class Careless(Files):
         super().__init__(Kernel())  # type: ignore[arg-type]
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("leave_out", [1, 2], ids=["of the file", "of the folder"])
 def test_the_power_cut_finds_each_sync_that_is_left_out(leave_out: int) -> None:
     with pytest.raises(AssertionError):
         crashed_everywhere(old, lambda files: Careless(files, leave_out).write("/opt/a", "new"), is_old_or_new)
 
 
+@pytest.mark.crash
 def test_after_a_power_cut_what_was_renamed_has_at_least_one_of_its_names() -> None:
     def prepare(files: Files) -> None:
         files.make_folder("/opt/one")
@@ -496,6 +500,7 @@ def test_a_folder_that_is_renamed_has_its_contents_when_it_was_synced(synced: bo
     assert files.read("/opt/a/file") == (b"x" if synced else b"")
 
 
+@pytest.mark.crash
 def test_what_was_made_or_removed_stays_so_after_a_power_cut() -> None:
     def prepare(files: Files) -> None:
         files.make_folder("/opt/empty")

@@ -59,6 +59,7 @@ def test_what_runs_on_is_named() -> None:
         halt.stop(one, FakeClock(), halt.OPEN_WEBUI)
 
 
+@pytest.mark.crash
 def test_no_answer_is_never_quiet() -> None:
     """L3."""
     first = engine()

@@ -199,6 +199,7 @@ def test_a_container_that_goes_while_it_is_asked_is_not_one_without_a_key(monkey
         world.document()
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("kind", [UNAVAILABLE, REFUSED, CRASH_BEFORE, CRASH_AFTER])
 def test_no_answer_of_docker_is_never_a_container_without_extras(kind: str) -> None:
     """Every call fails once, in each way in which it can, and is the last one once; then it is asked again."""

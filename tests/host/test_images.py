@@ -110,6 +110,7 @@ def test_an_image_from_a_bundle_is_known_by_its_id(tmp_path: Path) -> None:
     assert images.held(world.engine, [one]) == {VALKEY: {"tagged": world.old, "locked": world.old}}
 
 
+@pytest.mark.crash
 def test_a_question_that_fails_is_no_image_that_is_missing(tmp_path: Path) -> None:
     whole = World(tmp_path, faults=Faults())
     images.held(whole.engine, whole.wanted)
@@ -321,6 +322,7 @@ def prepared(folder: Path, way: str, fault: Fault | None = None, *, moved: bool)
     return world
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("moved", [False, True])
 def test_wherever_it_is_cut_off_and_whatever_fails_a_reference_means_one_of_two_images(
     tmp_path: Path, way: str, moved: bool

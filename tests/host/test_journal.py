@@ -113,6 +113,7 @@ def told(files: FakeFiles) -> tuple[str, str] | None:
     return (entry.verb, entry.step) if entry else None
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize(
     ("before", "change", "old", "new"),
     [
@@ -149,6 +150,7 @@ def test_a_crash_anywhere_leaves_the_old_entry_or_the_new_one(
     assert seen == {old, new}
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("step", [None, "save", "start"])
 def test_a_crash_while_it_ends_never_leaves_a_mark_alone(step: str | None) -> None:
     """It would be read as one of an earlier version, and undone."""
@@ -165,6 +167,7 @@ def test_a_crash_while_it_ends_never_leaves_a_mark_alone(step: str | None) -> No
     crashed_everywhere(prepare, lambda files: journal_of(files).end(), check)
 
 
+@pytest.mark.crash
 def test_a_crash_while_it_begins_never_leaves_a_mark_alone() -> None:
     def check(files: FakeFiles, _: bool) -> None:
         assert files.exists(PATH) or not marks(files)
@@ -362,6 +365,7 @@ def test_a_verb_that_fails_leaves_the_journal_for_the_next_try(journal: Journal)
     assert verb.way == [("go back", Entry("upgrade", "save", {}, OTHER, SET))]
 
 
+@pytest.mark.crash
 def test_a_crash_anywhere_in_a_recovery_is_recovered() -> None:
     def prepare(files: FakeFiles) -> None:
         journal_of(files).begin("upgrade", OTHER)

@@ -475,6 +475,7 @@ def remembers_again(world: World, where: str) -> None:
     assert world.kernel._open == {}, where
 
 
+@pytest.mark.crash
 def test_a_remember_that_is_cut_off_anywhere_leaves_one_of_both_releases_whole() -> None:
     crashes = 0
     for where, world in every_crash(remembered(FEW), World.remember):
@@ -484,6 +485,7 @@ def test_a_remember_that_is_cut_off_anywhere_leaves_one_of_both_releases_whole()
     assert crashes > 200
 
 
+@pytest.mark.crash
 def test_a_remember_that_fails_anywhere_leaves_one_of_both_releases_whole() -> None:
     failures = 0
     for where, world, error in every_failure(remembered(FEW), World.remember):
@@ -498,18 +500,21 @@ def recall(world: World) -> None:
     world.releases.recall()
 
 
+@pytest.mark.crash
 def test_a_recall_that_is_cut_off_anywhere_is_ended_by_the_next_one() -> None:
     for where, world in every_crash(remembered(FEW), recall):
         assert world.secrets() == {"secrets/webui-secret-key": "sesame\n"}
         comes_back(world, where, to={AT})
 
 
+@pytest.mark.crash
 def test_a_recall_that_fails_anywhere_is_ended_by_the_next_one() -> None:
     for where, world, error in every_failure(remembered(FEW), recall):
         assert error, where
         comes_back(world, where, to={AT})
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize(
     "note",
     [

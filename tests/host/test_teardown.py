@@ -595,6 +595,7 @@ def test_a_host_without_docker_is_rid_of_the_rest(tmp_path: Path) -> None:
     assert [path for path in world.tree() if "open-webui" in path] == []
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("changes", [{}, EVERYTHING], ids=["some", "all"])
 def test_a_question_that_fails_leaves_its_thing_unknown_and_nothing_more_goes(
     tmp_path: Path, changes: dict[str, Any]
@@ -657,6 +658,7 @@ SCENARIOS = {
 }
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_teardown_that_is_cut_off_or_fails_anywhere_harms_nobody_and_the_next_one_ends_it(
     tmp_path: Path, name: str

@@ -386,6 +386,7 @@ def changes_outside(point: str) -> bool:
     return is_change(point) and outside(point)
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_deploy_that_is_cut_off_anywhere_ends_well(name: str) -> None:
     start, change, served = SCENARIOS[name]
@@ -396,6 +397,7 @@ def test_a_deploy_that_is_cut_off_anywhere_ends_well(name: str) -> None:
     assert crashes > 30
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("name", ["the next version", "a take over"])
 def test_a_deploy_after_one_that_was_cut_off_needs_no_recovery(name: str) -> None:
     start, change, _ = SCENARIOS[name]
@@ -404,6 +406,7 @@ def test_a_deploy_after_one_that_was_cut_off_needs_no_recovery(name: str) -> Non
         assert (world.serving(), world.left(), world.journal.open()) == (serves(3), [], None), where
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_deploy_in_which_a_call_fails_ends_well(name: str) -> None:
     start, change, served = SCENARIOS[name]
