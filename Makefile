@@ -64,6 +64,7 @@ fast: $(READY)
 
 crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (a minute or two)
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m crash --junitxml reports/tests/crash.xml tests/host
+	@$(BIN)/python -m tests.crashes
 
 durations: $(READY) ## The slowest tests of the last `make check` and `make test`
 	@$(BIN)/python -m tests.durations

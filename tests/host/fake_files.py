@@ -13,6 +13,7 @@ import stat
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
 
+from tests.host import cases
 from webui_stack.host.files import Files
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -103,9 +104,13 @@ class FakeKernel:
         except Crash:
             self._dead = True
             raise
+        except OSError:
+            cases.one_more()
+            raise
 
     def restart(self) -> None:
         """Another process begins where the one before has ended: its files are as it left them, its locks are free."""
+        cases.one_more()
         self._dead = False
         for inode in self._open.values():
             inode.locks = {}

@@ -19,6 +19,8 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from tests.host import cases
+
 # The program is killed before the call reaches the other side.
 CRASH_BEFORE = "crash before"
 # It is killed after the call was carried out, before it knows of that.
@@ -58,6 +60,10 @@ class Faults:
     calls: list[Made] = field(default_factory=list)
     dead: bool = False
     _quiet: int = 0
+
+    def __post_init__(self) -> None:
+        if self.fault:
+            cases.one_more()
 
     def points(self) -> list[Fault]:
         """Everything that can go wrong with the calls that were made, in their order."""

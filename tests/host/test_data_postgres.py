@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.host import cases
 from tests.host.fake_clock import FakeClock
 from tests.host.fake_docker import Docker, Program
 from tests.host.fake_engine import FakeEngine
@@ -208,6 +209,7 @@ def test_wherever_the_statements_are_cut_one_whole_database_serves() -> None:
     assert len(texts) == 2
     for text in texts:
         for cut in range(len(text)):
+            cases.one_more()
             world = World()
             database, engine = world.process()
             database.fill_beside(io.BytesIO(dump(NEW)))

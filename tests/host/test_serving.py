@@ -344,7 +344,6 @@ def _state(world: World) -> list[Any]:
     return [(one.id, one.status, one.started_at, dict(one.files)) for one in world.engine.docker.held.values()]
 
 
-@pytest.mark.crash
 def test_every_call_can_fail_in_each_way(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.document(**PROXIED)
