@@ -63,9 +63,10 @@ def renew(settings: Settings) -> None:
         if name in settings.rotate_secrets:
             host.log(f"{name}: there is none, {why}", log_func=logger.info)
     if rotated:
+        machine = preflight.observation().survey().machine
         operations.script(
             name="Put new secrets in place",
-            lines=templates.rotate_script(settings, preflight.supplied(), rotated),
+            lines=templates.rotate_script(settings, machine, preflight.supplied(), rotated),
         )
 
 

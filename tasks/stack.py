@@ -33,7 +33,7 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
 
     operations.secrets(
         name="Make the secrets on the host",
-        script=templates.secrets_script(settings, supplied),
+        request=lambda: templates.secrets_request(settings, supplied),
         stale=lambda: survey().stale,
         refused=lambda: survey().refused,
     )
@@ -57,12 +57,13 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
 
 def _deploy(settings: Settings, *, with_images: bool, upgrades: bool) -> None:
     """The same for a stack on many hosts: images on all, everything else from the host with the data."""
+    supplied = preflight.supplied()
     survey = preflight.observation().survey
     is_lead = settings.runs("data")
     if is_lead:
         operations.secrets(
             name="Make the secrets on the host",
-            script=templates.secrets_script(settings, preflight.supplied()),
+            request=lambda: templates.secrets_request(settings, supplied),
             stale=lambda: survey().stale,
             refused=lambda: survey().refused,
         )

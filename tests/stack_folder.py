@@ -1,14 +1,9 @@
-"""A `stack_dir` on this machine: the shell writes its secrets, and the host's program looks at them.
-
-`templates/secrets.sh.j2` and `webui_stack/host/secrets.py` go by the same rules; `Stack.stale` holds one to the other.
-"""
+"""A `stack_dir` on this machine, whose secrets the host's program looks at and writes."""
 
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +11,56 @@ import pytest
 
 from tests.defaults import settings
 from tests.host.asking import arguments, silent
-from webui_stack import templates
+from tests.host.fake_system import FakeSystem
 from webui_stack.host import secrets
 from webui_stack.host.engine import Engine
 from webui_stack.host.files import Files
 from webui_stack.secrets import Supplied
 
-as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the script makes files of root: run the tests as root")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the program makes files of root: run the tests as root")
 NOTHING = Supplied(None, None, {})
 FILES = ["secrets/valkey-password", "secrets/valkey-monitor-password", "secrets/webui-secret-key"]
 DERIVED = ["valkey/users.acl", ".env"]
-# The shells of this machine, each program once: /bin/sh is often one of the other two.
-SHELLS = {Path(path).resolve(): name for name in ("bash", "dash", "sh") if (path := shutil.which(name))}
 
 
 class Stack:
-    """A `stack_dir` in a temporary folder, and the rendered script run against it by one shell."""
+    """A `stack_dir` in a temporary folder, on a host without Docker where none is given."""
 
-    def __init__(self, folder: Path, shell: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.shell = shell
 
-    def run(
-        self, supplied: Supplied = NOTHING, path: str | None = None, **changes: Any
-    ) -> subprocess.CompletedProcess[str]:
-        script = templates.secrets_script(settings(stack_dir=str(self.folder), **changes), supplied)
-        environment = {"PATH": path or os.environ["PATH"]}
-        return subprocess.run(
-            [shutil.which(self.shell) or self.shell, "-s"],
-            input="\n".join(script),
-            capture_output=True,
-            text=True,
-            env=environment,
-            umask=0o022,
+    def write(self, supplied: Supplied = NOTHING, *, engine: Engine | None = None, **changes: Any) -> list[str]:
+        """Returns the paths that were written, below the folder.
+
+        A look before has named the very same, and one after finds that all is as it is wanted.
+        """
+        looked = self.look(supplied, engine=engine, **changes).stale
+        written = secrets.write(
+            *(Files(), engine or silent(), FakeSystem(self.folder / "none"), self.wish(supplied, **changes))
         )
+        assert list(written.items()) == list(looked.items())
+        after = self.look(supplied, engine=engine, **changes)
+        assert (after.stale, after.refused) == ({}, "")
+        assert (self.text("valkey/users.acl"), self.text(".env")) == (f"{after.acl}\n", f"{after.env}\n")
+        return [os.path.relpath(path, self.folder) for path in written]
 
-    def write(self, supplied: Supplied = NOTHING, **changes: Any) -> list[str]:
-        """Run the script. Returns the paths it wrote, below the folder; the program has to have named the same."""
-        looked = [f"{why} {path}" for path, why in self.look(supplied, **changes).stale.items()]
-        result = self.run(supplied, **changes)
-        assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout.splitlines() == looked
-        return [os.path.relpath(line.split(" ", 1)[1], self.folder) for line in looked]
+    def refusal(self, supplied: Supplied = NOTHING, **changes: Any) -> str:
+        """Why nothing is written. A look says the same, and names nothing that is stale."""
+        with pytest.raises(secrets.RefusalError) as caught:
+            secrets.write(Files(), silent(), FakeSystem(self.folder / "none"), self.wish(supplied, **changes))
+        looked = self.look(supplied, **changes)
+        assert (looked.refused, looked.stale) == (str(caught.value), {})
+        return looked.refused
+
+    def wish(self, supplied: Supplied = NOTHING, **changes: Any) -> secrets.Wish:
+        asked = arguments(settings(stack_dir=str(self.folder), **changes), supplied)
+        return secrets.wish(asked["project"]["secrets"])
 
     def look(self, supplied: Supplied = NOTHING, *, engine: Engine | None = None, **changes: Any) -> secrets.State:
-        asked = arguments(settings(stack_dir=str(self.folder), **changes), supplied)
-        return secrets.look(Files(), engine or silent(), secrets.wish(asked["project"]["secrets"]))
+        return secrets.look(Files(), engine or silent(), self.wish(supplied, **changes))
 
     def stale(self, supplied: Supplied = NOTHING, **changes: Any) -> list[str]:
-        """The paths the script would write, below the folder."""
+        """The paths that would be written, below the folder."""
         found = self.look(supplied, **changes)
         assert found.refused == ""
         return [os.path.relpath(path, self.folder) for path in found.stale]
@@ -84,3 +80,11 @@ class Stack:
             name = os.path.relpath(path, self.folder)
             found[name] = (stat.filemode(info.st_mode), info.st_uid, info.st_ino, info.st_mtime_ns, content)
         return found
+
+
+def fill_folder(folder: Path, *names: str) -> None:
+    """A folder with these files of others."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("services: {}\n")

@@ -168,18 +168,20 @@ def teardown(arguments: Mapping[str, Any]) -> Commands:
 
 
 @operation()
-def secrets(script: list[str], stale: Callable[[], Collection[str]], refused: Callable[[], str]) -> Commands:
+def secrets(
+    request: Callable[[], HiddenItems], stale: Callable[[], Collection[str]], refused: Callable[[], str]
+) -> Commands:
     """Ensure the stack's secrets exist on the host; made once, then kept.
 
-    `templates/secrets.sh.j2` is the contract; `stale` tells which files it would change, `refused` why it can't
-    (`survey.Survey`). Changes when a secret is missing, was supplied anew, or a file derived from one differs in
-    content, mode or owner. The script may hold supplied secrets and only ever travels on stdin, as a list that doesn't
-    show itself. Fails when a secret on the host can't be used, naming its file.
+    The verb `secrets` of the host's program makes them; `stale` tells which files it would change, `refused` why it
+    can't (`survey.Survey`). Changes when a secret is missing, was supplied anew, or a file derived from one differs in
+    content, mode or owner. `request` is `templates.secrets_request`: it may hold supplied secrets, and travels in the
+    verb's request alone. Fails when a secret on the host can't be used, naming its file.
     """
     if why := refused():
         yield _refuse([why])
     elif stale():
-        yield StringCommand("sh -s", _stdin=script)
+        yield FunctionCommand(_ask, ("secrets", request()), {})
     else:
         host.noop("all secrets are in place")
 

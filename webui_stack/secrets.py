@@ -1,6 +1,6 @@
 """Secrets an operator supplies: read on the operator's machine, checked, and never shown.
 
-Without a source the host makes its own (`templates/secrets.sh.j2`); then no secret leaves it.
+Without a source the host makes its own (`webui_stack/host/secrets.py`); then no secret leaves it.
 """
 
 from __future__ import annotations

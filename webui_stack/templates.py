@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from webui_stack import compose, engine, host_program, survey, swarm, symptoms
 from webui_stack.host import protocol
 from webui_stack.machine import Machine
-from webui_stack.secrets import HiddenLines, Supplied
+from webui_stack.secrets import HiddenItems, HiddenLines, Supplied
 from webui_stack.settings import VECTOR_POOL, Settings
 
 _FOLDER = Path(__file__).parent.parent / "templates"
@@ -236,12 +236,12 @@ def open_webui_environment(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in settings.open_webui_secret_env}
 
 
-def secrets_script(settings: Settings, supplied: Supplied) -> HiddenLines:
-    """The shell script that makes the host's secrets.
+def secrets_request(settings: Settings, supplied: Supplied, *, locked: bool = False) -> HiddenItems:
+    """What the verb `secrets` of the host's program is asked (`host/verbs/secrets.py`).
 
-    Holds the operator's own: only ever sent on stdin.
+    It holds the operator's own secrets: only ever sent on stdin. `locked` says that who asks holds the work lock there.
     """
-    return HiddenLines(_render("secrets.sh.j2", settings=settings, supplied=_quoted(supplied)))
+    return HiddenItems({"wish": _secrets(settings, supplied), "locked": locked})
 
 
 def survey_request(settings: Settings, supplied: Supplied) -> HiddenLines:
@@ -293,7 +293,7 @@ def _wanted(settings: Settings, supplied: Supplied) -> dict[str, Any]:
 
 
 def _secrets(settings: Settings, supplied: Supplied) -> dict[str, Any]:
-    """The stack's secrets and the files made of them (`host/secrets.py`), by the rules of `secrets.sh.j2`."""
+    """The stack's secrets and the files made of them, as they are wished (`host/secrets.py`)."""
 
     def text(secret: SecretStr | None) -> str:
         return secret.get_secret_value() if secret else ""
@@ -353,22 +353,6 @@ def authorities(settings: Settings) -> dict[str, str]:
     return {
         engine.ca_path(registry): Path(path).expanduser().read_text(encoding="ascii")
         for registry, path in settings.docker_registry_ca.items()
-    }
-
-
-def _quoted(supplied: Supplied) -> dict[str, Any]:
-    def shell(secret: SecretStr | None) -> str:
-        return shlex.quote(secret.get_secret_value() if secret else "")
-
-    return {
-        "valkey_password": shell(supplied.valkey_password),
-        "open_webui_secret_key": shell(supplied.open_webui_secret_key),
-        "postgres_password": shell(supplied.postgres_password),
-        "database_url": shell(supplied.database_url),
-        "proxy_certificate_key": shell(supplied.proxy_certificate_key),
-        "environment": {
-            name: shlex.quote(f"'{secret.get_secret_value()}'") for name, secret in supplied.environment.items()
-        },
     }
 
 
@@ -691,17 +675,21 @@ def _deploys(settings: Settings) -> dict[str, Any]:
     return {**_data(settings), "compose": compose.command(settings.stack_dir), "deploys_kept": _DEPLOYS_KEPT}
 
 
-def rotate_script(settings: Settings, supplied: Supplied, rotated: Iterable[str]) -> HiddenLines:
+def rotate_script(settings: Settings, machine: Machine, supplied: Supplied, rotated: Iterable[str]) -> HiddenLines:
     """The shell script that renews the secrets that `rotated` names, or puts the old ones back.
 
-    Holds the operator's own: only ever sent on stdin.
+    It has the host's program make them, by which the host has been looked at. Holds the operator's own: only ever sent
+    on stdin.
     """
     rotated = list(rotated)
+    request = protocol.Request("secrets", protocol.PLAIN, secrets_request(settings, supplied, locked=True))
     return HiddenLines(
         _render(
             "rotate.sh.j2",
             **_deploys(settings),
-            supplied=_quoted(supplied),
+            python=machine.python,
+            program=host_program.place(),
+            request=request.line(),
             rotated=rotated,
             files=[file for name in rotated for file in SECRET_FILES[name]],
         )

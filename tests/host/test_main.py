@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
+
+from tests.defaults import ROOT
 from webui_stack.host import protocol
 from webui_stack.host.__main__ import Emit, answer
 from webui_stack.host.errors import HostError
@@ -50,3 +55,20 @@ def test_a_fault_of_the_program_is_told_without_what_it_was_asked() -> None:
     assert "KeyError in answer" in failure.got
     assert "breaks" in failure.got
     assert "hunter2" not in str(failure)
+
+
+@pytest.mark.parametrize(("token", "status"), [(protocol.PLAIN, 1), ("token", 0)])
+def test_people_have_an_error_on_stderr_and_by_the_status_and_a_run_has_it_in_the_answer(
+    token: str, status: int
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "webui_stack.host", "explode"],
+        input=Request("explode", token).line(),
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    said, other = (done.stderr, done.stdout) if token == protocol.PLAIN else (done.stdout, done.stderr)
+    assert done.returncode == status
+    assert "one of cause, " in said
+    assert other == ""

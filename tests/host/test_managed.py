@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from tests.defaults import settings
 from tests.host.asking import surveyed
 from tests.host.fake_system import FakeSystem
-from tests.stack_folder import NOTHING, SHELLS, Stack, as_root
+from tests.stack_folder import NOTHING, Stack, as_root
 from webui_stack import templates
 from webui_stack.host import managed
 from webui_stack.secrets import Supplied
@@ -26,7 +26,7 @@ WITH_KEY = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Stack:
-    return Stack(tmp_path / "stack", next(iter(SHELLS.values())))
+    return Stack(tmp_path / "stack")
 
 
 @pytest.fixture

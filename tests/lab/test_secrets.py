@@ -36,7 +36,7 @@ PLACES = {
     "good compose file": "cat /opt/open-webui/.good/compose.yaml /opt/open-webui/.good/images",
     "valkey's files": "cat /opt/open-webui/valkey/*",
     "watchdog": "cat /etc/systemd/system/open-webui-watchdog.service",
-    "lease": "cat /run/open-webui-stack/* $(find /run/open-webui-stack.* -type f)",
+    "lease": "cat $(find /run/open-webui-stack* -type f)",
     "temporary files": "find /tmp /var/tmp /home /root -type f -exec cat {} +",
     "configuration": "find /etc -type f -exec cat {} +",
     "log files": "find /var/log -type f ! -path '*/journal/*' -exec cat {} +",
@@ -154,6 +154,7 @@ def test_the_runs_did_write_secrets(seen: Seen, precious: Precious) -> None:
     assert now["valkey-password"] == SUPPLIED["TEST_VALKEY_PASSWORD"]
     assert now["webui-secret-key"] == SUPPLIED["TEST_SECRET_KEY"]
     assert any("Make the secrets on the host" in text for text in seen.outputs.values())
+    assert any("/opt/open-webui: wrote secrets/valkey-password, " in text for text in seen.outputs.values())
     assert b"docker" in seen.host_arguments
     assert any(b"runbooks/verify.py" in arguments for arguments in seen.own_arguments)
 

@@ -19,6 +19,7 @@ from tests.defaults import settings
 from tests.local import local_host
 from tests.stack_folder import as_root
 from webui_stack import host_program, templates
+from webui_stack.host.verbs import VERBS
 from webui_stack.ops import program
 from webui_stack.ops.program import HostRefusedError, NoPythonError
 from webui_stack.remote import RemoteError
@@ -53,9 +54,7 @@ def test_a_sending_that_was_cut_off_leaves_no_program(host: Host, tmp_path: Path
 
 
 def test_an_error_of_the_program_is_one_line_in_four_parts(host: Host, tmp_path: Path) -> None:
-    known = (
-        "cause, docker, doctor, hand_made, images, load, pull, save, serving, survey, teardown, teardown_look, watch"
-    )
+    known = ", ".join(sorted(VERBS))
     words = rf"^verb: expected one of {known}, got explode; deploy again$"
     with pytest.raises(HostRefusedError, match=words) as caught:
         program.call(host, "explode", {}, folder=str(tmp_path))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
-import stat
 import subprocess
+import sys
+import tarfile
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -21,13 +23,11 @@ from pydantic import SecretStr
 
 from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
-from tests.host.asking import silent
-from tests.stack_folder import DERIVED, FILES, NOTHING, SHELLS, Stack, as_root
+from tests.stack_folder import Stack, as_root, fill_folder
 from webui_stack import compose, host_program, machine, templates
 from webui_stack.host import protocol
 from webui_stack.machine import Machine
 from webui_stack.secrets import Supplied
-from webui_stack.settings import Settings
 
 TUTORIAL = yaml.safe_load((FIXTURES / "tutorial-compose.yml").read_text())
 DEBIAN_13 = machine.parse(surveys.captured("machine/debian-13"))
@@ -74,6 +74,9 @@ def directives(**changes: Any) -> dict[str, str]:
     return {name: value for name, _, value in lines}
 
 
+PASSWORD = "suppliedPassword0123456789"
+# The shells of this machine, each program once: /bin/sh is often one of the other two.
+SHELLS = {Path(path).resolve(): name for name in ("bash", "dash", "sh") if (path := shutil.which(name))}
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 PROXIED: dict[str, Any] = {"public_url": "https://chat.example.org"}
 MANY: dict[str, Any] = {**PROXIED, "open_webui_replicas": 3}
@@ -986,12 +989,53 @@ def test_the_script_of_a_rotation_is_good_shell_and_restarts_only_for_what_is_re
     rotated: list[str],
 ) -> None:
     supplied = Supplied(SecretStr(PASSWORD), None, {})
-    script = "\n".join(templates.rotate_script(settings(verify_level="user"), supplied, rotated))
+    script = "\n".join(templates.rotate_script(settings(verify_level="user"), Machine(), supplied, rotated))
     checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
     assert script.count(PASSWORD) == 1
     assert ("compose up " in script) == (rotated != ["probe_password"])
     assert ("acl load" in script) == ("valkey_password" in rotated)
+
+
+@as_root
+@pytest.mark.parametrize("shell", SHELLS.values())
+def test_a_rotation_has_the_hosts_program_make_what_is_missing_and_heeds_its_status(tmp_path: Path, shell: str) -> None:
+    stack, program = Stack(tmp_path / "stack"), tmp_path / "program"
+    stack.write()
+    with tarfile.open(fileobj=io.BytesIO(host_program.archive())) as archive:
+        archive.extractall(program, filter="data")
+    some, machine = settings(stack_dir=str(stack.folder)), Machine(python=sys.executable)
+    supplied = Supplied(SecretStr(PASSWORD), None, {})
+    script = "\n".join(templates.rotate_script(some, machine, supplied, ["open_webui_secret_key"]))
+    write = script[script.index("write() {") : script.index("compose() {")].replace(host_program.place(), str(program))
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run([shell, "-s"], input=f"{write}\nwrite && echo made", capture_output=True, text=True)
+
+    before = stack.secret("webui-secret-key")
+    (stack.folder / "secrets/webui-secret-key").unlink()
+    done = run()
+    assert (done.returncode, done.stdout, done.stderr) == (0, "made\n", "")
+    assert stack.secret("valkey-password") == PASSWORD
+    assert stack.secret("webui-secret-key") not in ("", before)
+    assert stack.stale() == []
+    (stack.folder / "secrets/valkey-monitor-password").write_text("it's-broken-by-hand\n")
+    failed = run()
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr == f"{stack.look().refused}\n"
+
+
+def test_what_a_host_is_asked_for_holds_only_secrets_that_were_supplied_and_shows_none() -> None:
+    wanted = settings(valkey_password="env:X", open_webui_secret_env={"OPENAI_API_KEY": "env:Y"})
+    without = json.dumps(templates.secrets_request(wanted, Supplied(None, None, {})))
+    assert "OPENAI_API_KEY" not in without
+    assert not re.search(r"[A-Za-z0-9]{32}", without)
+    supplied = Supplied(SecretStr(PASSWORD), None, {"OPENAI_API_KEY": SecretStr("sk-x")})
+    hidden = templates.secrets_request(wanted, supplied)
+    script = templates.rotate_script(wanted, Machine(), supplied, ["valkey_password"])
+    assert PASSWORD not in f"{hidden} {hidden!r} {script} {script!r}"
+    for text in (json.dumps(hidden), "\n".join(script)):
+        assert (text.count(PASSWORD), text.count("sk-x")) == (1, 1)
 
 
 DUMP = """--
@@ -1231,229 +1275,7 @@ def test_a_link_is_no_folder_of_sets(tmp_path: Path, leads: str) -> None:
         assert target.stat().st_mode & 0o777 == 0o755
 
 
-# --- secrets.sh.j2, run for real -------------------------------------------------------------------
-
-PASSWORD = "suppliedPassword0123456789"
-SECRET_KEY = "suppliedSecretKey0123456789abcdef0123"
-# What the script may run besides the shell's own commands.
-TOOLS = ["stat", "cat", "mkdir", "chown", "chmod", "sync", "mv", "tr", "head", "sha256sum"]
-
-
-@pytest.fixture(params=SHELLS.values())
-def stack(request: pytest.FixtureRequest, tmp_path: Path) -> Stack:
-    return Stack(tmp_path / "stack", request.param)
-
-
-def read_env(text: str) -> dict[str, str]:
-    """`.env` as compose reads it (compose-go's dotenv): within single quotes all is literal but `\\'`."""
-    found = {}
-    rest = text
-    while rest:
-        if rest.startswith("#"):
-            rest = rest.partition("\n")[2]
-            continue
-        match = re.match(r"([A-Za-z_][A-Za-z0-9_]*)='((?:[^'\\]|\\.)*)'\n", rest, re.DOTALL)
-        assert match, f"compose can't read {rest!r}"
-        assert match[1] not in found
-        found[match[1]] = match[2].replace("\\'", "'")
-        rest = rest[match.end() :]
-    return found
-
-
-@as_root
-def test_check_of_nothing_names_everything_and_writes_nothing(stack: Stack) -> None:
-    assert stack.stale() == [".", "secrets", "valkey", *FILES, *DERIVED]
-    assert not stack.folder.exists()
-
-
-@as_root
-def test_write_makes_every_file_with_its_mode(stack: Stack) -> None:
-    assert stack.write() == [".", "secrets", "valkey", *FILES, *DERIVED]
-    assert {name: mode for name, (mode, *_) in stack.state().items()} == {
-        ".": "drwx------",
-        ".env": "-rw-------",
-        "secrets": "drwx------",
-        "secrets/valkey-monitor-password": "-rw-------",
-        "secrets/valkey-password": "-rw-------",
-        "secrets/webui-secret-key": "-rw-------",
-        "valkey": "drwxr-xr-x",
-        "valkey/users.acl": "-rw-r--r--",
-    }
-    passwords = [stack.text(name) for name in FILES]
-    assert all(re.fullmatch(r"[A-Za-z0-9]{48}\n", password) for password in passwords)
-    assert len(set(passwords)) == 3
-
-
-@as_root
-def test_second_run_finds_and_changes_nothing(stack: Stack) -> None:
-    stack.write()
-    before = stack.state()
-    assert stack.stale() == []
-    assert stack.write() == []
-    assert stack.state() == before
-
-
-@as_root
-def test_what_compose_and_valkey_read_follows_from_the_passwords(stack: Stack) -> None:
-    stack.write()
-    acl = stack.text("valkey/users.acl").splitlines()
-    users = {line.split()[1]: line.split() for line in acl}
-    assert list(users) == ["default", "open-webui", "monitor"]
-    for user, name in (("open-webui", "valkey-password"), ("monitor", "valkey-monitor-password")):
-        assert users[user][2:4] == ["on", "#" + hashlib.sha256(stack.secret(name).encode()).hexdigest()]
-    assert users["default"][2:] == ["on", "nopass", "resetkeys", "resetchannels", "-@all", "+ping"]
-    password = stack.secret("valkey-password")
-    assert read_env(stack.text(".env")) == {
-        "VALKEY_ACL_SHA256": hashlib.sha256("\n".join(acl).encode()).hexdigest(),
-        "WEBUI_SECRET_KEY": stack.secret("webui-secret-key"),
-        "REDIS_URL": f"redis://open-webui:{password}@redis:6379/0",
-        "WEBSOCKET_REDIS_URL": f"redis://open-webui:{password}@redis:6379/1",
-    }
-
-
-@as_root
-def test_a_supplied_password_replaces_and_what_derives_from_it_follows(stack: Stack) -> None:
-    stack.write()
-    monitor = stack.secret("valkey-monitor-password")
-    supplied = Supplied(SecretStr(PASSWORD), SecretStr(SECRET_KEY), {})
-    expected = ["secrets/valkey-password", "secrets/webui-secret-key", *DERIVED]
-    assert stack.stale(supplied) == expected
-    assert stack.write(supplied) == expected
-    assert stack.stale(supplied) == []
-    assert stack.secret("valkey-password") == PASSWORD
-    assert hashlib.sha256(PASSWORD.encode()).hexdigest() in stack.text("valkey/users.acl")
-    environment = read_env(stack.text(".env"))
-    assert environment["WEBSOCKET_REDIS_URL"] == f"redis://open-webui:{PASSWORD}@redis:6379/1"
-    assert environment["WEBUI_SECRET_KEY"] == SECRET_KEY
-    assert stack.secret("valkey-monitor-password") == monitor
-
-
-@as_root
-def test_a_supplied_password_stays_when_its_source_goes(stack: Stack) -> None:
-    stack.write(Supplied(SecretStr(PASSWORD), None, {}))
-    assert stack.stale(NOTHING) == []
-    assert stack.secret("valkey-password") == PASSWORD
-
-
-@as_root
-def test_settings_of_users_reach_the_acl_and_its_hash(stack: Stack) -> None:
-    stack.write()
-    before = read_env(stack.text(".env"))["VALKEY_ACL_SHA256"]
-    changes: dict[str, Any] = {"valkey_default_user": "all", "open_webui_key_prefix": "two"}
-    assert stack.write(**changes) == DERIVED
-    acl = stack.text("valkey/users.acl")
-    assert "user default on nopass ~* &* +@all\n" in acl
-    assert " ~two:* &socketio &socketio#* &two:* +@all -@admin -@dangerous +info\n" in acl
-    assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] != before
-    assert stack.stale(**changes) == []
-
-
-@as_root
-def test_users_that_a_running_valkey_has_loaded_go_by_its_containers_label(stack: Stack) -> None:
-    stack.write()
-    first = read_env(stack.text(".env"))["VALKEY_ACL_SHA256"]
-    supplied = Supplied(SecretStr(PASSWORD), None, {})
-    stack.write(supplied)
-    loaded = read_env(stack.text(".env"))["VALKEY_ACL_SHA256"]
-    (stack.folder / "valkey/acl-label").write_text(f"{loaded} {first}\n")
-    assert stack.write(supplied) == [".env"]
-    assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] == first
-    assert stack.write(supplied, valkey_default_user="all") == DERIVED
-    assert read_env(stack.text(".env"))["VALKEY_ACL_SHA256"] not in (first, loaded)
-
-
-@as_root
-def test_values_of_the_operator_survive_the_env_file(stack: Stack) -> None:
-    values = {
-        "A_BLANKS": "  two words  ",
-        "B_DOLLARS": "$HOME ${HOME} $(id) `id` $$",
-        "C_QUOTES": 'say "hi"',
-        "D_HASH": "a #b",
-        "E_BACKSLASH": "C:\\temp\\n",
-        "F_UNICODE": "Grüße \U0001f600",
-        "G_HEREDOC": "END",
-        "H_EQUALS": "a=b=c",
-        "I_BACKSLASHES": "a\\\\b",
-    }
-    supplied = Supplied(None, None, {name: SecretStr(value) for name, value in values.items()})
-    stack.write(supplied)
-    assert stack.stale(supplied) == []
-    found = read_env(stack.text(".env"))
-    assert {name: found[name] for name in values} == values
-
-
-@as_root
-@pytest.mark.parametrize("name", [".env", "valkey/users.acl"])
-def test_a_hand_edited_file_is_put_back(stack: Stack, name: str) -> None:
-    stack.write()
-    before = stack.text(name)
-    (stack.folder / name).write_text(before.replace("on", "off").replace("REDIS", "VALKEY") + "# by hand\n")
-    assert stack.write() == [name]
-    assert stack.text(name) == before
-    assert stack.stale() == []
-
-
-@as_root
-@pytest.mark.parametrize("name", [".", "secrets", "valkey", *FILES, *DERIVED])
-def test_a_wrong_mode_or_owner_is_put_back(stack: Stack, name: str) -> None:
-    stack.write()
-    before = {key: (mode, uid, content) for key, (mode, uid, _, _, content) in stack.state().items()}
-    path = stack.folder / name
-    for mode, uid in ((0o666, 0), (stat.S_IMODE(path.stat().st_mode), 65534)):
-        path.chmod(mode)
-        os.chown(path, uid, uid)
-        assert stack.stale() == [name]
-        assert stack.write() == [name]
-        assert {key: (mode, uid, content) for key, (mode, uid, _, _, content) in stack.state().items()} == before
-
-
-def fill_folder(folder: Path, *names: str) -> None:
-    folder.mkdir(exist_ok=True)
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("services: {}\n")
-
-
-@as_root
-@pytest.mark.parametrize(
-    "names",
-    [["compose.yaml"], [".env"], [".profile", "secrets/mine"], ["lost+found/x", "y"], ["valkey/users.acl"]],
-    ids=str,
-)
-def test_a_folder_of_others_keeps_its_mode_and_owner_and_is_refused(stack: Stack, names: list[str]) -> None:
-    fill_folder(stack.folder, *names)
-    os.chown(stack.folder, 1000, 1000)
-    before = stack.state()
-    line = (
-        f"refused {stack.folder}: expected an empty folder or one that this project made, got one with other files in "
-        "it; set stack_dir to another, or move them away\n"
-    )
-    result = stack.run()
-    assert (result.returncode, result.stdout) == (1, line)
-    assert f"refused {stack.look().refused}\n" == line
-    assert stack.state() == before
-
-
-@as_root
-@pytest.mark.parametrize(
-    "names", [[], ["lost+found/x"], ["watchdog.sh"], ["secrets/valkey-password", "compose.yaml"]], ids=str
-)
-def test_an_empty_folder_or_one_of_ours_is_closed(stack: Stack, names: list[str]) -> None:
-    fill_folder(stack.folder, *names)
-    (stack.folder / "secrets/valkey-password").unlink(missing_ok=True)
-    if "secrets/valkey-password" in names:
-        (stack.folder / "secrets/valkey-password").write_text("a" * 48 + "\n")
-    os.chown(stack.folder, 1000, 1000)
-    assert "." in stack.write()
-    info = stack.folder.stat()
-    assert (stat.S_IMODE(info.st_mode), info.st_uid) == (0o700, 0)
-
-
-@as_root
-def test_a_closed_folder_of_roots_stays_as_it_is_whatever_is_in_it(stack: Stack) -> None:
-    fill_folder(stack.folder, "notes.txt")
-    stack.folder.chmod(0o700)
-    assert "." not in stack.write()
+# --- Folders that are made root's alone ---------------------------------------------------------
 
 
 @as_root
@@ -1502,328 +1324,13 @@ def test_a_schedule_that_systemd_does_not_read_is_refused_with_its_words(tmp_pat
 def test_no_script_closes_a_folder_it_has_not_looked_at() -> None:
     """`own` stands before each chown and chmod of the two folders."""
     scripts = {
-        "secrets": "\n".join(templates.secrets_script(settings(), NOTHING)),
         "backup": templates.backup(settings())["/opt/open-webui/backup.sh"],
         "restic": "\n".join(templates.restic_restore_script(settings(**RESTIC), {})),
         "restore": "\n".join(templates.restore_script(settings(), "prepare", "x", may_replace=False)),
     }
     for name, script in scripts.items():
-        closes = re.search(r'(?m)(?:^ *chmod 700 "\$dir"|&& chmod 700 "\$sets"|^folder "\$dir" 700)', script)
+        closes = re.search(r'(?m)(?:^ *chmod 700 "\$dir"|&& chmod 700 "\$sets")', script)
         looks = re.search(r'(?m)^ *(?:if ! )?own "\$(?:sets|dir)" ', script)
         assert closes, name
         assert looks, name
         assert looks.start() < closes.start(), name
-
-
-@as_root
-def test_the_answer_tells_a_new_content_from_a_wrong_mode(stack: Stack) -> None:
-    """Compose has to be asked again for the first alone."""
-    stack.write()
-    (stack.folder / "secrets").chmod(0o755)
-    (stack.folder / "secrets/valkey-password").chmod(0o644)
-    (stack.folder / ".env").write_text("")
-    folder = stack.folder
-    assert stack.look().stale == {
-        f"{folder}/secrets": "mode",
-        f"{folder}/secrets/valkey-password": "mode",
-        f"{folder}/.env": "content",
-    }
-    assert stack.write() == ["secrets", "secrets/valkey-password", ".env"]
-
-
-@as_root
-@pytest.mark.parametrize("missing", FILES)
-def test_a_missing_secret_alone_is_made_again(stack: Stack, missing: str) -> None:
-    stack.write()
-    others = {name: stack.text(name) for name in FILES if name != missing}
-    (stack.folder / missing).unlink()
-    assert missing in stack.stale()
-    stack.write()
-    assert {name: stack.text(name) for name in others} == others
-    assert stack.stale() == []
-
-
-@as_root
-@pytest.mark.parametrize("name", FILES)
-def test_a_hand_broken_secret_is_refused_and_not_shown(stack: Stack, name: str) -> None:
-    stack.write()
-    (stack.folder / name).write_text("it's-broken-by-hand\n")
-    before = stack.state()
-    supplied = Supplied(None, None, {"OPENAI_API_KEY": SecretStr("sk-new")})
-    result = stack.run(supplied)
-    assert (result.returncode, result.stderr) == (1, "")
-    and_more = ", any of +/=._~:@%- and digits" if name == "secrets/webui-secret-key" else " and digits"
-    assert result.stdout.splitlines()[-1] == (
-        f"refused {stack.folder}/{name}: expected only letters{and_more}, got something else (not shown); "
-        "remove the file to have a new one made"
-    )
-    assert f"refused {stack.look(supplied).refused}" == result.stdout.splitlines()[-1]
-    assert stack.look(supplied).stale == {}
-    assert stack.state() == before
-
-
-# A Docker that has the containers in `ps`, an open-webui with the variables in `variables`, and its key in `key`.
-DOCKER_BY_HAND = """#!/bin/sh
-cd "${0%/*}"
-case $1 in
-ps) cat ps ;;
-inspect) cat variables ;;
-cp) [ -e .webui_secret_key ] && tar -c .webui_secret_key ;;
-*) exit 1 ;;
-esac
-"""
-
-
-@pytest.fixture
-def docker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("docker")
-    (folder / "docker").write_text(DOCKER_BY_HAND)
-    (folder / "docker").chmod(0o755)
-    (folder / "ps").write_text("open-webui-2 \nopen-webui \n")
-    (folder / "variables").write_text("PORT=8080\nWEBUI_SECRET_KEY=\n")
-    return folder
-
-
-def adopting(stack: Stack, docker: Path) -> subprocess.CompletedProcess[str]:
-    return stack.run(path=f"{docker}:{os.environ['PATH']}", stack_adopt=True)
-
-
-@as_root
-def test_the_key_of_a_container_made_by_hand_is_kept(stack: Stack, docker: Path) -> None:
-    (docker / "variables").write_text("PORT=8080\nWEBUI_SECRET_KEY=9xQ+/abc==\n")
-    result = adopting(stack, docker)
-    assert (result.returncode, result.stderr) == (0, "")
-    assert "9xQ" not in result.stdout
-    assert stack.secret("webui-secret-key") == "9xQ+/abc=="
-    assert "WEBUI_SECRET_KEY='9xQ+/abc=='" in stack.text(".env")
-    (docker / "variables").write_text("WEBUI_SECRET_KEY=another\n")
-    assert adopting(stack, docker).stdout == ""
-
-
-@as_root
-def test_so_is_the_key_that_its_start_script_made(stack: Stack, docker: Path) -> None:
-    (docker / ".webui_secret_key").write_text("q2Vt+XJrZXI/L1==\n")
-    assert adopting(stack, docker).returncode == 0
-    assert stack.secret("webui-secret-key") == "q2Vt+XJrZXI/L1=="
-
-
-@as_root
-def test_where_nobody_has_a_key_one_is_made(stack: Stack, docker: Path) -> None:
-    assert adopting(stack, docker).returncode == 0
-    assert len(stack.secret("webui-secret-key")) == 48
-
-
-@as_root
-def test_our_own_container_is_not_asked(stack: Stack, docker: Path) -> None:
-    (docker / "ps").write_text(f"open-webui {stack.folder}\n")
-    (docker / "variables").write_text("WEBUI_SECRET_KEY=9xQ+/abc==\n")
-    assert adopting(stack, docker).returncode == 0
-    assert stack.secret("webui-secret-key") != "9xQ+/abc=="
-
-
-@as_root
-def test_a_docker_that_does_not_answer_is_no_stack_without_a_key(stack: Stack, docker: Path) -> None:
-    (docker / "ps").unlink()
-    assert stack.look(stack_adopt=True, engine=silent()).refused == "", "it may not be installed yet"
-    result = adopting(stack, docker)
-    assert result.returncode != 0
-    assert "expected Docker to say whether an open-webui made by hand has one, got no answer" in result.stderr
-    assert not (stack.folder / "secrets").exists()
-
-
-@as_root
-def test_writing_over_a_hand_broken_secret_writes_nothing_and_is_no_success(stack: Stack) -> None:
-    stack.write()
-    (stack.folder / FILES[0]).write_text("it's-broken-by-hand\n")
-    before = stack.state()
-    result = stack.run(Supplied(None, None, {"OPENAI_API_KEY": SecretStr("sk-new")}))
-    assert stack.state() == before
-    assert result.returncode != 0
-
-
-@as_root
-def test_a_broken_secret_is_refused_before_another_one_is_replaced(stack: Stack) -> None:
-    stack.write()
-    (stack.folder / "secrets/webui-secret-key").write_text("broken by hand\n")
-    before = stack.state()
-    stack.run(Supplied(SecretStr(PASSWORD), None, {}))
-    assert stack.state() == before
-
-
-@as_root
-def test_what_an_interrupted_run_left_is_no_hindrance(stack: Stack) -> None:
-    stack.write()
-    before = stack.state()
-    for name in (".env.new", "secrets/valkey-password.new"):
-        (stack.folder / name).write_text("half a li")
-    (stack.folder / ".env").unlink()
-    assert stack.write() == [".env"]
-    assert stack.text(".env") == before[".env"][4].decode()
-
-
-def noted_arguments(stack: Stack, tmp_path: Path, supplied: Supplied, **changes: Any) -> str:
-    """The command lines of all that the script runs, when it makes the secrets and when it finds them.
-
-    Each tool it may run is shadowed by one that notes its arguments first. A tool not listed is not found, and the
-    script fails.
-    """
-    shims = tmp_path / "shims"
-    shims.mkdir()
-    log = tmp_path / "arguments"
-    for tool in TOOLS:
-        real = shutil.which(tool)
-        shim = shims / tool
-        shim.write_text(f'#!/bin/sh\nprintf "%s\\n" "{tool} $*" >>{log}\nexec {real} "$@"\n')
-        shim.chmod(0o755)
-    for _ in range(2):
-        result = stack.run(supplied, path=str(shims), **changes)
-        assert (result.returncode, result.stderr) == (0, "")
-    noted = log.read_text()
-    assert {line.split()[0] for line in noted.splitlines()} == set(TOOLS)
-    return noted
-
-
-@as_root
-def test_no_secret_is_an_argument_of_any_process(stack: Stack, tmp_path: Path) -> None:
-    supplied = Supplied(SecretStr(PASSWORD), None, {"OPENAI_API_KEY": SecretStr("sk-supplied")})
-    noted = noted_arguments(stack, tmp_path, supplied)
-    for value in [*(stack.text(name).strip() for name in FILES), PASSWORD, "sk-supplied"]:
-        assert value not in noted
-
-
-@as_root
-def test_no_secret_is_readable_by_others_at_any_moment(stack: Stack, tmp_path: Path) -> None:
-    """chmod is shadowed by one that notes each file's mode before it is set."""
-    shims = tmp_path / "shims"
-    shims.mkdir()
-    log = tmp_path / "modes"
-    shim = shims / "chmod"
-    shim.write_text(f'#!/bin/sh\nstat -c "%a %n" "$2" >>{log}\nexec {shutil.which("chmod")} "$@"\n')
-    shim.chmod(0o755)
-    assert stack.run(path=f"{shims}:{os.environ['PATH']}").returncode == 0
-    modes = [line.split() for line in log.read_text().splitlines()]
-    assert len(modes) == 8
-    assert {mode for mode, _ in modes} == {"600", "700"}
-
-
-# --- The same with a database and a proxy ---------------------------------------------------------------
-
-KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE+IBk/2==\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----"
-EXTERNAL = 'postgresql://chat:p$HOME`id`"#%40@db.example.org:5432/chat?sslmode=require'
-
-
-@as_root
-def test_the_stacks_own_postgres_has_a_password_made_on_the_host_and_two_urls_with_it(stack: Stack) -> None:
-    files = [*FILES, "secrets/postgres-password"]
-    assert stack.stale(database="postgres") == [".", "secrets", "valkey", *files, *DERIVED]
-    assert stack.write(database="postgres") == [".", "secrets", "valkey", *files, *DERIVED]
-    assert stack.stale(database="postgres") == []
-    password = stack.secret("postgres-password")
-    assert re.fullmatch(r"[A-Za-z0-9]{48}", password)
-    assert len({stack.text(name) for name in files}) == 4
-    assert stack.state()["secrets/postgres-password"][0] == "-rw-r--r--", "Postgres is not root when it reads it"
-    assert stack.state()["secrets"][0] == "drwx------"
-    environment = read_env(stack.text(".env"))
-    url = f"postgresql://open-webui:{password}@postgres:5432/open-webui"
-    assert (environment["DATABASE_URL"], environment["PGVECTOR_DB_URL"]) == (url, url)
-    assert "POSTGRES_PASSWORD" not in environment, "the database reads it from its file"
-
-
-@as_root
-def test_a_database_that_comes_later_changes_no_secret_there_is(stack: Stack) -> None:
-    stack.write()
-    before = {name: stack.text(name) for name in FILES}
-    assert stack.write(database="postgres") == ["secrets/postgres-password", ".env"]
-    assert {name: stack.text(name) for name in FILES} == before
-    kept = stack.secret("postgres-password")
-    assert stack.write() == [".env"]  # back on SQLite: what opens the database stays, as its volume does
-    assert stack.secret("postgres-password") == kept
-    assert "DATABASE_URL" not in read_env(stack.text(".env"))
-
-
-@as_root
-def test_a_supplied_password_of_postgres_replaces_and_stays(stack: Stack) -> None:
-    stack.write(database="postgres")
-    supplied = Supplied(None, None, {}, postgres_password=SecretStr(PASSWORD))
-    assert stack.write(supplied, database="postgres") == ["secrets/postgres-password", ".env"]
-    assert f":{PASSWORD}@postgres:" in read_env(stack.text(".env"))["DATABASE_URL"]
-    assert stack.stale(database="postgres") == []
-
-
-@as_root
-def test_a_database_elsewhere_is_known_by_its_url_alone(stack: Stack) -> None:
-    supplied = Supplied(None, None, {}, database_url=SecretStr(EXTERNAL))
-    assert stack.write(supplied, database_url="env:X") == [".", "secrets", "valkey", *FILES, *DERIVED]
-    assert stack.stale(supplied, database_url="env:X") == []
-    environment = read_env(stack.text(".env"))
-    assert environment["DATABASE_URL"] == environment["PGVECTOR_DB_URL"] == EXTERNAL
-    assert "POSTGRES_PASSWORD" not in environment
-    another = Supplied(None, None, {}, database_url=SecretStr(EXTERNAL + "&x=y"))
-    assert stack.stale(another, database_url="env:X") == [".env"]
-
-
-@as_root
-def test_a_key_of_several_lines_is_kept_as_it_is_and_known_to_compose_by_its_hash(
-    stack: Stack, certificate: dict[str, Any]
-) -> None:
-    supplied = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
-    assert stack.write(supplied, **certificate) == [".", "secrets", "valkey", *FILES, "secrets/proxy-key", *DERIVED]
-    assert stack.stale(supplied, **certificate) == []
-    assert stack.text("secrets/proxy-key") == f"{KEY}\n"
-    assert stack.state()["secrets/proxy-key"][0] == "-rw-------"
-    assert read_env(stack.text(".env"))["PROXY_KEY_SHA256"] == hashlib.sha256(KEY.encode()).hexdigest()
-    assert "MHcCAQEE" not in stack.text(".env")
-    renewed = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY.replace("MHc", "MHd")))
-    assert stack.write(renewed, **certificate) == ["secrets/proxy-key", ".env"]
-    assert "MHdCAQEE" in stack.text("secrets/proxy-key")
-
-
-@as_root
-def test_compose_finds_every_variable_that_its_file_asks_for(stack: Stack, certificate: dict[str, Any]) -> None:
-    """And `.env` has none besides."""
-    supplied = Supplied(
-        None,
-        None,
-        {"OPENAI_API_KEY": SecretStr("sk-x")},
-        database_url=SecretStr(EXTERNAL),
-        proxy_certificate_key=SecretStr(KEY),
-    )
-    of_all: dict[str, Any] = {**certificate, "open_webui_secret_env": {"OPENAI_API_KEY": "env:X"}}
-    for changes in ({}, MANY, {"database": "postgres"}, {"database_url": "env:X"}, of_all, {**MANY, **of_all}):
-        some = (
-            supplied
-            if changes.get("open_webui_secret_env")
-            else Supplied(None, None, {}, database_url=supplied.database_url)
-        )
-        stack.write(some, **changes)
-        text = templates.project(settings(**changes))["compose.yaml"]
-        asked = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+):\?run deploy\.py\}", text))
-        assert asked == read_env(stack.text(".env")).keys()
-
-
-@as_root
-def test_no_secret_of_database_and_proxy_is_an_argument_of_any_process(
-    stack: Stack, tmp_path: Path, certificate: dict[str, Any]
-) -> None:
-    supplied = Supplied(None, None, {}, proxy_certificate_key=SecretStr(KEY))
-    noted = noted_arguments(stack, tmp_path, supplied, **{**MANY, **certificate})
-    for value in (stack.secret("postgres-password"), "MHcCAQEE", "AwEHoUQDQgAE"):
-        assert value not in noted
-
-
-@as_root
-def test_the_password_in_a_databases_url_is_no_argument_of_any_process(stack: Stack, tmp_path: Path) -> None:
-    supplied = Supplied(None, None, {}, database_url=SecretStr(EXTERNAL))
-    assert "p$HOME" not in noted_arguments(stack, tmp_path, supplied, database_url="env:X")
-
-
-def test_the_script_holds_only_secrets_that_were_supplied() -> None:
-    wanted: Settings = settings(valkey_password="env:X", open_webui_secret_env={"OPENAI_API_KEY": "env:Y"})
-    without = "\n".join(templates.secrets_script(wanted, NOTHING))
-    assert "OPENAI_API_KEY" not in without
-    assert not re.search(r"[A-Za-z0-9]{32}", without)
-    supplied = Supplied(SecretStr(PASSWORD), None, {"OPENAI_API_KEY": SecretStr("sk-x")})
-    hidden = templates.secrets_script(wanted, supplied)
-    assert PASSWORD not in f"{hidden} {hidden!r}"
-    script = "\n".join(hidden)
-    assert (script.count(PASSWORD), script.count("sk-x")) == (1, 1)

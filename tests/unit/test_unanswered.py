@@ -17,6 +17,7 @@ import pytest
 
 from tests.defaults import settings
 from webui_stack import templates
+from webui_stack.machine import Machine
 from webui_stack.secrets import Supplied
 
 # Knows containers that are there and run, by name and image, and volumes with what a look into them prints. Writes down
@@ -108,7 +109,7 @@ def scripts(**changes: Any) -> dict[str, str]:
         "rollback": "\n".join(templates.rollback_script(some, "back", to="previous")),
         "restore": "\n".join(templates.restore_script(some, "data", may_replace=True)),
         "migrate": "\n".join(templates.migrate_script(some, "copy")),
-        "rotate": "\n".join(templates.rotate_script(some, Supplied(None, None, {}), ["valkey_password"])),
+        "rotate": "\n".join(templates.rotate_script(some, Machine(), Supplied(None, None, {}), ["valkey_password"])),
         "backup": templates.backup(some)["/opt/open-webui/backup.sh"],
     }
 

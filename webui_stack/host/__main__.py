@@ -1,5 +1,7 @@
 """Run one verb: `python3 -I -S FOLDER VERB` with a request on stdin. Exit status 0 whenever an answer was written.
 
+An answer for people (`protocol.PLAIN`) has its errors on stderr, and an exit status of 1 with them.
+
 FOLDER is the one that the operator's side sent (`webui_stack.ops.program`). A verb that changes the host runs in a
 process of its own (`worker.py`), whose answer this one passes on.
 """
@@ -25,11 +27,15 @@ Emit = Callable[[protocol.Event], None]
 Verb = Callable[[Mapping[str, Any], Emit], Any]
 
 
-def answer(request: protocol.Request, out: Out, verbs: Mapping[str, Verb]) -> None:
-    """Run the request's verb, and write its events and its one result or error to `out`."""
+def answer(request: protocol.Request, out: Out, verbs: Mapping[str, Verb], errors: Out | None = None) -> bool:
+    """Run the request's verb, and write its events and its one result or error to `out`; an error to `errors`, if any.
+
+    Returns whether it ended well.
+    """
 
     def say(line: protocol.Answer) -> None:
-        print(protocol.written(request.token, line), file=out, flush=True)
+        to = errors if errors and isinstance(line, protocol.Failure) else out
+        print(protocol.written(request.token, line), file=to, flush=True)
 
     verb = verbs.get(request.verb)
     try:
@@ -39,13 +45,15 @@ def answer(request: protocol.Request, out: Out, verbs: Mapping[str, Verb]) -> No
         result = verb(request.arguments, say)
     except HostError as error:
         say(protocol.Failure.of(error))
+        return False
     except Exception as error:
         # A fault of this program. The last lines of the traceback say where; the arguments may be secrets.
         places = [f"{frame.name} ({frame.lineno})" for frame in traceback.extract_tb(error.__traceback__)[-3:]]
         got = f"{type(error).__name__} in {', '.join(places)}"
         say(protocol.Failure(f"verb {request.verb}", "no fault of the program", got, "please report it"))
-    else:
-        say(protocol.Result(result))
+        return False
+    say(protocol.Result(result))
+    return True
 
 
 def detach(request: protocol.Request, out: Out) -> None:
@@ -78,7 +86,11 @@ def main() -> None:
     except protocol.ProtocolError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
-    if request.verb in DETACHED:
+    if request.token == protocol.PLAIN:
+        # A script or a unit has asked, which lives on by itself. It waits for the verb, and heeds its status.
+        if not answer(request, sys.stdout, VERBS, sys.stderr):
+            raise SystemExit(1)
+    elif request.verb in DETACHED:
         detach(request, sys.stdout)
     else:
         answer(request, sys.stdout, VERBS)

@@ -1,22 +1,25 @@
-"""The stack's secrets: what they are on this host, and what is to be written so that they are as the settings say.
+"""The stack's secrets: what they are on this host, and the files that hold them as the settings say.
 
-They are made on the host and kept. `templates/secrets.sh.j2` writes them by the same rules, until a verb does.
+They are made on the host and kept: one that is there is never made again. `look` and `write` go by the same plan.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from . import open_webui
-from .engine import Container, Engine, EngineError, NotFound
+from .engine import Container, Engine, EngineError, NotFound, Unavailable
 from .errors import HostError
 from .files import Files
 from .stack import FOLDER_LABEL
+from .system import System
 
+# Of letters and digits, which need no quotes anywhere, in a URL neither. So many of them have 285 bits.
+_LENGTH = 48
 _PLACE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -72,62 +75,162 @@ def wish(arguments: Mapping[str, Any]) -> Wish:
     return Wish(**given)
 
 
+class RefusalError(HostError):
+    """Nothing can be written as it is wished, and nothing was."""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is to be there, by path: folders with their mode, and files with mode and text, in the order of writing.
+
+    Secrets come before the files that are made of them. So a run that was cut off leaves each secret in one place, from
+    which the next run makes the rest.
+    """
+
+    folders: Mapping[str, int]
+    files: Mapping[str, tuple[int, str]] = field(repr=False)
+    env: str = field(repr=False)
+    acl: str = field(repr=False)
+
+
 def look(files: Files, engine: Engine, wanted: Wish) -> State:
-    """What is stale. A secret that is still to be made counts as an empty text, so that its files are stale."""
-    folder = wanted.folder
-    if not files.may_own(folder, wanted.marks):
-        expected = "an empty folder or one that this project made"
-        do = "set stack_dir to another, or move them away"
-        return State(refused=_line(folder, expected, "one with other files in it", do))
-    values: dict[str, str] = {}
-    for secret in wanted.secrets:
-        value = secret.supplied
-        if secret.kept:
-            if not value and wanted.adopts and secret.name == "webui_secret_key":
-                value = _by_hand(files, engine, folder, secret)
-            value = value or _kept(files, f"{folder}/secrets/{secret.file}")
-            if not re.fullmatch(f"[A-Za-z0-9{re.escape(secret.also)}]*", value):
-                return State(refused=_unusable(f"{folder}/secrets/{secret.file}", secret.also))
-        values[secret.name] = value
-        values[f"{secret.name}_sha256"] = sha256(value)
-    acl = _filled(wanted.acl, values)
-    values["acl_sha256"] = _label(files, folder, sha256(acl))
-    env = "\n".join(
-        [_filled(wanted.env, values), *(f"{name}='{wanted.environment[name]}'" for name in sorted(wanted.environment))]
-    )
-    state = State({}, env=env, acl=acl)
-    stale = dict(_stale_folders(files, folder))
-    contents = [(f"{folder}/secrets/{one.file}", one.mode, values[one.name]) for one in wanted.secrets if one.file]
-    contents += [(f"{folder}/valkey/users.acl", 0o644, acl), (f"{folder}/.env", 0o600, env)]
-    for path, mode, text in contents:
-        if why := _stale(files, path, mode, text):
-            stale[path] = why
-    return State(stale, env=state.env, acl=state.acl)
+    """What is stale. A secret that is still to be made counts as an empty text, so that its files are stale.
+
+    So does a key made by hand where Docker does not say whether there is one: it may not be installed yet.
+    """
+
+    def by_hand() -> str:
+        try:
+            return _by_hand(engine, wanted.folder)
+        except EngineError:
+            return ""
+
+    try:
+        plan = _plan(files, wanted, by_hand, lambda: "")
+    except RefusalError as refusal:
+        return State(refused=str(refusal))
+    return State(_stale(files, plan), env=plan.env, acl=plan.acl)
+
+
+def made() -> str:
+    """A new secret."""
+    # Here, because they take 3 ms to import, and most runs make no secret.
+    from secrets import choice
+    from string import ascii_letters, digits
+
+    return "".join(choice(ascii_letters + digits) for _ in range(_LENGTH))
+
+
+def write(
+    files: Files, engine: Engine, system: System, wanted: Wish, make: Callable[[], str] = made
+) -> Mapping[str, str]:
+    """Ensure the secrets and their files are there as wished. Returns what was written, as `State.stale` has it.
+
+    Each file is replaced whole, and a run that was cut off is finished by the next one. Raises `RefusalError`, and has
+    written nothing, where `look` says "refused"; `HostError`, where a Docker that is installed does not say whether a
+    key was made by hand; and `HostError`, where a file can't be written.
+    """
+
+    def by_hand() -> str:
+        try:
+            return _by_hand(engine, wanted.folder)
+        except EngineError as error:
+            is_silent = isinstance(error, Unavailable)
+            if is_silent and not (system.has("docker") or system.has("dockerd")):
+                return ""
+            raise HostError(
+                "webui-secret-key",
+                expected="Docker to say whether an open-webui made by hand has one",
+                got=f"no answer ({error.got})" if is_silent else error.got,
+                do=error.do,
+            ) from None
+
+    plan = _plan(files, wanted, by_hand, make)
+    stale = _stale(files, plan)
+    for path in stale:
+        if path in plan.folders:
+            files.make_folder(path, mode=plan.folders[path])
+        else:
+            mode, text = plan.files[path]
+            files.write(path, f"{text}\n".encode("utf-8", "surrogateescape"), mode=mode)
+    return stale
 
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def _stale_folders(files: Files, folder: str) -> Mapping[str, str]:
+def _plan(files: Files, wanted: Wish, by_hand: Callable[[], str], make: Callable[[], str]) -> _Plan:
+    """What is to be there. Raises `RefusalError`; changes nothing."""
+    folder = wanted.folder
+    if not files.may_own(folder, wanted.marks):
+        raise RefusalError(
+            folder,
+            expected="an empty folder or one that this project made",
+            got="one with other files in it",
+            do="set stack_dir to another, or move them away",
+        )
+    found = {one.name: _found(files, wanted, one, by_hand) for one in wanted.secrets}
+    # Only now, when nothing is refused any more.
+    values = {one.name: found[one.name] or (make() if one.kept else "") for one in wanted.secrets}
+    values.update({f"{name}_sha256": sha256(value) for name, value in values.items()})
+    acl = _filled(wanted.acl, values)
+    values["acl_sha256"] = _label(files, folder, sha256(acl))
+    env = "\n".join(
+        [_filled(wanted.env, values), *(f"{name}='{wanted.environment[name]}'" for name in sorted(wanted.environment))]
+    )
+    contents = {f"{folder}/secrets/{one.file}": (one.mode, values[one.name]) for one in wanted.secrets if one.file}
+    # Some services read theirs as another user than root. The folder around it is closed to everybody else.
+    contents.update({f"{folder}/valkey/users.acl": (0o644, acl), f"{folder}/.env": (0o600, env)})
+    return _Plan({folder: 0o700, f"{folder}/secrets": 0o700, f"{folder}/valkey": 0o755}, contents, env, acl)
+
+
+def _found(files: Files, wanted: Wish, secret: Secret, by_hand: Callable[[], str]) -> str:
+    """The value that a secret has, by the operator, in its file, or by hand; "" where it has none yet."""
+    if not secret.kept:
+        return secret.supplied
+    path = f"{wanted.folder}/secrets/{secret.file}"
+    value = secret.supplied or _kept(files, path)
+    if not value and wanted.adopts and secret.name == "webui_secret_key":
+        value = by_hand()
+    if not re.fullmatch(f"[A-Za-z0-9{re.escape(secret.also)}]*", value):
+        raise RefusalError(
+            path,
+            expected=f"only letters, any of {secret.also} and digits" if secret.also else "only letters and digits",
+            got="something else (not shown)",
+            do="remove the file to have a new one made",
+        )
+    return value
+
+
+def _stale(files: Files, plan: _Plan) -> Mapping[str, str]:
+    """The paths that are not as planned, in the plan's order."""
     found = {}
-    for path, mode in ((folder, 0o700), (f"{folder}/secrets", 0o700), (f"{folder}/valkey", 0o755)):
+    for path, mode in plan.folders.items():
         there = files.stat(path)
         if there is None or (there.kind, there.mode) != ("folder", mode) or not files.is_mine(there):
+            found[path] = "mode"
+    for path, (mode, text) in plan.files.items():
+        there = files.stat(path)
+        if there is None or there.kind != "file" or _text(files, path) != f"{text}\n":
+            found[path] = "content"
+        elif there.mode != mode or not files.is_mine(there):
             found[path] = "mode"
     return found
 
 
-def _stale(files: Files, path: str, mode: int, text: str) -> str:
-    there = files.stat(path)
-    if there is None or there.kind != "file" or _text(files, path) != f"{text}\n":
-        return "content"
-    return "" if there.mode == mode and files.is_mine(there) else "mode"
-
-
 def _kept(files: Files, path: str) -> str:
+    """The secret in a file; "" where there is none, or nothing in it.
+
+    What is no file may lead to a secret, such as a link to another disk: nobody makes a new one in its place.
+    """
     there = files.stat(path)
-    return _text(files, path)[:-1] if there and there.kind == "file" and there.size else ""
+    if there is None:
+        return ""
+    if there.kind != "file":
+        got = {"other": "a device, a socket or a FIFO"}.get(there.kind, f"a {there.kind}")
+        raise RefusalError(path, expected="a file with a secret", got=got, do="put the file itself in its place")
+    return _text(files, path)[:-1]
 
 
 def _text(files: Files, path: str) -> str:
@@ -146,27 +249,14 @@ def _label(files: Files, folder: str, acl_sha256: str) -> str:
     return label if noted == acl_sha256 and label else acl_sha256
 
 
-def _by_hand(files: Files, engine: Engine, folder: str, secret: Secret) -> str:
-    """The key of an open-webui made by hand.
+def _by_hand(engine: Engine, folder: str) -> str:
+    """The key of an open-webui made by hand; "" where it has none, and where there is no such container.
 
-    Another key would sign everybody out and lose their OAuth tokens (open-webui#12674). "" where there is none, and
-    where Docker does not say: it may not be installed yet.
+    Another key would sign everybody out and lose their OAuth tokens (open-webui#12674). Raises `EngineError` where
+    Docker does not say.
     """
-    if _kept(files, f"{folder}/secrets/{secret.file}"):
-        return ""
     try:
-        made: Container = engine.container("open-webui")
-        if made.labels.get(FOLDER_LABEL, "") == folder:
-            return ""
-        return open_webui.own_key(engine, made)
-    except (NotFound, EngineError):
+        there: Container = engine.container("open-webui")
+    except NotFound:
         return ""
-
-
-def _unusable(path: str, also: str) -> str:
-    expected = f"only letters, any of {also} and digits" if also else "only letters and digits"
-    return _line(path, expected, "something else (not shown)", "remove the file to have a new one made")
-
-
-def _line(where: str, expected: str, got: str, do: str) -> str:
-    return str(HostError(where, expected=expected, got=got, do=do))
+    return "" if there.labels.get(FOLDER_LABEL, "") == folder else open_webui.own_key(engine, there)

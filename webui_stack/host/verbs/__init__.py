@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import cause, docker, doctor, hand_made, images, serving, survey, teardown, watch
+from . import cause, docker, doctor, hand_made, images, secrets, serving, survey, teardown, watch
 
 VERBS: Mapping[str, Callable[..., Any]] = {
     "cause": cause.run,
@@ -16,11 +16,12 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "load": images.load,
     "pull": images.pull,
     "save": images.save,
+    "secrets": secrets.run,
     "serving": serving.run,
     "survey": survey.run,
     "teardown": teardown.remove,
     "teardown_look": teardown.look,
     "watch": watch.run,
 }
-DETACHED = frozenset({"docker", "load", "pull", "teardown"})
+DETACHED = frozenset({"docker", "load", "pull", "secrets", "teardown"})
 """The verbs by which a run changes the host: each has a process of its own (`worker.py`)."""

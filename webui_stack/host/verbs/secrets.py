@@ -1,0 +1,59 @@
+"""The stack's secrets: made where they are missing, kept where they are, and in the files that services read."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import dockerd, secrets
+from ..clock import Clock
+from ..engine import Engine
+from ..files import Files
+from ..kernel import LINUX
+from ..locks import Locks
+from ..protocol import Event
+from ..system import System, require_root
+
+_DONE = {"content": "wrote", "mode": "set mode and owner of"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """The secrets as they are wished (`secrets.Wish`).
+
+    `locked` says that the caller holds the work lock, as a rotation does: to wait for it would never end.
+    """
+
+    wish: Mapping[str, Any] = field(repr=False)
+    locked: bool = False
+
+
+def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
+    """Ensure the stack's secrets and their files are as wished; `arguments` are those of `Request`.
+
+    Tells which files it wrote, and never what is in them. Nothing is written where all is as wished. Holds the work
+    lock: a backup reads these files, and a rotation that lost its operator removes and makes them. Raises `HostError`
+    as `secrets.write` does, and where that lock is not free within ten minutes.
+    """
+    require_root()
+    asked = Request(**arguments)
+    system = System()
+    engine = Engine(dockerd.socket(system, os.environ.get("HOME", "/root")))
+    wanted = secrets.wish(asked.wish)
+    with ExitStack() as held:
+        if not asked.locked:
+            held.enter_context(Locks(LINUX, Clock(), lambda line: emit(Event(line))).work("secrets"))
+        written = secrets.write(Files(), engine, system, wanted)
+    for line in told(wanted.folder, written):
+        emit(Event(line))
+
+
+def told(folder: str, written: Mapping[str, str]) -> Iterator[str]:
+    """What was written, a line for files with other contents, and one for those with another mode or owner."""
+    for why, done in _DONE.items():
+        if names := [posixpath.relpath(path, folder) for path, one in written.items() if one == why]:
+            yield f"{folder}: {done} {', '.join(names)}"
