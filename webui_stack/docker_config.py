@@ -146,16 +146,14 @@ class DaemonJsonError(ValueError):
 class Plan:
     """What becomes of daemon.json. No text of it is ever shown.
 
-    `text` is the new file, if `action` is not "nothing". `bridge` is the old one with live-restore: where Docker does
-    not start with the new file, it starts with this one, so that containers run on. `told` are the lines on what stays
-    as the host has it. `survives` says that containers run on while Docker restarts, by live-restore, and
-    `awaits_live_restore` that it has to be on once Docker has read the file. Otherwise a restart stops the containers
-    in `stops`; the first `others` of them are not ours. `moved` are the options that put Docker's data elsewhere.
+    `text` is the new file, if `action` is not "nothing". `told` are the lines on what stays as the host has it.
+    `survives` says that containers run on while Docker restarts, by live-restore, and `awaits_live_restore` that it has
+    to be on once Docker has read the file. Otherwise a restart stops the containers in `stops`; the first `others` of
+    them are not ours. `moved` are the options that put Docker's data elsewhere.
     """
 
     action: Literal["nothing", "reload", "restart"] = "nothing"
     text: str | None = field(default=None, repr=False)
-    bridge: str | None = field(default=None, repr=False)
     diff: tuple[str, str] = ("", "")
     told: tuple[str, ...] = ()
     survives: bool = False
@@ -188,7 +186,6 @@ def plan(settings: Settings, observed: Observed) -> Plan:
     return Plan(
         action=action,
         text=text,
-        bridge=_written({**present, "live-restore": True}) if survives and "live-restore" in merged else None,
         diff=(_shown(present, wanted), _shown(merged, wanted)),
         told=told_of,
         survives=survives,
@@ -201,7 +198,7 @@ def plan(settings: Settings, observed: Observed) -> Plan:
 
 def request(plan: Plan) -> dict[str, Any]:
     """What the verb `docker` of the host's program is asked for a plan that changes something. It may hold a secret."""
-    return {name: getattr(plan, name) for name in ("text", "bridge", "action", "survives", "awaits_live_restore")}
+    return {name: getattr(plan, name) for name in ("text", "action", "survives", "awaits_live_restore")}
 
 
 def shortcomings(settings: Settings, observed: Observed) -> list[str]:

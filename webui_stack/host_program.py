@@ -21,7 +21,7 @@ _START = """\
 import sys
 if sys.version_info < (3, 9):
     sys.exit(97)
-if sys.argv[1:] != ["watch"]:  # whose journal is empty while all is well
+if sys.argv[1:] not in (["watch"], ["recover"]):  # a unit's journal is empty while all is well
     print("python", flush=True)
 import runpy
 runpy.run_module("host", run_name="__main__", alter_sys=True)

@@ -34,6 +34,7 @@ class Inode:
         self.uid = self.gid = 0
         self.links = 1
         self.data = b""
+        self.attributes: dict[str, bytes] = {}
         self.entries: dict[str, Inode] = {}
         self.changed_s = 1_800_000_000.0
         self.locks: dict[int, int] = {}  # descriptor -> LOCK_SH or LOCK_EX
@@ -41,12 +42,16 @@ class Inode:
 
     def sync(self, *, nothing: bool = False) -> None:
         """What is there now is on the disk; `nothing` for what nobody synced yet."""
-        self._disk = (self.mode, self.uid, self.gid, b"" if nothing else self.data, {} if nothing else {**self.entries})
+        content = (
+            (b"", dict[str, bytes](), dict[str, Inode]()) if nothing else (self.data, self.attributes, self.entries)
+        )
+        data, attributes, entries = content
+        self._disk = (self.mode, self.uid, self.gid, data, {**attributes}, {**entries})
 
     def lose_power(self, names: bool) -> None:
         """Only the disk counts; `names` tells whether names got there that nobody synced."""
         entries = self.entries
-        self.mode, self.uid, self.gid, self.data, self.entries = self._disk
+        self.mode, self.uid, self.gid, self.data, self.attributes, self.entries = self._disk
         self.entries = dict(entries if names else self.entries)
         self.links = 1
         self.locks = {}
@@ -88,7 +93,7 @@ class FakeKernel:
         self.room_bytes = 1 << 40
         self.now_s = 1_800_000_000.0
         self._dead = False
-        self._inodes = 0
+        self.inodes = 0  # that were made
         self._open: dict[int, Inode] = {}
         self._descriptors = 2
         self.root = self._inode(stat.S_IFDIR | 0o755)
@@ -144,8 +149,8 @@ class FakeKernel:
         return found
 
     def _inode(self, mode: int, target: str = "") -> Inode:
-        self._inodes += 1
-        return Inode(self._inodes, mode, target)
+        self.inodes += 1
+        return Inode(self.inodes, mode, target)
 
     # --- System calls
 
@@ -215,6 +220,18 @@ class FakeKernel:
         self._open[fd].changed_s = times[1]
 
     @_call
+    def listxattr(self, fd: int, /) -> list[str]:
+        return list(self._open[fd].attributes)
+
+    @_call
+    def getxattr(self, fd: int, name: str, /) -> bytes:
+        return self._open[fd].attributes[name]
+
+    @_call
+    def setxattr(self, fd: int, name: str, value: bytes, /) -> None:
+        self._open[fd].attributes = {**self._open[fd].attributes, name: value}
+
+    @_call
     def flock(self, fd: int, operation: int, /) -> None:
         locks = self._open[fd].locks
         wanted = operation & ~fcntl.LOCK_NB
@@ -244,6 +261,13 @@ class FakeKernel:
     @_call
     def readlink(self, name: str, *, dir_fd: int) -> str:
         return self._named(name, dir_fd).target
+
+    @_call
+    def symlink(self, target: str, name: str, /, *, dir_fd: int) -> None:
+        entries = self._open[dir_fd].entries
+        if name in entries:
+            raise _error(errno.EEXIST)
+        entries[name] = self._inode(stat.S_IFLNK | 0o777, target)
 
     @_call
     def mkdir(self, name: str, mode: int, *, dir_fd: int) -> None:

@@ -533,7 +533,89 @@ def test_run_is_empty_after_a_power_cut_and_full_after_a_kill() -> None:
     assert files.listdir("/run") == []
 
 
+def test_a_link_is_made_once_and_takes_nobodys_place(place: Place) -> None:
+    for _ in range(2):
+        place.files.link(place("link"), "/opt/there")
+        found = place.files.stat(place("link"))
+        assert found
+        assert (found.kind, place.files.resolved(place("link"))) == ("link", "/opt/there")
+    place.files.write(place("file"), "x")
+    for name in ("link", "file"):
+        with pytest.raises(HostError, match="expected to make it a link to /opt/elsewhere, got file exists"):
+            place.files.link(place(name), "/opt/elsewhere")
+    assert place.files.read(place("file")) == b"x"
+
+
+# --- Extended attributes
+
+LABEL, OF_CONTENT = {"security.selinux": b"system_u:object_r:container_config_t:s0"}, {"security.ima": b"hash"}
+
+
+def labelled(files: FakeFiles) -> None:
+    files.write("/opt/a", "old")
+    file = files.kernel.find("/opt/a")
+    file.attributes = {**LABEL, **OF_CONTENT}
+    file.sync()
+
+
+def test_attributes_are_read_but_for_those_that_belong_to_the_contents() -> None:
+    files = FakeFiles()
+    labelled(files)
+    assert files.attributes("/opt/a") == LABEL
+    assert files.attributes("/opt/none") == {}
+
+
+def test_a_file_has_its_attributes_before_it_counts() -> None:
+    def check(files: FakeFiles, done: bool) -> None:
+        found = files.kernel.find("/opt/a")
+        assert (found.data, found.attributes) in [(b"old", {**LABEL, **OF_CONTENT}), (b"new", LABEL)]
+        assert not done or found.data == b"new"
+
+    crashes = crashed_everywhere(
+        labelled, lambda files: files.write("/opt/a", "new", attributes=files.attributes("/opt/a")), check
+    )
+    assert crashes > 50
+
+
+@pytest.mark.parametrize("call", ["listxattr", "getxattr", "setxattr"])
+@pytest.mark.parametrize("number", [errno.ENOTSUP, errno.ENODATA, errno.EPERM, errno.ENOSPC], ids=errno.errorcode.get)
+def test_a_disk_without_attributes_is_fine_and_other_errors_change_nothing(call: str, number: int) -> None:
+    files = FakeFiles()
+    labelled(files)
+
+    def refuse(name: str) -> None:
+        if name == f"before {call}":
+            raise OSError(number, os.strerror(number))
+
+    files.kernel.on_point = refuse
+    is_fine = number == errno.ENOTSUP or (call, number) == ("getxattr", errno.ENODATA)  # removed meanwhile
+    try:
+        files.write("/opt/a", "new", attributes=files.attributes("/opt/a"))
+        assert is_fine
+    except HostError:
+        assert not is_fine
+    files.kernel.on_point = lambda _: None
+    assert files.read("/opt/a") == (b"new" if is_fine else b"old")
+    assert files.listdir("/opt") == ["a"]
+
+
 # --- The real disk
+
+
+def test_an_acl_of_the_disk_is_read_and_given_to_another_file(tmp_path: Path) -> None:
+    # Version 2; the owner rw, the user 1 r, the group and the mask r, others nothing (posix_acl_xattr.h).
+    acl = bytes.fromhex("02000000 01000600ffffffff 0200040001000000 04000400ffffffff 10000400ffffffff 20000000ffffffff")
+    (tmp_path / "a").write_text("x")
+    try:
+        os.setxattr(tmp_path / "a", "system.posix_acl_access", acl)
+    except OSError as error:
+        if error.errno != errno.ENOTSUP:
+            raise
+        pytest.skip("this file system has no ACLs")
+    files = Files()
+    files.write(f"{tmp_path}/b", "y", mode=0o640, attributes=files.attributes(f"{tmp_path}/a"))
+    assert os.getxattr(tmp_path / "b", "system.posix_acl_access") == acl
+    assert stat.S_IMODE((tmp_path / "b").stat().st_mode) == 0o640
 
 
 def test_another_user_of_the_host_can_not_read_what_was_written() -> None:

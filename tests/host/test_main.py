@@ -30,6 +30,12 @@ def breaks(arguments: Mapping[str, Any], emit: Emit) -> Any:
     return {}[arguments["password"]]
 
 
+def test_a_unit_of_systemd_sees_by_the_exit_status_that_its_verb_failed() -> None:
+    for verb, expected in {"works": True, "refuses": False, "breaks": False, "explode": False}.items():
+        asked, out = Request(verb, protocol.PLAIN, {"of": 3, "password": "x"}), io.StringIO()
+        assert answer(asked, out, {"works": works, "refuses": refuses, "breaks": breaks}) is expected
+
+
 def answers(verb: str, **arguments: Any) -> list[protocol.Answer | None]:
     out = io.StringIO()
     answer(Request(verb, "token", arguments), out, {"works": works, "refuses": refuses, "breaks": breaks})

@@ -92,6 +92,16 @@ class Lab:
             command = ["ssh", "-F", SSH_CONFIG, "-o", f"ControlPath={socket}", "-O", "exit", socket.name]
             subprocess.run(command, capture_output=True, check=False)
 
+    def restart(self, name: str, *, suddenly: bool = False) -> None:
+        """Boot a host, once it has shut down, or as after a power cut; returns before ssh answers again."""
+        label = "label=lab.open-webui-stack"
+        find = ["docker", "ps", "--quiet", "--filter", f"{label}={NAME}", "--filter", f"{label}.host={name}"]
+        outer = subprocess.check_output(find, text=True).strip()
+        if suddenly:
+            self.hang_up()  # or they wait for a host that can't say that it is gone
+        for order in ("kill", "start") if suddenly else ("restart",):
+            subprocess.run(["docker", order, outer], check=True, stdout=subprocess.DEVNULL)
+
     def port(self, name: str) -> int:
         """The port of this machine's loopback that leads to the host's port 3000."""
         return int(self.entry(name)["http_port"])
@@ -265,6 +275,13 @@ def containers(host: Any) -> dict[str, str]:
     """Id and start time by container."""
     output = host.check_output("docker inspect --format '{{.Name}} {{.Id}} {{.State.StartedAt}}' $(docker ps -aq)")
     return dict(line.removeprefix("/").split(" ", 1) for line in output.splitlines())
+
+
+def reachable(host: Any) -> bool:
+    try:
+        return bool(host.run("true").rc == 0)
+    except RuntimeError:  # testinfra's word for ssh that can't connect
+        return False
 
 
 @contextmanager

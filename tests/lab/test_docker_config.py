@@ -19,18 +19,26 @@ import pytest
 
 from tests.defaults import settings
 from tests.lab.precious import within
-from tests.lab.session import EARLIER, NAME, ROOT, Lab
+from tests.lab.session import EARLIER, NAME, ROOT, Lab, reachable
 from webui_stack import docker_config, host_program
 
 pytestmark = pytest.mark.lab
 
 FILE = "/etc/docker/daemon.json"
+RECOVERY = "/etc/systemd/system/open-webui-stack-recover.service"
 DROP_IN = "/etc/systemd/system/docker.service.d/logs.conf"
 JOURNALD = (
     "[Service]\nExecStart=\nExecStart=/usr/sbin/dockerd -H fd:// "
     "--containerd=/run/containerd/containerd.sock --log-driver=journald $DOCKER_OPTS\n"
 )
 SYSLOG = '{"log-driver": "syslog", "log-opts": {"syslog-address": "udp://127.0.0.1:514"}}'  # no newline at its end
+# One driver's options for another: the very merge that nothing makes any more. Docker does not start with it.
+BAD = docker_config.Plan(
+    action="restart",
+    text=json.dumps({**json.loads(SYSLOG), "log-driver": "json-file", "live-restore": True}),
+    survives=True,
+    awaits_live_restore=True,
+)
 PROXY = '{"proxies": {"http-proxy": "http://user:sesame@proxy.example.org"}}'
 
 
@@ -130,18 +138,9 @@ def test_a_node_of_somebodys_swarm_is_restarted_only_when_the_operator_says_so(s
 
 
 def test_a_file_that_docker_does_not_start_with_is_put_back_and_containers_run_on(shared: Shared) -> None:
-    """The very merge that nothing makes any more: one driver's options for another."""
     shared.configure(SYSLOG)
     before, file = shared.started, shared.file
-    bad = {**json.loads(SYSLOG), "log-driver": "json-file", "live-restore": True}
-    plan = docker_config.Plan(
-        action="restart",
-        text=json.dumps(bad),
-        bridge=json.dumps({**json.loads(SYSLOG), "live-restore": True}),
-        survives=True,
-        awaits_live_restore=True,
-    )
-    done = unguarded(shared, plan)
+    done = unguarded(shared, BAD)
     assert done.rc == 1
     assert "unknown log opt 'syslog-address' for json-file log driver" in done.stdout
     assert f"{FILE} is as it was before, and Docker runs" in done.stdout
@@ -149,6 +148,23 @@ def test_a_file_that_docker_does_not_start_with_is_put_back_and_containers_run_o
     assert shared.started == before, "somebody's container was stopped"
     assert "were stopped" not in done.stdout
     assert shared.host.check_output("ls /etc/docker") == "certs.d\ndaemon.json"
+
+
+def test_a_host_that_goes_down_in_the_middle_of_a_change_goes_back_at_boot(shared: Shared) -> None:
+    """With no operator in reach, and a file with which Docker does not start."""
+    shared.configure(SYSLOG)
+    file, host = shared.file, shared.host
+    print(unguarded(shared, BAD, CUT_OFF))
+    assert shared.file != file
+    assert host.run("systemctl is-active docker").stdout.strip() != "active"
+    shared.lab.restart(EARLIER, suddenly=True)
+    within(60, "Docker runs", lambda: reachable(host) and host.run("docker info").rc == 0)
+    assert shared.file == file
+    assert host.check_output("ls /etc/docker") == "certs.d\ndaemon.json"
+    assert host.run(f"ls {RECOVERY} /etc/systemd/system/*/{Path(RECOVERY).name}").stdout == ""
+    log = host.check_output(f"journalctl --boot --output cat --unit {Path(RECOVERY).name}")
+    assert f"docker: a change was cut off; {FILE} is as it was before" in log.splitlines()
+    within(30, "somebody's container runs", lambda: shared.started.startswith("running "))
 
 
 # The verb `docker` of the program on the host, without its own look at the file.
@@ -164,12 +180,29 @@ except docker.HostError as error:
 """
 
 
-def unguarded(shared: Shared, plan: docker_config.Plan) -> Any:
+# The same, killed once Docker was told to restart.
+CUT_OFF = (
+    UNGUARDED.partition("try:")[0]
+    + """
+import os, signal
+order = docker.Configuration._order
+def last(self, *asked):
+    try:
+        order(self, *asked)
+    finally:
+        os.kill(os.getpid(), signal.SIGKILL)
+docker.Configuration._order = last
+docker.run(json.loads(sys.argv[2]), lambda event: print(event.text))
+"""
+)
+
+
+def unguarded(shared: Shared, plan: docker_config.Plan, script: str = UNGUARDED) -> Any:
     """Carry out a plan without the program's own look at the file (`dockerd --validate` with the service's options)."""
     shared.deploy("--dry")  # so that the program is there
     shared.host.check_output("systemctl reset-failed docker docker.socket")  # of what the tests did so far
     place, asked = f"{host_program.FOLDER}/{host_program.digest()}", json.dumps(docker_config.request(plan))
-    done = shared.host.run("python3 -I -S -c %s %s %s", UNGUARDED, place, asked)
+    done = shared.host.run("python3 -I -S -c %s %s %s", script, place, asked)
     print(done.stdout, done.stderr)
     return done
 
@@ -231,9 +264,7 @@ def test_live_restore_on_a_node_of_a_swarm_is_taken_back(shared: Shared, survive
     if not survives:
         named = docker_config.plan(settings(), observed(shared))
         assert named.stops == ("somebodys",)
-        plan = replace(
-            plan, survives=False, awaits_live_restore=False, bridge=None, stops=named.stops, others=named.others
-        )
+        plan = replace(plan, survives=False, awaits_live_restore=False, stops=named.stops, others=named.others)
     done = unguarded(shared, plan)
     assert done.rc == 1
     assert f"{FILE} is as it was before, and Docker runs" in done.stdout

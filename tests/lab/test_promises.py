@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import AS_OPEN_WEBUI, OFTEN_S, START_S, Precious, within
-from tests.lab.session import DOCKER_CE, FRESH, NAME, SSH_CONFIG, Lab, ask_as_monitor, containers, numsub
+from tests.lab.session import DOCKER_CE, FRESH, SSH_CONFIG, Lab, ask_as_monitor, containers, numsub, reachable
 
 pytestmark = pytest.mark.lab
 
@@ -43,13 +43,6 @@ def stop(host: Any, container: str) -> None:
 
 def answers(host: Any) -> bool:
     return bool(host.run("timeout 2 docker exec redis-valkey valkey-cli ping").stdout == "PONG\n")
-
-
-def reachable(host: Any) -> bool:
-    try:
-        return bool(host.run("true").rc == 0)
-    except RuntimeError:  # testinfra's word for ssh that can't connect
-        return False
 
 
 def listens(host: Any) -> bool:
@@ -192,15 +185,8 @@ def test_a_restart_of_docker_touches_no_container(precious: Precious) -> None:
 
 
 def test_a_reboot_brings_the_whole_stack_back(lab: Lab, precious: Precious) -> None:
-    outer = subprocess.check_output(
-        [
-            *("docker", "ps", "--quiet", "--filter", f"label=lab.open-webui-stack={NAME}"),
-            *("--filter", f"label=lab.open-webui-stack.host={FRESH}"),
-        ],
-        text=True,
-    ).strip()
     before = precious.host.check_output("cat /proc/1/stat | cut -d' ' -f22")
-    subprocess.run(["docker", "restart", outer], check=True, stdout=subprocess.DEVNULL)
+    lab.restart(FRESH)
     within(30, "ssh answers", lambda: reachable(precious.host))
     assert precious.host.check_output("cat /proc/1/stat | cut -d' ' -f22") != before
     within(START_S, "Open WebUI listens", lambda: listens(precious.host) and serves(precious))

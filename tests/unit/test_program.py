@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tarfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from tests.defaults import settings
 from tests.local import local_host
 from tests.stack_folder import as_root
 from webui_stack import host_program, templates
+from webui_stack.host import recovery
 from webui_stack.host.verbs import VERBS
 from webui_stack.ops import program
 from webui_stack.ops.program import HostRefusedError, NoPythonError
 from webui_stack.remote import RemoteError
 from webui_stack.secrets import Supplied
 
+DAY_S = 86400.0
 LOOK: dict[str, Any] = json.loads(templates.survey_request(settings(), Supplied(None, None, {}))[0])["arguments"]
 
 
@@ -51,6 +54,21 @@ def test_a_sending_that_was_cut_off_leaves_no_program(host: Host, tmp_path: Path
     """What is in place is whole: the folder gets its name last."""
     (tmp_path / f"{host_program.digest()}.4711" / "host").mkdir(parents=True)
     assert program.call(host, "survey", LOOK, folder=str(tmp_path))["machine"]["epoch_s"]
+
+
+@as_root
+def test_programs_of_before_go_after_a_day_unless_a_unit_is_to_start_them(host: Host, tmp_path: Path) -> None:
+    folder, units = tmp_path / "programs", tmp_path / "units"
+    units.mkdir()
+    for name, age_s in {"old": 2 * DAY_S, "of-a-unit": 2 * DAY_S, "young": DAY_S / 2}.items():
+        (folder / name).mkdir(parents=True)
+        os.utime(folder / name, (time.time() - age_s,) * 2)
+    (units / "ours.service").write_bytes(f"ExecStart=python3 -I -S {folder}/of-a-unit recover\n".encode() + b"\xff")
+    (units / "masked.service").symlink_to("/dev/null")
+    (units / "gone.service").symlink_to(units / "nowhere")
+    program.send(host, str(folder), str(units))
+    assert {one.name for one in folder.iterdir()} == {"of-a-unit", "young", host_program.digest()}
+    assert program.UNITS == recovery.FOLDER
 
 
 def test_an_error_of_the_program_is_one_line_in_four_parts(host: Host, tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ import hashlib
 import os
 import posixpath
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import MappingProxyType
 from typing import BinaryIO, Literal, cast
 
 from .errors import HostError
@@ -29,6 +30,8 @@ _LOCK_FILE = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
 # As many as Linux follows in one path (path_resolution(7)).
 _MOST_LINKS = 40
+# Hashes of a file's contents and its other attributes (Linux, Documentation/ABI/testing/evm): no other file has them.
+_OF_CONTENT = {"security.ima", "security.evm"}
 # A new file system has this folder (mke2fs(8)).
 _LOST_AND_FOUND = "lost+found"
 
@@ -182,6 +185,20 @@ class Files:
                 found = self._kernel.fstatvfs(fd)
                 return found.f_bavail * found.f_frsize
 
+    def attributes(self, path: str) -> dict[str, bytes]:
+        """The extended attributes of a file (xattr(7)), such as its ACL and its SELinux label, for `write`.
+
+        None where there is no file, or a file system without any.
+        """
+        with self._explained(path, "read its attributes"):
+            try:
+                with self._in_folder(path) as (folder, name):
+                    fd = self._kernel.open(name, _READ_FILE, dir_fd=folder)
+            except FileNotFoundError:
+                return {}
+            with self._closing(fd):
+                return dict(self._attributes(fd))
+
     def difference(
         self, path: str, content: str | bytes, *, mode: int = 0o600, owner: Owner | None = None
     ) -> Literal["", "content", "mode"]:
@@ -210,13 +227,22 @@ class Files:
 
     # --- Change
 
-    def write(self, path: str, content: str | bytes, *, mode: int = 0o600, owner: Owner | None = None) -> None:
+    def write(
+        self,
+        path: str,
+        content: str | bytes,
+        *,
+        mode: int = 0o600,
+        owner: Owner | None = None,
+        attributes: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
         """Ensure a file holds `content`, is `owner`'s and has `mode`, on the disk; it is replaced whole.
 
-        A file `NAME.new` beside it is this method's own: one that a killed run left is removed. A link at `path` is
-        replaced and not followed. When it fails, the file is as it was.
+        The new file has these `attributes`, as far as its file system knows them, and none of the file before. A file
+        `NAME.new` beside it is this method's own: one that a killed run left is removed. A link at `path` is replaced
+        and not followed. When it fails, the file is as it was.
         """
-        self._write(path, _bytes(content), mode, owner, None)
+        self._write(path, _bytes(content), mode, owner, attributes=attributes)
 
     def copy(self, source: str, target: str) -> str:
         """Ensure a file is as another one: contents, mode, owner, time of change. It is replaced whole, as by `write`.
@@ -227,7 +253,7 @@ class Files:
         if found is None:
             raise explained(source, "copy it", FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
         status, contents = found
-        self._write(target, contents, status.mode, status.owner, status.changed_s)
+        self._write(target, contents, status.mode, status.owner, changed_s=status.changed_s)
         return hashlib.sha256(contents).hexdigest()
 
     @contextmanager
@@ -269,6 +295,17 @@ class Files:
                 if owned:
                     self._kernel.fsync(fd)
                 return owned or made
+
+    def link(self, path: str, target: str) -> None:
+        """Ensure a link at `path` leads to `target`, on the disk. Fails where anything else is there."""
+        with self._explained(path, f"make it a link to {target}"), self._in_folder(path) as (folder, name):
+            try:
+                self._kernel.symlink(target, name, dir_fd=folder)
+            except FileExistsError as error:
+                found = _status(self._kernel.lstat(name, dir_fd=folder))
+                if found.kind != "link" or self._kernel.readlink(name, dir_fd=folder) != target:
+                    raise error from None
+            self._kernel.fsync(folder)
 
     def remove(self, path: str) -> bool:
         """Ensure no file or link is at a path. Returns whether one was. Fails for a folder; see `remove_tree`."""
@@ -462,7 +499,16 @@ class Files:
                     offset += len(chunk)
                 return _status(found), b"".join(chunks)
 
-    def _write(self, path: str, content: bytes, mode: int, owner: Owner | None, changed_s: float | None) -> None:
+    def _write(
+        self,
+        path: str,
+        content: bytes,
+        mode: int,
+        owner: Owner | None,
+        *,
+        changed_s: float | None = None,
+        attributes: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
         with self._explained(path, "write it"), self._in_folder(path) as (folder, name):
             new = f"{name}.new"
             try:
@@ -473,6 +519,7 @@ class Files:
             try:
                 with self._closing(fd):
                     self._own(fd, mode, owner)
+                    self._label(fd, attributes)  # afterwards: fchmod changes the mask of an ACL (acl(5))
                     self._fill(fd, content)
                     if changed_s is not None:
                         self._kernel.utime(fd, (changed_s, changed_s))
@@ -483,6 +530,18 @@ class Files:
                     self._kernel.unlink(new, dir_fd=folder)
                 raise
             self._kernel.fsync(folder)
+
+    def _attributes(self, fd: int) -> Iterator[tuple[str, bytes]]:
+        with _where_known():
+            for name in self._kernel.listxattr(fd):
+                if name not in _OF_CONTENT:
+                    with _where_known(errno.ENODATA):  # it was removed meanwhile
+                        yield name, self._kernel.getxattr(fd, name)
+
+    def _label(self, fd: int, attributes: Mapping[str, bytes]) -> None:
+        for name, value in attributes.items():
+            with _where_known():
+                self._kernel.setxattr(fd, name, value)
 
     def _fill(self, fd: int, data: bytes) -> None:
         offset = 0
@@ -527,6 +586,16 @@ class Files:
             yield
         except OSError as error:
             raise explained(path, wish, error) from error
+
+
+@contextmanager
+def _where_known(*others: int) -> Iterator[None]:
+    """Suppresses what a file system says that has no such attributes, and these other errors."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOTSUP, *others):
+            raise
 
 
 def explained(path: str, wish: str, error: OSError) -> HostError:

@@ -22,10 +22,12 @@ from webui_stack.remote import RemoteError
 
 PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python3.9")
 """In the order in which they are tried. RHEL 8 has 3.6 as python3, and newer ones by their names."""
+UNITS = "/etc/systemd/system"
+"""Where units of this project are: one may name a program that does not run now."""
 
 # Reads an archive in base64 from stdin, and puts it in place with one rename: a folder that is there is whole.
 _UNPACK = """\
-import base64, compileall, io, os, shutil, sys, tarfile, time
+import base64, compileall, glob, io, os, shutil, sys, tarfile, time
 if sys.version_info < (3, 9):
     sys.exit(97)
 print("python", flush=True)
@@ -49,17 +51,17 @@ except OSError:
     shutil.rmtree(new)  # another run was quicker, with the same files
     if not os.path.isdir(place):
         raise
-# Programs of other versions go after a day, unless they run.
-commands = []
-for pid in filter(str.isdigit, os.listdir("/proc")):
+# Programs of other versions go after a day, unless they run, or a unit is to start them.
+uses = []
+for path in glob.glob("/proc/[0-9]*/cmdline") + glob.glob(sys.argv[2] + "/*.service"):
     try:
-        with open("/proc/%s/cmdline" % pid) as command:
-            commands.append(command.read())
+        with open(path, errors="replace") as text:
+            uses.append(text.read())
     except OSError:
         pass
 for name in os.listdir(os.path.dirname(place)):
     other = os.path.join(os.path.dirname(place), name)
-    if other != place and time.time() - os.stat(other).st_mtime > 86400 and not any(other in one for one in commands):
+    if other != place and time.time() - os.stat(other).st_mtime > 86400 and not any(other in one for one in uses):
         shutil.rmtree(other)
 """
 NO_PYTHON, NOT_SENT = "no python", "not sent"
@@ -170,9 +172,12 @@ def _lines(talk: channel.ByteChannel) -> Iterator[str]:
             yield line.decode(errors="replace")
 
 
-def send(host: Host, folder: str = FOLDER) -> None:
-    """Ensure this very program is on the host. Nothing happens where it is."""
-    unpack = f"-I -S -c {shlex.quote(_UNPACK)} {shlex.quote(place(folder))}"
+def send(host: Host, folder: str = FOLDER, units: str = UNITS) -> None:
+    """Ensure this very program is on the host. Nothing happens where it is.
+
+    Others that nobody needs are removed; `units` is where systemd has those of this project.
+    """
+    unpack = f"-I -S -c {shlex.quote(_UNPACK)} {shlex.quote(place(folder))} {shlex.quote(units)}"
     packed = base64.b64encode(gzip.compress(archive(), mtime=0)).decode()
     try:
         state, *_ = remote.run(host, _with_python(unpack, ""), [packed])

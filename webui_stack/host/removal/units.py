@@ -1,19 +1,21 @@
-"""The systemd units that a deploy puts on a host."""
+"""The systemd units that this project puts on a host."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
 
+from .. import recovery
 from ..files import Files
 from .items import Item, looked_at
 
-FOLDER = "/etc/systemd/system"
+FOLDER = recovery.FOLDER
 UNITS = (
     "open-webui-watchdog.timer",
     "open-webui-watchdog.service",
     "open-webui-backup.timer",
     "open-webui-backup.service",
+    recovery.UNIT,
 )
 # A timer with Persistent=true keeps the time of its last run there (systemd.timer(5)).
 _STAMP = "/var/lib/systemd/timers/stamp-open-webui-backup.timer"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import cause, docker, doctor, hand_made, images, secrets, serving, survey, teardown, watch
+from . import cause, docker, doctor, hand_made, images, recover, secrets, serving, survey, teardown, watch
 
 VERBS: Mapping[str, Callable[..., Any]] = {
     "cause": cause.run,
@@ -15,6 +15,7 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "images": images.look,
     "load": images.load,
     "pull": images.pull,
+    "recover": recover.run,
     "save": images.save,
     "secrets": secrets.run,
     "serving": serving.run,

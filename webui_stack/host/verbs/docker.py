@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import posixpath
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -12,16 +11,16 @@ from typing import Any
 
 from .. import dockerd, units
 from ..clock import Clock
+from ..daemon_json import DaemonJson
 from ..engine import Engine, EngineError, NotFound
 from ..errors import HostError
 from ..files import Files
 from ..kernel import LINUX
 from ..locks import Locks
 from ..protocol import Event
+from ..recovery import Recovery
 from ..system import System, require_root
 
-# What the mark says: whether there was a daemon.json before, which is in `daemon.json.before` then.
-_HAD, _NONE = "had", "none"
 _ANSWER_S = 10.0
 # Docker gets a minute to answer; systemd gives up earlier, by its own limits.
 _LOOKS, _PAUSE_S = 60, 1.0
@@ -36,12 +35,10 @@ class Request:
     """What the operator's side has planned (`webui_stack.docker_config.Plan`).
 
     `text` is the new file. `action` is "reload" or "restart". `survives` says that containers run on while Docker
-    restarts, `awaits_live_restore` that live-restore has to be in force before that. Where Docker did not start with
-    the new file, it starts with `bridge` first, so that such containers run on.
+    restarts, `awaits_live_restore` that live-restore has to be in force before that.
     """
 
     text: str = field(repr=False)
-    bridge: str | None = field(repr=False)
     action: str
     survives: bool
     awaits_live_restore: bool
@@ -57,55 +54,68 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
         Configuration(system, engine, Files(), clock, emit).change(asked)
 
 
+def recover(system: System, files: Files, emit: Callable[[Event], None]) -> None:
+    """Ensure a change that was cut off is undone: the earlier daemon.json is back, and Docker is told to run with it.
+
+    Whether the new file was a good one, nobody knows. At boot Docker's own start waits for this (`recovery.py`), so
+    this does not wait for Docker. Raises `HostError`; the mark stays then.
+    """
+    file = DaemonJson(files)
+    file.put_back()
+    emit(Event(f"docker: a change was cut off; {dockerd.DAEMON_JSON} is as it was before"))
+    found = dockerd.pid(system, units.look(system, [dockerd.UNIT]).get(dockerd.UNIT, {}))
+    if found:
+        system.hang_up(found)
+    elif system.has_systemd():
+        with suppress(HostError):  # at boot there is nothing to reset
+            system.order("systemctl", "reset-failed", dockerd.UNIT, "docker.socket", limit_s=_STOP_S)
+        # Docker ran when the change began. At boot this adds nothing to the start that waits already.
+        system.order("systemctl", "--no-block", "start", dockerd.UNIT, limit_s=_STOP_S)
+    file.forget()
+
+
 class Configuration:
     """daemon.json, and the Docker that reads it. The caller of `change` holds the work lock."""
 
     def __init__(
         self, system: System, engine: Engine, files: Files, clock: Clock, emit: Callable[[Event], None]
     ) -> None:
-        self._system, self._engine, self._files, self._clock = system, engine, files, clock
-        self._emit = emit
-        self._path = files.resolved(dockerd.DAEMON_JSON)
-        self._new, self._before = f"{self._path}.new", f"{self._path}.before"
-        self._restarted = False
+        self._system, self._engine, self._clock, self._emit = system, engine, clock, emit
+        self._file, self._recovery = DaemonJson(files), Recovery(system, files)
 
     def change(self, asked: Request) -> None:
         """Ensure daemon.json holds the text, and that Docker runs with it if it runs.
 
         Where Docker does not, the earlier file is back, Docker runs with that one, and this raises `HostError`. It
         raises, and has changed nothing, where dockerd refuses the file. After a crash the next call finds the mark: it
-        restarts Docker, whether that runs or not, and still has the file to go back to.
+        restarts Docker, whether that runs or not, and still has the file to go back to. A boot that comes first goes
+        back by itself (`recover`).
         """
         ran, served = self._pid() > 0, self._started()
-        resumes = self._files.exists(dockerd.MARK)
-        self._write(self._new, asked.text)
+        resumes = self._file.is_changing
+        self._file.prepare(asked.text)
         try:
             self._check()
-            if not self._can_go_back():
-                self._keep()
+            if (ran or resumes) and not self._recovery.arm():
+                self._say("docker: this host has no systemd; if it goes down now, only the next run goes back")
+            self._file.keep()
         except BaseException:
-            self._files.remove(self._new)
+            with suppress(HostError):
+                self._file.abandon()
+                if not resumes:
+                    self._recovery.disarm()
             raise
         since_s = self._clock.now()
         try:
-            self._files.rename(self._new, self._path)
+            self._file.replace()
             if ran or resumes:
                 self._apply(asked)
         except HostError as error:
-            raise self._put_back(asked, error, since_s, served, starts=ran or resumes) from error
-        self._files.remove(self._before)
-        self._files.remove(dockerd.MARK)  # last: nobody looks for the rest without it
-
-    # --- The file
-
-    def _write(self, path: str, text: str) -> None:
-        """With the mode and the owner that daemon.json has."""
-        found = self._files.stat(self._path)
-        mode, owner = (found.mode, found.owner) if found else (0o644, None)
-        folder = posixpath.dirname(path)
-        if not self._files.exists(folder):
-            self._files.make_folder(folder, mode=0o755)
-        self._files.write(path, text.encode("utf-8", "surrogateescape"), mode=mode, owner=owner)
+            # After a crash nobody knows what runs on without Docker.
+            bridged = asked.text if asked.survives or resumes else ""
+            raise self._put_back(bridged, error, since_s, served, starts=ran or resumes) from error
+        self._file.forget()
+        self._recovery.disarm()
 
     def _check(self) -> None:
         """Raise `HostError` for a file that dockerd refuses. Docker before 23.0 has no `--validate`.
@@ -116,7 +126,7 @@ class Configuration:
             return
         unit = self._unit()
         options = dockerd.configured(self._system, unit) or dockerd.running(self._system, unit)
-        said = self._system.refusal("dockerd", *options, "--validate", "--config-file", self._new)
+        said = self._system.refusal("dockerd", *options, "--validate", "--config-file", self._file.new)
         if said:
             raise HostError(
                 dockerd.DAEMON_JSON,
@@ -125,28 +135,14 @@ class Configuration:
                 do="change docker_daemon; nothing was changed on the host",
             )
 
-    def _can_go_back(self) -> bool:
-        """Whether a change that was cut off has kept the earlier file.
-
-        Where it has put that back already, or was done, the file in place is one that Docker runs with.
-        """
-        mark = self._files.read_text(dockerd.MARK)
-        return mark is not None and (mark.strip() == _NONE or self._files.exists(self._before))
-
-    def _keep(self) -> None:
-        """Ensure the earlier file is kept, and that the mark says so: both are on the disk before this returns."""
-        content = self._files.read(self._path)
-        if content is not None:
-            self._write(self._before, content.decode("utf-8", "surrogateescape"))
-        self._files.write(dockerd.MARK, f"{_NONE if content is None else _HAD}\n")
-
     # --- Docker
 
     def _apply(self, asked: Request) -> None:
         if asked.action == "reload" or asked.survives:
             self._reload()
         # Docker reads its file some time after the signal. Without live-restore, a restart stops the containers.
-        if asked.awaits_live_restore and not self._becomes(self._live_restore):
+        # One that is dead, as after a crash, has stopped them already, or left them running.
+        if asked.awaits_live_restore and self._pid() and not self._becomes(self._live_restore):
             raise HostError(
                 "docker",
                 expected="live-restore to be on after a reload",
@@ -155,28 +151,30 @@ class Configuration:
             )
         if asked.action == "restart":
             self._say("docker: restarting")
-            self._restarted = True
             self._order("restart", _RESTART_S)
         if not self._becomes(self._answers):
             raise HostError("docker", expected="an answer within a minute", got="none", do="run it again")
 
     def _put_back(
-        self, asked: Request, error: HostError, since_s: float, served: Mapping[str, str], *, starts: bool
+        self, bridged: str, error: HostError, since_s: float, served: Mapping[str, str], *, starts: bool
     ) -> HostError:
-        """The error to raise, once the earlier file is back and Docker runs with it."""
+        """The error to raise, once the earlier file is back and Docker runs with it.
+
+        Where Docker has to start, it starts with the `DaemonJson.bridge` to the text `bridged` first.
+        """
         reason = self._reason(since_s)
         self._say("docker: does not run with the new daemon.json; the earlier one comes back")
-        if asked.bridge is not None and self._restarted:
-            # Without live-restore, Docker ends the containers that ran on without it.
-            self._write(self._path, asked.bridge)
-            self._start()
-        if (self._files.read_text(dockerd.MARK) or "").strip() == _NONE:
-            self._files.remove(self._path)
-        elif self._files.exists(self._before):
-            self._files.rename(self._before, self._path)
-        runs = not starts or self._start()
+        answers = not starts or self._comes() or self._crosses(bridged, served)
+        try:
+            self._file.put_back()
+        except HostError:  # Docker is dead without it, so that once more is worth it
+            self._clock.sleep(_PAUSE_S)
+            self._file.put_back()
+        runs = not starts or (self._takes_again() if answers else self._starts())
         if runs:
-            self._files.remove(dockerd.MARK)
+            self._file.forget()
+            with suppress(HostError):  # the next boot removes it
+                self._recovery.disarm()
             self._tell_stopped(served)
         return HostError(
             error.where,
@@ -187,18 +185,44 @@ class Configuration:
             else "it does not start with the earlier daemon.json either: look at `journalctl -u docker` on the host",
         )
 
-    def _start(self) -> bool:
-        """Whether Docker answers, with the file as it is now; it is started if it does not run."""
-        if self._answers():
+    def _crosses(self, bridged: str, served: Mapping[str, str]) -> bool:
+        """Whether Docker runs with live-restore beside the earlier file's keys; not where that file has it itself.
+
+        Where this can't be written, Docker that runs is worth more than containers that run on.
+        """
+        try:
+            bridge = self._file.bridge(bridged)
+            if bridge is None:
+                return False
+            self._file.put(bridge)
+        except HostError as error:
+            self._say(
+                f"docker: could not be started with live-restore first, so that containers run on ({error.where}: "
+                f"{error.got}); it starts with the earlier file, which stops "
+                + (" ".join(sorted(served)) or "those that run")
+            )
+            return False
+        return self._starts()
+
+    def _comes(self) -> bool:
+        """Whether Docker answers. One that runs has a minute for that: it may be slow, and a stop ends containers."""
+        return self._becomes(self._answers, unless=self._is_dead)
+
+    def _takes_again(self) -> bool:
+        """Whether a Docker that runs answers, once it was told to read the file again."""
+        with suppress(HostError):
             self._reload()
+        return self._becomes(self._answers)
+
+    def _starts(self) -> bool:
+        """Whether Docker answers, started anew with the file as it is now."""
         # Whether Docker answers then is what counts. systemd starts nothing that failed too often, until it is told.
-        elif self._system.has_systemd():
-            for order, limit_s in (("stop", _STOP_S), ("reset-failed", _STOP_S), ("start", _RESTART_S)):
-                with suppress(HostError):
-                    self._order(order, limit_s)
-        else:
+        orders = [("start", _RESTART_S)]
+        if self._system.has_systemd():
+            orders = [("stop", _STOP_S), ("reset-failed", _STOP_S), *orders]
+        for order, limit_s in orders:
             with suppress(HostError):
-                self._order("start", _RESTART_S)
+                self._order(order, limit_s)
         return self._becomes(self._answers)
 
     def _order(self, order: str, limit_s: float) -> None:
@@ -228,10 +252,12 @@ class Configuration:
 
     # --- Questions
 
-    def _becomes(self, question: Callable[[], bool]) -> bool:
+    def _becomes(self, question: Callable[[], bool], *, unless: Callable[[], bool] = lambda: False) -> bool:
         for look in range(_LOOKS):
             if question():
                 return True
+            if unless():
+                return False
             if look == 3:
                 self._say("docker: waiting for its answer, a minute at most")
             self._clock.sleep(_PAUSE_S)
@@ -243,6 +269,12 @@ class Configuration:
         except EngineError:  # while it starts, this is what is waited for
             return False
         return True
+
+    def _is_dead(self) -> bool:
+        """Whether no process of Docker's is there; not where nobody knows."""
+        with suppress(HostError):
+            return not self._pid()
+        return False
 
     def _live_restore(self) -> bool:
         try:

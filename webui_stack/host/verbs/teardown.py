@@ -16,6 +16,7 @@ from ..locks import Locks
 from ..protocol import Event
 from ..removal import Removal, Request, decide
 from ..system import System, require_root
+from . import recover
 
 
 def look(arguments: Mapping[str, Any], _emit: Callable[[Event], None]) -> dict[str, Any]:
@@ -34,7 +35,8 @@ def remove(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
 
     Tells of each thing what became of it. Waits for verbs and backups that are at work, and for a drill, ten minutes
     each. Raises `HostError`, and has changed nothing, where these do not end, or Docker gives no answer; in the end,
-    where something is left. After a run that was cut off, the next one removes the rest.
+    where something is left. After a run that was cut off, the next one removes the rest. Where another verb was cut
+    off, that is ended first (`recover`).
 
     The folder of the locks stays, with the record of this very verb: the run removes it when it leaves the host.
     """
@@ -49,6 +51,8 @@ def apply(
 ) -> None:
     """Ensure what `remove` promises, on this host."""
     with locks.work("teardown", asked.known), locks.data("teardown", live=False):
+        if recover.is_due(files):  # nothing is left afterwards that could end it
+            recover.end(system, files, emit)
         found = decide(asked, system, engine, files)
         Removal(system, engine, files, asked.package_manager, emit).carry_out(found)
 
