@@ -1,4 +1,4 @@
-"""A backup set of the stack, made on the host by a script that a timer may run as well."""
+"""A backup set of the stack, made on the host by the host's program, which a timer may run as well."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from pyinfra import host, logger
 from pyinfra.api import deploy
+from pyinfra.operations import files
 
 from tasks import offsite, preflight, tool, unit
 from webui_stack import compose, drift, operations, templates
@@ -31,27 +32,23 @@ def make(settings: Settings) -> None:
         host.log_styled("no systemd, so no timer for backup_schedule", fg="yellow", log_func=logger.warning)
     else:
         unit.keep(BACKUP_UNIT, "the backup's timer", running=wanted)
-    operations.script(name="Make a backup set", lines=[command(settings)])
+    operations.backup(name="Make a backup set", arguments=templates.backup_request(settings))
 
 
 @deploy("Backup")
 def keep(settings: Settings) -> None:
-    """Ensure the script and the timer that `make` has put on the host are as this version and the settings have them.
+    """Ensure the files and the timer that `make` has put on the host are as this version and the settings have them.
 
     Does nothing on a host that has neither.
     """
     survey = preflight.observation().survey
-    if templates.kept_backup(settings, survey().files):
+    if templates.kept_backup(settings, survey().machine, survey().files):
         if settings.backup_age_recipient:
             tool.bring_age("backup_age_recipient")
-        _put(templates.kept_backup(settings, survey().files), settings.backup_schedule)
+        _put(templates.kept_backup(settings, survey().machine, survey().files), settings.backup_schedule)
+    _remove_old(settings)
     if drift.has_backup_timer(survey()):
         unit.keep(BACKUP_UNIT, "the backup's timer", running=bool(settings.backup_schedule))
-
-
-def command(settings: Settings) -> str:
-    """The shell command that makes a set, once `put` has put what it runs."""
-    return f"exec sh {settings.stack_dir}/backup.sh"
 
 
 def put(settings: Settings) -> None:
@@ -59,19 +56,31 @@ def put(settings: Settings) -> None:
     operations.gate(name="Check that there is a stack", check=lambda: _without_stack(settings))
     if settings.backup_age_recipient:
         tool.bring_age("backup_age_recipient")
-    _put(templates.backup(settings), settings.backup_schedule)
+    contents = templates.backup(settings, preflight.observation().survey().machine)
+    if contents:
+        _put(contents, settings.backup_schedule)
+    _remove_old(settings)
 
 
 def _put(contents: Mapping[str, str], schedule: str) -> None:
     survey = preflight.observation().survey
     unit = f"/etc/systemd/system/{BACKUP_UNIT}" if schedule and survey().machine.has_systemd else ""
     operations.files(
-        name="Put the backup's script",
+        name="Put the backup's files",
         contents=contents,
         checks={unit: lambda _: templates.check_schedule_command(schedule)},
         present=lambda: survey().files,
         apply="systemctl daemon-reload" if survey().machine.has_systemd else None,
     )
+
+
+def _remove_old(settings: Settings) -> None:
+    """Ensure nothing of the backup of earlier versions is left: a script, what it ran in a container, and its log."""
+    if not settings.runs("data"):
+        return
+    left = [path for path in templates.old_backup(settings) if path in preflight.observation().survey().files]
+    for path in [*left, f"{settings.stack_dir}/backup.log"] if left else []:
+        files.file(name=f"Remove {path}", path=path, present=False)
 
 
 def _without_stack(settings: Settings) -> list[str]:

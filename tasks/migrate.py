@@ -30,13 +30,13 @@ def copy(settings: Settings) -> None:
     if preflight.observation().survey().database == "postgres":
         return
     _moved.add(host.name)
-    backup.put(_before(settings))
+    backup.put(templates.on_sqlite(settings))
     operations.script(name="Copy the rows into Postgres", lines=templates.migrate_script(settings, "copy"))
 
 
 @deploy("Migrate")
 def settle(settings: Settings) -> None:
-    """Ensure the backup's script is that of a stack on Postgres, and nothing tells of the move any more.
+    """Ensure the backup's timer is that of a stack on Postgres, and nothing tells of the move any more.
 
     Also of a move by a run before, which ended between the move and this. Does nothing where nothing was moved.
     """
@@ -44,11 +44,6 @@ def settle(settings: Settings) -> None:
         return
     backup.put(settings)
     operations.script(name="Remove the mark of the move", lines=templates.migrate_script(settings, "settle"))
-
-
-def _before(settings: Settings) -> Settings:
-    """The settings of the stack that runs, as far as they decide what is in a backup set."""
-    return settings.model_copy(update={"open_webui_replicas": 1, "database": "sqlite", "public_url": None})
 
 
 def _refusals(settings: Settings) -> list[str]:

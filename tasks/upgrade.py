@@ -67,10 +67,10 @@ def _tried(settings: Settings, target: Host) -> list[str]:
     if not settings.upgrade_rehearse:
         host.log("not rehearsed: upgrade_rehearse is False")
         return []
-    for line in remote.run(target, backup.command(settings)):
-        host.log(line)
-    newest = settings.model_copy(update={"restore_set": "newest"})
-    return [f"rehearsal failed, nothing was changed: {check}" for check in drill.run(newest) if check.is_fault]
+    asked = templates.backup_request(settings)
+    name = program.call(target, "backup", asked, lambda event: host.log(event.text))
+    made = settings.model_copy(update={"restore_set": name})
+    return [f"rehearsal failed, nothing was changed: {check}" for check in drill.run(made) if check.is_fault]
 
 
 def undo(settings: Settings) -> list[str]:

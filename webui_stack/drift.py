@@ -105,9 +105,13 @@ def has_backup_timer(survey: Survey) -> bool:
 
 
 def _backup(settings: Settings, survey: Survey) -> Iterator[str]:
-    for path, text in templates.kept_backup(settings, survey.files).items():
+    for path, text in templates.kept_backup(settings, survey.machine, survey.files).items():
         if survey.files[path] != text:
             yield f"{path}: differs"
+    if settings.runs("data"):
+        for path in templates.old_backup(settings):
+            if path in survey.files:
+                yield f"{path}: is of an earlier version"
     wanted = bool(settings.backup_schedule)
     if has_backup_timer(survey) and wanted != (BACKUP_UNIT in survey.units):
         yield f"{BACKUP_UNIT}: is not both active and enabled" if wanted else f"{BACKUP_UNIT}: runs"

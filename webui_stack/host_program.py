@@ -14,6 +14,10 @@ from pathlib import Path
 
 FOLDER = "/usr/local/lib/open-webui-stack"
 """Where a host has the programs, each in a folder of its own."""
+PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python3.9")
+"""In the order in which they are tried. RHEL 8 has 3.6 as python3, and newer ones by their names."""
+TOO_OLD = 97
+"""How what is sent ends on a Python that is too old: no program of this project, and no shell, ends like that."""
 
 _HOST = Path(__file__).resolve().parent / "host"
 # Runs the package `host` beside it. Any Python can read it, so that an older one says so and is passed over.
@@ -21,7 +25,7 @@ _START = """\
 import sys
 if sys.version_info < (3, 9):
     sys.exit(97)
-if sys.argv[1:] not in (["watch"], ["recover"]):  # a unit's journal is empty while all is well
+if sys.argv[2:] != ["plain"]:  # which prints nothing but what is for people
     print("python", flush=True)
 import runpy
 runpy.run_module("host", run_name="__main__", alter_sys=True)

@@ -158,6 +158,16 @@ def docker_config(observe: Callable[[], configuration.Plan]) -> Commands:
 
 
 @operation(is_idempotent=False)
+def backup(arguments: Mapping[str, Any]) -> Commands:
+    """Ensure there is one more backup set on the host; `arguments` are `webui_stack.templates.backup_request`.
+
+    The verb `backup` of the host's program makes it, and goes on when this run is cut off. Fails, with every earlier
+    set as it was, where the set could not be completed and read back.
+    """
+    yield FunctionCommand(_ask, ("backup", HiddenItems(arguments)), {})
+
+
+@operation(is_idempotent=False)
 def teardown(arguments: Mapping[str, Any]) -> Commands:
     """Ensure nothing is left on the host of what this project made there, but what `arguments` keep.
 

@@ -335,7 +335,8 @@ def _managed_paths(settings: Settings) -> list[str]:
     project_paths = project_files(settings, "")
     elsewhere = (engine.APT_SOURCES, engine.DNF_REPOSITORY, engine.DNF_KEY)
     watchdogs = [_WATCHDOG_PATH, *old_watchdog(settings)]
-    return [*project_paths, *watchdogs, *_backup_templates(settings), *authorities(settings), *elsewhere]
+    backups = [*_backup_templates(settings), *old_backup(settings)]
+    return [*project_paths, *watchdogs, *backups, *authorities(settings), *elsewhere]
 
 
 def managed_files(settings: Settings, machine: Machine, server: str) -> dict[str, str]:
@@ -523,35 +524,86 @@ def old_watchdog(settings: Settings) -> list[str]:
 _DOWNLOADED = ["cache/embedding/models", "cache/tiktoken", "cache/whisper/models"]
 
 
-def _left_out(settings: Settings) -> str:
-    return "" if settings.open_webui_offline else "".join(f" {folder}" for folder in _DOWNLOADED)
+def _left_out(settings: Settings) -> list[str]:
+    return [] if settings.open_webui_offline else _DOWNLOADED
 
 
-def backup(settings: Settings) -> dict[str, str]:
-    """The backup's files by absolute path: its script, what that runs in a container, and its timer's units."""
+def backup_request(settings: Settings, *, holds_lock: bool = False, mends: bool = False) -> dict[str, Any]:
+    """What the verb `backup` of the host's program is asked (`host/verbs/backup.py`). It holds no secret."""
+    in_swarm = settings.topology == "swarm"
+
+    def runs(service: str) -> str:
+        return service if in_swarm else compose.container_of(service)
+
+    on_postgres = settings.database_kind == "postgres"
+    people = settings.open_webui_volume if not in_swarm else settings.open_webui_shared_dir or ""
+    volumes = [
+        *([] if in_swarm else [people]),
+        settings.valkey_volume,
+        *([settings.postgres_volume] if on_postgres else []),
+    ]
+    return {
+        "stack_dir": settings.stack_dir,
+        "backup_dir": settings.backup_dir,
+        "swarm": compose.STACK if in_swarm else "",
+        "images": {compose.container_of(service): reference for service, reference in settings.images.items()},
+        "open_webui": compose.container_of("open-webui"),
+        "valkey": runs("redis"),
+        "postgres": runs("postgres") if on_postgres else "",
+        "people": people,
+        "volumes": volumes,
+        "folders": [people] if in_swarm and people else [],
+        "files": [DEFINITION[settings.topology], "valkey", *(["proxy"] if settings.public_url else [])],
+        "left_out": _left_out(settings),
+        "keep": settings.backup_keep,
+        "reserve_mb": settings.backup_min_free_mb,
+        "age_recipient": settings.backup_age_recipient or "",
+        "in_clear": sorted(settings.open_webui_secret_env),
+        "holds_lock": holds_lock,
+        "mends": mends,
+    }
+
+
+def _sets(settings: Settings) -> dict[str, str]:
+    """What scripts need that make a set (`templates/make-set.sh.j2`): requests, each as a word of the shell."""
+
+    def line(*, mends: bool) -> str:
+        asked = backup_request(settings, holds_lock=True, mends=mends)
+        return shlex.quote(protocol.Request("backup", protocol.PLAIN, asked).line())
+
+    return {
+        "pythons": " ".join(host_program.PYTHONS),
+        "too_old": str(host_program.TOO_OLD),
+        "program": host_program.place(),
+        "set_of_all": line(mends=False),
+        "set_of_what_serves": line(mends=True),
+    }
+
+
+def backup(settings: Settings, machine: Machine) -> dict[str, str]:
+    """The backup's files by absolute path: its timer's units, and the script that copies sets to a repository."""
+    line = protocol.Request("backup", protocol.PLAIN, backup_request(settings)).line()
     return {
         path: _render(
             template,
             settings=settings,
-            **_locks(),
-            stack=compose.STACK,
-            containers=containers(settings),
-            names=compose.containers_of(settings.images),
-            left_out=_left_out(settings),
-            data_source=_data_source(settings),
+            python=machine.python,
+            program=host_program.place(),
+            # systemd takes a backslash or % for the begin of more (systemd.exec(5)).
+            request=line.replace("\\", "\\\\").replace("%", "%%"),
         )
         for path, template in _backup_templates(settings).items()
     }
 
 
-def kept_backup(settings: Settings, present: Container[str]) -> dict[str, str]:
+def kept_backup(settings: Settings, machine: Machine, present: Container[str]) -> dict[str, str]:
     """What a deploy keeps as the settings say of the backup's files: those that runbooks/backup.py has put on the host.
 
     One that is missing only that runbook puts, as it also opens the restic repository; until then no unit asks for it.
     """
     if not settings.runs("data"):
         return {}
-    wanted = backup(settings)
+    wanted = backup(settings, machine)
     missing = {posixpath.basename(path) for path in wanted if path not in present}
     return {
         path: text
@@ -560,23 +612,25 @@ def kept_backup(settings: Settings, present: Container[str]) -> dict[str, str]:
     }
 
 
-def _data_source(settings: Settings) -> str:
-    """What is mounted where Open WebUI has its files, as a word of a shell script."""
-    if settings.topology == "compose":
-        return settings.open_webui_volume
-    return settings.open_webui_shared_dir or '"$work/none"'
-
-
 def _backup_templates(settings: Settings) -> dict[str, str]:
     # Every survey needs the paths, and only backups the texts.
-    units = ["open-webui-backup.service", survey.BACKUP_UNIT] if settings.backup_schedule else []
-    scripts = {"backup.sh": "backup.sh.j2", "dataset.py": "dataset.py"}
+    found = {}
     if settings.backup_restic_repository:
-        scripts["restic.sh"] = "restic.sh.j2"
-    return {
-        **{f"{settings.stack_dir}/{name}": template for name, template in scripts.items()},
-        **{f"/etc/systemd/system/{unit}": f"{unit}.j2" for unit in units},
-    }
+        found[f"{settings.stack_dir}/restic.sh"] = "restic.sh.j2"
+    if settings.backup_schedule:
+        for unit in ("open-webui-backup.service", survey.BACKUP_UNIT):
+            found[f"/etc/systemd/system/{unit}"] = f"{unit}.j2"
+    return found
+
+
+def old_backup(settings: Settings) -> list[str]:
+    """The files of the backup of earlier versions that this one has no more."""
+    return [f"{settings.stack_dir}/{name}" for name in ("backup.sh", "dataset.py")]
+
+
+def on_sqlite(settings: Settings) -> Settings:
+    """The settings of the stack from which rows are moved to Postgres, as far as they decide what is in a set."""
+    return settings.model_copy(update={"open_webui_replicas": 1, "database": "sqlite", "public_url": None})
 
 
 def check_schedule_command(schedule: str) -> str:
@@ -635,7 +689,12 @@ def rollback_script(settings: Settings, mode: str, *, to: str = "", may_replace:
 def migrate_script(settings: Settings, mode: str) -> HiddenLines:
     """The shell script that moves people's rows from SQLite to Postgres; `mode` is what it says of its modes."""
     return HiddenLines(
-        _render("migrate.sh.j2", **_data(settings), mode=mode, to_postgres=_render("to_postgres.py")),
+        _render(
+            "migrate.sh.j2",
+            **(_data(settings) | _sets(on_sqlite(settings))),
+            mode=mode,
+            to_postgres=_render("to_postgres.py"),
+        ),
     )
 
 
@@ -661,8 +720,9 @@ def _data(settings: Settings) -> dict[str, Any]:
         "ours": compose.OURS,
         "image": shlex.quote(settings.valkey_image),
         "postgres": shlex.quote(settings.postgres_image),
-        "left_out": _left_out(settings),
+        "left_out": "".join(f" {folder}" for folder in _left_out(settings)),
         "dataset": _render("dataset.py"),
+        **_sets(settings),
     }
 
 
@@ -688,7 +748,6 @@ def rotate_script(settings: Settings, machine: Machine, supplied: Supplied, rota
             "rotate.sh.j2",
             **_deploys(settings),
             python=machine.python,
-            program=host_program.place(),
             request=request.line(),
             rotated=rotated,
             files=[file for name in rotated for file in SECRET_FILES[name]],

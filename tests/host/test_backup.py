@@ -8,7 +8,6 @@ import tarfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -20,6 +19,7 @@ from tests.host.fake_valkey import CONTAINER, IMAGE, PASSWORD, VOLUME, World
 from tests.host.faults import Crash, Fault
 from webui_stack.host.engine import NewContainer
 from webui_stack.host.errors import HostError
+from webui_stack.host.locks import WORK, LockedError, Locks
 from webui_stack.host.verbs.backup import Backup, Request
 
 STACK, SETS = "/opt/open-webui", "/var/backups/open-webui"
@@ -27,12 +27,14 @@ EARLIER, NAME = "20261128T030000Z", "20261129T030000Z"
 ASKED = Request(
     stack_dir=STACK,
     backup_dir=SETS,
-    containers=["redis-valkey", "open-webui"],
+    swarm="",
+    images={"redis-valkey": IMAGE, "open-webui": "open-webui:1"},
     open_webui="open-webui",
     valkey="redis-valkey",
     postgres="",
-    open_webui_volume="open-webui",
+    people="open-webui",
     volumes=["open-webui", VOLUME],
+    folders=[],
     files=["compose.yaml", "valkey"],
     left_out=["cache/embedding/models"],
     keep=0,
@@ -40,7 +42,23 @@ ASKED = Request(
     age_recipient="",
     in_clear=[],
 )
-ON_POSTGRES = replace(ASKED, postgres="open-webui-postgres", containers=[*ASKED.containers, "open-webui-postgres"])
+ON_POSTGRES = replace(
+    ASKED, postgres="open-webui-postgres", images={**ASKED.images, "open-webui-postgres": "postgres:17"}
+)
+IN_SWARM = replace(
+    ON_POSTGRES,
+    swarm="open-webui",
+    images={
+        "redis-valkey": IMAGE,
+        "open-webui-postgres": "postgres:17",
+        "open-webui": "open-webui:1",
+        "proxy": "caddy:2",
+    },
+    valkey="redis",
+    postgres="postgres",
+    people="",
+    volumes=[VOLUME],
+)
 URL = "postgresql://open-webui:secret@postgres:5432/open-webui"
 SCRIPT = b"COPY public.alembic_version (v) FROM stdin;\nhead\n\\.\n-- PostgreSQL database dump complete\n"
 
@@ -48,7 +66,7 @@ SCRIPT = b"COPY public.alembic_version (v) FROM stdin;\nhead\n\\.\n-- PostgreSQL
 class Host(World):
     """A deployed stack with people's data, and one earlier set."""
 
-    def __init__(self, folder: Path, url: str = "") -> None:
+    def __init__(self, folder: Path, url: str = "", *, swarm: bool = False) -> None:
         super().__init__({"dump.rdb": b"old keys"})
         self.system = FakeSystem(folder)
         self.docker.folder = self._folder
@@ -70,6 +88,9 @@ class Host(World):
         self.host.make_folder(f"{SETS}/{EARLIER}")
         self.host.write(f"{SETS}/{EARLIER}/manifest.json", "{}")
         self.said: list[str] = []
+        self.swarm = swarm
+        if swarm:
+            self.join_swarm()
 
     def _folder(self, source: str) -> dict[str, bytes]:
         """A folder of the host, as a container has it."""
@@ -84,13 +105,15 @@ class Host(World):
         if b"ACTIONS[sys.argv[1]]" not in process.stdin:
             raise Exit(1, b"SyntaxError: unexpected EOF\n")
         if action == "save":
-            return b"tar of " + process.read("/app/backend/data/webui.db")
+            there = process.files("/app/backend/data")
+            assert bool(there) != self.swarm, "the image has files of its own where nothing is mounted"
+            return b"tar of " + there.get("webui.db", b"nothing")
         facts = dict(word.split("=", 1) for word in process.command[3:])
         counted = {"schema": "head", "users": 1, "chats": 2, "files": 0, "uploads": 0}
         parts = {name: {"size": len(content)} for name, content in process.files("/set").items()}
         return json.dumps({**facts, "open_webui": counted, "parts": parts}).encode()
 
-    def backup(self, asked: Request = ASKED, fault: Fault | None = None) -> dict[str, Any]:
+    def backup(self, asked: Request = ASKED, fault: Fault | None = None) -> str:
         one = self.one = self.engine(fault)
         point = self.host.kernel.on_point
 
@@ -102,7 +125,12 @@ class Host(World):
 
         self.host.kernel.on_point = dies
         made = Backup(self.system, self.one, self.host, self.clock, lambda event: self.said.append(event.text))
-        return made.make(asked)
+        return made.run(asked, Locks(self.host.kernel, self.clock, self.said.append))
+
+    @property
+    def told(self) -> list[str]:
+        """What was said, less the steps."""
+        return [line for line in self.said if not line.startswith("backup: ")]
 
     @property
     def sets(self) -> list[str]:
@@ -113,6 +141,18 @@ class Host(World):
         assert content is not None
         return content
 
+    def join_swarm(self) -> None:
+        """The host with the data of a swarm: its containers have names of each start, and Open WebUI runs elsewhere."""
+        for name, service, image in (
+            ("redis-valkey", "redis", IMAGE),
+            ("open-webui-postgres", "postgres", "postgres:17"),
+        ):
+            self.docker.drop(self.docker.named(name))
+            labels = {"com.docker.swarm.service.name": f"open-webui_{service}"}
+            volumes = [f"{VOLUME}:/data"] if service == "redis" else []
+            self.docker.put_container(f"open-webui_{service}.1.x", NewContainer(image, labels=labels, volumes=volumes))
+        self.docker.drop(self.docker.named("open-webui"))
+
     def check(self) -> None:
         """Every set is whole, and the earlier one is as it was."""
         assert self.host.read(f"{SETS}/{EARLIER}/manifest.json") == b"{}"
@@ -121,14 +161,14 @@ class Host(World):
             for name, part in manifest["parts"].items():
                 assert len(self.part(name)) == part["size"], name
             assert self.part("valkey.rdb") == b"keys of now"
-            assert self.part("open-webui.tar") == b"tar of rows"
+            assert self.part("open-webui.tar") == (b"tar of nothing" if self.swarm else b"tar of rows")
+            assert "none" not in (self.host.listdir(f"{SETS}/{NAME}") or [])
 
 
 def test_a_set_has_all_parts_and_is_told_with_its_counts(tmp_path: Path) -> None:
     host = Host(tmp_path)
-    done = host.backup()
+    assert host.backup() == NAME
     size = "0 MB, 1 users,2 chats,0 files, 12 keys in Valkey, secrets left out"
-    assert done == {"name": NAME, "lines": [f"made {NAME} in 1 s: {size}"]}
     host.check()
     assert sorted(host.host.listdir(f"{SETS}/{NAME}") or []) == [
         *("images", "manifest.json", "open-webui.tar", "stack.tar", "valkey.rdb"),
@@ -141,6 +181,7 @@ def test_a_set_has_all_parts_and_is_told_with_its_counts(tmp_path: Path) -> None
         "backup: saving Valkey's data",
         "backup: saving Open WebUI's data",
         "backup: reading the set back",
+        f"made {NAME} in 1 s: {size}",
     ]
 
 
@@ -164,12 +205,13 @@ def test_secrets_are_in_a_set_only_encrypted(tmp_path: Path) -> None:
         return b"age-encryption.org/v1"
 
     host.system.through = through  # type: ignore[method-assign]
-    done = host.backup(replace(ASKED, age_recipient="age1xyz", in_clear=["OPENAI_API_KEY"]))
+    host.backup(replace(ASKED, age_recipient="age1xyz", in_clear=["OPENAI_API_KEY"]))
     assert host.part("secrets.tar.age") == b"age-encryption.org/v1"
     assert given[0][0] == ("age", "--encrypt", "--recipient", "age1xyz")
     assert PASSWORD.encode() in given[0][1]
-    assert "secrets encrypted" in done["lines"][0]
-    assert done["lines"][1].endswith("saves them in its database: OPENAI_API_KEY")
+    assert "secrets encrypted" in host.told[0]
+    assert host.told[1].endswith("saves them in its database: OPENAI_API_KEY")
+    assert json.loads(host.part("manifest.json"))["may_be_in_clear"] == "OPENAI_API_KEY"
     everything = b"".join(host.part(name) for name in host.host.listdir(f"{SETS}/{NAME}") or [])
     assert PASSWORD.encode() not in everything
 
@@ -209,24 +251,94 @@ def test_old_sets_go_but_for_those_that_a_release_needs(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.host.make_folder(f"{STACK}/.good")
     host.host.write(f"{STACK}/.good/data", f"{EARLIER}\n")
-    assert host.backup(replace(ASKED, keep=1))["lines"][1:] == [
-        f"kept {EARLIER}: an earlier deploy needs it to come back"
-    ]
+    host.backup(replace(ASKED, keep=1))
+    assert host.told[1:] == [f"kept {EARLIER}: an earlier deploy needs it to come back"]
     host.host.remove(f"{STACK}/.good/data")
     host.clock.passed_s += 86400
-    lines = host.backup(replace(ASKED, keep=1))["lines"]
-    assert [line.partition(":")[0] for line in lines[1:]] == [f"removed {NAME}", f"removed {EARLIER}"]
+    host.said.clear()
+    host.backup(replace(ASKED, keep=1))
+    assert [line.partition(":")[0] for line in host.told[1:]] == [f"removed {NAME}", f"removed {EARLIER}"]
+
+
+def test_in_a_swarm_the_containers_of_services_are_saved_and_images_that_only_others_have_are_named(
+    tmp_path: Path,
+) -> None:
+    host = Host(tmp_path, swarm=True)
+    host.backup(IN_SWARM)
+    host.check()
+    assert host.part("postgres.dump") == SCRIPT
+    lines = host.part("images").decode().splitlines()
+    assert [line.split(" ")[:2] for line in lines] == [list(one) for one in IN_SWARM.images.items()]
+    assert [line.partition("sha256:")[1] for line in lines] == ["sha256:", "sha256:", "sha256:", ""]
+
+
+def test_peoples_files_may_be_in_a_folder_that_the_hosts_of_a_swarm_share(tmp_path: Path) -> None:
+    host = Host(tmp_path, swarm=True)
+    host.swarm = False
+    host.host.make_folder("/srv/shared")
+    host.host.write("/srv/shared/webui.db", "rows")
+    host.backup(replace(IN_SWARM, people="/srv/shared", folders=["/srv/shared"]))
+    assert host.part("open-webui.tar") == b"tar of rows"
+
+
+@pytest.mark.parametrize(
+    ("gone", "words"),
+    [
+        ("open-webui_redis.1.x", "redis: expected it to run here, got no task; run deploy.py first"),
+        ("open-webui_postgres.1.x", "postgres: expected it to run here, got no task"),
+    ],
+)
+def test_no_set_is_made_of_a_service_that_does_not_run_here(tmp_path: Path, gone: str, words: str) -> None:
+    host = Host(tmp_path, swarm=True)
+    host.docker.drop(host.docker.named(gone))
+    with pytest.raises(HostError, match=words):
+        host.backup(IN_SWARM)
+    assert host.sets == [EARLIER]
+
+
+@pytest.mark.parametrize("mark", [".restoring", ".upgrading"])
+def test_of_data_in_two_places_a_set_is_made_only_by_whom_puts_them_back(tmp_path: Path, mark: str) -> None:
+    host = Host(tmp_path)
+    host.host.write(f"{STACK}/{mark}", "20261101T000000Z" if mark == ".upgrading" else "restore")
+    with pytest.raises(
+        HostError, match=r"^backup: expected data in one place, got a .* that was cut off; run it again"
+    ):
+        host.backup()
+    assert host.sets == [EARLIER]
+    assert host.backup(replace(ASKED, mends=True)) == NAME
+
+
+def test_a_move_to_postgres_that_is_under_way_leaves_the_data_where_they_were(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.host.write(f"{STACK}/.migrating", "")
+    assert host.backup() == NAME
+
+
+def test_a_backup_waits_for_who_changes_the_stack_unless_that_one_asks_for_it(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    others = Locks(host.host.kernel, host.clock, lambda _: None)
+    with others.work("deploy"):
+        with pytest.raises(
+            LockedError, match=r"^backup: expected nobody else at work here, got .*/work held .* deploy"
+        ):
+            host.backup()
+        assert host.sets == [EARLIER]
+        host.backup(replace(ASKED, holds_lock=True))
+    assert others.holder(WORK) is None
+    host.check()
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize(("url", "asked"), [("", ASKED), (URL, ON_POSTGRES)], ids=["sqlite", "postgres"])
+@pytest.mark.parametrize(
+    ("url", "asked"), [("", ASKED), (URL, ON_POSTGRES), ("", IN_SWARM)], ids=["sqlite", "postgres", "swarm"]
+)
 def test_whatever_docker_does_there_is_a_whole_set_or_none_and_the_next_run_makes_one(
     tmp_path: Path, url: str, asked: Request
 ) -> None:
-    host = Host(tmp_path, url)
+    host = Host(tmp_path, url, swarm=bool(asked.swarm))
     host.backup(asked)
     for fault in host.one.faults.points():
-        host = Host(tmp_path, url)
+        host = Host(tmp_path, url, swarm=bool(asked.swarm))
         try:
             host.backup(asked, fault)
         except (Crash, FilesCrash):
@@ -244,7 +356,7 @@ def again(host: Host, asked: Request) -> None:
     had = [name for name in host.sets if not name.startswith(".")]
     host.clock.set_s += 3600
     host.saves, host.under_way, host.files["dump.rdb"] = 0, 0, b"old keys"
-    made = host.backup(asked)["name"]
+    made = host.backup(asked)
     assert host.sets == sorted({*had, made})
     host.check()
 

@@ -488,8 +488,8 @@ def test_while_docker_changes_a_unit_is_there_that_ends_it_at_boot(world: World)
     lines = (world.files.read_text(f"{FOLDER}/{UNIT}") or "").splitlines()
     told = dict(line.split("=", 1) for line in lines if "=" in line)
     assert told["Before"] == "docker.service"
-    python, *options, program, verb = told["ExecStart"].split()
-    assert (python, options, verb) == (sys.executable, ["-I", "-S"], "recover")
+    python, *options, program, verb, how = told["ExecStart"].split()
+    assert (python, options, verb, how) == (sys.executable, ["-I", "-S"], "recover", "plain")
     assert Path(program, "host", "verbs", "recover.py").exists()
     assert Asking.read(verb, told["StandardInputText"]).token == PLAIN_TEXT
 

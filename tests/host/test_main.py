@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+import tarfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.defaults import ROOT
+from webui_stack import host_program
 from webui_stack.host import protocol
 from webui_stack.host.__main__ import Emit, answer
 from webui_stack.host.errors import HostError
@@ -63,18 +65,28 @@ def test_a_fault_of_the_program_is_told_without_what_it_was_asked() -> None:
     assert "hunter2" not in str(failure)
 
 
-@pytest.mark.parametrize(("token", "status"), [(protocol.PLAIN, 1), ("token", 0)])
-def test_people_have_an_error_on_stderr_and_by_the_status_and_a_run_has_it_in_the_answer(
-    token: str, status: int
+@pytest.mark.parametrize(
+    ("verb", "did", "lines"),
+    [
+        ("works", True, ["half of it", "20261129T030000Z"]),
+        ("refuses", False, ["disk: expected room, got none; free some"]),
+    ],
+)
+def test_people_get_texts_and_the_caller_learns_whether_the_verb_did_it(verb: str, did: bool, lines: list[str]) -> None:
+    out, errors = io.StringIO(), io.StringIO()
+    asked = Request(verb, protocol.PLAIN, {"of": "20261129T030000Z"})
+    assert answer(asked, out, {"works": works, "refuses": refuses}, errors) == did
+    assert (out if did else errors).getvalue().splitlines() == lines
+
+
+@pytest.mark.parametrize(("words", "status", "begin"), [((), 0, "python"), (("plain",), 1, "verb: expected one of ")])
+def test_a_failure_that_people_read_is_an_exit_status_as_well(
+    tmp_path: Path, words: tuple[str, ...], status: int, begin: str
 ) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "webui_stack.host", "explode"],
-        input=Request("explode", token).line(),
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-    )
-    said, other = (done.stderr, done.stdout) if token == protocol.PLAIN else (done.stdout, done.stderr)
+    with tarfile.open(fileobj=io.BytesIO(host_program.archive())) as archive:
+        archive.extractall(tmp_path, filter="data")
+    request = Request("explode", protocol.PLAIN).line()
+    command = [sys.executable, "-I", "-S", str(tmp_path), "explode", *words]
+    done = subprocess.run(command, input=f"{request}\n", capture_output=True, text=True, timeout=60)
     assert done.returncode == status
-    assert "one of cause, " in said
-    assert other == ""
+    assert (done.stderr if words else done.stdout).startswith(begin)

@@ -498,7 +498,8 @@ def test_every_file_that_is_put_on_a_host_is_known() -> None:
         *templates.project(some),
         *templates.watchdog(some, Machine()),
         *templates.old_watchdog(some),
-        *templates.backup(some),
+        *templates.backup(some, Machine()),
+        *templates.old_backup(some),
     ]
     known = {*files.MADE, *(f"{units.FOLDER}/{unit}" for unit in units.UNITS)}
     assert len(paths) == 12

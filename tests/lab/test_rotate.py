@@ -119,7 +119,7 @@ class Story:
 
 @pytest.fixture(scope="module")
 def story(lab: Lab, deployed: dict[str, Any]) -> Story:
-    lab.report("-y", "deploy.py")  # modules before this one may have left a backup's script of other settings
+    lab.report("-y", "deploy.py")  # modules before this one may have left a backup's timer of other settings
     return Story(lab)
 
 

@@ -24,8 +24,32 @@ def test_a_host_without_a_stack_has_nothing_to_back_up(pyinfra: Pyinfra) -> None
 def test_a_dry_run_says_that_a_set_would_be_made(pyinfra: Pyinfra) -> None:
     hosts = {"plain": converged(), "encrypting": converged(backup_age_recipient=RECIPIENT)}
     result = pyinfra(hosts, "--json", deploy="runbooks/backup.py")
-    assert result.changes("plain") == ["Backup | Put the backup's script", "Backup | Make a backup set"]
+    assert result.changes("plain") == ["Backup | Make a backup set"]
     assert result.changes("encrypting") == ["Backup | Install age", *result.changes("plain")]
+
+
+def test_a_schedule_brings_a_timer(pyinfra: Pyinfra) -> None:
+    result = pyinfra({"one": converged(backup_schedule="daily")}, "--json", deploy="runbooks/backup.py")
+    assert result.changes("one") == [
+        "Backup | Put the backup's files",
+        "Backup | Run the backup's timer",
+        "Backup | Make a backup set",
+    ]
+
+
+@pytest.mark.parametrize("deploy", ["runbooks/backup.py", "deploy.py"])
+def test_nothing_of_the_backup_of_earlier_versions_stays(pyinfra: Pyinfra, deploy: str) -> None:
+    host = converged()
+    scripts = {f"/opt/open-webui/{name}": "of before" for name in ("backup.sh", "dataset.py")}
+    # What pyinfra's own operation asks.
+    stat = "user=root group=root mode=-rw-r--r-- atime=0 mtime=0 ctime=0 size=9 '/opt/open-webui/backup.sh'"
+    asked = {**host, "fake_responses": {**host["fake_responses"], "stat -c": stat}}
+    there = answering(asked, files={**host["survey"]["files"], **scripts})
+    result = pyinfra({"before": there, "as-wanted": host}, "--json", deploy=deploy)
+    names = ("backup.sh", "dataset.py", "backup.log")
+    removed = [f"Backup | Remove /opt/open-webui/{name}" for name in names]
+    assert [change for change in result.changes("before") if "Remove" in change] == removed
+    assert not [change for change in result.changes("as-wanted") if "Remove" in change]
 
 
 def test_age_is_installed_by_hand_where_no_package_is_known(pyinfra: Pyinfra) -> None:
@@ -47,13 +71,13 @@ MARKERS = {"PASSWORD": "marker of the password", "ID": "marker of the id"}
 def test_a_dry_run_says_where_a_set_would_go(pyinfra: Pyinfra) -> None:
     hosts = {"here": converged(backup_fetch="backups"), "restic": converged(**RESTIC)}
     result = pyinfra(hosts, "--json", deploy="runbooks/backup.py", **MARKERS)
-    made = ["Backup | Put the backup's script", "Backup | Make a backup set"]
-    assert result.changes("here") == [*made, "Off the host | Fetch the set to this machine"]
+    made = "Backup | Make a backup set"
+    assert result.changes("here") == [made, "Off the host | Fetch the set to this machine"]
     assert result.changes("restic") == [
-        made[0],
+        "Backup | Put the backup's files",
         "Backup | Install restic",
         "Backup | Put what opens the restic repository",
-        made[1],
+        made,
         "Off the host | Copy the set to the restic repository",
     ]
 

@@ -52,8 +52,8 @@ def test_on_postgres_nothing_is_copied(pyinfra: Pyinfra) -> None:
 
 
 def test_a_move_whose_proof_failed_is_settled_by_the_next_run(pyinfra: Pyinfra) -> None:
-    """Otherwise the backup's script stays that of a stack on SQLite, and its timer fails each night."""
-    host = answering(converged(**MANY), history={"database": "postgres", "migrating": True})
+    """Otherwise the backup's timer asks for a set of a stack on SQLite, and fails each night."""
+    host = answering(converged(**MANY, backup_schedule="daily"), history={"database": "postgres", "migrating": True})
     changes = pyinfra({"a": host}, "--json", deploy="runbooks/migrate.py").changes("a")
-    steps = ["Migrate | Put the backup's script", "Migrate | Remove the mark of the move"]
+    steps = ["Migrate | Put the backup's files", "Migrate | Remove the mark of the move"]
     assert [change for change in changes if change in steps] == steps

@@ -100,18 +100,29 @@ SCHEDULE: dict[str, Any] = {"backup_schedule": "daily"}
 
 def backed_up(put: Settings, *, runs: bool = True) -> dict[str, Any]:
     """The sections of a host where runbooks/backup.py put its files with these settings."""
+    machine = surveys.parsed(surveys.DEPLOYED).machine
     return {
-        "files": {**files(settings(**LAB)), **templates.backup(put)},
+        "files": {**files(settings(**LAB)), **templates.backup(put, machine)},
         "units": [*surveys.DEPLOYED["units"], *(["open-webui-backup.timer"] if runs else [])],
     }
 
 
-def test_the_backups_script_is_kept_up_where_it_was_put() -> None:
+BACKUP_FILE = "/etc/systemd/system/open-webui-backup.service"
+
+
+@pytest.mark.parametrize("change", [{"backup_keep": 3}, {"backup_dir": "/srv/sets"}, {"valkey_image": "valkey:9.0.1"}])
+def test_what_the_backups_timer_runs_is_kept_up_where_it_was_put(change: dict[str, Any]) -> None:
     there = backed_up(settings(**LAB, **SCHEDULE))
     assert found(there, **SCHEDULE) == []
-    assert found(there, **SCHEDULE, backup_keep=3) == ["/opt/open-webui/backup.sh: differs"]
-    assert found(backed_up(settings(**LAB), runs=False), backup_dir="/srv/sets") == [
-        "/opt/open-webui/backup.sh: differs"
+    before = backed_up(settings(**{**LAB, **SCHEDULE, **change}))
+    assert found(before, **SCHEDULE) == [f"{BACKUP_FILE}: differs"]
+
+
+def test_what_the_backup_of_earlier_versions_has_left_is_one() -> None:
+    there = {**files(settings(**LAB)), "/opt/open-webui/backup.sh": "x", "/opt/open-webui/dataset.py": "y"}
+    assert found({"files": there}) == [
+        "/opt/open-webui/backup.sh: is of an earlier version",
+        "/opt/open-webui/dataset.py: is of an earlier version",
     ]
 
 
@@ -134,8 +145,8 @@ def test_the_timer_asks_for_no_restic_that_nobody_opened() -> None:
     opened = backed_up(settings(**LAB, **SCHEDULE, **restic))
     assert found(opened, **SCHEDULE, **restic) == []
     assert found(opened, **SCHEDULE, **restic, backup_keep=3) == [
-        "/opt/open-webui/backup.sh: differs",
         "/opt/open-webui/restic.sh: differs",
+        f"{BACKUP_FILE}: differs",
     ]
 
 

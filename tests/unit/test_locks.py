@@ -73,13 +73,6 @@ def test_who_holds_a_lock_for_too_long_is_told(tmp_path: Path, lock: str, held_b
     assert told in ran.stderr
 
 
-def test_a_backup_takes_the_first_lock_and_what_calls_it_keeps_it() -> None:
-    script = templates.backup(settings())["/opt/open-webui/backup.sh"]
-    begin, _, _ = script.partition("(make) >")
-    assert "lock backup 9 /run/open-webui-stack/work" in begin
-    assert compose.CONTAINERS_LOCK not in begin
-
-
 class Machine:
     """A host for the lease: its commands run here."""
 

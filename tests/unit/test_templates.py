@@ -746,7 +746,7 @@ def test_the_watchdog_pauses_as_long_as_the_settings_say(value: int) -> None:
         settings(watchdog_pause_s=value), Machine(python="/usr/bin/python3.11")
     ).items()
     assert path == "/etc/systemd/system/open-webui-watchdog.service"
-    assert f"ExecStart=/usr/bin/python3.11 -I -S {host_program.place()} watch\n" in unit
+    assert f"ExecStart=/usr/bin/python3.11 -I -S {host_program.place()} watch plain\n" in unit
     assert asked_of_watchdog(unit)["pause_s"] == value
 
 
@@ -785,36 +785,6 @@ def test_the_default_user_is_closed_once_valkey_has_loaded_also_where_its_disk_i
     subprocess.run(["sh", "-c", f"{script.replace('exec ', '')}\nwait"], cwd=tmp_path, env=environment, check=True)
     rules = "acl setuser default reset on nopass resetkeys resetchannels -@all +ping"
     assert (tmp_path / "asked").read_text().splitlines() == ["ping", "ping", "ping", rules, rules]
-
-
-@pytest.mark.parametrize("changes", [{}, {"database": "postgres"}], ids=["sqlite", "postgres"])
-@pytest.mark.parametrize(("free_mb", "is_enough"), [(1000 + 512, False), (1000 + 513, True), (900, False)])
-def test_a_set_is_made_where_it_leaves_a_reserve(
-    changes: dict[str, Any], free_mb: int, is_enough: bool, tmp_path: Path
-) -> None:
-    script = templates.backup(settings(backup_min_free_mb=512, **changes))["/opt/open-webui/backup.sh"]
-    room = script[script.index("enough_room() {") : script.index("ask() {")]
-    for name, text in {
-        "docker": f'shift 4; mkdir -p "{tmp_path}/$1"; echo "{tmp_path}/$1"',
-        "du": 'echo "$*" >>asked; printf "1000\\ttotal\\n"',
-        "df": f'echo Avail; echo "{free_mb}"',
-    }.items():
-        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
-        (tmp_path / name).chmod(0o755)
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "dir": "/opt/open-webui", "sets": "/srv/sets"}
-    # As a command of its own, where `set -e` is in force.
-    test = f'set -eu\nfail() {{ echo "$*"; exit 1; }}\n{room}enough_room\n'
-    ran = subprocess.run(["sh", "-c", test], cwd=tmp_path, env=environment, capture_output=True, text=True)
-    assert ((ran.returncode == 0), ran.stderr) == (is_enough, "")
-    if not is_enough:
-        wanted = "1512 MB free in /srv/sets (512 of them as a reserve, backup_min_free_mb)"
-        assert ran.stdout.startswith(f"room: expected {wanted}, got {free_mb} MB; ")
-    measured = (tmp_path / "asked").read_text().split()
-    volumes = ["open-webui", "redis-data", *(["open-webui-postgres"] if changes else [])]
-    assert [path for path in measured if path.startswith("/")] == [
-        *(f"{tmp_path}/{volume}" for volume in volumes),
-        "/opt/open-webui",
-    ]
 
 
 def test_the_start_script_is_good_shell() -> None:
@@ -901,12 +871,10 @@ REPLICATED: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://c
 
 
 @pytest.mark.parametrize("changes", [{}, {"valkey_appendonly": False, "open_webui_offline": True}, REPLICATED], ids=str)
-@pytest.mark.parametrize("name", ["backup", "prepare", "data", "settle", "mend", "back", "upgrade", "drill"])
+@pytest.mark.parametrize("name", ["prepare", "data", "settle", "mend", "back", "upgrade", "drill"])
 def test_scripts_of_day_two_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     some = settings(backup_age_recipient="age1" + "q" * 58, **changes)
-    if name == "backup":
-        script = templates.backup(some)["/opt/open-webui/backup.sh"]
-    elif name == "upgrade":
+    if name == "upgrade":
         script = templates.up_script(some, [], upgrades=True)
     elif name == "drill":
         script = "\n".join(templates.drill_script(some))
@@ -929,7 +897,7 @@ RESTIC: dict[str, Any] = {
 def test_scripts_for_restic_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     some = settings(**RESTIC, **changes)
     script = {
-        "copy": templates.backup(some)["/opt/open-webui/restic.sh"],
+        "copy": templates.backup(some, Machine())["/opt/open-webui/restic.sh"],
         "restore": "\n".join(templates.restic_restore_script(some, {"A": SecretStr("it's"), "B": SecretStr("$b")})),
     }[name]
     checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
@@ -938,12 +906,12 @@ def test_scripts_for_restic_are_good_shell(name: str, changes: dict[str, Any]) -
 
 
 def test_no_script_for_restic_without_a_repository() -> None:
-    assert "/opt/open-webui/restic.sh" not in templates.backup(settings())
+    assert "/opt/open-webui/restic.sh" not in templates.backup(settings(), Machine())
     service = "/etc/systemd/system/open-webui-backup.service"
-    assert "restic" not in templates.backup(settings(backup_schedule="daily"))[service]
+    assert "restic" not in templates.backup(settings(backup_schedule="daily"), Machine())[service]
     assert (
         "\nExecStart=/bin/sh /opt/open-webui/restic.sh\n"
-        in templates.backup(settings(backup_schedule="daily", **RESTIC))[service]
+        in templates.backup(settings(backup_schedule="daily", **RESTIC), Machine())[service]
     )
 
 
@@ -1038,56 +1006,6 @@ def test_what_a_host_is_asked_for_holds_only_secrets_that_were_supplied_and_show
         assert (text.count(PASSWORD), text.count("sk-x")) == (1, 1)
 
 
-DUMP = """--
--- PostgreSQL database dump
---
-COPY public.alembic_version (version_num) FROM stdin;
-abc
-\\.
-COPY public.chat (id, title) FROM stdin;
-1\tCOPY public.file (id) FROM stdin;
-COPY public."user" (id) FROM stdin;\t2
-\\.
-COPY public.file (id) FROM stdin;
-\\.
-COPY public."user" (id) FROM stdin;
-1
-\\.
---
--- PostgreSQL database dump complete
---
-\\unrestrict x
-"""
-
-
-@pytest.mark.parametrize(
-    ("dump", "counted"),
-    [
-        (DUMP, "schema=abc users=1 chats=2 files=0\n"),
-        (DUMP.replace("abc\n", "abc\ndef\n"), "schema=abc,def users=1 chats=2 files=0\n"),
-        (DUMP[: DUMP.index("--\n-- PostgreSQL database dump complete")], ""),
-        (DUMP.replace("abc\n", ""), ""),
-        ("", ""),
-    ],
-    ids=["whole", "two heads", "cut off", "nobody's", "empty"],
-)
-def test_rows_are_counted_in_the_dump_itself(tmp_path: Path, dump: str, counted: str) -> None:
-    script = templates.backup(settings(**REPLICATED))["/opt/open-webui/backup.sh"]
-    count = function(script, "count_rows")
-    (tmp_path / "dump").write_text(dump)
-    docker = f"docker() {{ if [ $1 = run ]; then cat {tmp_path}/dump; echo why >&2; fi; }}"
-    fail = 'limited() { "$@"; }; fail() { echo "$*" >&2; exit 1; }'
-    run = subprocess.run(
-        ["sh", "-s"],
-        input=f"{docker}\n{fail}\nwork={tmp_path} new=x\n{count}\ncount_rows",
-        capture_output=True,
-        text=True,
-    )
-    assert run.stdout == counted
-    assert (run.returncode == 0) == bool(counted)
-    assert counted or run.stderr == "Postgres: expected a whole dump of people's data, got why\n"
-
-
 @pytest.mark.parametrize(
     ("changes", "kind"),
     [({}, "sqlite"), (REPLICATED, "postgres"), ({"database_url": "env:X"}, "external")],
@@ -1110,8 +1028,8 @@ def test_the_script_of_a_move_is_good_shell(mode: str) -> None:
 
 def test_a_schedule_brings_a_timer() -> None:
     path = "/etc/systemd/system/open-webui-backup.timer"
-    assert path not in templates.backup(settings())
-    assert "\nOnCalendar=*-*-* 03:30\n" in templates.backup(settings(backup_schedule="*-*-* 03:30"))[path]
+    assert path not in templates.backup(settings(), Machine())
+    assert "\nOnCalendar=*-*-* 03:30\n" in templates.backup(settings(backup_schedule="*-*-* 03:30"), Machine())[path]
 
 
 def test_what_was_made_by_hand_steps_aside_only_with_the_operators_word() -> None:
@@ -1324,7 +1242,6 @@ def test_a_schedule_that_systemd_does_not_read_is_refused_with_its_words(tmp_pat
 def test_no_script_closes_a_folder_it_has_not_looked_at() -> None:
     """`own` stands before each chown and chmod of the two folders."""
     scripts = {
-        "backup": templates.backup(settings())["/opt/open-webui/backup.sh"],
         "restic": "\n".join(templates.restic_restore_script(settings(**RESTIC), {})),
         "restore": "\n".join(templates.restore_script(settings(), "prepare", "x", may_replace=False)),
     }

@@ -110,11 +110,10 @@ def scripts(**changes: Any) -> dict[str, str]:
         "restore": "\n".join(templates.restore_script(some, "data", may_replace=True)),
         "migrate": "\n".join(templates.migrate_script(some, "copy")),
         "rotate": "\n".join(templates.rotate_script(some, Machine(), Supplied(None, None, {}), ["valkey_password"])),
-        "backup": templates.backup(some)["/opt/open-webui/backup.sh"],
     }
 
 
-@pytest.mark.parametrize("name", ["up", "upgrade", "rollback", "restore", "migrate", "rotate", "backup"])
+@pytest.mark.parametrize("name", ["up", "upgrade", "rollback", "restore", "migrate", "rotate"])
 def test_no_script_reads_a_failing_list_of_containers_as_an_empty_one(name: str) -> None:
     """`docker ps` in a pipeline loses its status."""
     lines = scripts()[name].splitlines()
@@ -138,9 +137,8 @@ def test_what_docker_does_not_answer_is_not_quiet(host: Host, failing: str) -> N
 
 
 def test_an_upgrade_makes_no_set_while_somebody_may_write(host: Host) -> None:
-    host.write("backup.sh", "touch made\n")
     host.write("bin/failing", "^stop")
-    run = host.run("room() { :; }; recall() { :; }; secure")
+    run = host.run("room() { :; }; recall() { :; }; make_set() { touch made; }; secure")
     assert run.returncode == 1
     assert not (host.folder / "made").exists()
     assert "nothing was upgraded" in run.stdout
@@ -405,14 +403,6 @@ def test_a_comparison_without_an_answer_is_none(host: Host, failing: str) -> Non
     assert host.run(f"{before} compare").stdout.splitlines() == ["schema same", "valkey", "postgres"]
     host.write("bin/failing", failing)
     assert host.run(f"{before} compare").returncode == 1
-
-
-def test_a_set_is_not_made_on_a_guess_of_its_room(host: Host) -> None:
-    host.script = scripts()["backup"]
-    host.write("bin/failing", "^volume inspect")
-    run = host.run("set -e; enough_room")
-    assert run.returncode == 1
-    assert "room: expected Docker to say where the volume open-webui is, got no answer" in run.stderr
 
 
 def test_a_restore_does_not_take_a_host_for_an_empty_one(host: Host) -> None:

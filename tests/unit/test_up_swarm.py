@@ -182,6 +182,7 @@ class World:
         head = (
             f"set -u\ndir={self.stack}\ngood=$dir/.good\nrecalled= given=' OPEN_WEBUI_IMAGE=sha256:new'\n"
             "cd $dir\nsleep() { :; }\n"
+            'make_set() { echo "set" >>"$WORLD/done"; [ ! -e "$WORLD/no_room" ]; }\n'
         )
         assert " -ge 60 ]" in script
         assert "seq 60" in script
@@ -221,7 +222,6 @@ def begun(path: Path) -> World:
         "sha256:redis redis:1.1 /redis-valkey\nsha256:postgres postgres:1.1 /open-webui-postgres\n"
         "sha256:old old:1.1 /open-webui\nsha256:proxy proxy:1.1 /open-webui-proxy\n"
     )
-    (made.stack / "backup.sh").write_text('echo "set" >>"$WORLD/done"\n[ ! -e "$WORLD/no_room" ]\n')
     made.set(env="PGDATA=/var/lib/postgresql/data\nPG_MAJOR=17", wrote="17")
     made.set(clock="", web="sha256:old", replicas=2, healthy=2, heads="old", tasks="")
     return made

@@ -1,9 +1,10 @@
 """Run one verb: `python3 -I -S FOLDER VERB` with a request on stdin. Exit status 0 whenever an answer was written.
 
-An answer for people (`protocol.PLAIN`) has its errors on stderr, and an exit status of 1 with them.
-
 FOLDER is the one that the operator's side sent (`webui_stack.ops.program`). A verb that changes the host runs in a
 process of its own (`worker.py`), whose answer this one passes on.
+
+`FOLDER VERB plain` is for units and scripts of the host: the verb runs in this very process, which ends with them, and
+keeps the locks that it was started with. Its error is on stderr, with an exit status of 1.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def main() -> None:
     """Answer the request on stdin. A request that can't be read is told on stderr, with status 2."""
     words = sys.argv[1:]
     is_worker = words[:1] == [worker.WORKER] and len(words) == 3
-    if len(words) != 1 and not is_worker:
+    is_plain = words[1:] == [protocol.PLAIN]
+    if len(words) != 1 and not is_plain and not is_worker:
         print(f"expected one verb of {', '.join(sorted(VERBS))}", file=sys.stderr)
         raise SystemExit(2)
     # Nothing that the host exports (REDIS_URL, COMPOSE_FILE, DOCKER_HOST) gets into what docker's commands do.
@@ -86,11 +88,10 @@ def main() -> None:
     except protocol.ProtocolError as error:
         print(error, file=sys.stderr)
         raise SystemExit(2) from None
-    if request.token == protocol.PLAIN:
+    if is_plain:
         # A script or a unit has asked, which lives on by itself. It waits for the verb, and heeds its status.
-        if not answer(request, sys.stdout, VERBS, sys.stderr):
-            raise SystemExit(1)
-    elif request.verb in DETACHED:
+        raise SystemExit(0 if answer(request, sys.stdout, VERBS, sys.stderr) else 1)
+    if request.verb in DETACHED:
         detach(request, sys.stdout)
     else:
         answer(request, sys.stdout, VERBS)

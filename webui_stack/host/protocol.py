@@ -21,7 +21,10 @@ FORMAT = 1
 FRAMED = "-"
 """The token of an answer that comes in a frame of its own (`webui_stack.frame`), where nobody else prints."""
 PLAIN = "plain"
-"""The token of an answer for people, as in a journal: its lines are texts, and begin with no token."""
+"""The token of an answer for people, as in a journal: its lines are texts, and begin with no token.
+
+As a word after the verb it has the program begin with nothing else, and end with a status that tells of a failure.
+"""
 
 
 class ProtocolError(HostError):
@@ -103,7 +106,8 @@ _KINDS: Mapping[str, type[Answer]] = {"event": Event, "result": Result, "error":
 def written(token: str, answer: Answer) -> str:
     """The line of an answer, without its end."""
     if token == PLAIN:
-        return _json(answer.value) if isinstance(answer, Result) else str(answer)
+        value = answer.value if isinstance(answer, Result) else str(answer)
+        return value if isinstance(value, str) else _json(value)
     (kind,) = (name for name, one in _KINDS.items() if isinstance(answer, one))
     return f"{token} {_json({'format': FORMAT, kind: asdict(answer)})}"
 

@@ -30,7 +30,7 @@ Before={docker}
 
 [Service]
 Type=oneshot
-ExecStart={python} -I -S {program} {verb}
+ExecStart={python} -I -S {program} {verb} plain
 StandardInputText={request}
 TimeoutStartSec={limit_s}
 """

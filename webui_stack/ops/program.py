@@ -17,11 +17,9 @@ from pyinfra.api import Host
 
 from webui_stack import channel, remote
 from webui_stack.host import protocol
-from webui_stack.host_program import FOLDER, archive, place
+from webui_stack.host_program import FOLDER, PYTHONS, TOO_OLD, archive, place
 from webui_stack.remote import RemoteError
 
-PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11", "python3.10", "python3.9")
-"""In the order in which they are tried. RHEL 8 has 3.6 as python3, and newer ones by their names."""
 UNITS = "/etc/systemd/system"
 """Where units of this project are: one may name a program that does not run now."""
 
@@ -65,8 +63,6 @@ for name in os.listdir(os.path.dirname(place)):
         shutil.rmtree(other)
 """
 NO_PYTHON, NOT_SENT = "no python", "not sent"
-# How what is sent ends on a Python that is too old: no program of this project, and no shell, ends like that.
-_TOO_OLD = 97
 
 
 class NoPythonError(RemoteError):
@@ -200,7 +196,7 @@ def _with_python(arguments: str, there: str) -> str:
     """
     missing = f"""\
   if [ ! -d {shlex.quote(there)} ]; then
-    "$python" -I -S -c 'import sys; sys.exit({_TOO_OLD} * (sys.version_info < (3, 9)))' || continue
+    "$python" -I -S -c 'import sys; sys.exit({TOO_OLD} * (sys.version_info < (3, 9)))' || continue
     echo {shlex.quote(NOT_SENT)}
     exit
   fi
@@ -211,6 +207,6 @@ for python in {" ".join(PYTHONS)}; do
 {missing if there else ""}\
   "$python" {arguments}
   status=$?
-  if [ $status != {_TOO_OLD} ]; then exit $status; fi
+  if [ $status != {TOO_OLD} ]; then exit $status; fi
 done
 echo {shlex.quote(NO_PYTHON)}"""

@@ -6,8 +6,9 @@ import io
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 from .. import backup_sets, dockerd
 from ..backup_sets import BackupSets, NewSet
@@ -35,51 +36,52 @@ _NOT_IN_SET = "valkey/users.acl"
 class Request:
     """What the operator's side knows of the stack.
 
-    `containers` are those of the stack, by name; `postgres` is "" where people's rows are in SQLite. `files` are files
-    and folders of `stack_dir` that belong to a set. `keep` is how many sets stay, 0 for all. `age_recipient` is "" to
-    leave secrets out. `in_clear` names variables that Open WebUI saves in its database.
+    `swarm` is the stack's name in a swarm, "" without one. `images` has the image of each container by the container's
+    name, which in a swarm stands for its service's. `valkey` and `postgres` are containers, in a swarm services;
+    `postgres` is "" where the stack has none. `people` is the volume or folder of people's files, "" where these are in
+    S3. `volumes` and `folders` are the data whose size counts. `files` are files and folders of `stack_dir` that belong
+    to a set. `keep` is how many sets stay, 0 for all. `age_recipient` is "" to leave secrets out. `in_clear` names
+    variables that Open WebUI saves in its database.
+
+    With `holds_lock` the caller has the stack alone until this ends. With `mends` it puts data back that are in two
+    places, and wants a set of those that serve.
     """
 
     stack_dir: str
     backup_dir: str
-    containers: Sequence[str]
+    swarm: str
+    images: Mapping[str, str]
     open_webui: str
     valkey: str
     postgres: str
-    open_webui_volume: str
+    people: str
     volumes: Sequence[str]
+    folders: Sequence[str]
     files: Sequence[str]
     left_out: Sequence[str]
     keep: int
     reserve_mb: int
     age_recipient: str
     in_clear: Sequence[str]
-
-    @property
-    def kind(self) -> Literal["sqlite", "postgres"]:
-        return "postgres" if self.postgres else "sqlite"
+    holds_lock: bool = False
+    mends: bool = False
 
 
-def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> dict[str, Any]:
-    """Ensure there is one more set; `arguments` are those of `Request`. Fails while data may be in two places."""
+def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
+    """Ensure there is one more set, and return its name; `arguments` are those of `Request`.
+
+    Fails while data may be in two places.
+    """
     require_root()
     asked = Request(**arguments)
     system, clock, files = System(), Clock(), Files()
     engine = Engine(dockerd.socket(system, os.environ.get("HOME", "/root")))
-    with Locks(LINUX, clock, lambda line: emit(Event(line))).data("backup", live=True):
-        entry = Journal(files, asked.stack_dir, {}, clock).open()
-        if entry and entry.verb != "migrate":  # until that has ended, all data are where they were
-            raise HostError(
-                "backup",
-                expected="data in one place",
-                got=f"a {entry.verb} that was cut off",
-                do="run it again",
-            )
-        return Backup(system, engine, files, clock, emit).make(asked)
+    locks = Locks(LINUX, clock, lambda line: emit(Event(line)))
+    return Backup(system, engine, files, clock, emit).run(asked, locks)
 
 
 class Backup:
-    """Makes sets. The caller holds the lock on the data, and knows that they are in one place."""
+    """Makes sets, and tells what they hold."""
 
     def __init__(
         self, system: System, engine: Engine, files: Files, clock: Clock, emit: Callable[[Event], None]
@@ -87,17 +89,29 @@ class Backup:
         self._system, self._engine, self._files, self._clock, self._emit = system, engine, files, clock, emit
         self._helper = Helper(engine, clock, HELPER)
 
-    def make(self, asked: Request) -> dict[str, Any]:
-        """Ensure there is one more set. Returns its `name`, and `lines` for the operator.
+    def run(self, asked: Request, locks: Locks) -> str:
+        """Ensure there is one more set, of data that are in one place and that no other verb changes meanwhile."""
+        with locks.data("backup", live=not asked.holds_lock):
+            entry = None if asked.mends else Journal(self._files, asked.stack_dir, {}, self._clock).open()
+            if entry and entry.verb != "migrate":  # until that has ended, all data are where they were
+                raise HostError(
+                    "backup",
+                    expected="data in one place",
+                    got=f"a {entry.verb} that was cut off",
+                    do="run it again",
+                )
+            return self.make(asked)
+
+    def make(self, asked: Request) -> str:
+        """Ensure there is one more set. Returns its name. The caller holds the lock on the data.
 
         When it fails there is none, and every earlier set is as it was.
         """
         sets = BackupSets(self._files, self._clock, asked.backup_dir)
         sets.prepare()
         began_s = self._clock.monotonic()
-        image = self._check_database(asked)
+        dataset = Dataset(self._helper, self._image(asked) if asked.swarm else self._check_database(asked))
         sets.check_room(self._system, [asked.stack_dir, *self._folders(asked)], asked.reserve_mb)
-        dataset = Dataset(self._helper, image)
         with sets.new() as new:
             facts = self._data(asked, sets, new, dataset)
             self._stack(asked, sets, new)
@@ -107,14 +121,14 @@ class Backup:
             size = self._size(new.folder)
             name = sets.finish(new, manifest)
         seconds = int(self._clock.monotonic() - began_s)
-        lines = [f"made {name} in {seconds} s: {size // _MB} MB, {_contents(manifest)}, " + _rest(facts)]
+        self._tell(f"made {name} in {seconds} s: {size // _MB} MB, {_contents(manifest)}, {_rest(facts)}")
         if asked.in_clear:
-            lines.append(
-                "the set may have these in clear, because Open WebUI saves them in its database: "
-                + ", ".join(asked.in_clear)
-            )
-        lines += sets.prune(asked.keep, name, backup_sets.needed(self._files, asked.stack_dir))
-        return {"name": name, "lines": lines}
+            # Open WebUI writes what its variables say into its table config at the first start (config.py, 0.12).
+            names = ", ".join(asked.in_clear)
+            self._tell(f"the set may have these in clear, because Open WebUI saves them in its database: {names}")
+        for line in sets.prune(asked.keep, name, backup_sets.needed(self._files, asked.stack_dir)):
+            self._tell(line)
+        return name
 
     # --- What is there
 
@@ -136,9 +150,27 @@ class Backup:
             raise _refused("its own database", "one of Postgres elsewhere", "back that up with pg_dump")
         return one.image_id
 
+    def _image(self, asked: Request) -> str:
+        """The id of Open WebUI's image in a swarm, whose replicas may all run on other hosts."""
+        try:
+            return self._engine.image(asked.images[asked.open_webui]).id
+        except NotFound:
+            raise _refused("its image here", "none", "run deploy.py first") from None
+
     def _folders(self, asked: Request) -> list[str]:
-        """Where the volumes are in folders of the host."""
-        return [place for name in asked.volumes if (place := self._engine.volume(name).mountpoint)]
+        """Where the data are in folders of the host."""
+        places = [self._engine.volume(name).mountpoint for name in asked.volumes]
+        return [*asked.folders, *filter(None, places)]
+
+    def _running(self, asked: Request, name: str) -> Container:
+        """A container of the stack; in a swarm that of a service, which each start gives another name."""
+        if not asked.swarm:
+            return self._engine.container(name)
+        of_service = f"com.docker.swarm.service.name={asked.swarm}_{name}"
+        for one in self._engine.containers(label=of_service):
+            if one.running:
+                return one
+        raise HostError(name, expected="it to run here", got="no task", do="run deploy.py first")
 
     def _size(self, folder: str) -> int:
         total = 0
@@ -152,7 +184,8 @@ class Backup:
     def _data(self, asked: Request, sets: BackupSets, new: NewSet, dataset: Dataset) -> dict[str, str]:
         """Ensure people's data are in the set. Returns what was counted in them."""
         password = (self._files.read_text(f"{asked.stack_dir}/secrets/valkey-monitor-password") or "").strip()
-        snapshots = Snapshots(self._engine, self._clock, self._helper, asked.valkey, password)
+        valkey = self._running(asked, asked.valkey).name
+        snapshots = Snapshots(self._engine, self._clock, self._helper, valkey, password)
         self._say("saving Valkey's data")
         snapshots.save()
         with sets.part(new, "valkey.rdb") as target:
@@ -165,24 +198,29 @@ class Backup:
         if asked.postgres:  # first: a row's file is written before the row is
             facts.update(self._rows(asked, sets, new))
         self._say("saving Open WebUI's data")
+        # The image has files of its own where no folder is mounted.
+        empty = "" if asked.people else f"{new.folder}/none"
+        if empty:
+            self._files.make_folder(empty)
         with sets.part(new, "open-webui.tar") as target:
-            left_out = dataset.save(asked.open_webui_volume, target, asked.left_out)
+            left_out = dataset.save(asked.people or empty, target, asked.left_out)
+        if empty:
+            self._files.remove_tree(empty)
         for line in left_out:
             self._say(line)
         return facts
 
     def _rows(self, asked: Request, sets: BackupSets, new: NewSet) -> dict[str, str]:
         self._say("saving Postgres's data")
+        container = self._running(asked, asked.postgres)
         with sets.part(new, "postgres.dump") as target:
-            postgres.dump(self._engine, asked.postgres, target)
-        rows = postgres.count(self._helper, self._container(asked.postgres).image_id, new.folder)
+            postgres.dump(self._engine, container.name, target)
+        rows = postgres.count(self._helper, container.image_id, new.folder)
         return {"schema": rows.schema, **{name: str(number) for name, number in rows.counts.items()}}
 
     def _stack(self, asked: Request, sets: BackupSets, new: NewSet) -> None:
         """Ensure the images' ids, the stack's files and its secrets are in the set."""
-        lines = [
-            f"{one.name} {one.image} {one.image_id}\n" for one in (self._container(name) for name in asked.containers)
-        ]
+        lines = self._images(asked)
         self._files.write(f"{new.folder}/images", "".join(lines))
         with sets.part(new, "stack.tar") as target:
             self._pack(asked.stack_dir, asked.files, target)
@@ -192,8 +230,19 @@ class Backup:
             command = ("age", "--encrypt", "--recipient", asked.age_recipient)
             self._files.write(f"{new.folder}/secrets.tar.age", self._system.through(*command, stdin=secrets.getvalue()))
 
-    def _container(self, name: str) -> Container:
-        return self._engine.container(name)
+    def _images(self, asked: Request) -> list[str]:
+        """A line for each container: its name, the image's reference, and the image's id, "" for one that only others
+        have in a swarm."""
+        if not asked.swarm:
+            there = [self._engine.container(name) for name in asked.images]
+            return [f"{one.name} {one.image} {one.image_id}\n" for one in there]
+        lines = []
+        for name, reference in asked.images.items():
+            id_ = ""
+            with suppress(NotFound):
+                id_ = self._engine.image(reference).id
+            lines.append(f"{name} {reference} {id_}\n")
+        return lines
 
     def _pack(self, folder: str, names: Sequence[str], target: BinaryIO) -> None:
         """Write files and folders of `folder` to a tar. Fails where one is missing."""
@@ -222,7 +271,10 @@ class Backup:
             tar.addfile(member, io.BytesIO(content))
 
     def _say(self, text: str) -> None:
-        self._emit(Event(f"backup: {text}"))
+        self._tell(f"backup: {text}")
+
+    def _tell(self, line: str) -> None:
+        self._emit(Event(line))
 
 
 def _contents(manifest: bytes) -> str:

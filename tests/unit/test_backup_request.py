@@ -1,0 +1,168 @@
+"""What the host's program is asked for a set, by the operator, by a timer, and by scripts that make one first."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.defaults import settings
+from webui_stack import host_program, templates
+from webui_stack.host import protocol
+from webui_stack.host.verbs.backup import Request
+from webui_stack.machine import Machine
+
+KEYS = {"OPENAI_API_KEY": "env:X", "AUDIO_STT_OPENAI_API_KEY": "env:Y"}
+SERVICE = "/etc/systemd/system/open-webui-backup.service"
+REPLICATED: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://chat.example.org"}
+SWARM: dict[str, Any] = {
+    **REPLICATED,
+    "topology": "swarm",
+    "open_webui_shared_dir": "/srv/shared",
+    "swarm_manager": True,
+    "swarm_runs": ["data", "proxy", "open-webui"],
+}
+
+
+def asked(**changes: Any) -> Request:
+    """As the host's program reads it, which refuses a name that it does not know."""
+    return Request(**templates.backup_request(settings(**changes)))
+
+
+def test_of_one_process_its_two_volumes_are_saved() -> None:
+    one = asked(backup_keep=3, backup_min_free_mb=512)
+    assert (one.people, one.valkey, one.postgres) == ("open-webui", "redis-valkey", "")
+    assert one.volumes == ["open-webui", "redis-data"]
+    assert one.files == ["compose.yaml", "valkey"]
+    assert list(one.images) == ["redis-valkey", "open-webui"]
+    assert (one.swarm, one.folders, one.keep, one.reserve_mb) == ("", [], 3, 512)
+    assert "cache/embedding/models" in one.left_out
+    assert asked(open_webui_offline=True).left_out == []
+
+
+def test_of_several_the_database_and_the_proxys_files_are_saved_as_well() -> None:
+    one = asked(**REPLICATED)
+    assert (one.postgres, one.volumes) == ("open-webui-postgres", ["open-webui", "redis-data", "open-webui-postgres"])
+    assert one.files == ["compose.yaml", "valkey", "proxy"]
+    assert "open-webui-2" in one.images
+
+
+def test_in_a_swarm_services_are_asked_for_and_people_have_a_folder_or_s3() -> None:
+    one = asked(**SWARM)
+    assert (one.swarm, one.valkey, one.postgres) == ("open-webui", "redis", "postgres")
+    assert (one.people, one.folders) == ("/srv/shared", ["/srv/shared"])
+    assert one.volumes == ["redis-data", "open-webui-postgres"]
+    assert one.files[0] == "stack.yaml"
+
+
+def test_of_a_database_elsewhere_no_rows_are_saved() -> None:
+    one = asked(database_url="env:X")
+    assert (one.postgres, one.volumes) == ("", ["open-webui", "redis-data"])
+
+
+def test_a_stack_that_moves_to_postgres_is_saved_as_it_is_on_sqlite() -> None:
+    script = "\n".join(templates.migrate_script(settings(**REPLICATED), "copy"))
+    (one,) = made_by(script)
+    assert (one.postgres, list(one.images)) == ("", ["redis-valkey", "open-webui"])
+
+
+@pytest.mark.parametrize("changes", [{}, SWARM], ids=["compose", "swarm"])
+def test_keys_that_may_be_in_clear_are_named_and_no_value_is(changes: dict[str, Any]) -> None:
+    one = asked(open_webui_secret_env=KEYS, **changes)
+    assert one.in_clear == ["AUDIO_STT_OPENAI_API_KEY", "OPENAI_API_KEY"]
+    assert not [source for source in KEYS.values() if source in str(asdict(one))]
+    assert asked(**changes).in_clear == []
+
+
+# --- The timer
+
+
+def test_the_timers_unit_runs_the_program_and_then_the_copy() -> None:
+    some = settings(backup_schedule="daily", backup_restic_repository="/srv/r", backup_restic_password="env:X")
+    unit = templates.backup(some, Machine(python="/usr/bin/python3.11"))[SERVICE]
+    program = f"ExecStart=/usr/bin/python3.11 -I -S {host_program.place()} backup plain\n"
+    assert f"{program}ExecStart=/bin/sh /opt/open-webui/restic.sh\n" in unit
+    (line,) = re.findall(r"(?m)^StandardInputText=(.*)$", unit)
+    assert not {"%", "\\"} & set(line)
+    request = protocol.Request.read("backup", line)
+    assert (request.token, request.arguments) == (protocol.PLAIN, templates.backup_request(some))
+
+
+def test_what_systemd_would_take_for_more_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(templates, "backup_request", lambda _: {"stack_dir": 'a%b\\c"d'})
+    unit = templates.backup(settings(backup_schedule="daily"), Machine())[SERVICE]
+    (line,) = re.findall(r"(?m)^StandardInputText=(.*)$", unit)
+    plain = line.replace("%%", "%").replace("\\\\", "\\")
+    assert protocol.Request.read("backup", plain).arguments == {"stack_dir": 'a%b\\c"d'}
+
+
+def test_without_a_schedule_and_a_repository_nothing_is_put_on_the_host() -> None:
+    assert templates.backup(settings(), Machine()) == {}
+
+
+# --- Scripts that make a set first
+
+
+def made_by(script: str) -> list[Request]:
+    """What the script asks for, each time it makes a set."""
+    lines = re.findall(r"\bmake_set ('[^']*')", script)
+    found = [protocol.Request.read("backup", shlex.split(line)[0]) for line in lines]
+    assert {one.token for one in found} == {protocol.PLAIN}
+    return [Request(**one.arguments) for one in found]
+
+
+@pytest.mark.parametrize(
+    ("script", "mends"),
+    [
+        (templates.up_script(settings(), [], upgrades=True), [False, True]),
+        ("\n".join(templates.rollback_script(settings(), "back", to="previous")), [False, False, True]),
+        ("\n".join(templates.restore_script(settings(), "data", may_replace=True)), [True]),
+        (templates.up_swarm_script(settings(**SWARM), [], upgrades=True), [False, True]),
+    ],
+    ids=["upgrade", "rollback", "restore", "upgrade of a swarm"],
+)
+def test_a_script_has_the_lock_and_saves_data_in_two_places_only_where_it_puts_them_back(
+    script: str, mends: list[bool]
+) -> None:
+    assert [one.mends for one in made_by(script)] == mends
+    assert all(one.holds_lock for one in made_by(script))
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "said", "made"),
+    [
+        ("echo 'made X in 1 s'; echo X", 0, "made X in 1 s\n", "X"),
+        ("echo room: expected more; exit 1", 1, "room: expected more\n", ""),
+        ("exit 97", 1, "\n", ""),  # too old, as each that is there
+    ],
+    ids=["made", "refused", "too old"],
+)
+def test_a_script_tells_what_the_program_says_and_knows_the_sets_name(
+    tmp_path: Path, program: str, status: int, said: str, made: str
+) -> None:
+    script = templates.up_script(settings(), [], upgrades=True)
+    function = script[script.index("make_set() {") :].partition("\n}\n")[0]
+    for name in host_program.PYTHONS:
+        path = tmp_path / name
+        path.write_text(f'#!/bin/sh\ncat >"{tmp_path}/asked"\n{program}\n')
+        path.chmod(0o755)
+    test = f"""set -u
+{function}
+}}
+made=
+make_set 'the request'
+status=$?
+echo "made $made" >{tmp_path}/made
+exit $status
+"""
+    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["sh", "-c", test], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (status, said, "")
+    assert (tmp_path / "made").read_text() == f"made {made}\n"
+    assert (tmp_path / "asked").read_text() == "the request\n"
