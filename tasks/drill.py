@@ -6,9 +6,13 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import preflight, reports
-from webui_stack import operations, remote, templates
+from webui_stack import operations, progress, templates
 from webui_stack.check import Check
+from webui_stack.ops import program
+from webui_stack.remote import RemoteError
 from webui_stack.settings import Settings
+
+_EXTERNAL = "expected a database of the stack's own, got database_url; try out its backup where that is made"
 
 
 @deploy("Drill")
@@ -21,24 +25,31 @@ def hold(settings: Settings) -> None:
 
 
 def _problems(settings: Settings) -> list[str]:
-    checks = run(settings)
+    try:
+        checks = run(settings)
+    except RemoteError as error:  # of the host, and not of the set
+        return str(error).splitlines()
     reports.add("drill", "", checks)
     return [f"failed  {check}" for check in checks if check.is_fault]
 
 
 def run(settings: Settings) -> list[Check]:
-    """What was seen of the set in a throw-away stack of the settings' images."""
+    """What was seen of the set in a throw-away stack of the settings' images.
+
+    Raises `RemoteError` where the host could not say, such as by a Docker that gives no answer.
+    """
+    if settings.database_kind == "external":
+        return [_shown(Check("set", False, _EXTERNAL))]
     host.log("restoring the set beside the live stack; as long as a start takes, and a minute for each 10 GB")
-    lines = remote.run(preflight.observation().host, "sh -s", templates.drill_script(settings))
-    checks = [_check(line) for line in lines]
-    for check in checks:
-        host.log(f"{'ok      ' if check.ok else 'failed  '}{check}")
-    return checks
+    found = program.call(
+        preflight.observation().host,
+        "drill",
+        templates.drill_request(settings),
+        lambda event: host.log(progress.line(event.text, event.done, event.total)),
+    )
+    return [_shown(Check(one["name"], one["word"] == "ok", one["seen"])) for one in found]
 
 
-def _check(line: str) -> Check:
-    try:
-        name, word, seen = line.split("\t")
-    except ValueError:  # what a command has written to its error output
-        return Check("drill", False, line)
-    return Check(name, word == "ok", seen)
+def _shown(check: Check) -> Check:
+    host.log(f"{'ok      ' if check.ok else 'failed  '}{check}")
+    return check

@@ -1027,7 +1027,7 @@ def _folders(paths: Mapping[str, str | None]) -> list[str]:
     return problems
 
 
-# Volumes that a drill makes and removes (templates/drill.sh.j2).
+# Volumes that a drill makes and removes (webui_stack/host/throw_away.py).
 _OF_A_DRILL = {"open-webui-drill", "open-webui-postgres-drill", "redis-data-drill"}
 
 

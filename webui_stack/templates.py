@@ -698,15 +698,25 @@ def migrate_script(settings: Settings, mode: str) -> HiddenLines:
     )
 
 
-def drill_script(settings: Settings) -> HiddenLines:
-    """The shell script that restores a backup set into a throw-away stack, and counts what is in it."""
+def drill_request(settings: Settings) -> dict[str, Any]:
+    """What the verb `drill` of the host's program is asked (`host/verbs/drill.py`). It holds no secret."""
     environment = open_webui_environment(settings) | {
         "REDIS_URL": "redis://redis:6379/0",
         "WEBSOCKET_REDIS_URL": "redis://redis:6379/1",
         "OFFLINE_MODE": "true",  # its network leads nowhere
         "HF_HUB_OFFLINE": "1",
     }
-    return HiddenLines(_render("drill.sh.j2", **_data(settings), environment=environment))
+    return {
+        "backup_dir": settings.backup_dir,
+        "restore_set": settings.restore_set,
+        "open_webui_image": settings.open_webui_image,
+        "valkey_image": settings.valkey_image,
+        "postgres_image": settings.postgres_image if settings.database_kind == "postgres" else "",
+        "environment": environment,
+        "cap_add": settings.open_webui_cap_add,
+        "read_only": settings.open_webui_read_only,
+        "start_s": settings.open_webui_start_timeout_s,
+    }
 
 
 def _data(settings: Settings) -> dict[str, Any]:

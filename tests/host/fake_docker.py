@@ -130,7 +130,9 @@ class Process:
         """The files among which `path` is, its name there, and whether it can be written."""
         mounted = [one for one in self.container.binds if f"{path}/".startswith(f"{one[1]}/")]
         if not mounted:
-            return self.container.files, path, not self.container.new.read_only
+            new = self.container.new
+            in_memory = any(f"{path}/".startswith(f"{one.partition(':')[0]}/") for one in new.tmpfs)
+            return self.container.files, path, in_memory or not new.read_only
         source, target, writable = max(mounted, key=lambda one: len(one[1]))
         files = self.docker.folder(source) if source.startswith("/") else self.docker.contents[source]
         return files, path[len(target) :].lstrip("/"), writable

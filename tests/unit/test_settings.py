@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import ALL_PY, DEFAULTS, ROOT, settings
+from webui_stack.host import throw_away
 from webui_stack.settings import EVERYDAY_WORDS, Settings, SettingsError, from_data, postgres_major, version_of
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -1712,7 +1713,7 @@ def test_the_default_of_one_volume_is_not_free_for_another() -> None:
     assert settings(proxy_volume="redis-data", valkey_volume="chat-redis")  # swapped on purpose
 
 
-@pytest.mark.parametrize("name", ["redis-data-drill", "open-webui-drill", "open-webui-postgres-drill"])
+@pytest.mark.parametrize("name", throw_away.VOLUMES)
 def test_a_volume_that_a_drill_removes_is_nobodys(name: str) -> None:
     assert problems(valkey_volume=name) == [
         f"valkey_volume: expected a volume that lasts, got {name!r}, which runbooks/drill.py removes; rename it"

@@ -871,13 +871,11 @@ REPLICATED: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://c
 
 
 @pytest.mark.parametrize("changes", [{}, {"valkey_appendonly": False, "open_webui_offline": True}, REPLICATED], ids=str)
-@pytest.mark.parametrize("name", ["prepare", "data", "settle", "mend", "back", "upgrade", "drill"])
+@pytest.mark.parametrize("name", ["prepare", "data", "settle", "mend", "back", "upgrade"])
 def test_scripts_of_day_two_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     some = settings(backup_age_recipient="age1" + "q" * 58, **changes)
     if name == "upgrade":
         script = templates.up_script(some, [], upgrades=True)
-    elif name == "drill":
-        script = "\n".join(templates.drill_script(some))
     elif name in ("mend", "back"):
         script = "\n".join(templates.rollback_script(some, name, to="previous"))
     else:

@@ -87,17 +87,24 @@ class Registry:
             if "@" not in one.reference:
                 self._engine.tag(id_, one.reference)
 
+    def ensure(self, reference: str) -> None:
+        """Ensure the reference means an image. Nothing is pulled where it means one already."""
+        if find(self._engine, [reference]) is None:
+            self._pull(reference, f"pulling {reference}")
+
     # --- Below
+
+    def _pull(self, name: str, text: str) -> None:
+        self._emit(Event(text))
+        if client_config.has_credentials(self._config, name):
+            self._system.order("docker", "pull", "--quiet", name, limit_s=PULL_S)
+        else:
+            self._engine.pull(name, progress=Progress(text, self._emit, self._clock).at)
 
     def _pulled(self, one: Locked) -> str:
         """The id of the image, once it is here."""
-        text = f"pulling {one.reference}"
-        self._emit(Event(text))
         try:
-            if client_config.has_credentials(self._config, one.name):
-                self._system.order("docker", "pull", "--quiet", one.name, limit_s=PULL_S)
-            else:
-                self._engine.pull(one.name, progress=Progress(text, self._emit, self._clock).at)
+            self._pull(one.name, f"pulling {one.reference}")
         except Unavailable:  # Docker itself gave no answer, so it is not asked what the registry has
             raise
         except HostError as error:

@@ -32,7 +32,7 @@ DATA = "data"
 IMAGES = "images"
 # Earlier versions: what changes containers has `work` and this one, their watchdog has this one. Ours share it.
 _OLD_CONTAINERS = "containers"
-# Beside the folder, for versions before there was one, and for the drill; held only where they are.
+# Of earlier versions, beside the folder; held only where they are.
 _OLD_WORK, _OLD_DRILL = ".work", ".drill.lock"
 
 

@@ -29,6 +29,12 @@ _API_S = 4
 # In seconds. What curl asks for a status has its own limit, which ends what Docker can't end.
 _STATUS_S = 5
 _ADDRESS_INSIDE = "http://127.0.0.1:8080"
+WEBSOCKET = "/ws/socket.io/?EIO=4&transport=websocket"
+HANDSHAKE = (
+    *("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
+    "Sec-WebSocket-Key: c2VydmluZ3NlcnZpbmdzZQ==",
+)
+"""The path, and the headers, by which `status` opens a websocket."""
 NOTHING: Mapping[str, Any] = {
     "variables": [],
     "values": {},

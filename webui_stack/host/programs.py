@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeVar
 
 from .engine import Container, Engine, NotFound, ProgramFailed, Unavailable
 from .errors import HostError
 
+_Answer = TypeVar("_Answer")
 LIMIT_S = 30.0
 """How long anything of a look may take that has no limit of its own."""
 # Exit codes of a program that the image does not have, or that can't be started.
@@ -44,6 +46,18 @@ def said(
 def unanswered(name: str, one: Container, got: str) -> HostError:
     """That a program in a container gave no answer."""
     return HostError(f"{name} in {one.name}", expected="an answer", got=got, do=f"look at `docker logs {one.name}`")
+
+
+def answer(engine: Engine, one: Container | None, ask: Callable[[Container], _Answer], otherwise: _Answer) -> _Answer:
+    """The answer from within a container; `otherwise` where that does not run, or has ended meanwhile."""
+    if one is None or one.status != "running":
+        return otherwise
+    try:
+        return ask(one)
+    except HostError:  # such as Docker's no to a program in a container that has ended
+        if not has_ended(engine, one):
+            raise
+        return otherwise
 
 
 def has_ended(engine: Engine, one: Container) -> bool:

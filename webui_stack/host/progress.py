@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import BinaryIO
 
 from .clock import Clock
 from .protocol import Event
@@ -24,3 +25,17 @@ class Progress:
         if now_s - self._said_s >= PAUSE_S:
             self._said_s = now_s
             self._emit(Event(self._text, done=done, total=total))
+
+
+class Read:
+    """A file that is read from its begin, and tells how far that is."""
+
+    def __init__(self, file: BinaryIO, total: int, progress: Progress) -> None:
+        self._file, self._total, self._progress = file, total, progress
+        self._done = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._file.read(size)
+        self._done += len(data)
+        self._progress.at(self._done, self._total)
+        return data

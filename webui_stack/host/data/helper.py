@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import replace
 from typing import BinaryIO
 
@@ -55,15 +56,19 @@ class Helper:
                 got="one of somebody else",
                 do=f"rename it, see `docker rename --help`: {self._name} is the name for work on the data",
             )
-        limit_s = self._clock.monotonic() + _REMOVED_S
-        while True:
-            try:
-                self._engine.remove(found.id, force=True)
-            except NotFound:
-                return
-            except Refused as error:
-                if error.status != 409 or self._clock.monotonic() >= limit_s:
-                    raise
-            else:
-                return
-            self._clock.sleep(_PAUSE_S)
+        with suppress(NotFound):
+            remove(self._engine, self._clock, found.id)
+
+
+def remove(engine: Engine, clock: Clock, name: str) -> None:
+    """Remove a container, with its volumes that have no name; waits for a removal that is under way."""
+    limit_s = clock.monotonic() + _REMOVED_S
+    while True:
+        try:
+            engine.remove(name, force=True, volumes=True)
+        except Refused as error:
+            if error.status != 409 or clock.monotonic() >= limit_s:
+                raise
+        else:
+            return
+        clock.sleep(_PAUSE_S)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
+from .. import digits
 from ..clock import Clock
 from ..engine import Engine, NewContainer, NotFound, Refused
 from ..errors import HostError
@@ -28,6 +29,8 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'open-
 _MIGRATED = "SELECT to_regclass('public.alembic_version')"
 _HEADS = "SELECT string_agg(version_num, ',') FROM public.alembic_version"
 _COUNTED = {"user": "users", "chat": "chats", "file": "files"}
+# As the schema has them, or the newer one that Open WebUI has made of it at its start.
+ROWS = "".join(f'SELECT count(*) FROM public."{table}";\n' for table in _COUNTED)  # noqa: S608 names of ours
 
 
 @dataclass(frozen=True)
@@ -62,14 +65,7 @@ class Postgres:
         """Ensure Postgres answers; its container is started if need be. Returns who to ask."""
         self.put_away()
         container = self._started()
-        limit_s = self._clock.monotonic() + self._start_s
-        while not self._is_ready(container):
-            one = self._engine.container(container)
-            if not one.running or self._clock.monotonic() >= limit_s:
-                logs = self._engine.logs(container, tail=3).decode("utf-8", "replace").split("\n")
-                got = " ".join(line.strip() for line in logs if line.strip()) or f"its container {one.status}"
-                raise HostError("Postgres", expected="it to answer", got=got, do="mend that, and run this again")
-            self._clock.sleep(_PAUSE_S)
+        await_answer(self._engine, self._clock, container, self._start_s)
         return Roles(self._engine, container, self._tell)
 
     def put_away(self) -> None:
@@ -172,16 +168,6 @@ class Postgres:
         self._engine.create(ALONE, NewContainer(self._cluster.image, env=env, volumes=volumes, network="none"))
         self._engine.start(ALONE)
 
-    def _is_ready(self, container: str) -> bool:
-        # By TCP: while it makes its database it answers on its socket only.
-        command = ["pg_isready", "--quiet", "--host", "127.0.0.1", "--username", SUPERUSER]
-        try:
-            return self._engine.exec(container, command, accept=range(256)).exit_code == 0
-        except Refused as error:
-            if error.status != 409:
-                raise
-            return False  # it does not run, or not yet again: its state tells
-
     def _databases(self, roles: Roles) -> list[str]:
         return roles.as_superuser(SUPERUSER, _ALL).splitlines()
 
@@ -200,6 +186,39 @@ class Postgres:
 
     def _forget(self, roles: Roles) -> None:
         roles.as_superuser(SUPERUSER, "".join(_drop(name) for name in (RESTORED, TRASH, OLD)))
+
+
+def await_answer(engine: Engine, clock: Clock, container: str, start_s: float) -> None:
+    """Return once the Postgres of a container answers. Fails where it does not in `start_s` seconds, or has ended."""
+    limit_s = clock.monotonic() + start_s
+    while not _is_ready(engine, container):
+        one = engine.container(container)
+        if not one.running or clock.monotonic() >= limit_s:
+            logs = engine.logs(container, tail=3).decode("utf-8", "replace").split("\n")
+            got = " ".join(line.strip() for line in logs if line.strip()) or f"its container {one.status}"
+            raise HostError("Postgres", expected="it to answer", got=got, do="mend that, and run this again")
+        clock.sleep(_PAUSE_S)
+
+
+def _is_ready(engine: Engine, container: str) -> bool:
+    # By TCP: while it makes its database it answers on its socket only.
+    command = ["pg_isready", "--quiet", "--host", "127.0.0.1", "--username", SUPERUSER]
+    try:
+        return engine.exec(container, command, accept=range(256)).exit_code == 0
+    except Refused as error:
+        if error.status != 409:
+            raise
+        return False  # it does not run, or not yet again: its state tells
+
+
+def rows(roles: Roles) -> dict[str, int]:
+    """How many of each there are in the database that serves."""
+    said = roles.as_open_webui(SERVES, ROWS).split()
+    found = [number for number in map(digits.whole, said) if number is not None]
+    if len(found) != len(_COUNTED):
+        got = " ".join(said) or "nothing"
+        raise HostError("Postgres", expected="to count people's rows", got=got, do="run this again")
+    return dict(zip(_COUNTED.values(), found))  # noqa: B905 Python 3.9 has no `strict`
 
 
 def dump(engine: Engine, container: str, target: BinaryIO) -> None:

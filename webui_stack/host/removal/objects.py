@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
+from .. import throw_away
 from ..engine import Engine, NotFound, Unavailable
 from ..errors import HostError
 from ..files import Files
@@ -16,15 +17,8 @@ from . import memory
 from .items import Item, looked_at, unknown
 from .request import Request
 
-# Of a drill that was killed, and of a restore (templates/drill.sh.j2, templates/postgres.sh.j2).
-DRILL_CONTAINERS = (
-    "open-webui-drill",
-    "open-webui-postgres-drill",
-    "redis-valkey-drill",
-    "open-webui-postgres-alone",
-)
-DRILL_VOLUMES = ("open-webui-drill", "open-webui-postgres-drill", "redis-data-drill")
-DRILL_NETWORK = "openwebui-network-drill"
+# Of a drill that was killed, and of a restore (templates/postgres.sh.j2).
+_LEFT_CONTAINERS = (*throw_away.CONTAINERS, "open-webui-postgres-alone")
 # Somebody's container that a deploy has taken the place of.
 _BY_HAND = ".by-hand"
 _REPLICA = re.compile(r"open-webui-[0-9]+")
@@ -62,7 +56,7 @@ class Objects:
     def __init__(self, asked: Request, engine: Engine, files: Files, there: Present) -> None:
         self._asked, self._engine, self._files, self.there = asked, engine, files, there
         self._ours = [name for name, folder in there.containers.items() if self._is_ours(name, folder)]
-        self.theirs = [name for name in there.containers if name not in self._ours and name not in DRILL_CONTAINERS]
+        self.theirs = [name for name in there.containers if name not in self._ours and name not in _LEFT_CONTAINERS]
 
     def _is_ours(self, name: str, folder: str) -> bool:
         """Whether this project made it, also for settings of before, with more replicas."""
@@ -70,17 +64,17 @@ class Objects:
 
     def drill(self) -> Iterator[Item]:
         """What a drill, or a restore, has left that was killed."""
-        for name in DRILL_CONTAINERS:
+        for name in _LEFT_CONTAINERS:
             if name in self.there.containers:
                 yield Item("drill", name)
-        for name in DRILL_VOLUMES:
+        for name in throw_away.VOLUMES:
             if name in self.there.volumes:
                 yield Item("volume", name)
-        yield from looked_at("network", DRILL_NETWORK, self._drill_network)
+        yield from looked_at("network", throw_away.NETWORK, self._drill_network)
 
     def _drill_network(self) -> Item:
-        self._engine.network(DRILL_NETWORK)
-        return Item("network", DRILL_NETWORK)
+        self._engine.network(throw_away.NETWORK)
+        return Item("network", throw_away.NETWORK)
 
     def containers(self) -> Iterator[Item]:
         """Ours, the last to start first; and those of others that have a name of ours."""
@@ -162,4 +156,4 @@ class Objects:
     def _users(self, *, network: str | None = None, volume: str | None = None, image: str | None = None) -> str:
         """The containers that stay and use something, in any state."""
         found = self._engine.containers(network=network, volume=volume, image=image)
-        return " ".join(one.name for one in found if one.name not in (*self._ours, *DRILL_CONTAINERS))
+        return " ".join(one.name for one in found if one.name not in (*self._ours, *_LEFT_CONTAINERS))

@@ -5,13 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import backup, cause, docker, doctor, hand_made, images, recover, secrets, serving, survey, teardown, watch
+from . import (
+    backup,
+    cause,
+    docker,
+    doctor,
+    drill,
+    hand_made,
+    images,
+    recover,
+    secrets,
+    serving,
+    survey,
+    teardown,
+    watch,
+)
 
 VERBS: Mapping[str, Callable[..., Any]] = {
     "backup": backup.run,
     "cause": cause.run,
     "docker": docker.run,
     "doctor": doctor.run,
+    "drill": drill.run,
     "hand_made": hand_made.run,
     "images": images.look,
     "load": images.load,
@@ -25,5 +40,5 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "teardown_look": teardown.look,
     "watch": watch.run,
 }
-DETACHED = frozenset({"backup", "docker", "load", "pull", "secrets", "teardown"})
+DETACHED = frozenset({"backup", "docker", "drill", "load", "pull", "secrets", "teardown"})
 """The verbs by which a run changes the host: each has a process of its own (`worker.py`)."""

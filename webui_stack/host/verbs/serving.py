@@ -10,12 +10,11 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from .. import digits, dockerd, open_webui, programs, published
 from .. import valkey as valkey_
 from ..engine import Container, Engine, NotFound
-from ..errors import HostError
 from ..protocol import Event
 from ..system import System, require_root
 
@@ -23,12 +22,6 @@ from ..system import System, require_root
 _QUESTIONS = ("PING", "PUBSUB NUMSUB socketio")
 # As valkey-cli --json shows an error of Valkey's.
 _ERROR = re.compile('error:"(.*)"')
-_WEBSOCKET = "/ws/socket.io/?EIO=4&transport=websocket"
-_HANDSHAKE = (
-    *("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13"),
-    "Sec-WebSocket-Key: c2VydmluZ3NlcnZpbmdzZQ==",
-)
-_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True)
@@ -87,8 +80,10 @@ def _document(name: str, one: Container | None) -> dict[str, Any]:
 def _process(engine: Engine, name: str, one: Container | None) -> dict[str, Any]:
     return {
         "name": name,
-        "health": _answer(engine, one, lambda one: open_webui.status(engine, one, "/health"), 0),
-        "websocket": _answer(engine, one, lambda one: open_webui.status(engine, one, _WEBSOCKET, *_HANDSHAKE), 0),
+        "health": programs.answer(engine, one, lambda one: open_webui.status(engine, one, "/health"), 0),
+        "websocket": programs.answer(
+            engine, one, lambda one: open_webui.status(engine, one, open_webui.WEBSOCKET, *open_webui.HANDSHAKE), 0
+        ),
     }
 
 
@@ -100,7 +95,7 @@ def _valkey(asked: Request, system: System, engine: Engine, one: Container | Non
         return valkey_.ask(engine, running, password, _QUESTIONS) or []
 
     silence: list[str] = []
-    return _read(_answer(engine, one, ask, silence))
+    return _read(programs.answer(engine, one, ask, silence))
 
 
 def _read(lines: Sequence[str]) -> dict[str, Any]:
@@ -124,15 +119,3 @@ def _json(line: str) -> Any:
         return json.loads(line)
     except ValueError:
         return None
-
-
-def _answer(engine: Engine, one: Container | None, ask: Callable[[Container], _Answer], otherwise: _Answer) -> _Answer:
-    """The answer from within a container; `otherwise` where that does not run, or has ended meanwhile."""
-    if one is None or one.status != "running":
-        return otherwise
-    try:
-        return ask(one)
-    except HostError:  # such as Docker's no to a program in a container that has ended
-        if not programs.has_ended(engine, one):
-            raise
-        return otherwise
