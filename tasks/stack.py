@@ -51,7 +51,8 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
         observe=lambda: _with_locked(survey().services, locked),
         directory=directory,
         images=settings.images,
-        up_script=lambda work: templates.up_script(settings, work, upgrades=upgrades, migrates=migrates),
+        up_request=lambda work: templates.up_request(settings, work, migrates=migrates),
+        upgrade_script=(lambda work: templates.upgrade_script(settings, work)) if upgrades else None,
     )
 
 

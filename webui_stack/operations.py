@@ -213,21 +213,29 @@ def services(
     observe: Callable[[], compose.Observed],
     directory: str,
     images: Mapping[str, str],
-    up_script: Callable[[Sequence[compose.Work]], str],
+    up_request: Callable[[Sequence[compose.Work]], Mapping[str, Any]],
+    upgrade_script: Callable[[Sequence[compose.Work]], str] | None = None,
 ) -> Commands:
     """Ensure the compose project's services run as wanted, each container healthy.
 
     `docker compose up --wait` runs only when it has work: a service's definition (environment and
     secrets included), image, state or network differs from its container. The reasons are logged.
     `observe` (`survey.Survey.services`) tells what is wanted even before it is on the host, so that a dry
-    run predicts the real one. `up_script` gives the script that does the work
-    (`templates/up.sh.j2`); it returns to the last good deploy when a container does not get healthy, and
-    the operation fails then. Whether a container of another origin may be replaced is preflight's question
-    (`webui_stack.adoption`).
+    run predicts the real one. `up_request` gives the arguments of the verb `up` of the host's program, which does the
+    work. It goes on when this run is cut off. When a container does not get healthy, it returns to the last good
+    deploy, and the operation fails then. With `upgrade_script` (`templates/up.sh.j2`) a script does the work, which may
+    change the form of the data and put them back. Whether a container of another origin may be replaced is preflight's
+    question (`webui_stack.adoption`).
 
     Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
     """
-    yield from _brought_up(compose.pending(observe(), directory, images), up_script)
+
+    def act(work: Sequence[compose.Work]) -> StringCommand | FunctionCommand:
+        if upgrade_script:
+            return StringCommand("sh -s", _stdin=upgrade_script(work))
+        return FunctionCommand(_ask, ("up", HiddenItems(up_request(work))), {})
+
+    yield from _brought_up(compose.pending(observe(), directory, images), act)
 
 
 @operation()
@@ -238,10 +246,10 @@ def stack(pending: Callable[[], Sequence[swarm.Work]], up_script: Callable[[Sequ
     (`templates/up-swarm.sh.j2`); it returns to the last good deploy when not all gets healthy, and the operation fails
     then.
     """
-    yield from _brought_up(pending(), up_script)
+    yield from _brought_up(pending(), lambda work: StringCommand("sh -s", _stdin=up_script(work)))
 
 
-def _brought_up(work: Sequence[_Work], up_script: Callable[[Sequence[_Work]], str]) -> Commands:
+def _brought_up(work: Sequence[_Work], act: Callable[[Sequence[_Work]], StringCommand | FunctionCommand]) -> Commands:
     if host in state.failed_hosts:
         # A fact had no answer, and what stood for it is no reason to replace a container. pyinfra has failed the host,
         # and would run what this operation yields all the same (pyinfra/api/operations.py, 3.10).
@@ -252,7 +260,7 @@ def _brought_up(work: Sequence[_Work], up_script: Callable[[Sequence[_Work]], st
         return
     for item in work:
         host.log(str(item))
-    yield StringCommand("sh -s", _stdin=up_script(work))
+    yield act(work)
 
 
 @operation(is_idempotent=False)

@@ -357,26 +357,56 @@ def authorities(settings: Settings) -> dict[str, str]:
     }
 
 
-def up_script(
-    settings: Settings, work: Iterable[compose.Work], *, upgrades: bool = False, migrates: bool = False
-) -> str:
-    """The shell script that brings the services up, or the last good deploy back.
+def up_request(settings: Settings, work: Iterable[compose.Work], *, migrates: bool = False) -> dict[str, Any]:
+    """What the verb `up` of the host's program is asked (`host/verbs/up.py`). It holds no secret.
 
-    It refuses an Open WebUI that would change the schema of the data there are, unless it `upgrades`, which makes a
-    set of them first, or `migrates` data that have just come out of one.
+    The verb refuses an Open WebUI that would change the schema of the data there are, unless the deploy `migrates` data
+    that have just come out of a backup set.
     """
+    return {
+        "stack": {
+            "folder": settings.stack_dir,
+            "database": settings.database_kind,
+            "open_webui_volume": settings.open_webui_volume,
+            "valkey_volume": settings.valkey_volume,
+            "postgres_volume": settings.postgres_volume,
+            "postgres_image": settings.postgres_image,
+            "wait_s": settings.open_webui_start_timeout_s,
+            "releases_kept": _DEPLOYS_KEPT,
+            "migrates": migrates,
+        },
+        "request": {
+            "image": settings.open_webui_image,
+            "valkey_image": settings.valkey_image,
+            "appendonly": settings.valkey_appendonly,
+            "containers": containers(settings),
+            "volumes": volumes(settings),
+            "restarts_after_valkey": settings.restarts_after_valkey,
+            # Docker checks a container that was paused once its interval is over.
+            "resume_s": max(settings.valkey_health_interval_s, settings.open_webui_health_interval_s) + 20,
+            **_changes(settings, work),
+        },
+    }
+
+
+def upgrade_script(settings: Settings, work: Iterable[compose.Work]) -> str:
+    """The shell script that brings the services up, or the last good deploy back, with its data.
+
+    Where an image would change the data there are, it makes a set of them first.
+    """
+    return _render("up.sh.j2", **_deploys(settings), **_changes(settings, work))
+
+
+def _changes(settings: Settings, work: Iterable[compose.Work]) -> dict[str, list[str]]:
+    """What has to happen to containers beside `docker compose up`."""
     work = list(work)
-    return _render(
-        "up.sh.j2",
-        **_deploys(settings),
-        upgrades=upgrades,
-        migrates=migrates,
-        unpause=[compose.container_of(item.service) for item in work if item.unpause],
-        recreate=[item.service for item in work if item.recreate],
+    return {
+        "unpause": [compose.container_of(item.service) for item in work if item.unpause],
+        "recreate": [item.service for item in work if item.recreate],
         # Compose alone fails on their names; so does a run that was not allowed to replace them.
-        replace=[compose.container_of(item.service) for item in work if item.replace and settings.stack_adopt],
-        remove=[compose.container_of(item.service) for item in work if item.remove],
-    )
+        "replace": [compose.container_of(item.service) for item in work if item.replace and settings.stack_adopt],
+        "remove": [compose.container_of(item.service) for item in work if item.remove],
+    }
 
 
 def up_swarm_script(settings: Settings, work: Iterable[swarm.Work], *, upgrades: bool = False) -> str:

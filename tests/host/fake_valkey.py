@@ -98,30 +98,35 @@ class World:
         return b"[offset 26] \\o/ RDB looks OK! \\o/\n[info] 12 keys read\n[info] 3 expires\n"
 
     def _shell(self, process: Process) -> bytes:
-        head = "cd /data || exit 2\n"
-        text = process.command[2]
-        assert process.command[1] == "-c"
-        assert text.startswith(head)
-        there = process.files("/data")
-        log = any(name.startswith("appendonlydir/") for name in there)
-        action = text[len(head) :]
-        if action == valkey.LOOK:
-            return b"log\n" if log else b"snapshot\n" if "dump.rdb" in there else b"none\n"
-        if action == valkey.OWNER:
-            return b"999:999\n"
-        if action == valkey.READ:
-            if self.unreadable:
-                return self.unreadable
-            return b"[info] 1 keys read\nread\n"
-        if action == valkey.WRITE_LOG:
-            assert process.container.new.user == "999:999"
-            there["appendonlydir/1.base.rdb"] = there["dump.rdb"]
-        elif action == valkey.SET_LOG_ASIDE:
-            for name in [name for name in there if name.startswith("appendonlydir/")]:
-                there[name.replace("appendonlydir", "appendonlydir.off")] = there.pop(name)
-        else:
-            assert action == "true"
-        return b""
+        if self.unreadable and process.command[2].endswith(valkey.READ):
+            return self.unreadable
+        return shell(process)
+
+
+def shell(process: Process) -> bytes:
+    """What the image's shell does in the volume."""
+    head = "cd /data || exit 2\n"
+    text = process.command[2]
+    assert process.command[1] == "-c"
+    assert text.startswith(head)
+    there = process.files("/data")
+    log = any(name.startswith("appendonlydir/") for name in there)
+    action = text[len(head) :]
+    if action == valkey.LOOK:
+        return b"log\n" if log else b"snapshot\n" if "dump.rdb" in there else b"none\n"
+    if action == valkey.OWNER:
+        return b"999:999\n"
+    if action == valkey.READ:
+        return b"[info] 1 keys read\nread\n"
+    if action == valkey.WRITE_LOG:
+        assert process.container.new.user == "999:999"
+        there["appendonlydir/1.base.rdb"] = there["dump.rdb"]
+    elif action == valkey.SET_LOG_ASIDE:
+        for name in [name for name in there if name.startswith("appendonlydir/")]:
+            there[name.replace("appendonlydir", "appendonlydir.off")] = there.pop(name)
+    else:
+        assert action == "true"
+    return b""
 
 
 def _cat(process: Process) -> bytes:

@@ -13,12 +13,13 @@ from tests.host import cases
 from tests.host.fake_clock import FakeClock
 from tests.host.fake_docker import Docker, Program
 from tests.host.fake_engine import FakeEngine
+from tests.host.fake_files import FakeFiles
 from tests.host.fake_postgres import HAND_OVER, IMAGE, SERVER, VOLUME, Server, dump
 from tests.host.faults import Crash, Fault, Faults
 from webui_stack.host.data import cluster, postgres
 from webui_stack.host.data.cluster import Cluster
 from webui_stack.host.data.helper import Helper
-from webui_stack.host.data.postgres import ALONE, Postgres
+from webui_stack.host.data.postgres import ALONE, Postgres, WithPassword
 from webui_stack.host.engine import NewContainer, ProgramFailed, Refused, Unavailable
 from webui_stack.host.errors import HostError
 
@@ -100,6 +101,20 @@ def test_a_dump_runs_with_open_webuis_rights_and_extensions_with_a_superusers() 
     users = [(user, contents.count("\n")) for user, contents in world.server.loaded]
     assert users == [("open-webui", 1), ("postgres", 2), ("open-webui", 2)]
     assert "EXTENSION" not in world.server.loaded[0][1] + world.server.loaded[2][1]
+
+
+def test_the_password_is_that_of_the_secrets_and_never_none() -> None:
+    world, files = World(), FakeFiles()
+    database, _ = world.process()
+    stack = WithPassword(files, "/opt/stack", database)
+    with pytest.raises(HostError, match="/opt/stack/secrets/postgres-password: expected a password, got none"):
+        stack.own_password()
+    assert world.server.state()["password"] == "secret"
+    files.make_folder("/opt/stack/secrets")
+    files.write("/opt/stack/secrets/postgres-password", f"{PASSWORD}\n")
+    stack.own_password()
+    stack.put_away()
+    assert world.server.state()["password"] == PASSWORD
 
 
 def test_an_open_webui_that_was_the_superuser_is_none_afterwards() -> None:

@@ -12,8 +12,13 @@ from tests.host.asking import silent
 from tests.host.fake_engine import FakeEngine
 from tests.host.fake_system import FakeSystem
 from webui_stack.host import history
+from webui_stack.host.clock import Clock
 from webui_stack.host.engine import Engine, Refused
 from webui_stack.host.errors import HostError
+from webui_stack.host.files import Files
+from webui_stack.host.holder import Holder
+from webui_stack.host.journal import Journal, Step
+from webui_stack.host.system import System
 
 STACK, ROOT = "/opt/stack", "/var/lib/docker"
 
@@ -171,3 +176,17 @@ def test_a_verb_that_was_cut_off_is_named(tmp_path: Path, files: dict[str, str],
     for name, text in files.items():
         host.put(f"{STACK}/{name}", text)
     assert (look(host)["cut_off"], look(host)["migrating"]) == (cut_off, migrating)
+
+
+@pytest.mark.parametrize(("verb", "cut_off"), [("up", ""), ("restore", "restore")])
+def test_of_verbs_that_were_cut_off_a_deploy_is_the_one_that_needs_no_runbook(
+    tmp_path: Path, verb: str, cut_off: str
+) -> None:
+    """The survey looks for the marks alone, and so do the scripts that put data back."""
+    files = Files()
+    files.make_folder(f"{tmp_path}{STACK}", mode=0o755)
+    journal = Journal(files, f"{tmp_path}{STACK}", {verb: [Step("start", "go back")]}, Clock())
+    journal.begin(verb, Holder(verb, 4711, "4026531836", 99, "boot-1"))
+    journal.step("start")
+    found = history.look(System(str(tmp_path)), STACK, lease_files=[], deploy_log="/nothing")
+    assert found["cut_off"] == cut_off

@@ -24,6 +24,7 @@ TABLE = {
     "restore": [Step("swap", "go back"), Step(OLD_MARK, "go back")],
     "rollback": [Step(OLD_MARK, "go back")],
     "migrate": [Step(OLD_MARK, "go on")],
+    "up": [Step("start", "go back")],
 }
 
 
@@ -264,6 +265,50 @@ def test_a_mark_that_was_lost_is_there_again_with_the_next_step(files: FakeFiles
     files.remove(f"{FOLDER}/.restoring")
     journal.step("save")
     assert marks(files) == {".restoring": "upgrade\n"}
+
+
+# --- A deploy, which leaves people's data in one place
+
+
+def test_a_deploy_leaves_no_mark_so_that_the_next_deploy_is_not_refused(files: FakeFiles, journal: Journal) -> None:
+    journal.begin("up", ME)
+    journal.step("start")
+    journal.resume(OTHER)
+    assert marks(files) == {}
+    assert journal.open() == Entry("up", "start", {}, OTHER, SET)
+    journal.end()
+    assert journal.open() is None
+
+
+def test_a_migration_deploys_and_keeps_its_mark(files: FakeFiles, journal: Journal) -> None:
+    files.make_folder(FOLDER)
+    files.write(f"{FOLDER}/.migrating", "")
+    journal.begin("up", ME)
+    assert journal.open() == Entry("up", "", {}, ME, SET)
+    journal.end()
+    assert journal.open() == Entry("migrate", OLD_MARK)
+
+
+@pytest.mark.parametrize("mark", [".restoring", ".upgrading"])
+def test_a_deploy_that_was_cut_off_does_not_hide_that_data_are_in_two_places(
+    files: FakeFiles, journal: Journal, mark: str
+) -> None:
+    journal.begin("up", ME)
+    journal.step("start")
+    files.write(f"{FOLDER}/{mark}", f"{SET}\n" if mark == ".upgrading" else "restore\n")
+    entry = journal.open()
+    assert entry
+    assert entry.step == OLD_MARK
+    assert entry.in_two_places
+    with pytest.raises(HostError, match="expected nothing under way, got"):
+        journal.begin("up", OTHER)
+
+
+@pytest.mark.parametrize(
+    ("verb", "in_two_places"), [("up", False), ("migrate", False), ("restore", True), ("upgrade", True)]
+)
+def test_data_may_be_in_two_places_unless_the_verb_leaves_them_in_one(verb: str, in_two_places: bool) -> None:
+    assert Entry(verb).in_two_places == in_two_places
 
 
 # --- Recovery

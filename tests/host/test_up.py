@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 
 import pytest
@@ -12,15 +13,20 @@ from tests.host.fake_compose import FakeCompose, definition
 from tests.host.fake_docker import Docker, Process, Program
 from tests.host.fake_engine import FakeEngine
 from tests.host.fake_files import FakeFiles, FakeKernel
+from tests.host.fake_valkey import shell
 from tests.host.points import Points, every_crash, every_failure, is_change, outside
 from tests.host.test_containers import one_by_one
-from webui_stack.host import compose, journal
+from webui_stack.host import compose, dockerd, journal
 from webui_stack.host.by_hand import ByHand
 from webui_stack.host.containers import Containers
+from webui_stack.host.data.helper import NAME, Helper
+from webui_stack.host.data.valkey import ValkeyData
 from webui_stack.host.engine import NewContainer
 from webui_stack.host.errors import HostError
 from webui_stack.host.holder import Holder, Processes, State
 from webui_stack.host.journal import Journal
+from webui_stack.host.kernel import LINUX
+from webui_stack.host.locks import Held
 from webui_stack.host.protocol import Event
 from webui_stack.host.releases import Releases
 from webui_stack.host.services import Services
@@ -31,7 +37,12 @@ FOLDER = "/opt/stack"
 FIRST = "20261129T030000Z"
 SECRETS = {"secrets/webui-secret-key": "sesame\n"}
 VOLUMES = ("open-webui", "redis-data")
-ASKED = Request(image="webui:2", containers=["redis-valkey", "open-webui", "open-webui-2"], volumes=VOLUMES)
+ASKED = Request(
+    image="webui:2",
+    valkey_image="valkey:8",
+    containers=["redis-valkey", "open-webui", "open-webui-2"],
+    volumes=VOLUMES,
+)
 ADOPTION = replace(ASKED, image="webui:1", replace=["redis-valkey", "open-webui"])
 
 
@@ -61,6 +72,8 @@ def ill(_: Process) -> str:
 def alone(process: Process) -> None:
     """Two versions never have one database, not for a moment: neither of Open WebUI nor of Valkey."""
     mine = process.container
+    if mine.name == NAME:
+        return
     for other in process.docker.held.values():
         if other.runs and set(other.volumes) & set(mine.volumes):
             assert other.image_id == mine.image_id, f"{mine.name} starts beside {other.name}"
@@ -76,9 +89,12 @@ class World:
         self.clock = FakeClock()
         self.data = Data()
         self.said: list[str] = []
-        for name in ("valkey:8", "by-hand:1", "webui:1", "webui:2", "webui:3"):
-            self.docker.put_image(name, Program(alone, health=healthy))
-        self.docker.put_image("webui:ill", Program(alone, health=ill))
+        self.began_empty = False
+        self.docker.put_image("valkey:8", Program(self.valkey, commands={"sh": shell}, health=healthy))
+        python = {"python3": lambda _: b"same a1 a1\n"}
+        for name in ("by-hand:1", "webui:1", "webui:2", "webui:3"):
+            self.docker.put_image(name, Program(alone, commands=python, health=healthy))
+        self.docker.put_image("webui:ill", Program(alone, commands=python, health=ill))
         points = Points(self.kernel)
         self.engine = FakeEngine(self.docker, faults=points)
         self.project = FakeCompose(self.docker, self.kernel, points, FOLDER)
@@ -98,6 +114,7 @@ class World:
             services=Services(self.files, self.project, containers),
             by_hand=ByHand(self.files, self.engine, containers, FOLDER, self.said.append),
             data=self.data,
+            log=self.log,
             me=self.me,
             emit=self.say,
         )
@@ -106,9 +123,25 @@ class World:
     def say(self, event: Event) -> None:
         self.said.append(event.text)
 
-    def put(self, version: object) -> None:
+    def log(self, image: str) -> ValkeyData:
+        return ValkeyData(self.engine, self.files, self.clock, Helper(self.engine, self.clock), image, "redis-data")
+
+    def valkey(self, process: Process) -> None:
+        """As its configuration says, it loads the append-only file and nothing else."""
+        alone(process)
+        there = process.files("/data")
+        conf = self.kernel.find(f"{FOLDER}/valkey/valkey.conf").data
+        if conf.startswith(b"appendonly yes") and not any(name.startswith("appendonlydir/") for name in there):
+            self.began_empty = bool(there)
+
+    @property
+    def kept(self) -> list[str]:
+        """What Valkey has in its volume."""
+        return sorted(self.docker.contents.get("redis-data", {}))
+
+    def put(self, version: object, *, appendonly: bool = False) -> None:
         """The files of a version. Its secrets are those of before."""
-        volume = "    volumes:\n      - {}:/data\n"
+        volume = "    volumes:\n      - {}:/data\n" + ("    labels: log\n" if appendonly else "")
         services = [("redis", "valkey:8", "redis-valkey", "redis-data")]
         services += [(name, f"webui:{version}", name, "open-webui") for name in ("open-webui", "open-webui-2")]
         text = "services:\n" + "\n".join(
@@ -116,7 +149,8 @@ class World:
             for name, image, container, data in services
         )
         users = "user default on\n"
-        files = {**SECRETS, "compose.yaml": text, ".env": f"V='{version}'\n", "valkey/valkey.conf": f"# {version}\n"}
+        files = {**SECRETS, "compose.yaml": text, ".env": f"V='{version}'\n"}
+        files["valkey/valkey.conf"] = f"{'appendonly yes' if appendonly else '#'} {version}\n"
         for path, content in {**files, "valkey/users.acl": users}.items():
             self.files.write(f"{FOLDER}/{path}", content)
 
@@ -141,8 +175,9 @@ class World:
             made.restart_policy = "always"
 
     def serving(self) -> dict[str, str]:
-        """The image of each container that runs, by name."""
-        return {one.name: self.docker.images[one.image_id].tags[-1] for one in self.docker.held.values() if one.runs}
+        """The image of each container that runs, by name; less the one that looks into volumes."""
+        running = [one for one in self.docker.held.values() if one.runs and one.name != NAME]
+        return {one.name: self.docker.images[one.image_id].tags[-1] for one in running}
 
     def left(self) -> list[str]:
         """What only a run that is under way has in the folder; a write that was killed is replaced by the next one."""
@@ -259,9 +294,10 @@ def test_a_release_that_can_not_come_back_is_told_and_the_next_deploy_mends_it()
 def test_data_that_need_more_stop_nothing_and_the_files_of_what_runs_come_back() -> None:
     world = deployed()
     world.data.refused = "one that changes it"
+    before = len(world.docker.events)
     with pytest.raises(HostError, match="expected the schema the data have, got one that changes it; upgrade"):
         world.up()
-    assert (world.serving(), world.left(), world.docker.events[-1].action) == (serves(1), [], "start")
+    assert (world.serving(), world.left(), len(world.docker.events)) == (serves(1), [], before)
     assert world.files.read_text(f"{FOLDER}/.env") == "V='1'\n"
 
 
@@ -329,6 +365,161 @@ def test_the_journal_holds_the_request_and_no_secret() -> None:
     assert up._date("before there were names") == "before there were names"
 
 
+# --- Valkey's append-only file
+
+
+def with_snapshot() -> World:
+    """The first version is in force, without a log; the files of the next one want one."""
+    world = deployed()
+    world.docker.contents["redis-data"]["dump.rdb"] = b"keys"
+    world.put(2, appendonly=True)
+    return world
+
+
+def with_snapshot_and_ill() -> World:
+    world = with_snapshot()
+    world.put("ill", appendonly=True)
+    return world
+
+
+def made_by_hand_with_snapshot_and_ill() -> World:
+    world = made_by_hand()
+    world.docker.contents["redis-data"]["dump.rdb"] = b"keys"
+    world.put("ill", appendonly=True)
+    return world
+
+
+LOGGED = ["appendonlydir/1.base.rdb", "dump.rdb"]
+ASIDE = ["appendonlydir.off/1.base.rdb", "dump.rdb"]
+
+
+def test_a_log_is_written_from_the_snapshot_before_valkey_looks_for_one() -> None:
+    world = with_snapshot()
+    world.up(replace(ASKED, appendonly=True))
+    assert (world.kept, world.began_empty, world.serving()) == (LOGGED, False, serves(2))
+    assert world.said == ["writing Valkey's snapshot to an append-only file"]
+    world.put(3, appendonly=True)
+    world.up(replace(ASKED, image="webui:3", appendonly=True))
+    assert (world.kept, world.said) == (LOGGED, world.said[:1])
+
+
+def test_a_log_that_is_not_written_any_more_is_put_aside_once_all_is_healthy() -> None:
+    world = with_snapshot()
+    world.up(replace(ASKED, appendonly=True))
+    world.deploy(3)
+    assert (world.kept, world.serving()) == (ASIDE, serves(3))
+
+
+def test_on_the_way_back_to_a_release_without_a_log_the_one_that_was_made_is_put_aside() -> None:
+    world = with_snapshot_and_ill()
+    with pytest.raises(HostError, match="that one runs again"):
+        world.up(replace(ASKED, image="webui:ill", appendonly=True))
+    assert (world.kept, world.serving(), world.began_empty) == (ASIDE, serves(1), False)
+
+
+def test_a_valkey_made_by_hand_keeps_the_log_it_had() -> None:
+    world = made_by_hand_with_snapshot_and_ill()
+    world.docker.contents["redis-data"]["appendonlydir/1.base.rdb"] = b"keys"
+    with pytest.raises(HostError, match="nothing was taken over"):
+        world.up(replace(ADOPTION, image="webui:ill", appendonly=True))
+    assert (world.kept, world.serving()) == (LOGGED, BY_HAND)
+
+
+def test_a_valkey_made_by_hand_that_had_no_log_finds_none() -> None:
+    world = made_by_hand_with_snapshot_and_ill()
+    with pytest.raises(HostError, match="nothing was taken over"):
+        world.up(replace(ADOPTION, image="webui:ill", appendonly=True))
+    assert (world.kept, world.serving()) == (ASIDE, BY_HAND)
+
+
+def test_a_release_with_a_log_never_begins_empty_on_the_way_back() -> None:
+    world = with_snapshot()
+    world.up(replace(ASKED, appendonly=True))
+    world.put("ill", appendonly=True)
+    world.docker.contents["redis-data"] = {"dump.rdb": b"keys"}  # somebody took its log away
+    with pytest.raises(HostError, match="that one runs again"):
+        world.up(replace(ASKED, image="webui:ill", appendonly=True))
+    assert (world.kept, world.began_empty, world.serving()) == (LOGGED, False, serves(2))
+
+
+# --- A deploy and what was cut off before it
+
+
+def test_a_refused_deploy_after_one_that_was_cut_off_tells_both_what_to_do_and_what_runs() -> None:
+    world = deployed()
+    world.journal.begin(up.VERB, world.me)
+    world.journal.step(up.START)
+    world.data.refused = "one that changes it"
+    with pytest.raises(HostError, match="got one that changes it; upgrade; that one runs again"):
+        world.up()
+    assert (world.serving(), world.journal.open()) == (serves(1), None)
+
+
+def test_what_an_earlier_request_wanted_removed_is_not_removed_by_the_next_one() -> None:
+    world = deployed()
+    world.journal.begin(up.VERB, world.me, asdict(replace(ASKED, remove=["open-webui-3"])))
+    world.journal.step(up.LET_GO)
+    world.docker.put_container("open-webui-3", NewContainer("webui:1"))
+    world.docker.named("open-webui-3")
+    world.deploy(1)
+    assert "open-webui-3" in world.serving()
+
+
+# --- As the host runs it
+
+
+def test_the_verb_runs_the_stack_and_keeps_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = with_snapshot()
+    world.docker.contents["open-webui"]["webui.db"] = b"rows"
+    stack = {
+        "folder": FOLDER,
+        "database": "sqlite",
+        "open_webui_volume": "open-webui",
+        "valkey_volume": "redis-data",
+        "postgres_volume": "open-webui-postgres",
+        "postgres_image": "pgvector:pg17",
+        "wait_s": 120,
+        "releases_kept": 10,
+    }
+    held: list[tuple[str, Sequence[str]]] = []
+
+    class FakeLocks:
+        def __init__(self, *_: object) -> None:
+            pass
+
+        @contextlib.contextmanager
+        def work(self, who: str, containers: Sequence[str]) -> Iterator[Held]:
+            held.append((who, containers))
+            yield Held(LINUX)
+
+    project = world.project
+
+    def compose_of(*_: object, tell: Callable[[str], None], **__: object) -> FakeCompose:
+        tell(" Container redis-valkey  Recreated")
+        tell("a warning")
+        return project
+
+    monkeypatch.setattr(up, "require_root", lambda: None)
+    monkeypatch.setattr(up, "Locks", FakeLocks)
+    monkeypatch.setattr(up, "Files", lambda: world.files)
+    monkeypatch.setattr(up, "Clock", lambda: world.clock)
+    monkeypatch.setattr(up, "Engine", lambda _: world.engine)
+    monkeypatch.setattr(up, "Compose", compose_of)
+    monkeypatch.setattr(dockerd, "socket", lambda *_: "")
+    arguments = {"stack": stack, "request": asdict(replace(ASKED, appendonly=True))}
+    assert up.run(arguments, world.say) == "20261129T030100Z"
+    assert (world.serving(), world.kept) == (serves(2), LOGGED)
+    assert held == [("deploy", ASKED.containers)]
+    told = ["a warning", "writing Valkey's snapshot to an append-only file"]
+    assert world.said == told
+    lines = [" Container redis-valkey  Recreated", *told]
+    assert (world.files.read_text(f"{FOLDER}/up.log") or "").splitlines() == lines
+    world.put("ill")
+    with pytest.raises(HostError, match="that one runs again") as caught:
+        up.run({**arguments, "request": asdict(replace(ASKED, image="webui:ill"))}, world.say)
+    assert (world.files.read_text(f"{FOLDER}/up.log") or "").splitlines()[-1] == str(caught.value)
+
+
 # --- Killed, cut off, and failing, everywhere
 
 
@@ -348,17 +539,33 @@ def adopt_ill(world: World) -> None:
     world.up(replace(ADOPTION, image="webui:ill"))
 
 
+def deploy_with_log(world: World) -> None:
+    world.up(replace(ASKED, appendonly=True))
+
+
+def deploy_ill_with_log(world: World) -> None:
+    world.up(replace(ASKED, image="webui:ill", appendonly=True))
+
+
+def adopt_ill_with_log(world: World) -> None:
+    world.up(replace(ADOPTION, image="webui:ill", appendonly=True))
+
+
 SCENARIOS: Mapping[str, tuple[Callable[[], World], Callable[[World], None], list[dict[str, str]]]] = {
     "a fresh host": (fresh, lambda world: adopt(world), [serves(1)]),
     "the next version": (deployed, deploy_2, [serves(1), serves(2)]),
     "one that is ill": (ill_one, deploy_ill, [serves(1)]),
     "a take over": (made_by_hand, adopt, [BY_HAND, serves(1)]),
     "a take over by one that is ill": (made_by_hand_and_ill, adopt_ill, [BY_HAND]),
+    "a first log": (with_snapshot, deploy_with_log, [serves(1), serves(2)]),
+    "a first log, and ill": (with_snapshot_and_ill, deploy_ill_with_log, [serves(1)]),
+    "a take over with a first log, and ill": (made_by_hand_with_snapshot_and_ill, adopt_ill_with_log, [BY_HAND]),
 }
 
 
 def nothing_is_lost(world: World, where: str) -> None:
-    """At this very moment: no two versions on one database, no secret changed, a sound release."""
+    """At this very moment: no two versions on one database, no secret changed, a sound release, Valkey with data."""
+    assert not world.began_empty, where
     images = {image for name, image in world.serving().items() if name.startswith("open-webui")}
     assert len(images) <= 1, where
     assert {path: world.files.read_text(f"{FOLDER}/{path}") for path in SECRETS} == SECRETS, where
@@ -373,6 +580,9 @@ def ends_well(world: World, where: str, served: list[dict[str, str]]) -> None:
     nothing_is_lost(world, where)
     world.recover()
     recovered = world.serving()
+    assert not world.began_empty, where
+    if recovered in (BY_HAND, serves(1)):  # they write snapshots only
+        assert not any(name.startswith("appendonlydir/") for name in world.kept), where
     if served != [serves(1)] or world.releases.in_force.is_there():
         assert recovered in served, where
     assert (world.journal.open(), world.left()) == (None, []), where
@@ -391,7 +601,9 @@ def changes_outside(point: str) -> bool:
 def test_a_deploy_that_is_cut_off_anywhere_ends_well(name: str) -> None:
     start, change, served = SCENARIOS[name]
     crashes = 0
-    for where, world in every_crash(start(), change, points=changes_outside, ends=(None, True)):
+    # With other files in place, and before this program runs, only Valkey itself could keep its data after a power cut.
+    ends = (None,) if "log" in name else (None, True)
+    for where, world in every_crash(start(), change, points=changes_outside, ends=ends):
         ends_well(world, where, served)
         crashes += 1
     assert crashes > 30

@@ -120,7 +120,7 @@ def made_by(script: str) -> list[Request]:
 @pytest.mark.parametrize(
     ("script", "mends"),
     [
-        (templates.up_script(settings(), [], upgrades=True), [False, True]),
+        (templates.upgrade_script(settings(), []), [False, True]),
         ("\n".join(templates.rollback_script(settings(), "back", to="previous")), [False, False, True]),
         ("\n".join(templates.restore_script(settings(), "data", may_replace=True)), [True]),
         (templates.up_swarm_script(settings(**SWARM), [], upgrades=True), [False, True]),
@@ -146,7 +146,7 @@ def test_a_script_has_the_lock_and_saves_data_in_two_places_only_where_it_puts_t
 def test_a_script_tells_what_the_program_says_and_knows_the_sets_name(
     tmp_path: Path, program: str, status: int, said: str, made: str
 ) -> None:
-    script = templates.up_script(settings(), [], upgrades=True)
+    script = templates.upgrade_script(settings(), [])
     function = script[script.index("make_set() {") :].partition("\n}\n")[0]
     for name in host_program.PYTHONS:
         path = tmp_path / name

@@ -24,7 +24,7 @@ def moved(script: str, root: Path) -> str:
 
 def run(root: Path, then: str) -> subprocess.CompletedProcess[str]:
     """The locks are taken as by a deploy, then something is done with them held."""
-    script = templates.up_script(settings(), [])
+    script = templates.upgrade_script(settings(), [])
     functions = script[script.index("\nalone() {") :].removesuffix("main\n").removesuffix("main")
     return subprocess.run(["sh", "-euc", moved(functions, root) + then], capture_output=True, text=True)
 

@@ -26,6 +26,7 @@ from tests.defaults import FIXTURES, ROOT, settings
 from tests.stack_folder import Stack, as_root, fill_folder
 from webui_stack import compose, host_program, machine, templates
 from webui_stack.host import protocol
+from webui_stack.host.verbs import up
 from webui_stack.machine import Machine
 from webui_stack.secrets import Supplied
 
@@ -420,7 +421,7 @@ def test_only_a_release_that_does_not_listen_again_starts_anew_after_valkey(tag:
     assert body["depends_on"]["redis"] == {"condition": "service_healthy", **({"restart": True} if restarts else {})}
     labels = {"open-webui-stack.restart-after-valkey": "true"}
     assert body.get("labels") == (labels if restarts else None)
-    script = templates.up_script(settings(open_webui_image=image), [])
+    script = templates.upgrade_script(settings(open_webui_image=image), [])
     assert ("in_order || restart" in script) == ("\nin_order()" in script) == restarts
 
 
@@ -799,8 +800,8 @@ def test_scripts_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     work = [compose.Work("redis", "x", unpause=True), compose.Work("open-webui", "y", recreate=True)]
     some = settings(**changes)
     script = {
-        "up": templates.up_script(some, []),
-        "up with work": templates.up_script(some, work),
+        "up": templates.upgrade_script(some, []),
+        "up with work": templates.upgrade_script(some, work),
     }[name]
     checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
@@ -809,15 +810,15 @@ def test_scripts_are_good_shell(name: str, changes: dict[str, Any]) -> None:
 
 
 def test_a_process_that_is_not_wanted_any_more_is_stopped_and_removed_once_the_others_are_healthy() -> None:
-    script = templates.up_script(settings(), [compose.Work("open-webui-2", "x", remove=True)])
+    script = templates.upgrade_script(settings(), [compose.Work("open-webui-2", "x", remove=True)])
     healthy, _, after = script.partition("    let_go || return 1\n")
     assert "docker stop --time 30 open-webui-2 >/dev/null && docker rm open-webui-2" in after.partition("remember ")[0]
     assert "open-webui-2" not in healthy
-    assert "docker rm open-webui-2" not in templates.up_script(settings(), [])
+    assert "docker rm open-webui-2" not in templates.upgrade_script(settings(), [])
 
 
 def test_a_deploy_of_several_processes_lets_no_two_versions_run_at_once() -> None:
-    script = templates.up_script(settings(**MANY), [])
+    script = templates.upgrade_script(settings(**MANY), [])
     assert ' one_version "$wanted" &&\n    keep_snapshot && up; then' in script
 
 
@@ -852,7 +853,7 @@ def test_all_processes_stop_before_one_of_another_image_starts(
     Path(f"{docker}.containers").write_text("".join(f"{name} {image}\n" for name, image in there.items()))
     log = Path(f"{docker}.stopped")
     log.touch()
-    script = templates.up_script(settings(), [])
+    script = templates.upgrade_script(settings(), [])
     functions = "processes='open-webui(-[0-9]+)?'\n"
     functions += "".join(function(script, name) for name in ("names", "running", "stopped", "one_version"))
     path = f"{tmp_path}:{os.environ['PATH']}"
@@ -875,7 +876,7 @@ REPLICATED: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://c
 def test_scripts_of_day_two_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     some = settings(backup_age_recipient="age1" + "q" * 58, **changes)
     if name == "upgrade":
-        script = templates.up_script(some, [], upgrades=True)
+        script = templates.upgrade_script(some, [])
     elif name in ("mend", "back"):
         script = "\n".join(templates.rollback_script(some, name, to="previous"))
     else:
@@ -1011,7 +1012,7 @@ def test_what_a_host_is_asked_for_holds_only_secrets_that_were_supplied_and_show
 )
 def test_a_deploys_database_is_told_from_its_compose_file(tmp_path: Path, changes: dict[str, Any], kind: str) -> None:
     (tmp_path / "compose.yaml").write_text(templates.project(settings(**changes))["compose.yaml"])
-    script = templates.up_script(settings(), [])
+    script = templates.upgrade_script(settings(), [])
     command = f"{function(script, 'kind_of')}\nkind_of {tmp_path}"
     said = subprocess.run(["sh", "-s"], input=command, capture_output=True, text=True, check=True)
     assert said.stdout.strip() == kind
@@ -1030,10 +1031,39 @@ def test_a_schedule_brings_a_timer() -> None:
     assert "\nOnCalendar=*-*-* 03:30\n" in templates.backup(settings(backup_schedule="*-*-* 03:30"), Machine())[path]
 
 
+@pytest.mark.parametrize("changes", [{}, REPLICATED, {"database_url": "env:X"}], ids=["sqlite", "postgres", "external"])
+def test_the_host_is_asked_for_a_deploy_by_names_and_without_a_secret(changes: dict[str, Any]) -> None:
+    work = [
+        compose.Work("redis", "x", unpause=True),
+        compose.Work("open-webui", "y", recreate=True),
+        compose.Work("open-webui-9", "z", remove=True),
+    ]
+    some = settings(**changes)
+    asked = json.loads(json.dumps(templates.up_request(some, work, migrates=True)))
+    stack, request = up.Stack(**asked["stack"]), up.Request(**asked["request"])
+    assert (stack.folder, stack.database, stack.migrates) == (some.stack_dir, some.database_kind, True)
+    assert (request.unpause, request.recreate, request.remove, request.replace) == (
+        ["redis-valkey"],
+        ["open-webui"],
+        ["open-webui-9"],
+        [],
+    )
+    assert (request.image, request.valkey_image) == (some.open_webui_image, some.valkey_image)
+    assert request.containers == templates.containers(some)
+    assert "env:X" not in str(asked)
+
+
+def test_what_was_made_by_hand_is_replaced_only_with_the_operators_word() -> None:
+    work = [compose.Work(service, "made by hand", replace=True) for service in ("redis", "open-webui")]
+    assert templates.up_request(settings(), work)["request"]["replace"] == []
+    found = templates.up_request(settings(stack_adopt=True), work)["request"]["replace"]
+    assert found == ["redis-valkey", "open-webui"]
+
+
 def test_what_was_made_by_hand_steps_aside_only_with_the_operators_word() -> None:
     work = [compose.Work(service, "made by hand", replace=True) for service in ("redis", "open-webui")]
-    assert "step_aside open-webui" not in templates.up_script(settings(), work)
-    script = templates.up_script(settings(stack_adopt=True), work)
+    assert "step_aside open-webui" not in templates.upgrade_script(settings(), work)
+    script = templates.upgrade_script(settings(stack_adopt=True), work)
     assert -1 < script.index("step_aside open-webui") < script.index("step_aside redis-valkey")
 
 
@@ -1055,7 +1085,7 @@ def aside(tmp_path: Path) -> Callable[[str], str]:
     (tmp_path / "docker").write_text(DOCKER_OF_ONE)
     (tmp_path / "docker").chmod(0o755)
     (tmp_path / "open-webui").write_text("always:0\n")
-    script = templates.up_script(settings(stack_adopt=True), [])
+    script = templates.upgrade_script(settings(stack_adopt=True), [])
     names = ("step_aside", "restart_as_before", "waits", "give_back")
     functions = "".join(function(script, name) for name in names)
     # Of those that ask for more than this Docker knows, which has a file for each container.

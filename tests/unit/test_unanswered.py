@@ -89,7 +89,7 @@ class Host:
 
 @pytest.fixture
 def host(tmp_path: Path) -> Host:
-    found = Host(tmp_path, templates.up_script(settings(**ALL), [], upgrades=True))
+    found = Host(tmp_path, templates.upgrade_script(settings(**ALL), []))
     found.write("bin/docker", DOCKER)
     (tmp_path / "bin" / "docker").chmod(0o755)
     found.write("bin/failing", "")
@@ -104,8 +104,7 @@ def host(tmp_path: Path) -> Host:
 def scripts(**changes: Any) -> dict[str, str]:
     some = settings(**ALL, **changes)
     return {
-        "up": templates.up_script(some, []),
-        "upgrade": templates.up_script(some, [], upgrades=True),
+        "upgrade": templates.upgrade_script(some, []),
         "rollback": "\n".join(templates.rollback_script(some, "back", to="previous")),
         "restore": "\n".join(templates.restore_script(some, "data", may_replace=True)),
         "migrate": "\n".join(templates.migrate_script(some, "copy")),
@@ -113,7 +112,7 @@ def scripts(**changes: Any) -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("name", ["up", "upgrade", "rollback", "restore", "migrate", "rotate"])
+@pytest.mark.parametrize("name", ["upgrade", "rollback", "restore", "migrate", "rotate"])
 def test_no_script_reads_a_failing_list_of_containers_as_an_empty_one(name: str) -> None:
     """`docker ps` in a pipeline loses its status."""
     lines = scripts()[name].splitlines()
@@ -363,7 +362,7 @@ def test_a_take_over_is_not_done_while_containers_of_before_may_be_there(host: H
 
 def test_nobody_knows_who_started_first_where_docker_does_not_answer(host: Host) -> None:
     older = settings(**ALL, open_webui_image="ghcr.io/open-webui/open-webui:v0.11.5")  # that Valkey's restart cuts off
-    host.script = templates.up_script(older, [])
+    host.script = templates.upgrade_script(older, [])
     assert host.run("in_order").returncode == 0
     host.write("bin/failing", "^inspect .*StartedAt")
     assert host.run("in_order").returncode == 1

@@ -24,9 +24,13 @@ OLD_MARK = "old mark"
 _LOG = "/var/log/open-webui/deploys.jsonl"
 # What earlier versions leave in the stack's folder while data may be in two places, each with a word in it. Where one
 # is there, they refuse all but the runbooks that put the data back (host/history.py; rollback.sh.j2,
-# `mend`). So a mark is there while a journal is: `.restoring` with the verb for the last good deploy as it is, and for
-# an upgrade that noted its backup set as `data["set"]`, `.upgrading` with its name, for that deploy with those data.
+# `mend`). So a mark is there while a journal of such a verb is: `.restoring` with the verb for the last good deploy as
+# it is, and for an upgrade that noted its backup set as `data["set"]`, `.upgrading` with its name, for that deploy with
+# those data.
 _UPGRADING, _RESTORING, _MIGRATING = ".upgrading", ".restoring", ".migrating"
+# A crash of these leaves people's data in one place: the next deploy takes over, and no runbook has to run first. A
+# deploy leaves no mark, and neither heeds nor removes that of a migration, which has one while it deploys.
+_DEPLOY, _MIGRATE = "up", "migrate"
 _SET_NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
@@ -56,6 +60,11 @@ class Entry:
     holder: Holder | None = None
     began: str = ""
 
+    @property
+    def in_two_places(self) -> bool:
+        """Whether people's data may be in two places until this has ended."""
+        return self.verb not in (_DEPLOY, _MIGRATE)
+
     def __str__(self) -> str:
         at = f"at the step {self.step!r}" if self.step else "before its first step"
         return f"{self.verb}, {at}" + (f", begun {self.began} by process {self.holder.pid}" if self.holder else "")
@@ -81,16 +90,24 @@ class Journal:
         self.path = f"{folder}/{NAME}"
 
     def open(self) -> Entry | None:
-        """What is under way or was cut off; None where nothing is. Marks of earlier versions count."""
+        """What is under way or was cut off; None where nothing is. Marks of earlier versions count.
+
+        A deploy that was cut off hides no mark: scripts, which read no journal, may have begun since, and been cut off.
+        """
         text = self._files.read(self.path)
-        return self._old() if text is None else self._parse(text)
+        entry = None if text is None else self._parse(text)
+        if entry and entry.verb != _DEPLOY:
+            return entry
+        old = self._old()
+        return old if old and (entry is None or old.in_two_places) else entry
 
     def begin(self, verb: str, holder: Holder, data: Mapping[str, Any] | None = None) -> None:
         """Ensure a verb is written down as under way. Fails where another is.
 
         `data` is JSON, and no secret: operators read the journal. The folder is made where it is missing.
         """
-        if other := self.open():
+        other = self.open()
+        if other and not (verb == _DEPLOY and other == Entry(_MIGRATE, OLD_MARK)):
             raise HostError(
                 self.path,
                 expected="nothing under way",
@@ -117,9 +134,14 @@ class Journal:
         return entry
 
     def end(self) -> None:
-        """Ensure nothing is under way: the journal and all marks are removed."""
-        for mark in (_UPGRADING, _RESTORING, _MIGRATING, NAME):  # the journal last: a mark alone would be an old one
-            self._files.remove(f"{self._folder}/{mark}")
+        """Ensure nothing is under way: the journal and all marks are removed.
+
+        A deploy has left no mark, so its end removes none.
+        """
+        entry = self.open()
+        marks = () if entry and entry.verb == _DEPLOY else (_UPGRADING, _RESTORING, _MIGRATING)
+        for name in (*marks, NAME):  # the journal last: a mark alone would be an old one
+            self._files.remove(f"{self._folder}/{name}")
 
     def way(self, entry: Entry) -> Literal["go on", "go back"]:
         """Where a crash at this entry leads. Fails where the table does not say."""
@@ -156,6 +178,8 @@ class Journal:
             "began": entry.began,
         }
         self._files.write(self.path, json.dumps(content, indent=1) + "\n")
+        if entry.verb == _DEPLOY:
+            return
         # Second, as a mark alone would be an old one. Nothing is changed before both are there.
         self._leave(_RESTORING, entry.verb)
         if entry.verb == "upgrade" and isinstance(entry.data.get("set"), str):
@@ -216,7 +240,7 @@ class Journal:
         name = self._mark(_RESTORING)
         if name is not None:
             return Entry(name or "restore", OLD_MARK)  # earlier versions left it empty
-        return None if self._mark(_MIGRATING) is None else Entry("migrate", OLD_MARK)
+        return None if self._mark(_MIGRATING) is None else Entry(_MIGRATE, OLD_MARK)
 
     def _mark(self, name: str) -> str | None:
         text = self._files.read_text(f"{self._folder}/{name}")

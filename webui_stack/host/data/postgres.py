@@ -13,6 +13,7 @@ from .. import digits
 from ..clock import Clock
 from ..engine import Engine, NewContainer, NotFound, Refused
 from ..errors import HostError
+from ..files import Files
 from .cluster import DATA, Cluster
 from .helper import Helper
 from .roles import SUPERUSER, Roles
@@ -219,6 +220,25 @@ def rows(roles: Roles) -> dict[str, int]:
         got = " ".join(said) or "nothing"
         raise HostError("Postgres", expected="to count people's rows", got=got, do="run this again")
     return dict(zip(_COUNTED.values(), found))  # noqa: B905 Python 3.9 has no `strict`
+
+
+class WithPassword:
+    """Postgres of the stack in `folder`, by the password of its secrets (`services.Database`)."""
+
+    def __init__(self, files: Files, folder: str, postgres: Postgres) -> None:
+        self._files, self._folder, self._postgres = files, folder, postgres
+
+    def put_away(self) -> None:
+        """Ensure no Postgres of this program's own serves the volume."""
+        self._postgres.put_away()
+
+    def own_password(self) -> None:
+        """Ensure Open WebUI's role has the password of the secrets. Fails where there is none."""
+        path = f"{self._folder}/secrets/postgres-password"
+        password = (self._files.read_text(path) or "").rstrip("\n")
+        if not password:
+            raise HostError(path, expected="a password", got="none", do="run deploy.py again")
+        self._postgres.set_password(password)
 
 
 def dump(engine: Engine, container: str, target: BinaryIO) -> None:

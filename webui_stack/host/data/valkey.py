@@ -204,6 +204,17 @@ class ValkeyData:
         without network that runs as the snapshot's owner. The containers whose names match `containers` are stopped
         for that. After a crash the log is not there, or whole.
         """
+        if not self.lacks_log():
+            return False
+        halt.stop(self._engine, self._clock, containers)
+        owner = _said(self._run(OWNER)).strip()
+        if not re.fullmatch("[0-9]+:[0-9]+", owner):
+            raise HostError("Valkey", expected="the owner of its snapshot", got=owner or "no answer", do="run it again")
+        self._run(WRITE_LOG, user=owner)
+        return True
+
+    def lacks_log(self) -> bool:
+        """Whether there is a snapshot, and no log."""
         if self._shows_log():
             return False
         said = _said(self._run(LOOK, accept=range(256))).strip()
@@ -216,11 +227,6 @@ class ValkeyData:
                 got=said or "no answer",
                 do="it is not started, for it could begin empty and overwrite that; run this again",
             )
-        halt.stop(self._engine, self._clock, containers)
-        owner = _said(self._run(OWNER)).strip()
-        if not re.fullmatch("[0-9]+:[0-9]+", owner):
-            raise HostError("Valkey", expected="the owner of its snapshot", got=owner or "no answer", do="run it again")
-        self._run(WRITE_LOG, user=owner)
         return True
 
     def set_log_aside(self) -> None:

@@ -18,6 +18,7 @@ from . import (
     serving,
     survey,
     teardown,
+    up,
     watch,
 )
 
@@ -38,7 +39,8 @@ VERBS: Mapping[str, Callable[..., Any]] = {
     "survey": survey.run,
     "teardown": teardown.remove,
     "teardown_look": teardown.look,
+    "up": up.run,
     "watch": watch.run,
 }
-DETACHED = frozenset({"backup", "docker", "drill", "load", "pull", "secrets", "teardown"})
+DETACHED = frozenset({"backup", "docker", "drill", "load", "pull", "secrets", "teardown", "up"})
 """The verbs by which a run changes the host: each has a process of its own (`worker.py`)."""

@@ -93,7 +93,7 @@ class Backup:
         """Ensure there is one more set, of data that are in one place and that no other verb changes meanwhile."""
         with locks.data("backup", live=not asked.holds_lock):
             entry = None if asked.mends else Journal(self._files, asked.stack_dir, {}, self._clock).open()
-            if entry and entry.verb != "migrate":  # until that has ended, all data are where they were
+            if entry and entry.in_two_places:
                 raise HostError(
                     "backup",
                     expected="data in one place",

@@ -1,27 +1,41 @@
 """Up: the stack runs as its files say, and is remembered; or what ran before runs again.
 
-This is the deploy that neither changes data nor their form: no upgrade, no migration, no new append-only file. `Data`
-refuses what would be one. It is no verb yet: the operator's side still sends up.sh.j2.
+This is the deploy that leaves people's data as they are: `Data` refuses what would change them. An upgrade, which makes
+a backup set first and may put it back, is still up.sh.j2.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Protocol
+from typing import Any, Literal, Protocol
 
+from .. import dockerd
 from ..by_hand import ByHand
+from ..clock import Clock
 from ..compose import Compose
 from ..containers import Containers
+from ..data import compatibility
+from ..data.cluster import Cluster
+from ..data.compatibility import Compatibility, Wanted
+from ..data.helper import Helper
+from ..data.postgres import Postgres, WithPassword
+from ..data.sqlite import Dataset, Schema
+from ..data.valkey import ValkeyData
 from ..engine import Engine
 from ..errors import HostError
 from ..files import Files
-from ..holder import Holder
+from ..holder import Holder, Processes
 from ..journal import Entry, Journal, Step
+from ..kernel import LINUX
+from ..locks import Locks
 from ..protocol import Event
 from ..releases import Releases
+from ..run_log import RunLog
 from ..services import Services
+from ..system import System, require_root
 
 VERB = "up"
 RECALL, MAKE_ROOM, START, LET_GO, REMEMBER = "recall", "make room", "start", "let go", "remember"
@@ -40,7 +54,8 @@ STEPS: Sequence[Step] = (
 class Request:
     """What the operator's side has planned (`webui_stack.compose.Work`), after it has put the files into the folder.
 
-    `image` is Open WebUI's reference, `containers` are all that the stack has, in the order they start. Those in
+    `image` is Open WebUI's reference and `valkey_image` Valkey's, which looks for an append-only file where
+    `appendonly` is set. `containers` are all that the stack has, in the order they start. Those in
     `replace` were made by hand, those in `unpause` are paused, those in `remove` have no service any more. Services in
     `recreate` get new containers. `resume_s` is how long a container that was paused may take to its next check.
     """
@@ -54,6 +69,97 @@ class Request:
     remove: Sequence[str] = ()
     restarts_after_valkey: bool = False
     resume_s: int = 30
+    valkey_image: str = ""
+    appendonly: bool = False
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The stack on this host: its folder, and where its data are.
+
+    `wait_s` is how long services may take until they are healthy; `releases_kept` is how many earlier releases stay.
+    `migrates` is for data that have just come out of a backup set.
+    """
+
+    folder: str
+    database: Literal["sqlite", "postgres", "external"]
+    open_webui_volume: str
+    valkey_volume: str
+    postgres_volume: str
+    postgres_image: str
+    wait_s: int
+    releases_kept: int
+    migrates: bool = False
+
+
+def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
+    """Ensure the stack runs as its files say; `arguments` are those of `Stack` and of `Request`, by these names.
+
+    All that it says is in `up.log` in the stack's folder as well. Returns the release's name.
+    """
+    require_root()
+    stack, asked = Stack(**arguments["stack"]), Request(**arguments["request"])
+    files, clock = Files(), Clock()
+    with Locks(LINUX, clock, lambda line: emit(Event(line))).work("deploy", asked.containers) as held:
+        log = RunLog(files, f"{stack.folder}/up.log", emit)
+        try:
+            return _made(stack, asked, files, clock, held.descriptors, log).up(asked)
+        except HostError as error:
+            log.note(str(error))
+            raise
+        finally:
+            log.write()
+
+
+def _made(stack: Stack, asked: Request, files: Files, clock: Clock, descriptors: Sequence[int], log: RunLog) -> Up:
+    """The deploy of this host's stack. Compose holds the locks of `descriptors` as well."""
+    system = System()
+    engine = Engine(dockerd.socket(system, os.environ.get("HOME", "/root")))
+    containers, helper = Containers(engine, clock), Helper(engine, clock)
+    project = Compose(system, files, stack.folder, wait_s=stack.wait_s, descriptors=descriptors, tell=log.compose)
+    cluster = Cluster(engine, helper, stack.postgres_image, stack.postgres_volume)
+    postgres = Postgres(engine, clock, cluster, start_s=stack.wait_s, tell=log.say)
+
+    def valkey(image: str) -> ValkeyData:
+        return ValkeyData(engine, files, clock, helper, image, stack.valkey_volume)
+
+    def schema() -> Schema:
+        dataset = Dataset(helper, asked.image)
+        if stack.database != "postgres":
+            return dataset.schema(stack.open_webui_volume)
+        heads = postgres.heads()
+        postgres.put_away()
+        return dataset.schema_of(heads)
+
+    wanted = Wanted(
+        stack.folder,
+        images={
+            compatibility.OPEN_WEBUI: asked.image,
+            compatibility.VALKEY: asked.valkey_image,
+            compatibility.POSTGRES: stack.postgres_image,
+        },
+        volumes={
+            compatibility.OPEN_WEBUI: stack.open_webui_volume,
+            compatibility.VALKEY: stack.valkey_volume,
+            compatibility.POSTGRES: stack.postgres_volume,
+        },
+        database=stack.database,
+        migrates=stack.migrates,
+    )
+    return Up(
+        files=files,
+        engine=engine,
+        journal=Journal(files, stack.folder, {VERB: STEPS}, clock),
+        releases=Releases(files, engine, clock, stack.folder, kept=stack.releases_kept),
+        project=project,
+        containers=containers,
+        services=Services(files, project, containers, WithPassword(files, stack.folder, postgres)),
+        by_hand=ByHand(files, engine, containers, stack.folder, log.say),
+        data=Compatibility(files, engine, containers, valkey(asked.valkey_image), cluster, schema, wanted),
+        log=valkey,
+        me=Processes().me(VERB),
+        emit=log.emit,
+    )
 
 
 class Data(Protocol):
@@ -65,6 +171,14 @@ class Data(Protocol):
         Nothing is changed.
         """
         ...
+
+
+class Log(Protocol):
+    """Valkey's append-only file in its volume (`data.valkey.ValkeyData`)."""
+
+    def lacks_log(self) -> bool: ...
+    def keep_snapshot(self, containers: str) -> bool: ...
+    def set_log_aside(self) -> None: ...
 
 
 class Up:
@@ -82,12 +196,13 @@ class Up:
         services: Services,
         by_hand: ByHand,
         data: Data,
+        log: Callable[[str], Log],
         me: Holder,
         emit: Callable[[Event], None],
     ) -> None:
         self._files, self._engine, self._journal, self._releases = files, engine, journal, releases
         self._project, self._containers, self._services, self._by_hand = project, containers, services, by_hand
-        self._data, self._me, self._emit = data, me, emit
+        self._data, self._log, self._me, self._emit = data, log, me, emit  # the log as an image of Valkey sees it
 
     def up(self, asked: Request) -> str:
         """Ensure the stack is healthy as its files say, and remembered. Returns the release's name.
@@ -122,9 +237,8 @@ class Up:
 
     def go_back(self, entry: Entry) -> None:
         """Ensure what ran before runs again; nothing happens on a host where nothing did."""
-        del entry
         self._releases.recover()
-        self._say(self._back())
+        self._say(self._back(_request(entry)))
         self._journal.end()
 
     # --- Steps
@@ -137,7 +251,7 @@ class Up:
             return False
         self._journal.resume(self._me)
         if entry.step and self._journal.way(entry) == "go on":
-            self._let_go(_request(entry))
+            self._by_hand.let_go()  # what takes their place was healthy
         # Not its recovery: that would put earlier files over those of this deploy.
         self._journal.step(MAKE_ROOM, asdict(asked))
         return True
@@ -159,9 +273,15 @@ class Up:
             self._project.remove(service)
         try:
             self._containers.one_version(self._engine.image(asked.image).id)
+            log = self._log(asked.valkey_image)
+            if asked.appendonly and log.lacks_log():
+                self._journal.step(START, {_MADE_LOG: True})
+                self._keep_snapshot(log)
             self._services.up()
             if asked.restarts_after_valkey:
                 self._services.restart_processes()
+            if not asked.appendonly:
+                log.set_log_aside()
         except HostError:
             self._say(f"not healthy within {self._project.wait_s} s, or not started:")
             self._complain(asked)
@@ -188,7 +308,8 @@ class Up:
     def _refused(self, asked: Request, error: HostError, *, resumes: bool) -> HostError:
         """The error to raise once the files of what runs are back in the folder: nothing was stopped."""
         if resumes:  # the run that was cut off may have stopped something
-            return self._undone(asked, error)
+            undone = self._undone(asked, error)
+            return HostError(error.where, expected=error.expected, got=error.got, do=f"{error.do}; {undone.do}")
         if self._releases.in_force.is_there():
             self._journal.step(RECALL)
             try:
@@ -204,7 +325,7 @@ class Up:
         In the second case the journal stays open: recovery tries again, and the next deploy takes over.
         """
         try:
-            became = self._back()
+            became = self._back(asked)
         except HostError as another:
             self._complain(asked)
             self._say(str(another))
@@ -213,23 +334,38 @@ class Up:
             self._journal.end()
         return HostError(error.where, expected=error.expected, got=error.got, do=became)
 
-    def _back(self) -> str:
+    def _back(self, asked: Request) -> str:
         """Ensure what ran before runs again. Returns what that is, in words."""
+        entry = self._journal.open()
+        made_log = entry is not None and bool(entry.data.get(_MADE_LOG))
         self._by_hand.remove_successors()
+        if made_log and _VALKEY in self._by_hand.waiting():  # it had none before: it writes snapshots only
+            self._log(asked.valkey_image).set_log_aside()
         if self._by_hand.come_back():
             return "what was made by hand runs again as it was; nothing was taken over"
         release = self._releases.in_force
         if not release.is_there():
             return "there is no earlier good deploy to go back to"
         self._say(f"going back to the deploy of {_date(release.name())}")
+        drops_log = made_log and not release.has_log()
         # A Valkey that has read other users starts anew, even where its label stays (templates/rotate.sh.j2).
-        if self._files.read(f"{release.folder}/{_USERS}") != self._files.read(f"{self._project.folder}/{_USERS}"):
-            self._containers.stop("redis-valkey")
+        users = [self._files.read(f"{folder}/{_USERS}") for folder in (release.folder, self._project.folder)]
+        if drops_log or users[0] != users[1]:
+            self._containers.stop(_VALKEY)
         self._releases.recall()
+        if drops_log:
+            self._log(asked.valkey_image).set_log_aside()
+        elif release.has_log():
+            self._keep_snapshot(self._log(release.image_of(_VALKEY)))
         self._containers.drop_strays(self._project)
         self._containers.one_version(release.image_of("open-webui"))
         self._services.up()
         return "that one runs again; the change is not in force"
+
+    def _keep_snapshot(self, log: Log) -> None:
+        if log.lacks_log():
+            self._say("writing Valkey's snapshot to an append-only file")
+            log.keep_snapshot(_VALKEY)
 
     # --- Words
 
@@ -241,7 +377,10 @@ class Up:
         self._emit(Event(text))
 
 
+_VALKEY = "redis-valkey"
 _USERS = "valkey/users.acl"
+# Noted before an append-only file is made where there was none.
+_MADE_LOG = "made_log"
 
 
 def _request(entry: Entry) -> Request:
