@@ -10,7 +10,7 @@ import fcntl
 import functools
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 from tests.host import cases
@@ -94,12 +94,22 @@ class FakeKernel:
         self.now_s = 1_800_000_000.0
         self._dead = False
         self.inodes = 0  # that were made
+        self.lower: set[int] = set()
         self._open: dict[int, Inode] = {}
         self._descriptors = 2
         self.root = self._inode(stat.S_IFDIR | 0o755)
         for name in ("etc", "opt", "run", "tmp", "var"):
             self.root.entries[name] = self._inode(stat.S_IFDIR | 0o755)
         self.root.sync()
+
+    def become_an_image(self) -> None:
+        """All that is there is the lower layer of an overlay now: its folders can't be renamed (overlayfs)."""
+        self.lower = {one.number for one in self._below(self.root) if stat.S_ISDIR(one.mode)}
+
+    def _below(self, folder: Inode) -> Iterator[Inode]:
+        for one in folder.entries.values():
+            yield one
+            yield from self._below(one)
 
     def point(self, name: str) -> None:
         if self._dead:
@@ -279,6 +289,8 @@ class FakeKernel:
     @_call
     def rename(self, source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
         inode, there = self._named(source, src_dir_fd), self._open[dst_dir_fd].entries
+        if inode.number in self.lower:
+            raise _error(errno.EXDEV)
         if other := there.get(target):
             if stat.S_ISDIR(other.mode) and not stat.S_ISDIR(inode.mode):
                 raise _error(errno.EISDIR)

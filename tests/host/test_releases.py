@@ -475,10 +475,28 @@ def remembers_again(world: World, where: str) -> None:
     assert world.kernel._open == {}, where
 
 
+def of_an_image(files: Mapping[str, tuple[str, int]] = FILES) -> World:
+    """The same in a container of an image that was made of the host: the folders that there are can't be renamed."""
+    world = remembered(files)
+    world.kernel.become_an_image()
+    return world
+
+
+def test_a_release_that_can_not_be_renamed_is_followed_by_the_next_one() -> None:
+    """Seen on a lab host that was restored from an image: overlayfs renames no folder of a lower layer."""
+    world = of_an_image()
+    world.remember()
+    assert world.releases.in_force.name() != AT
+    world.releases.in_force.check()
+    world.releases.earlier(AT).check()
+    remembers_again(world, "as an image")
+
+
 @pytest.mark.crash
-def test_a_remember_that_is_cut_off_anywhere_leaves_one_of_both_releases_whole() -> None:
+@pytest.mark.parametrize("start", [remembered, of_an_image], ids=["a disk", "an overlay"])
+def test_a_remember_that_is_cut_off_anywhere_leaves_one_of_both_releases_whole(start: Callable[..., World]) -> None:
     crashes = 0
-    for where, world in every_crash(remembered(FEW), World.remember):
+    for where, world in every_crash(start(FEW), World.remember):
         comes_back(world, where, to={AT, "20261129T030100Z"})
         remembers_again(world, where)
         crashes += 1
@@ -486,9 +504,10 @@ def test_a_remember_that_is_cut_off_anywhere_leaves_one_of_both_releases_whole()
 
 
 @pytest.mark.crash
-def test_a_remember_that_fails_anywhere_leaves_one_of_both_releases_whole() -> None:
+@pytest.mark.parametrize("start", [remembered, of_an_image], ids=["a disk", "an overlay"])
+def test_a_remember_that_fails_anywhere_leaves_one_of_both_releases_whole(start: Callable[..., World]) -> None:
     failures = 0
-    for where, world, error in every_failure(remembered(FEW), World.remember):
+    for where, world, error in every_failure(start(FEW), World.remember):
         assert error or world.releases.in_force.name() != AT, where
         comes_back(world, where, to={AT, "20261129T030100Z"})
         remembers_again(world, where)

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from . import disk
 from .clock import Clock, utc
 from .errors import HostError
-from .files import Files
+from .files import CannotMoveError, Files
 from .system import System
 
 MANIFEST = "manifest.json"
@@ -119,11 +119,18 @@ class BackupSets:
             if old in needed:
                 lines.append(f"kept {old}: an earlier deploy needs it to come back")
                 continue
-            # Never half removed under the name of a set.
-            self._files.rename(f"{self.folder}/{old}", f"{self.folder}/.{old}.new")
-            self._files.remove_tree(f"{self.folder}/.{old}.new")
+            self._remove(old)
             lines.append(f"removed {old}: {keep} newer ones are there")
         return lines
+
+    def _remove(self, name: str) -> None:
+        """Ensure a set is gone. It is never half removed under its name, but where it can't be renamed."""
+        try:
+            self._files.rename(f"{self.folder}/{name}", f"{self.folder}/.{name}.new")
+        except CannotMoveError:
+            self._files.remove_tree(f"{self.folder}/{name}")
+        else:
+            self._files.remove_tree(f"{self.folder}/.{name}.new")
 
 
 def needed(files: Files, stack_dir: str) -> set[str]:

@@ -598,6 +598,13 @@ def _where_known(*others: int) -> Iterator[None]:
             raise
 
 
+class CannotMoveError(HostError):
+    """A rename leads to another disk, or is of a folder that an overlay has from a lower layer (overlayfs, EXDEV).
+
+    So are folders of a container's image, and of a live system.
+    """
+
+
 def explained(path: str, wish: str, error: OSError) -> HostError:
     """A refusal of the kernel, in the words of an operator."""
     folder = posixpath.dirname(path)
@@ -606,7 +613,8 @@ def explained(path: str, wish: str, error: OSError) -> HostError:
         got, do = (error.strerror or str(error)).lower(), f"see `ls -ld {path}`, then run this again"
     else:
         got, do = found(folder)
-    return HostError(path, expected=f"to {wish}", got=got, do=do)
+    kind = CannotMoveError if error.errno == errno.EXDEV else HostError
+    return kind(path, expected=f"to {wish}", got=got, do=do)
 
 
 def _full(folder: str) -> tuple[str, str]:
@@ -633,7 +641,10 @@ _EXPLANATIONS: dict[int, Callable[[str], tuple[str, str]]] = {
     errno.EIO: lambda _: ("an input/output error of the disk", "see `dmesg`, and save the data before anything else"),
     errno.ENOENT: lambda folder: (f"no such file in {folder}, or no such folder", "run deploy.py first"),
     errno.ELOOP: lambda _: ("a link", "find out who put it there; put the file itself in its place"),
-    errno.EXDEV: lambda folder: (f"two disks: {folder} and the target's", "keep both on one disk"),
+    errno.EXDEV: lambda folder: (
+        f"two disks, or an overlay's lower layer: {folder} and the target's",
+        "keep both on one disk",
+    ),
 }
 
 

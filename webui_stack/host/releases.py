@@ -20,7 +20,7 @@ from .clock import Clock, utc
 from .compose import Compose
 from .engine import Container, Engine, NotFound
 from .errors import HostError
-from .files import Files
+from .files import CannotMoveError, Files
 from .stack import FOLDER_LABEL
 
 _FORM = "%Y%m%dT%H%M%SZ"
@@ -30,6 +30,7 @@ _SUM = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _NOTES = ("abandoned", "at", "data", "known", "left")
 # Without one of these, nothing of a release is used.
 _NEEDED = ("compose.yaml", "images", ".env", "secrets/webui-secret-key", "valkey/valkey.conf")
+_FIRST_TO_GO = _NEEDED[0]
 _NEEDED_OF_EARLIER = ("compose.yaml", "images", "valkey/valkey.conf")
 # They follow from the secrets.
 _OF_SECRETS = ("users.acl", "acl-label")
@@ -240,8 +241,9 @@ class Releases:
     # --- Change
 
     def recover(self) -> None:
-        """Ensure `.good` has the last good release, where a `remember` was killed between its two renames."""
-        if not self._files.exists(self._good) and self._files.exists(f"{self._good}.old"):
+        """Ensure `.good` has the last good release, where a `remember` was killed before it had the new one there."""
+        if self._files.exists(f"{self._good}.old") and not self._files.exists(f"{self._good}/{_FIRST_TO_GO}"):
+            self._files.remove_tree(self._good)
             self._files.rename(f"{self._good}.old", self._good)
 
     def remember(self, project: Compose, name: str = "") -> str:
@@ -265,7 +267,7 @@ class Releases:
         self._require_sound(new)  # it replaces one that may be
         self._files.remove_tree(f"{self._good}.old")
         if self.in_force.is_there():
-            self._files.rename(self._good, f"{self._good}.old")
+            self._set_aside()
         self._files.rename(new.folder, self._good)
         self._files.remove_tree(f"{self._good}.old")
         return at
@@ -364,6 +366,23 @@ class Releases:
     def _contents(self, folder: str, part: str) -> dict[str, str | None]:
         paths = [path for path in self._files.tree(f"{folder}/{part}") or [] if path not in _OF_SECRETS]
         return {path: self._files.sha256(f"{folder}/{part}/{path}") for path in paths}
+
+    def _set_aside(self) -> None:
+        """Ensure the release in force is in `.good.old`, and nothing in `.good`.
+
+        What can't be renamed is copied first. Then one file goes before the others, so that `recover` knows what a
+        crash leaves of `.good` for a part.
+        """
+        try:
+            self._files.rename(self._good, f"{self._good}.old")
+        except CannotMoveError:
+            copy = f"{self._good}.copy"
+            self._files.remove_tree(copy)
+            self._files.make_folder(copy)
+            self._place(self._good, copy, self._files.tree(self._good) or [])
+            self._files.rename(copy, f"{self._good}.old")
+            self._files.remove(f"{self._good}/{_FIRST_TO_GO}")
+            self._files.remove_tree(self._good)
 
     def _keep(self) -> None:
         """Ensure the release in force is among the earlier ones, and that these are `kept` at most."""

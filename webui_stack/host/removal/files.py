@@ -16,7 +16,7 @@ from .request import Request
 
 # Below the stack's folder. Each may have a file beside it that takes its place once it is whole: NAME.new.
 FOLDERS = ("valkey", "proxy", "secrets")
-_MEMORY = frozenset({memory.DEFINITION, memory.DEPLOYS, ".good", ".good.old"})
+_MEMORY = frozenset({memory.DEFINITION, memory.DEPLOYS, ".good", ".good.old", ".good.copy"})
 MADE = _MEMORY | {
     *(".env", "up.log", "watchdog.sh", "dataset.py"),
     *("backup.sh", "backup.log", "restic.sh", "restic.env", "restic.log"),
