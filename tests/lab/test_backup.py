@@ -368,7 +368,7 @@ def test_a_killed_backup_leaves_no_set_and_the_next_one_clears_it_away(story: St
     thread = threading.Thread(target=lambda: runs.append(story.lab.run("-y", "runbooks/backup.py", limit=FRESH)))
     thread.start()
     within(60, "it is at work", lambda: story.host.run(f"ls -d {SETS}/.*.new").rc == 0, OFTEN_S)
-    story.host.check_output("pkill -9 -f -- '--worker backup '")
+    story.host.check_output("pkill -9 -f -- '[-]-worker backup '")
     thread.join()
     assert runs[0].returncode == 1
     assert "verb backup: expected an answer, got an end of its process" in runs[0].stdout
