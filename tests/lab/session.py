@@ -299,7 +299,8 @@ def followed(host: Any) -> Iterator[list[tuple[str, str, str]]]:
         yield events
     finally:
         host.check_output(f"kill {watcher}")
-        for line in host.check_output("cat /root/events").splitlines():
+        # It names the program's own containers, which nobody may find on a host after a teardown.
+        for line in host.check_output("cat /root/events && rm /root/events").splitlines():
             action, name, image = line.split()
             events.append((action, name, image))
 
