@@ -2,45 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from typing import Any
 
-from . import (
-    backup,
-    cause,
-    docker,
-    doctor,
-    drill,
-    hand_made,
-    images,
-    recover,
-    secrets,
-    serving,
-    survey,
-    teardown,
-    up,
-    watch,
-)
-
-VERBS: Mapping[str, Callable[..., Any]] = {
-    "backup": backup.run,
-    "cause": cause.run,
-    "docker": docker.run,
-    "doctor": doctor.run,
-    "drill": drill.run,
-    "hand_made": hand_made.run,
-    "images": images.look,
-    "load": images.load,
-    "pull": images.pull,
-    "recover": recover.run,
-    "save": images.save,
-    "secrets": secrets.run,
-    "serving": serving.run,
-    "survey": survey.run,
-    "teardown": teardown.remove,
-    "teardown_look": teardown.look,
-    "up": up.run,
-    "watch": watch.run,
+_PLACES = {
+    "backup": "backup.run",
+    "cause": "cause.run",
+    "docker": "docker.run",
+    "doctor": "doctor.run",
+    "drill": "drill.run",
+    "hand_made": "hand_made.run",
+    "images": "images.look",
+    "load": "images.load",
+    "pull": "images.pull",
+    "recover": "recover.run",
+    "save": "images.save",
+    "secrets": "secrets.run",
+    "serving": "serving.run",
+    "survey": "survey.run",
+    "teardown": "teardown.remove",
+    "teardown_look": "teardown.look",
+    "up": "up.run",
+    "watch": "watch.run",
 }
+
+
+class _Verbs(Mapping[str, Callable[..., Any]]):
+    """The verbs by name. Each is imported when it is asked for: all of them took as long as Python itself to start."""
+
+    def __getitem__(self, name: str) -> Callable[..., Any]:
+        module, _, function = _PLACES[name].partition(".")
+        verb: Callable[..., Any] = getattr(import_module(f".{module}", __package__), function)
+        return verb
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_PLACES)
+
+    def __len__(self) -> int:
+        return len(_PLACES)
+
+
+VERBS = _Verbs()
 DETACHED = frozenset({"backup", "docker", "drill", "load", "pull", "secrets", "teardown", "up"})
 """The verbs by which a run changes the host: each has a process of its own (`worker.py`)."""
