@@ -93,6 +93,8 @@ class World:
 
     def _sh(self, process: Process) -> bytes:
         self.asked.append(process)
+        if self.persistence == "no valkey-cli":
+            raise Exit(127)
         if self.persistence is None:
             raise Exit(124)  # timeout(1) has ended it
         return f"# Persistence\r\n{self.persistence}\r\n".encode()
@@ -259,6 +261,7 @@ def test_a_clock_that_was_set_back_hides_no_container_that_hangs(world: World) -
         pytest.param("loading:0", 60, [], id="it began a moment ago"),
         pytest.param("loading:0", 3000, restarted("redis-valkey"), id="it has loaded and does not answer"),
         pytest.param(None, 3000, restarted("redis-valkey"), id="it answers nobody"),
+        pytest.param("no valkey-cli", 3000, restarted("redis-valkey"), id="it has nothing to ask with"),
     ],
 )
 def test_a_valkey_that_loads_is_left_alone(

@@ -177,8 +177,10 @@ class Watch:
         password = valkey.monitor_password(self._system, one, stack_dir=self._asked.stack_dir, in_swarm=False)
         try:
             said = valkey.ask(self._engine, one, password, ["info persistence"])
-        except HostError:
+        except EngineError:
             return True  # nobody could ask it
+        except HostError:
+            return False  # nothing runs in it that could ask
         return any("loading:1" in line for line in said or ())  # None where it gave no answer in time
 
     def _age_s(self, one: Container) -> float:
