@@ -81,8 +81,9 @@ def test_a_change_tells_its_exit_status_and_both_its_outputs() -> None:
 
 def test_a_change_that_does_not_end_is_ended_with_all_that_it_has_started(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    with pytest.raises(HostError, match="got no end in 1 s"):
-        carried_out(f"sleep 1000 & echo $! >{pid}; wait", limit_s=1)
+    # On a busy machine the shell has not begun after a second.
+    with pytest.raises(HostError, match="got no end in 5 s"):
+        carried_out(f"sleep 1000 & echo $! >{pid}; wait", limit_s=5)
     stat = Path(f"/proc/{pid.read_text().strip()}/stat")
     with contextlib.suppress(FileNotFoundError):
         assert stat.read_text().rpartition(")")[2].split()[0] in "ZX"
