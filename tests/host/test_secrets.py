@@ -29,7 +29,7 @@ from tests.host.fake_system import FakeSystem
 from tests.host.faults import CRASH_BEFORE, Faults
 from tests.stack_folder import DERIVED, FILES, NOTHING, Stack, as_root
 from webui_stack import templates
-from webui_stack.host import secrets
+from webui_stack.host import dockerd, secrets
 from webui_stack.host.engine import Engine, NewContainer, NotFound, Refused, Unavailable
 from webui_stack.host.errors import HostError
 from webui_stack.host.files import Files
@@ -608,7 +608,7 @@ def test_the_work_lock_is_held_while_secrets_are_written_unless_who_asks_has_it(
     kernel.on_point = holder
     for name, one in {"require_root": lambda: None, "LINUX": kernel, "Files": lambda: Files(kernel)}.items():
         monkeypatch.setattr(verb, name, one)
-    monkeypatch.setattr(verb, "Engine", lambda _: FakeEngine())
+    monkeypatch.setattr(dockerd, "engine", lambda _: FakeEngine())
     events: list[Event] = []
     some = settings(stack_dir="/opt/stack")
     verb.run(templates.secrets_request(some, NOTHING, locked=locked), events.append)

@@ -503,9 +503,8 @@ def test_the_verb_runs_the_stack_and_keeps_what_it_said(monkeypatch: pytest.Monk
     monkeypatch.setattr(up, "Locks", FakeLocks)
     monkeypatch.setattr(up, "Files", lambda: world.files)
     monkeypatch.setattr(up, "Clock", lambda: world.clock)
-    monkeypatch.setattr(up, "Engine", lambda _: world.engine)
+    monkeypatch.setattr(dockerd, "engine", lambda _: world.engine)
     monkeypatch.setattr(up, "Compose", compose_of)
-    monkeypatch.setattr(dockerd, "socket", lambda *_: "")
     arguments = {"stack": stack, "request": asdict(replace(ASKED, appendonly=True))}
     assert up.run(arguments, world.say) == "20261129T030100Z"
     assert (world.serving(), world.kept) == (serves(2), LOGGED)

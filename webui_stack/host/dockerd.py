@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from . import client_config, digits
+from .engine import Engine
 from .errors import HostError
 from .system import System
 
@@ -60,6 +63,11 @@ def pid(system: System, unit: Mapping[str, str]) -> int:
     """The process id of the daemon that runs; 0 where none does."""
     found = digits.whole(unit.get("MainPID") or system.text(_PID_FILE).strip()) or 0
     return found if found and system.path(f"/proc/{found}/cmdline").exists() else 0
+
+
+def engine(system: System, *, limit_s: float = math.inf) -> Engine:
+    """The engine that root's docker command reaches; `limit_s` is the longest that any one call may take."""
+    return Engine(socket(system, os.environ.get("HOME", "/root")), limit_s=limit_s)
 
 
 def socket(system: System, home: str) -> str:

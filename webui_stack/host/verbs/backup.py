@@ -75,7 +75,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
     require_root()
     asked = Request(**arguments)
     system, clock, files = System(), Clock(), Files()
-    engine = Engine(dockerd.socket(system, os.environ.get("HOME", "/root")))
+    engine = dockerd.engine(system)
     locks = Locks(LINUX, clock, lambda line: emit(Event(line)))
     return Backup(system, engine, files, clock, emit).run(asked, locks)
 

@@ -5,7 +5,6 @@ It is asked once a check has failed. What could not be read is a line of `unread
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -30,8 +29,7 @@ def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str,
     """The document of this host; `arguments` are those of `Request`."""
     require_root()
     system = System()
-    socket = dockerd.socket(system, os.environ.get("HOME", "/root"))
-    return look(Request(**arguments), system, Engine(socket, limit_s=programs.LIMIT_S))
+    return look(Request(**arguments), system, dockerd.engine(system, limit_s=programs.LIMIT_S))
 
 
 def look(asked: Request, system: System, engine: Engine) -> dict[str, Any]:

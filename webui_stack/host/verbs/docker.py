@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -49,7 +48,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     require_root()
     asked = Request(**arguments)
     system, clock = System(), Clock()
-    engine = Engine(dockerd.socket(system, os.environ.get("HOME", "/root")), limit_s=_ANSWER_S)
+    engine = dockerd.engine(system, limit_s=_ANSWER_S)
     with Locks(LINUX, clock, lambda line: emit(Event(line))).work("docker"):
         Configuration(system, engine, Files(), clock, emit).change(asked)
 

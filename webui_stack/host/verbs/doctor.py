@@ -6,7 +6,6 @@ the look goes on. Which containers there are is the exception: without that, eac
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,8 +55,7 @@ def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str,
     """The document of this host; `arguments` are those of `Request`."""
     require_root()
     system = System()
-    socket = dockerd.socket(system, os.environ.get("HOME", "/root"))
-    return look(Request(**arguments), system, Engine(socket, limit_s=programs.LIMIT_S), Clock())
+    return look(Request(**arguments), system, dockerd.engine(system, limit_s=programs.LIMIT_S), Clock())
 
 
 def look(asked: Request, system: System, engine: Engine, clock: Clock) -> dict[str, Any]:

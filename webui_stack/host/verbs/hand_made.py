@@ -6,7 +6,6 @@ what nobody could see.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +30,7 @@ def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str,
     """The document of this host; `arguments` are those of `Request`."""
     require_root()
     system = System()
-    socket = dockerd.socket(system, os.environ.get("HOME", "/root"))
-    return look(Request(**arguments), Engine(socket, limit_s=programs.LIMIT_S))
+    return look(Request(**arguments), dockerd.engine(system, limit_s=programs.LIMIT_S))
 
 
 def look(asked: Request, engine: Engine) -> dict[str, Any]:

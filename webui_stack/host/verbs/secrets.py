@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -11,7 +10,6 @@ from typing import Any
 
 from .. import dockerd, secrets
 from ..clock import Clock
-from ..engine import Engine
 from ..files import Files
 from ..kernel import LINUX
 from ..locks import Locks
@@ -42,7 +40,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     require_root()
     asked = Request(**arguments)
     system = System()
-    engine = Engine(dockerd.socket(system, os.environ.get("HOME", "/root")))
+    engine = dockerd.engine(system)
     wanted = secrets.wish(asked.wish)
     with ExitStack() as held:
         if not asked.locked:

@@ -6,7 +6,6 @@ A program in a container that gives no answer is an observation. Docker that giv
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -43,8 +42,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> dict[str
     """The document of this host; `arguments` are those of `Request`."""
     require_root()
     system = System()
-    socket = dockerd.socket(system, os.environ.get("HOME", "/root"))
-    return look(Request(**arguments), system, Engine(socket, limit_s=programs.LIMIT_S), emit)
+    return look(Request(**arguments), system, dockerd.engine(system, limit_s=programs.LIMIT_S), emit)
 
 
 def look(asked: Request, system: System, engine: Engine, emit: Callable[[Event], None]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,7 +64,7 @@ def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str,
     project = arguments.get("project")
     request = Request(**{**arguments, "project": Project(**project) if project else None})
     system = System()
-    return look(request, system, Engine(dockerd.socket(system, os.environ.get("HOME", "/root"))), Files())
+    return look(request, system, dockerd.engine(system), Files())
 
 
 def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
@@ -58,4 +57,4 @@ def apply(
 
 
 def _engine(system: System) -> Engine:
-    return Engine(dockerd.socket(system, os.environ.get("HOME", "/root")))
+    return dockerd.engine(system)

@@ -6,7 +6,6 @@ a backup set first and may put it back, is still up.sh.j2.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -114,7 +113,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
 def _made(stack: Stack, asked: Request, files: Files, clock: Clock, descriptors: Sequence[int], log: RunLog) -> Up:
     """The deploy of this host's stack. Compose holds the locks of `descriptors` as well."""
     system = System()
-    engine = Engine(dockerd.socket(system, os.environ.get("HOME", "/root")))
+    engine = dockerd.engine(system)
     containers, helper = Containers(engine, clock), Helper(engine, clock)
     project = Compose(system, files, stack.folder, wait_s=stack.wait_s, descriptors=descriptors, tell=log.compose)
     cluster = Cluster(engine, helper, stack.postgres_image, stack.postgres_volume)

@@ -6,7 +6,6 @@ Nor does it start one again whose start failed, because an address came late at 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -62,7 +61,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     """Look after the stack until this process is ended; `arguments` are those of `Request`."""
     require_root()
     system, clock = System(), Clock()
-    engine = Engine(dockerd.socket(system, os.environ.get("HOME", "/root")))
+    engine = dockerd.engine(system)
     # What waits for a lock is told by the one that waits. The watchdog never does.
     locks = Locks(LINUX, clock, lambda _: None)
     Watch(Request(**arguments), system, engine, locks, clock, lambda text: emit(Event(text))).stay()
