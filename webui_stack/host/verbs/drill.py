@@ -10,13 +10,14 @@ import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, Literal
 
 from .. import client_config, digits, disk, dockerd, images, open_webui, programs, throw_away
 from ..backup_sets import MANIFEST, BackupSets
 from ..clock import Clock
 from ..data import postgres, volumes
 from ..data.cluster import DATA
+from ..data.exchange import Exchange
 from ..data.roles import SUPERUSER, Roles
 from ..data.sqlite import COUNTED, Dataset
 from ..data.valkey import ValkeyData
@@ -27,7 +28,6 @@ from ..files import Files
 from ..images import Registry
 from ..kernel import LINUX
 from ..locks import Locks
-from ..progress import Progress, Read
 from ..protocol import Event
 from ..system import System, require_root
 from ..throw_away import ThrowAway
@@ -202,15 +202,10 @@ class Drill:
         helper = self._stack.helper
         ValkeyData(self._engine, self._files, self._clock, helper, asked.valkey_image, throw_away.VALKEY_DATA).own()
         place = Volumes(helper, asked.open_webui_image, throw_away.OPEN_WEBUI_DATA, throw_away.VALKEY_DATA)
-        place.make(volumes.BOTH)
-        for which, part in ((volumes.VALKEY, "valkey.rdb"), (volumes.OPEN_WEBUI, "open-webui.tar")):
-            path = f"{folder}/{part}"
-            found = self._files.stat(path)
-            progress = Progress(f"drill: {part}", self._emit, self._clock)
-            with self._files.source(path) as content:
-                place.fill(which, cast(BinaryIO, Read(content, found.size if found else 0, progress)))
-        place.swap(volumes.BOTH)
-        place.forget(volumes.BOTH)
+        data = Exchange(self._files, self._clock, place, None, self._emit)
+        data.fill(folder)
+        data.swap()
+        data.forget()
 
     def _postgres(self, asked: Request, folder: str, password: str) -> str:
         """Why Postgres does not serve the set's rows; "" where it does."""
