@@ -357,6 +357,22 @@ def authorities(settings: Settings) -> dict[str, str]:
     }
 
 
+def stack_request(settings: Settings) -> dict[str, Any]:
+    """The stack, as verbs of the host's program that change it are told of it (`host/assembly.py`)."""
+    return {
+        "folder": settings.stack_dir,
+        "database": settings.database_kind,
+        "open_webui_volume": settings.open_webui_volume,
+        "valkey_volume": settings.valkey_volume,
+        "postgres_volume": settings.postgres_volume,
+        "postgres_image": settings.postgres_image,
+        "wait_s": settings.open_webui_start_timeout_s,
+        "releases_kept": _DEPLOYS_KEPT,
+        "backup_dir": settings.backup_dir,
+        "left_out": _left_out(settings),
+    }
+
+
 def up_request(settings: Settings, work: Iterable[compose.Work], *, migrates: bool = False) -> dict[str, Any]:
     """What the verb `up` of the host's program is asked (`host/verbs/up.py`). It holds no secret.
 
@@ -364,17 +380,7 @@ def up_request(settings: Settings, work: Iterable[compose.Work], *, migrates: bo
     that have just come out of a backup set.
     """
     return {
-        "stack": {
-            "folder": settings.stack_dir,
-            "database": settings.database_kind,
-            "open_webui_volume": settings.open_webui_volume,
-            "valkey_volume": settings.valkey_volume,
-            "postgres_volume": settings.postgres_volume,
-            "postgres_image": settings.postgres_image,
-            "wait_s": settings.open_webui_start_timeout_s,
-            "releases_kept": _DEPLOYS_KEPT,
-            "migrates": migrates,
-        },
+        "stack": stack_request(settings),
         "request": {
             "image": settings.open_webui_image,
             "valkey_image": settings.valkey_image,
@@ -382,6 +388,7 @@ def up_request(settings: Settings, work: Iterable[compose.Work], *, migrates: bo
             "containers": containers(settings),
             "volumes": volumes(settings),
             "restarts_after_valkey": settings.restarts_after_valkey,
+            "migrates": migrates,
             # Docker checks a container that was paused once its interval is over.
             "resume_s": max(settings.valkey_health_interval_s, settings.open_webui_health_interval_s) + 20,
             **_changes(settings, work),

@@ -16,7 +16,7 @@ from tests.host.fake_files import FakeFiles, FakeKernel
 from tests.host.fake_valkey import shell
 from tests.host.points import Points, every_crash, every_failure, is_change, outside
 from tests.host.test_containers import one_by_one
-from webui_stack.host import compose, dockerd, journal
+from webui_stack.host import assembly, compose, dockerd, journal
 from webui_stack.host.by_hand import ByHand
 from webui_stack.host.containers import Containers
 from webui_stack.host.data.helper import NAME, Helper
@@ -504,7 +504,7 @@ def test_the_verb_runs_the_stack_and_keeps_what_it_said(monkeypatch: pytest.Monk
     monkeypatch.setattr(up, "Files", lambda: world.files)
     monkeypatch.setattr(up, "Clock", lambda: world.clock)
     monkeypatch.setattr(dockerd, "engine", lambda _: world.engine)
-    monkeypatch.setattr(up, "Compose", compose_of)
+    monkeypatch.setattr(assembly, "Compose", compose_of)
     arguments = {"stack": stack, "request": asdict(replace(ASKED, appendonly=True))}
     assert up.run(arguments, world.say) == "20261129T030100Z"
     assert (world.serving(), world.kept) == (serves(2), LOGGED)

@@ -25,7 +25,7 @@ from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
 from tests.stack_folder import Stack, as_root, fill_folder
 from webui_stack import compose, host_program, machine, templates
-from webui_stack.host import protocol
+from webui_stack.host import assembly, protocol
 from webui_stack.host.verbs import up
 from webui_stack.machine import Machine
 from webui_stack.secrets import Supplied
@@ -1040,8 +1040,8 @@ def test_the_host_is_asked_for_a_deploy_by_names_and_without_a_secret(changes: d
     ]
     some = settings(**changes)
     asked = json.loads(json.dumps(templates.up_request(some, work, migrates=True)))
-    stack, request = up.Stack(**asked["stack"]), up.Request(**asked["request"])
-    assert (stack.folder, stack.database, stack.migrates) == (some.stack_dir, some.database_kind, True)
+    stack, request = assembly.Stack(**asked["stack"]), up.Request(**asked["request"])
+    assert (stack.folder, stack.database, request.migrates) == (some.stack_dir, some.database_kind, True)
     assert (request.unpause, request.recreate, request.remove, request.replace) == (
         ["redis-valkey"],
         ["open-webui"],

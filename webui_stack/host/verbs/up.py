@@ -9,20 +9,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-from .. import dockerd
+from ..assembly import Assembly, Stack
 from ..by_hand import ByHand
 from ..clock import Clock
 from ..compose import Compose
 from ..containers import Containers
 from ..data import compatibility
-from ..data.cluster import Cluster
 from ..data.compatibility import Compatibility, Wanted
-from ..data.helper import Helper
-from ..data.postgres import Postgres, WithPassword
-from ..data.sqlite import Dataset, Schema
-from ..data.valkey import ValkeyData
 from ..engine import Engine
 from ..errors import HostError
 from ..files import Files
@@ -34,7 +29,7 @@ from ..protocol import Event
 from ..releases import Releases
 from ..run_log import RunLog
 from ..services import Services
-from ..system import System, require_root
+from ..system import require_root
 
 VERB = "up"
 RECALL, MAKE_ROOM, START, LET_GO, REMEMBER = "recall", "make room", "start", "let go", "remember"
@@ -57,6 +52,7 @@ class Request:
     `appendonly` is set. `containers` are all that the stack has, in the order they start. Those in
     `replace` were made by hand, those in `unpause` are paused, those in `remove` have no service any more. Services in
     `recreate` get new containers. `resume_s` is how long a container that was paused may take to its next check.
+    `migrates` is for data that have just come out of a backup set.
     """
 
     image: str
@@ -70,24 +66,6 @@ class Request:
     resume_s: int = 30
     valkey_image: str = ""
     appendonly: bool = False
-
-
-@dataclass(frozen=True)
-class Stack:
-    """The stack on this host: its folder, and where its data are.
-
-    `wait_s` is how long services may take until they are healthy; `releases_kept` is how many earlier releases stay.
-    `migrates` is for data that have just come out of a backup set.
-    """
-
-    folder: str
-    database: Literal["sqlite", "postgres", "external"]
-    open_webui_volume: str
-    valkey_volume: str
-    postgres_volume: str
-    postgres_image: str
-    wait_s: int
-    releases_kept: int
     migrates: bool = False
 
 
@@ -101,8 +79,9 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
     files, clock = Files(), Clock()
     with Locks(LINUX, clock, lambda line: emit(Event(line))).work("deploy", asked.containers) as held:
         log = RunLog(files, f"{stack.folder}/up.log", emit)
+        made = Assembly(stack, log, held.descriptors, table={VERB: STEPS}, files=files, clock=clock)
         try:
-            return _made(stack, asked, files, clock, held.descriptors, log).up(asked)
+            return of(made, asked).up(asked)
         except HostError as error:
             log.note(str(error))
             raise
@@ -110,26 +89,9 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
             log.write()
 
 
-def _made(stack: Stack, asked: Request, files: Files, clock: Clock, descriptors: Sequence[int], log: RunLog) -> Up:
-    """The deploy of this host's stack. Compose holds the locks of `descriptors` as well."""
-    system = System()
-    engine = dockerd.engine(system)
-    containers, helper = Containers(engine, clock), Helper(engine, clock)
-    project = Compose(system, files, stack.folder, wait_s=stack.wait_s, descriptors=descriptors, tell=log.compose)
-    cluster = Cluster(engine, helper, stack.postgres_image, stack.postgres_volume)
-    postgres = Postgres(engine, clock, cluster, start_s=stack.wait_s, tell=log.say)
-
-    def valkey(image: str) -> ValkeyData:
-        return ValkeyData(engine, files, clock, helper, image, stack.valkey_volume)
-
-    def schema() -> Schema:
-        dataset = Dataset(helper, asked.image)
-        if stack.database != "postgres":
-            return dataset.schema(stack.open_webui_volume)
-        heads = postgres.heads()
-        postgres.put_away()
-        return dataset.schema_of(heads)
-
+def of(made: Assembly, asked: Request) -> Up:
+    """The deploy of a stack."""
+    stack = made.of
     wanted = Wanted(
         stack.folder,
         images={
@@ -143,21 +105,30 @@ def _made(stack: Stack, asked: Request, files: Files, clock: Clock, descriptors:
             compatibility.POSTGRES: stack.postgres_volume,
         },
         database=stack.database,
-        migrates=stack.migrates,
+        migrates=asked.migrates,
+    )
+    data = Compatibility(
+        made.files,
+        made.engine,
+        made.containers,
+        made.valkey(asked.valkey_image),
+        made.cluster,
+        lambda: made.schema(asked.image),
+        wanted,
     )
     return Up(
-        files=files,
-        engine=engine,
-        journal=Journal(files, stack.folder, {VERB: STEPS}, clock),
-        releases=Releases(files, engine, clock, stack.folder, kept=stack.releases_kept),
-        project=project,
-        containers=containers,
-        services=Services(files, project, containers, WithPassword(files, stack.folder, postgres)),
-        by_hand=ByHand(files, engine, containers, stack.folder, log.say),
-        data=Compatibility(files, engine, containers, valkey(asked.valkey_image), cluster, schema, wanted),
-        log=valkey,
+        files=made.files,
+        engine=made.engine,
+        journal=made.journal,
+        releases=made.releases,
+        project=made.project,
+        containers=made.containers,
+        services=made.services,
+        by_hand=made.by_hand,
+        data=data,
+        log=made.valkey,
         me=Processes().me(VERB),
-        emit=log.emit,
+        emit=made.log.emit,
     )
 
 
