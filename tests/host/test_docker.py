@@ -16,6 +16,7 @@ import pytest
 from tests.host.fake_clock import FakeClock
 from tests.host.fake_files import Crash, FakeFiles, FakeKernel
 from tests.host.fake_system import Asked, FakeSystem
+from webui_stack.host import recovery
 from webui_stack.host.dockerd import DAEMON_JSON, MARK
 from webui_stack.host.engine import Engine, Unavailable
 from webui_stack.host.errors import HostError
@@ -23,7 +24,7 @@ from webui_stack.host.locks import LockedError, Locks
 from webui_stack.host.protocol import PLAIN as PLAIN_TEXT
 from webui_stack.host.protocol import Event
 from webui_stack.host.protocol import Request as Asking
-from webui_stack.host.recovery import FOLDER, UNIT
+from webui_stack.host.recovery import FOLDER
 from webui_stack.host.verbs import recover
 from webui_stack.host.verbs.docker import Configuration, Request
 
@@ -41,7 +42,7 @@ RELOAD = replace(RESTART, action="reload", survives=False)
 STOPS = Request(text='{"new": 1}\n', action="restart", survives=False, awaits_live_restore=False)
 LABELS = {"security.selinux": b"container_config_t", "system.posix_acl_access": b"user:monitor:r--"}
 DOCKER = "ExecStart={ path=/usr/sbin/dockerd ; argv[]=/usr/sbin/dockerd -H fd:// ; ignore_errors=no }"
-LINK = f"{FOLDER}/multi-user.target.wants/{UNIT}"
+LINK = f"{FOLDER}/multi-user.target.wants/{recovery.DOCKER.name}"
 JOURNAL = "started\nfailed to start daemon: bad thing at http://user:sesame@proxy\n"
 
 
@@ -133,7 +134,7 @@ class World(FakeSystem):
 
     @property
     def units(self) -> list[str]:
-        return [path for path in (LINK, f"{FOLDER}/{UNIT}") if self.files.exists(path)]
+        return [path for path in (LINK, f"{FOLDER}/{recovery.DOCKER.name}") if self.files.exists(path)]
 
     def recover(self) -> None:
         locks = Locks(self.kernel, self.clock, self.said.append)
@@ -485,7 +486,7 @@ def cut_off(world: World, asked: Request, order: str = "restart") -> None:
 def test_while_docker_changes_a_unit_is_there_that_ends_it_at_boot(world: World) -> None:
     cut_off(world, RESTART)
     assert world.armed
-    lines = (world.files.read_text(f"{FOLDER}/{UNIT}") or "").splitlines()
+    lines = (world.files.read_text(f"{FOLDER}/{recovery.DOCKER.name}") or "").splitlines()
     told = dict(line.split("=", 1) for line in lines if "=" in line)
     assert told["Before"] == "docker.service"
     python, *options, program, verb, how = told["ExecStart"].split()

@@ -269,6 +269,7 @@ def test_a_look_tells_all_in_the_order_in_which_it_goes_and_changes_nothing(worl
         "goes    open-webui-backup.timer",
         "goes    open-webui-backup.service",
         "goes    open-webui-stack-recover.service",
+        "goes    open-webui-stack-recover-stack.service",
         "goes    container open-webui-2",
         "goes    container open-webui",
         "goes    container redis-valkey",

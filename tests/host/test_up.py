@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 
@@ -42,6 +43,16 @@ ASKED = Request(
     valkey_image="valkey:8",
     containers=["redis-valkey", "open-webui", "open-webui-2"],
     volumes=VOLUMES,
+)
+STACK = assembly.Stack(
+    folder=FOLDER,
+    database="sqlite",
+    open_webui_volume="open-webui",
+    valkey_volume="redis-data",
+    postgres_volume="open-webui-postgres",
+    postgres_image="pgvector:pg17",
+    wait_s=120,
+    releases_kept=10,
 )
 ADOPTION = replace(ASKED, image="webui:1", replace=["redis-valkey", "open-webui"])
 
@@ -105,6 +116,7 @@ class World:
         self.files.make_folder(f"{FOLDER}/secrets")
         self.files.make_folder(f"{FOLDER}/valkey", mode=0o755)
         self.verb = Up(
+            stack=STACK,
             files=self.files,
             engine=self.engine,
             journal=self.journal,
@@ -359,9 +371,7 @@ def test_the_journal_holds_the_request_and_no_secret() -> None:
     noted: list[Mapping[str, object]] = []
     world.data.check = lambda: noted.append(found.data) if (found := world.journal.open()) else None  # type: ignore[method-assign]
     world.up()
-    assert {name: list(value) if isinstance(value, list | tuple) else value for name, value in noted[0].items()} == {
-        name: list(value) if isinstance(value, list | tuple) else value for name, value in asdict(ASKED).items()
-    }
+    assert noted == [json.loads(json.dumps({"stack": asdict(STACK), "request": asdict(ASKED)}))]
     assert up._date("before there were names") == "before there were names"
 
 
@@ -457,7 +467,7 @@ def test_a_refused_deploy_after_one_that_was_cut_off_tells_both_what_to_do_and_w
 
 def test_what_an_earlier_request_wanted_removed_is_not_removed_by_the_next_one() -> None:
     world = deployed()
-    world.journal.begin(up.VERB, world.me, asdict(replace(ASKED, remove=["open-webui-3"])))
+    world.journal.begin(up.VERB, world.me, asdict(replace(ASKED, remove=["open-webui-3"])))  # as up to 2026-11-30
     world.journal.step(up.LET_GO)
     world.docker.put_container("open-webui-3", NewContainer("webui:1"))
     world.docker.named("open-webui-3")
@@ -471,16 +481,6 @@ def test_what_an_earlier_request_wanted_removed_is_not_removed_by_the_next_one()
 def test_the_verb_runs_the_stack_and_keeps_what_it_said(monkeypatch: pytest.MonkeyPatch) -> None:
     world = with_snapshot()
     world.docker.contents["open-webui"]["webui.db"] = b"rows"
-    stack = {
-        "folder": FOLDER,
-        "database": "sqlite",
-        "open_webui_volume": "open-webui",
-        "valkey_volume": "redis-data",
-        "postgres_volume": "open-webui-postgres",
-        "postgres_image": "pgvector:pg17",
-        "wait_s": 120,
-        "releases_kept": 10,
-    }
     held: list[tuple[str, Sequence[str]]] = []
 
     class FakeLocks:
@@ -505,7 +505,7 @@ def test_the_verb_runs_the_stack_and_keeps_what_it_said(monkeypatch: pytest.Monk
     monkeypatch.setattr(up, "Clock", lambda: world.clock)
     monkeypatch.setattr(dockerd, "engine", lambda _: world.engine)
     monkeypatch.setattr(assembly, "Compose", compose_of)
-    arguments = {"stack": stack, "request": asdict(replace(ASKED, appendonly=True))}
+    arguments = {"stack": asdict(STACK), "request": asdict(replace(ASKED, appendonly=True))}
     assert up.run(arguments, world.say) == "20261129T030100Z"
     assert (world.serving(), world.kept) == (serves(2), LOGGED)
     assert held == [("deploy", ASKED.containers)]

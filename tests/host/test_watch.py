@@ -16,8 +16,13 @@ from tests.host.fake_files import FakeKernel
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import CRASH_AFTER, Crash, Fault, Faults
 from webui_stack.host.engine import Event, NewContainer
-from webui_stack.host.locks import Held, Locks
+from webui_stack.host.errors import HostError
+from webui_stack.host.files import Files
+from webui_stack.host.holder import Processes
+from webui_stack.host.journal import Journal
+from webui_stack.host.locks import Held, LockedError, Locks
 from webui_stack.host.stack import FOLDER_LABEL
+from webui_stack.host.verbs import up
 from webui_stack.host.verbs.watch import Request, Watch
 
 PAUSE_S = 120.0
@@ -48,13 +53,22 @@ class World:
             )
             self.health[name] = "healthy"
         self.clock.passed_s += 1000
+        self.journal = Journal(Files(self.kernel), "/srv/chat", {"up": up.STEPS, "restore": []}, self.clock)
+        self.ended: list[str] = []
         self.watch = self.anew()
+
+    def end(self) -> None:
+        """What ends a verb that was cut off."""
+        self.ended.append("ended")
+        self.journal.end()
 
     def anew(self) -> Watch:
         """The watchdog's process, begun now; it has another engine's faults no more."""
         asked = Request("/srv/chat", list(self.names), ["open-webui"], PAUSE_S)
         locks = Locks(self.kernel, self.clock, self.said.append)
-        return Watch(asked, self.system, self.engine, locks, self.clock, self.said.append)
+        return Watch(
+            asked, self.system, self.engine, locks, self.clock, self.said.append, self.journal, lambda: self.end()
+        )
 
     def put(
         self, name: str, state: str = FINE, *, age_s: float = 1000, policy: str = "unless-stopped", error: str = ""
@@ -378,3 +392,54 @@ def test_it_looks_again_soon_while_something_is_to_be_done(world: World) -> None
     with suppress(EnoughError):
         world.watch.stay()
     assert waited == [60, 5]
+
+
+# --- A verb that was cut off
+
+
+def cut_off(world: World, verb: str) -> None:
+    world.journal.begin(verb, Processes().me(verb))
+
+
+def test_what_was_cut_off_is_ended_and_then_the_containers_are_looked_at(world: World) -> None:
+    cut_off(world, "restore")
+    world.put("redis-valkey", "running unhealthy")
+    assert world.look() == ["restarting redis-valkey: it stopped answering"]
+    assert world.ended == ["ended"]
+
+
+def test_a_verb_that_is_at_work_is_left_to_its_work(world: World) -> None:
+    def end() -> None:
+        raise LockedError("recover", "work", 0, "restore, process 7")
+
+    world.end = end  # type: ignore[method-assign]
+    cut_off(world, "restore")
+    world.put("redis-valkey", "running unhealthy")
+    assert (world.look(), world.done()) == ([], [])
+    assert not world.watch.look()
+
+
+@pytest.mark.parametrize(("verb", "said"), [("restore", []), ("up", ["restarting redis-valkey: it stopped answering"])])
+def test_while_data_may_be_in_two_places_no_container_is_touched(world: World, verb: str, said: list[str]) -> None:
+    def end() -> None:
+        raise HostError("docker", expected="an answer", got="none", do="run it again")
+
+    world.end = end  # type: ignore[method-assign]
+    cut_off(world, verb)
+    world.put("redis-valkey", "running unhealthy")
+    assert world.look() == ["docker: expected an answer, got none; run it again", *said]
+    assert world.look() == []  # told once in a pause
+    world.clock.passed_s += PAUSE_S + 1
+    world.end = World.end.__get__(world)  # type: ignore[method-assign]
+    world.look()
+    assert world.ended == ["ended"]
+
+
+def test_a_journal_that_nobody_can_read_may_be_that_of_a_restore(world: World) -> None:
+    files = Files(world.kernel)
+    files.make_folder("/srv/chat")
+    files.write("/srv/chat/journal.json", "{")
+    world.put("redis-valkey", "running unhealthy")
+    (said,) = world.look()
+    assert said.startswith("/srv/chat/journal.json: expected one JSON document")
+    assert world.done() == []

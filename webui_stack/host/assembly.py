@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Literal
+from typing import Any, Literal
 
-from . import dockerd
+from . import dockerd, recovery
 from .by_hand import ByHand
 from .clock import Clock
 from .compose import Compose
@@ -22,6 +22,7 @@ from .data.volumes import Volumes
 from .engine import Engine
 from .files import Files
 from .journal import Journal, Table
+from .recovery import Recovery
 from .releases import Releases
 from .run_log import RunLog
 from .services import Services
@@ -46,6 +47,11 @@ class Stack:
     releases_kept: int
     backup_dir: str = ""
     left_out: Sequence[str] = ()
+
+    @classmethod
+    def read(cls, found: Mapping[str, Any]) -> Stack:
+        """The stack that an entry of the journal names. Another version may have noted more."""
+        return cls(**{one.name: found[one.name] for one in fields(cls) if one.name in found})
 
 
 class Assembly:
@@ -88,7 +94,13 @@ class Assembly:
 
     @cached_property
     def journal(self) -> Journal:
-        return Journal(self.files, self.of.folder, self._table, self.clock)
+        return Journal(
+            self.files,
+            self.of.folder,
+            self._table,
+            self.clock,
+            Recovery(self.system, self.files, recovery.STACK, {"stack_dir": self.of.folder}),
+        )
 
     @cached_property
     def releases(self) -> Releases:

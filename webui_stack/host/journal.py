@@ -77,15 +77,22 @@ class Verb(Protocol):
     def go_back(self, entry: Entry) -> None: ...
 
 
+class AtBoot(Protocol):
+    """What ends at the next boot what is under way (`recovery.Recovery`)."""
+
+    def arm(self) -> bool: ...
+    def disarm(self) -> None: ...
+
+
 class Journal:
-    """The journal in a stack's folder.
+    """The journal in a stack's folder. While something is under way, `at_boot` is armed.
 
     It is on the disk before each method returns. A crash of `begin`, `step` or `end`, a power cut included, leaves the
     entry of before or the new one. An entry that can't be read is an error, and never "no entry".
     """
 
-    def __init__(self, files: Files, folder: str, table: Table, clock: Clock) -> None:
-        self._files, self._folder, self._clock = files, folder, clock
+    def __init__(self, files: Files, folder: str, table: Table, clock: Clock, at_boot: AtBoot | None = None) -> None:
+        self._files, self._folder, self._clock, self._at_boot = files, folder, clock, at_boot
         self.table = table
         self.path = f"{folder}/{NAME}"
 
@@ -118,6 +125,8 @@ class Journal:
             raise ValueError(f"no table says what to do after a crash of {verb!r}")
         if not self._files.exists(self._folder):
             self._files.make_folder(self._folder)
+        if self._at_boot:
+            self._at_boot.arm()
         self._write(Entry(verb, "", dict(data or {}), holder, utc(self._clock.now())))
 
     def step(self, name: str, data: Mapping[str, Any] | None = None) -> None:
@@ -130,6 +139,8 @@ class Journal:
         """Ensure an entry that was cut off belongs to `holder`, who ends it; a mark becomes an entry."""
         entry = self._current()
         entry = replace(entry, holder=holder, began=entry.began or utc(self._clock.now()))
+        if self._at_boot:
+            self._at_boot.arm()  # with the program that runs now
         self._write(entry)
         return entry
 
@@ -142,6 +153,8 @@ class Journal:
         marks = () if entry and entry.verb == _DEPLOY else (_UPGRADING, _RESTORING, _MIGRATING)
         for name in (*marks, NAME):  # the journal last: a mark alone would be an old one
             self._files.remove(f"{self._folder}/{name}")
+        if self._at_boot:
+            self._at_boot.disarm()
 
     def way(self, entry: Entry) -> Literal["go on", "go back"]:
         """Where a crash at this entry leads. Fails where the table does not say."""

@@ -1,12 +1,14 @@
-"""What ends at the next boot what a power cut or a crash has cut off, with no operator in reach: a systemd unit.
+"""What ends at the next boot what a power cut or a crash has cut off, with no operator in reach: systemd units.
 
-It is there only while a verb is in the middle of something. systemd reads it at the boot itself, so that nothing has to
-be told to systemd before.
+A unit is there only while a verb is in the middle of something. systemd reads it at the boot itself, so that nothing
+has to be told to systemd before.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from . import dockerd
@@ -15,18 +17,32 @@ from .protocol import PLAIN, Request
 from .system import System
 
 FOLDER = "/etc/systemd/system"
-UNIT = "open-webui-stack-recover.service"
 VERB = "recover"
-_PATH = f"{FOLDER}/{UNIT}"
 _WANTS = f"{FOLDER}/multi-user.target.wants"
-_LIMIT_S = 120
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit for systemd. `order` is how it stands to Docker's; it may take `limit_s` seconds."""
+
+    name: str
+    order: str
+    limit_s: int
+
+
 # Docker's start waits for this unit, and happens whether or not it succeeds (systemd.unit(5), Before=). The socket's
 # does not: it comes before all ordinary services.
+DOCKER = Unit("open-webui-stack-recover.service", f"Before={dockerd.UNIT}", 120)
+"""For a change of Docker's configuration."""
+# Going back can need a backup set of what served, and then a start of every service.
+STACK = Unit("open-webui-stack-recover-stack.service", f"Wants={dockerd.UNIT}\nAfter={dockerd.UNIT}", 4 * 3600)
+"""For a stack: Docker has to run."""
+UNITS = (DOCKER, STACK)
 _TEXT = """\
 # Written by open-webui-stack, which removes it once the change that it is for has ended.
 [Unit]
 Description=End a change by open-webui-stack that was cut off
-Before={docker}
+{order}
 
 [Service]
 Type=oneshot
@@ -37,10 +53,12 @@ TimeoutStartSec={limit_s}
 
 
 class Recovery:
-    """The unit on this host. All methods raise `HostError`."""
+    """A unit on this host, by which the verb `recover` gets `arguments`. All methods raise `HostError`."""
 
-    def __init__(self, system: System, files: Files) -> None:
-        self._system, self._files = system, files
+    def __init__(
+        self, system: System, files: Files, unit: Unit = DOCKER, arguments: Mapping[str, str] | None = None
+    ) -> None:
+        self._system, self._files, self._unit, self._arguments = system, files, unit, dict(arguments or {})
 
     def arm(self) -> bool:
         """Ensure this very program runs the verb `recover` at the next boot; False without systemd.
@@ -50,20 +68,21 @@ class Recovery:
         if not self._system.has_systemd():
             return False
         text = _TEXT.format(
-            docker=dockerd.UNIT,
+            order=self._unit.order,
             python=sys.executable,
             program=Path(__file__).resolve().parents[1],
             verb=VERB,
-            request=Request(VERB, PLAIN).line(),
-            limit_s=_LIMIT_S,
+            # systemd takes a backslash or % for the begin of more (systemd.exec(5)).
+            request=Request(VERB, PLAIN, self._arguments).line().replace("\\", "\\\\").replace("%", "%%"),
+            limit_s=self._unit.limit_s,
         )
-        self._files.write(_PATH, text, mode=0o644)
+        self._files.write(f"{FOLDER}/{self._unit.name}", text, mode=0o644)
         if not self._files.exists(_WANTS):
             self._files.make_folder(_WANTS, mode=0o755)
-        self._files.link(f"{_WANTS}/{UNIT}", _PATH)
+        self._files.link(f"{_WANTS}/{self._unit.name}", f"{FOLDER}/{self._unit.name}")
         return True
 
     def disarm(self) -> None:
         """Ensure the unit is not there."""
-        self._files.remove(f"{_WANTS}/{UNIT}")
-        self._files.remove(_PATH)
+        self._files.remove(f"{_WANTS}/{self._unit.name}")
+        self._files.remove(f"{FOLDER}/{self._unit.name}")

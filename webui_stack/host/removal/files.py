@@ -18,7 +18,7 @@ from .request import Request
 FOLDERS = ("valkey", "proxy", "secrets")
 _MEMORY = frozenset({memory.DEFINITION, memory.DEPLOYS, ".good", ".good.old", ".good.copy"})
 MADE = _MEMORY | {
-    *(".env", "up.log", "watchdog.sh", "dataset.py"),
+    *(".env", "up.log", "recover.log", "watchdog.sh", "dataset.py"),
     *("backup.sh", "backup.log", "restic.sh", "restic.env", "restic.log"),
     *("valkey/valkey.conf", "valkey/start.sh", "valkey/users.acl", "valkey/acl-label"),
     *("proxy/Caddyfile", "proxy/certificate.pem"),

@@ -15,7 +15,7 @@ UNITS = (
     "open-webui-watchdog.service",
     "open-webui-backup.timer",
     "open-webui-backup.service",
-    recovery.UNIT,
+    *(unit.name for unit in recovery.UNITS),
 )
 # A timer with Persistent=true keeps the time of its last run there (systemd.timer(5)).
 _STAMP = "/var/lib/systemd/timers/stamp-open-webui-backup.timer"

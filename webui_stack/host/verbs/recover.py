@@ -1,17 +1,27 @@
-"""Recovery without an operator: what a power cut or a crash has cut off is ended. A systemd unit runs it at boot."""
+"""Recovery without an operator: what a power cut or a crash has cut off is ended.
+
+systemd runs this verb at boot (`recovery.py`): before Docker for a change of Docker's configuration, after Docker for a
+stack. The watchdog ends what is cut off in its stack whenever it sees it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any
 
-from .. import dockerd
+from .. import dockerd, journal
+from ..assembly import Assembly, Stack
 from ..clock import Clock
+from ..errors import HostError
 from ..files import Files
+from ..holder import Processes
+from ..journal import Entry, Journal, Step
 from ..kernel import LINUX
 from ..locks import Locks
 from ..protocol import Event
-from ..recovery import VERB, Recovery
+from ..recovery import STACK, VERB, Recovery
+from ..run_log import RunLog
 from ..system import System, require_root
 from . import docker
 
@@ -20,16 +30,47 @@ Emit = Callable[[Event], None]
 ENDS: Mapping[str, Callable[[System, Files, Emit], None]] = {dockerd.MARK: docker.recover}
 # Shorter than systemd's own limit for the unit (`recovery.py`), so that a verb that is still at work is named.
 _WAIT_S = 60.0
+# A verb that leaves a journal in the stack's folder -> its module, which has `STEPS` and `recovery`.
+_MODULES = {"up": "up"}
 
 
-def run(_arguments: Mapping[str, Any], emit: Emit) -> None:
-    """Ensure nothing is cut off, as `end` does. Raises `HostError` where another verb is at work for a minute."""
+class _Table(Mapping[str, Sequence[Step]]):
+    """The steps of each verb. A verb's module is imported when it is asked for."""
+
+    def __getitem__(self, verb: str) -> Sequence[Step]:
+        steps: Sequence[Step] = _module(verb).STEPS
+        return steps
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_MODULES)
+
+    def __len__(self) -> int:
+        return len(_MODULES)
+
+
+TABLE = _Table()
+"""For a stack's journal: what a crash at each step of each verb means."""
+
+
+def run(arguments: Mapping[str, Any], emit: Emit) -> None:
+    """Ensure nothing is cut off, in Docker's configuration or, with `stack_dir`, in the stack there.
+
+    Raises `HostError` where another verb is at work for a minute.
+    """
     require_root()
-    apply(System(), Files(), Locks(LINUX, Clock(), lambda line: emit(Event(line))), emit)
+    system, files, clock = System(), Files(), Clock()
+    locks = Locks(LINUX, clock, lambda line: emit(Event(line)))
+    if "stack_dir" in arguments:
+        stack(arguments["stack_dir"], system, files, clock, locks, emit)
+    else:
+        apply(system, files, locks, emit)
+
+
+# --- Docker's configuration
 
 
 def apply(system: System, files: Files, locks: Locks, emit: Emit) -> None:
-    """Ensure what `run` promises, on this host."""
+    """Ensure Docker's configuration is whole, on this host."""
     with locks.work(VERB, limit_s=_WAIT_S):
         end(system, files, emit)
 
@@ -49,3 +90,64 @@ def end(system: System, files: Files, emit: Emit) -> None:
         if files.exists(mark):
             ends(system, files, emit)
     Recovery(system, files).disarm()
+
+
+# --- A stack
+
+
+def stack(
+    stack_dir: str,
+    system: System,
+    files: Files,
+    clock: Clock,
+    locks: Locks,
+    emit: Emit,
+    *,
+    wait_s: float = _WAIT_S,
+) -> Entry | None:
+    """Ensure nothing is cut off in the stack in `stack_dir`. Returns what was, None where nothing was.
+
+    The journal has all that this needs. Raises `LockedError` where another verb is at work for `wait_s`, and
+    `HostError` where what was cut off can't be ended: it stays in the journal then.
+    """
+    with locks.work(VERB, limit_s=wait_s) as held:
+        entry = Journal(files, stack_dir, TABLE, clock).open()
+        if entry is None:
+            Recovery(system, files, STACK).disarm()  # a crash between the journal's end and this
+            return None
+        if "stack" not in entry.data:
+            raise HostError(
+                "recover",
+                expected=f"a journal that says all of the stack in {stack_dir}",
+                got=f"a mark of an earlier version: {entry}",
+                do=f"run runbooks/{entry.verb}.py again",
+            )
+        log = RunLog(files, f"{stack_dir}/recover.log", emit)
+        made = Assembly(
+            Stack.read(entry.data["stack"]), log, held.descriptors, table=TABLE, system=system, files=files, clock=clock
+        )
+        try:
+            return end_stack(made)
+        except HostError as error:
+            log.note(str(error))
+            raise
+        finally:
+            log.write()
+
+
+def end_stack(made: Assembly, processes: Processes | None = None) -> Entry | None:
+    """Ensure nothing is cut off in a stack. Returns what was, None where nothing was; says so first.
+
+    The caller holds the work lock. Raises as `journal.recover` does.
+    """
+    entry = made.journal.open()
+    if entry is None:
+        return None
+    made.log.say(f"ending what was cut off: {entry}")
+    processes = processes or Processes()
+    verbs = {entry.verb: _module(entry.verb).recovery(made, entry)} if entry.verb in _MODULES else {}
+    return journal.recover(made.journal, verbs, processes.me(VERB), processes)
+
+
+def _module(verb: str) -> Any:
+    return import_module(f".{_MODULES[verb]}", __package__)

@@ -22,7 +22,7 @@ from ..engine import Engine
 from ..errors import HostError
 from ..files import Files
 from ..holder import Holder, Processes
-from ..journal import Entry, Journal, Step
+from ..journal import OLD_MARK, Entry, Journal, Step
 from ..kernel import LINUX
 from ..locks import Locks
 from ..protocol import Event
@@ -30,6 +30,7 @@ from ..releases import Releases
 from ..run_log import RunLog
 from ..services import Services
 from ..system import require_root
+from . import recover
 
 VERB = "up"
 RECALL, MAKE_ROOM, START, LET_GO, REMEMBER = "recall", "make room", "start", "let go", "remember"
@@ -79,14 +80,22 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
     files, clock = Files(), Clock()
     with Locks(LINUX, clock, lambda line: emit(Event(line))).work("deploy", asked.containers) as held:
         log = RunLog(files, f"{stack.folder}/up.log", emit)
-        made = Assembly(stack, log, held.descriptors, table={VERB: STEPS}, files=files, clock=clock)
+        made = Assembly(stack, log, held.descriptors, table=recover.TABLE, files=files, clock=clock)
         try:
+            entry = made.journal.open()
+            if entry and entry.verb != VERB and entry.step != OLD_MARK:
+                recover.end_stack(made)
             return of(made, asked).up(asked)
         except HostError as error:
             log.note(str(error))
             raise
         finally:
             log.write()
+
+
+def recovery(made: Assembly, entry: Entry) -> Up:
+    """What ends a deploy that was cut off (`verbs/recover.py`)."""
+    return of(made, _request(entry))
 
 
 def of(made: Assembly, asked: Request) -> Up:
@@ -117,6 +126,7 @@ def of(made: Assembly, asked: Request) -> Up:
         wanted,
     )
     return Up(
+        stack=made.of,
         files=made.files,
         engine=made.engine,
         journal=made.journal,
@@ -157,6 +167,7 @@ class Up:
     def __init__(
         self,
         *,
+        stack: Stack,
         files: Files,
         engine: Engine,
         journal: Journal,
@@ -170,6 +181,7 @@ class Up:
         me: Holder,
         emit: Callable[[Event], None],
     ) -> None:
+        self._stack = stack
         self._files, self._engine, self._journal, self._releases = files, engine, journal, releases
         self._project, self._containers, self._services, self._by_hand = project, containers, services, by_hand
         self._data, self._log, self._me, self._emit = data, log, me, emit  # the log as an image of Valkey sees it
@@ -217,14 +229,17 @@ class Up:
         """Ensure this run is written down. Returns whether it takes over one that was cut off."""
         entry = self._journal.open()
         if entry is None or entry.verb != VERB:
-            self._journal.begin(VERB, self._me, asdict(asked))  # raises where another verb is under way
+            self._journal.begin(VERB, self._me, self._noted(asked))  # raises where another verb is under way
             return False
         self._journal.resume(self._me)
         if entry.step and self._journal.way(entry) == "go on":
             self._by_hand.let_go()  # what takes their place was healthy
         # Not its recovery: that would put earlier files over those of this deploy.
-        self._journal.step(MAKE_ROOM, asdict(asked))
+        self._journal.step(MAKE_ROOM, self._noted(asked))
         return True
+
+    def _noted(self, asked: Request) -> dict[str, Any]:
+        return {"stack": asdict(self._stack), "request": asdict(asked)}
 
     def _make_room(self, asked: Request) -> None:
         """Ensure nothing is in the way of the new containers."""
@@ -355,7 +370,8 @@ _MADE_LOG = "made_log"
 
 def _request(entry: Entry) -> Request:
     """The request of an entry of the journal. Another version may have noted more."""
-    known: Mapping[str, object] = {one.name: entry.data[one.name] for one in fields(Request) if one.name in entry.data}
+    found = entry.data.get("request", entry.data)  # the request alone, up to 2026-11-30
+    known: Mapping[str, object] = {one.name: found[one.name] for one in fields(Request) if one.name in found}
     return Request(**known)  # type: ignore[arg-type]
 
 

@@ -2,6 +2,8 @@
 
 Docker restarts a container that exits. It restarts none that hangs: an unhealthy one stays unhealthy (moby/moby#28400).
 Nor does it start one again whose start failed, because an address came late at boot, say.
+
+A verb that was cut off is ended, too: what the journal of the stack tells of a process that is dead.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from .. import dockerd, valkey
 from ..clock import Clock, moment
 from ..engine import Container, Engine, EngineError, NotFound
 from ..errors import HostError
+from ..files import Files
+from ..journal import Journal
 from ..kernel import LINUX
 from ..locks import LockedError, Locks
 from ..protocol import Event
@@ -63,8 +67,15 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     system, clock = System(), Clock()
     engine = dockerd.engine(system)
     # What waits for a lock is told by the one that waits. The watchdog never does.
-    locks = Locks(LINUX, clock, lambda _: None)
-    Watch(Request(**arguments), system, engine, locks, clock, lambda text: emit(Event(text))).stay()
+    locks, files, asked = Locks(LINUX, clock, lambda _: None), Files(), Request(**arguments)
+
+    def end() -> None:
+        from . import recover  # no stack needs its many modules before something is cut off
+
+        recover.stack(asked.stack_dir, system, files, clock, locks, emit, wait_s=0)
+
+    journal = Journal(files, asked.stack_dir, {}, clock)
+    Watch(asked, system, engine, locks, clock, lambda text: emit(Event(text)), journal, end).stay()
 
 
 class Watch:
@@ -78,9 +89,11 @@ class Watch:
         locks: Locks,
         clock: Clock,
         say: Callable[[str], None],
+        journal: Journal,
+        end: Callable[[], None],
     ) -> None:
         self._asked, self._system, self._engine, self._locks, self._clock = asked, system, engine, locks, clock
-        self._say = say
+        self._say, self._journal, self._end = say, journal, end
         self._tried: dict[str, float] = {}
 
     def stay(self) -> None:
@@ -94,8 +107,13 @@ class Watch:
 
         Changes nothing beside a verb that works on the containers; a backup only reads, so people get their answer
         back while one is made. Changes nothing, either, of what nobody could look at.
+
+        A verb that was cut off is ended first. Where that fails and data may be in two places, no container is touched.
         """
-        return not [name for name in self._asked.containers if self._cares(name)]
+        in_one_place = self._ends_what_was_cut_off()
+        if in_one_place is False:
+            return False
+        return not [name for name in self._asked.containers if self._cares(name)] and in_one_place is None
 
     def wait(self, since_s: float, limit_s: float) -> None:
         """Return when something has happened to a container since then, or after `limit_s` seconds."""
@@ -105,6 +123,24 @@ class Watch:
                 self._clock.sleep(_TOGETHER_S)
         except EngineError:  # the next look says so, not at once: Docker may be about to start
             self._clock.sleep(min(_SOON_S, max(0.0, ended_s - self._clock.monotonic())))
+
+    # --- A verb that was cut off
+
+    def _ends_what_was_cut_off(self) -> bool | None:
+        """Whether people's data are in one place while a verb is under way; None where none is."""
+        entry = None
+        try:
+            entry = self._journal.open()
+            if entry and self._has_pause_behind(self._journal.path):
+                self._end()
+                entry = None
+            return None if entry is None else not entry.in_two_places
+        except LockedError:  # the verb is at work
+            return bool(entry and not entry.in_two_places)
+        except HostError as error:
+            if self._may(self._journal.path):
+                self._say(str(error))
+            return bool(entry and not entry.in_two_places)  # an entry that nobody can read may be of any verb
 
     # --- A container
 
