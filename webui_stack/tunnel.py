@@ -1,58 +1,26 @@
 """A TCP connection to an address only the host can reach, through the SSH connection pyinfra has open.
 
 Nothing is published and no second login is made: it is one more channel of the same connection
-(RFC 4254, 7.2, what `ssh -W` does). Where sshd forbids such channels (`AllowTcpForwarding no`, as CIS asks), a command
-on the host carries the bytes instead: that is no more than its user may do there anyway.
+(RFC 4254, 7.2, what `ssh -W` does). Where sshd forbids such channels (`AllowTcpForwarding no`, as CIS asks), the
+host's program carries the bytes instead (`host/verbs/connect.py`): its user may do that there anyway.
 """
 
 from __future__ import annotations
 
 import logging
-import shlex
 import socket
 
 import gevent
 from paramiko import Channel, ChannelException, SSHException
 from pyinfra.api import Host
 
-from webui_stack import channel
+from webui_stack.ops import program
 from webui_stack.remote import RemoteError
 
 # RFC 4254, 5.1.
 _PROHIBITED = 1
 # Remembered for each host, as long as pyinfra is connected to it.
 _NO_FORWARDING = "open_webui_stack_no_forwarding"
-# Prints the channel's mark once the connection is there. bash itself connects to /dev/tcp/HOST/PORT; a `cat` carries
-# each way, and the end of one ends both. A `cat` that is left over must not hold the session's output.
-_RELAY = """\
-set -- {address} {port}
-if command -v bash >/dev/null; then
-  exec bash -c '
-    exec 3<>"/dev/tcp/$1/$2" || exit 1
-    printf "\\n%s\\n" "$MARK"
-    exec 4<&0
-    cat <&3 &
-    down=$!
-    {{ cat <&4 >&3; kill $down; }} >/dev/null 2>&1 &
-    wait $down
-    kill $!' bash "$@"
-fi
-if command -v python3 >/dev/null; then
-  exec python3 -c '
-import os, socket, sys, threading
-target = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-os.write(1, ("\\n" + os.environ["MARK"] + "\\n").encode())
-def up():
-    while data := os.read(0, 65536):
-        target.sendall(data)
-    os._exit(0)
-threading.Thread(target=up, daemon=True).start()
-while data := target.recv(65536):
-    os.write(1, data)
-' "$@"
-fi
-echo "expected bash or python3 on the host, since its sshd forwards nothing (AllowTcpForwarding no); got neither" >&2
-exit 1"""
 
 
 class TunnelError(ConnectionError):
@@ -88,7 +56,8 @@ def dial(host: Host, address: str, port: int, timeout_s: float) -> socket.socket
             forwarded.settimeout(timeout_s)
             return forwarded
     try:
-        relayed: Channel = channel.begun(host, _RELAY.format(address=shlex.quote(address), port=port), timeout_s)
+        asked = {"address": address, "port": port, "timeout_s": timeout_s}
+        relayed: Channel = program.stream(host, "connect", asked, timeout_s)
     except (RemoteError, SSHException, OSError) as error:
         raise TunnelError(f"{address}:{port}: {error}") from None
     return relayed

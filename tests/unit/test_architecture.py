@@ -128,7 +128,7 @@ LIBRARY = {
     },
     "channel": {"gevent", "paramiko", "pyinfra", "webui_stack.frame", "webui_stack.remote"},
     "transfer": {"paramiko", "pyinfra", "webui_stack.channel", "webui_stack.digits", "webui_stack.remote"},
-    "tunnel": {"gevent", "paramiko", "pyinfra", "webui_stack.channel", "webui_stack.remote"},
+    "tunnel": {"gevent", "paramiko", "pyinfra", "webui_stack.ops.program", "webui_stack.remote"},
     "delivery": {
         *("pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
         *("webui_stack.ops.program", "webui_stack.progress", "webui_stack.templates", "webui_stack.transfer"),

@@ -1,10 +1,11 @@
-"""An address only the host can reach is reached through its own shell where sshd forbids to forward."""
+"""An address only the host can reach is reached through its own program where sshd forbids to forward."""
 
 from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,8 @@ from paramiko import ChannelException
 from pyinfra.api import Host
 
 from tests.local import local_host
-from webui_stack import channel, tunnel
+from webui_stack import tunnel
+from webui_stack.ops import program
 from webui_stack.remote import RemoteError
 from webui_stack.tunnel import TunnelError
 
@@ -54,13 +56,15 @@ def server() -> Iterator[Server]:
     found.close()
 
 
-@pytest.fixture(params=["bash", "python3"])
-def relay(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The script, on a host that has only this program."""
-    other = "python3" if request.param == "bash" else "bash"
-    script = tunnel._RELAY.replace(f"command -v {other} ", "command -v nonexistent ")
-    monkeypatch.setattr(tunnel, "_RELAY", script)
-    return script
+@pytest.fixture
+def begun(host: Host, tmp_path: Path) -> Callable[[int], Any]:
+    """The two ends of a connection that the host's program makes to a port."""
+
+    def begin(port: int) -> Any:
+        asked = {"address": "127.0.0.1", "port": port, "timeout_s": 10}
+        return program.stream(host, "connect", asked, 10, folder=str(tmp_path / "programs"))
+
+    return begin
 
 
 def exactly(ends: Any, size: int) -> bytes:
@@ -72,8 +76,8 @@ def exactly(ends: Any, size: int) -> bytes:
     return found
 
 
-def test_the_hosts_shell_carries_bytes_both_ways(host: Host, server: Server, relay: str) -> None:
-    ends = channel.begun(host, relay.format(address="127.0.0.1", port=server.port), 10)
+def test_the_hosts_program_carries_bytes_both_ways(server: Server, begun: Callable[[int], Any]) -> None:
+    ends = begun(server.port)
     for start in range(0, len(BYTES), 16384):  # less than what fits into pipes: nobody reads meanwhile
         part = BYTES[start : start + 16384]
         ends.sendall(part)
@@ -83,25 +87,26 @@ def test_the_hosts_shell_carries_bytes_both_ways(host: Host, server: Server, rel
     ends.close()
 
 
-def test_the_targets_end_is_ours(host: Host, server: Server, relay: str) -> None:
-    ends = channel.begun(host, relay.format(address="127.0.0.1", port=server.port), 10)
+def test_the_targets_end_is_ours_and_nothing_follows_its_bytes(server: Server, begun: Callable[[int], Any]) -> None:
+    ends = begun(server.port)
     ends.sendall(b"bye")
     assert exactly(ends, 3) == b"bye"
     assert ends.recv(10) == b""
+    assert ends.recv_exit_status() == 0
     ends.close()
 
 
-def test_a_port_nobody_listens_on_is_refused(host: Host, relay: str) -> None:
+def test_a_port_nobody_listens_on_is_refused(begun: Callable[[int], Any]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    with pytest.raises(RemoteError, match=r"(?i)refused"):
-        channel.begun(host, relay.format(address="127.0.0.1", port=port), 10)
+    with pytest.raises(RemoteError, match=rf"^127.0.0.1:{port}: expected a connection from the host, got .*refused"):
+        begun(port)
 
 
-def test_a_host_with_neither_program_is_named(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    script = tunnel._RELAY.replace("command -v bash ", "false ").replace("command -v python3 ", "false ")
-    with pytest.raises(RemoteError, match=r"expected bash or python3 on the host.*AllowTcpForwarding no"):
-        channel.begun(host, script.format(address="127.0.0.1", port=1), 10)
+def test_a_host_without_python_is_named(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "PYTHONS", ("python-none",))
+    with pytest.raises(program.NoPythonError):
+        program.stream(host, "connect", {}, 10, folder=str(tmp_path))
 
 
 class Sshd:
@@ -126,20 +131,20 @@ def behind(sshd: Sshd) -> Any:
 def test_a_server_that_forbids_to_forward_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
 
-    def begin(_: object, command: str, timeout_s: float) -> Any:
-        begun.append((command, timeout_s))
+    def begin(_: object, verb: str, asked: object, timeout_s: float) -> Any:
+        begun.append((verb, asked, timeout_s))
         return "ends"
 
-    monkeypatch.setattr(channel, "begun", begin)
+    monkeypatch.setattr(program, "stream", begin)
     sshd = Sshd(1)
     host = behind(sshd)
     ends: list[Any] = [tunnel.dial(host, "198.18.0.2", 6379, 3) for _ in range(2)]
     assert ends == ["ends", "ends"]
     assert sshd.asked == 1
-    assert begun[0][0].startswith("set -- 198.18.0.2 6379\n")
+    assert begun[0] == ("connect", {"address": "198.18.0.2", "port": 6379, "timeout_s": 3}, 3)
 
 
-def test_a_target_that_refuses_is_not_asked_by_the_hosts_shell(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel, "begun", lambda *_: pytest.fail("asked"))
+def test_a_target_that_refuses_is_not_asked_by_the_hosts_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "stream", lambda *_: pytest.fail("asked"))
     with pytest.raises(TunnelError):
         tunnel.dial(behind(Sshd(2)), "198.18.0.2", 6379, 3)

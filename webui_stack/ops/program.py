@@ -144,6 +144,42 @@ def call(
     raise RemoteError(f"{folder}: expected the program there once it was sent, got none; run it again")
 
 
+def stream(host: Host, verb: str, arguments: Mapping[str, Any], timeout_s: float, folder: str = FOLDER) -> Any:
+    """The two ends of a verb that carries bytes once it has said its event: a paramiko `Channel` where there is SSH.
+
+    The program is sent first where it is missing. Raises as `call` does.
+    """
+    request = protocol.Request(verb, f"answer-{secrets.token_hex(16)}", arguments)
+    for _ in range(2):
+        ends = channel.begun(host, f"begin\n{command(verb, folder)}", timeout_s)
+        try:
+            talk = channel.ByteChannel(ends)
+            state = talk.line()
+            if state == NO_PYTHON:
+                raise NoPythonError
+            if state != NOT_SENT:
+                talk.write(f"{request.line()}\n".encode())
+                _await_event(talk, request.token)
+                return ends
+        except BaseException:
+            ends.close()
+            raise
+        ends.close()
+        send(host, folder)
+    raise RemoteError(f"{folder}: expected the program there once it was sent, got none; run it again")
+
+
+def _await_event(talk: channel.ByteChannel, token: str) -> None:
+    while line := talk.line():
+        answer = protocol.read(token, line)
+        if isinstance(answer, protocol.Event):
+            return
+        if isinstance(answer, protocol.Failure):
+            raise HostRefusedError(answer)
+    talk.finish()  # says why, where the program ended badly
+    raise RemoteError("answer of the host: expected a connection, got the end of the output; run it again")
+
+
 def _result(
     talk: channel.ByteChannel, lines: Iterator[str], token: str, on_event: Callable[[protocol.Event], None]
 ) -> Any:

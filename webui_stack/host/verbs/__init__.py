@@ -9,6 +9,7 @@ from typing import Any
 _PLACES = {
     "backup": "backup.run",
     "cause": "cause.run",
+    "connect": "connect.run",
     "docker": "docker.run",
     "doctor": "doctor.run",
     "drill": "drill.run",
