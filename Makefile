@@ -66,6 +66,9 @@ crash: $(READY) ## Each call of the host's program fails once with each error, a
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m crash --junitxml reports/tests/crash.xml tests/host
 	@$(BIN)/python -m tests.crashes
 
+mutations: $(READY) ## Known faults are put back one by one, and tests have to turn red (some minutes)
+	$(BIN)/python -m tests.mutations
+
 durations: $(READY) ## The slowest tests of the last `make check` and `make test`
 	@$(BIN)/python -m tests.durations
 
