@@ -3,5 +3,6 @@
 from tasks import backup, offsite, preflight
 
 settings = preflight.settings()
-backup.make(settings)
-offsite.copy(settings)
+made = backup.new()
+backup.make(settings, made)
+offsite.copy(settings, made)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pyinfra import host, logger
 from pyinfra.api import deploy
@@ -10,17 +10,23 @@ from pyinfra.operations import files
 
 from tasks import offsite, preflight, tool, unit
 from webui_stack import compose, drift, operations, templates
+from webui_stack.backup_set import Made
 from webui_stack.settings import Settings
 from webui_stack.survey import BACKUP_UNIT
 
 
+def new() -> Made:
+    """The set that this run is to make."""
+    return Made()
+
+
 @deploy("Backup")
-def make(settings: Settings) -> None:
+def make(settings: Settings, made: Made) -> None:
     """Ensure there is one more complete backup set in `backup_dir`, made while the stack serves.
 
     Also that `backup_keep` sets are kept, and that a timer makes them where `backup_schedule` says when. Fails, with
     the sets before as they were, when a set could not be completed and read back. In a swarm the host with the data
-    makes it, and the others have nothing to do.
+    makes it, and the others have nothing to do. `made` gets its name.
     """
     if not settings.runs("data"):
         return
@@ -32,7 +38,7 @@ def make(settings: Settings) -> None:
         host.log_styled("no systemd, so no timer for backup_schedule", fg="yellow", log_func=logger.warning)
     else:
         unit.keep(BACKUP_UNIT, "the backup's timer", running=wanted)
-    operations.backup(name="Make a backup set", arguments=templates.backup_request(settings))
+    operations.backup(name="Make a backup set", arguments=templates.backup_request(settings), made=made.note)
 
 
 @deploy("Backup")
@@ -46,7 +52,7 @@ def keep(settings: Settings) -> None:
         if settings.backup_age_recipient:
             tool.bring_age("backup_age_recipient")
         _put(templates.kept_backup(settings, survey().machine, survey().files), settings.backup_schedule)
-    _remove_old(settings)
+    _remove_old(settings, templates.old_backup(settings, survey().files))
     if drift.has_backup_timer(survey()):
         unit.keep(BACKUP_UNIT, "the backup's timer", running=bool(settings.backup_schedule))
 
@@ -59,7 +65,8 @@ def put(settings: Settings) -> None:
     contents = templates.backup(settings, preflight.observation().survey().machine)
     if contents:
         _put(contents, settings.backup_schedule)
-    _remove_old(settings)
+    # The service runs none of them any more, whatever it ran when the host was looked at.
+    _remove_old(settings, templates.old_backup(settings, preflight.observation().survey().files, runs=""))
 
 
 def _put(contents: Mapping[str, str], schedule: str) -> None:
@@ -74,12 +81,12 @@ def _put(contents: Mapping[str, str], schedule: str) -> None:
     )
 
 
-def _remove_old(settings: Settings) -> None:
-    """Ensure nothing of the backup of earlier versions is left: a script, what it ran in a container, and its log."""
+def _remove_old(settings: Settings, paths: Sequence[str]) -> None:
+    """Ensure nothing of the backup of earlier versions is left: scripts, what one ran in a container, and logs."""
     if not settings.runs("data"):
         return
-    left = [path for path in templates.old_backup(settings) if path in preflight.observation().survey().files]
-    for path in [*left, f"{settings.stack_dir}/backup.log"] if left else []:
+    logs = [f"{settings.stack_dir}/{name}" for name in ("backup.log", "restic.log")]
+    for path in [*paths, *logs] if paths else []:
         files.file(name=f"Remove {path}", path=path, present=False)
 
 

@@ -10,15 +10,15 @@ from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
 from tasks import tool
-from webui_stack import backup_set, offsite, operations, secrets, templates
-from webui_stack.backup_set import SetError
+from webui_stack import backup_set, offsite, secrets, templates
+from webui_stack.backup_set import Made, SetError
 from webui_stack.secrets import SecretError
 from webui_stack.settings import Settings
 
 
 @deploy("Off the host")
-def copy(settings: Settings) -> None:
-    """Ensure the host's newest set is where `backup_fetch` and `backup_restic_repository` say; nothing without them.
+def copy(settings: Settings, made: Made) -> None:
+    """Ensure the set that was `made` is where `backup_fetch` and `backup_restic_repository` say; nothing without them.
 
     Fails with the reason; the set on the host stays good.
     """
@@ -29,13 +29,14 @@ def copy(settings: Settings) -> None:
         offsite.fetch(
             name="Fetch the set to this machine",
             sets=settings.backup_dir,
+            made=made,
             folder=str(folder),
             keep=settings.backup_keep,
             recipient=settings.backup_age_recipient,
         )
     if settings.backup_restic_repository:
-        operations.script(
-            name="Copy the set to the restic repository", lines=[f"exec sh {settings.stack_dir}/restic.sh"]
+        offsite.copy(
+            name="Copy the set to the restic repository", arguments=templates.offsite_copy_request(settings), made=made
         )
 
 
@@ -43,9 +44,9 @@ def open_repository(settings: Settings) -> None:
     """Ensure the host has what it needs to copy sets to the restic repository by itself; nothing without one."""
     if settings.backup_restic_repository:
         tool.bring_restic()
-        operations.script(
+        offsite.keep_key(
             name="Put what opens the restic repository",
-            lines=templates.restic_environment_script(settings, _environment(settings)),
+            arguments=templates.offsite_key_request(settings, _environment(settings)),
         )
 
 
@@ -74,9 +75,9 @@ def bring(settings: Settings, identity: str) -> Settings:
         return settings.model_copy(update={"restore_set": chosen.name})
     if settings.backup_restic_repository:
         tool.bring_restic()
-        operations.script(
+        offsite.bring(
             name="Bring the set from the restic repository",
-            lines=templates.restic_restore_script(settings, _environment(settings)),
+            arguments=templates.offsite_bring_request(settings, _environment(settings)),
         )
     return settings
 

@@ -31,6 +31,17 @@ class SetError(Exception):
     """Why a folder is no backup set to rely on; a line for each reason."""
 
 
+class Made:
+    """The set that a run makes on a host: its `name`, "" before."""
+
+    def __init__(self) -> None:
+        self.name = ""
+
+    def note(self, name: object) -> None:
+        """Remember its name, the answer of the verb that made it."""
+        self.name = str(name or "")
+
+
 class Part(BaseModel):
     """A file in a set: its size in bytes and its SHA-256."""
 

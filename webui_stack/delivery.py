@@ -11,7 +11,7 @@ from typing import Any
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import bundle, facts, lock, progress, templates, transfer
+from webui_stack import bundle, facts, lock, progress, transfer
 from webui_stack.bundle import Bundle, BundleError
 from webui_stack.compose import Image
 from webui_stack.lock import Held, Wanted
@@ -111,12 +111,14 @@ def _call(host: Host, verb: str, arguments: Mapping[str, Any]) -> None:
 
 
 def _install(state: State, host: Host, source: Bundle, part: str, names: list[str]) -> bool:  # noqa: ARG001
-    script = templates.install_script(transfer.FOLDER, names)
     expected = source.parts[part]
 
     def work() -> None:
-        with source.open(part, Progress(f"uploading {part}", expected.size, host.log)) as content:
-            transfer.upload(host, part, content, expected.sha256, script)
+        with (
+            source.open(part, Progress(f"uploading {part}", expected.size, host.log)) as content,
+            transfer.uploaded(host, part, content, expected.size, expected.sha256) as path,
+        ):
+            _call(host, "packages_install", {"path": path, "packages": names})
 
     return transfer.told(host, work, BundleError)
 
@@ -137,15 +139,16 @@ def _export(
         target.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as temporary:
             writer = bundle.Writer(target, Path(temporary), lock_text)
+            made_at = f"{transfer.FOLDER}/part"
             for one in images:
                 host.log(f"saving {one.reference}")
                 id_ = held[one.reference].locked
-                saved = {"path": f"{transfer.FOLDER}/part", "id": id_}
-                _fetch(host, writer, bundle.image_part(id_), make=partial(_call, host, "save", saved))
+                saved = {"path": made_at, "id": id_}
+                _fetch(host, writer, bundle.image_part(id_), partial(_call, host, "save", saved))
             if packages:
                 host.log(f"collecting {', '.join(packages)} and what they need")
-                part = bundle.packages_part(platform)
-                _fetch(host, writer, part, templates.save_packages_script(transfer.FOLDER, packages))
+                asked = {"path": made_at, "packages": packages}
+                _fetch(host, writer, bundle.packages_part(platform), partial(_call, host, "packages_save", asked))
             made = writer.close(host.log)
         record(made)
         size_mb = sum(part.size for part in made.parts.values()) / 1e6
@@ -155,18 +158,11 @@ def _export(
     return transfer.told(host, work, BundleError)
 
 
-def _fetch(
-    host: Host,
-    writer: bundle.Writer,
-    part: str,
-    script: str = "true",
-    make: Callable[[], object] = lambda: None,
-) -> None:
+def _fetch(host: Host, writer: bundle.Writer, part: str, make: Callable[[], object]) -> None:
     """Run what makes the file `part` on the host, and fetch it."""
     transfer.download(
         host,
         "part",
         lambda sha256, size: writer.part(part, sha256, Progress(f"fetching {part}", size, host.log)),
-        script,
         make,
     )

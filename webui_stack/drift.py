@@ -109,9 +109,8 @@ def _backup(settings: Settings, survey: Survey) -> Iterator[str]:
         if survey.files[path] != text:
             yield f"{path}: differs"
     if settings.runs("data"):
-        for path in templates.old_backup(settings):
-            if path in survey.files:
-                yield f"{path}: is of an earlier version"
+        for path in templates.old_backup(settings, survey.files):
+            yield f"{path}: is of an earlier version"
     wanted = bool(settings.backup_schedule)
     if has_backup_timer(survey) and wanted != (BACKUP_UNIT in survey.units):
         yield f"{BACKUP_UNIT}: is not both active and enabled" if wanted else f"{BACKUP_UNIT}: runs"

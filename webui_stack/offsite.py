@@ -4,31 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import io
-import shlex
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 from pydantic import SecretStr
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import backup_set, remote, templates, transfer
-from webui_stack.backup_set import MANIFEST, BackupSet, SetError
-from webui_stack.progress import Counted, Progress
+from webui_stack import backup_set, remote, transfer
+from webui_stack.backup_set import MANIFEST, BackupSet, Made, SetError
+from webui_stack.ops import program
+from webui_stack.progress import Counted, Progress, line
+from webui_stack.secrets import HiddenItems
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 
 
 @operation(is_idempotent=False)
-def fetch(sets: str, folder: str, keep: int, recipient: str | None) -> Commands:
-    """Ensure the newest set of the host's folder `sets` is in `folder` on this machine, and `keep` (0: all) in all.
+def fetch(sets: str, made: Made, folder: str, keep: int, recipient: str | None) -> Commands:
+    """Ensure the set that was `made` is in `folder` on this machine, out of the host's `sets`; `keep` (0: all) in all.
 
     With a `recipient` its parts are encrypted to it on the host, by age, while they are sent; only the manifest is
     plain. It gets its name there once size and SHA-256 of each part were compared with its manifest's; fails
     otherwise, with the sets before as they were. Only looks where that set is already.
     """
-    yield FunctionCommand(_fetch, (sets, Path(folder), keep, recipient), {})
+    yield FunctionCommand(_fetch, (sets, made, Path(folder), keep, recipient), {})
 
 
 @operation(is_idempotent=False)
@@ -42,10 +44,49 @@ def send(chosen: BackupSet, sets: str, identity: SecretStr) -> Commands:
     yield FunctionCommand(_send, (chosen, sets, identity), {})
 
 
-def _fetch(state: State, host: Host, sets: str, folder: Path, keep: int, recipient: str | None) -> bool:  # noqa: ARG001
+@operation(is_idempotent=False)
+def copy(arguments: Mapping[str, Any], made: Made) -> Commands:
+    """Ensure the restic repository has the set that was `made`, by the verb `offsite_copy` of the host's program.
+
+    `arguments` are `webui_stack.templates.offsite_copy_request`. The repository is made where it is missing.
+    """
+    yield FunctionCommand(_copy, (arguments, made), {})
+
+
+@operation(is_idempotent=False)
+def keep_key(arguments: HiddenItems) -> Commands:
+    """Ensure the host keeps what opens the restic repository, for root alone: its timer has no operator to ask.
+
+    `arguments` are `webui_stack.templates.offsite_key_request`. They travel in the request of the verb `offsite_key`.
+    """
+    yield FunctionCommand(_ask, ("offsite_key", arguments), {})
+
+
+@operation(is_idempotent=False)
+def bring(arguments: HiddenItems) -> Commands:
+    """Ensure the set is on the host, by the verb `offsite_bring` of its program; only looks where it is already.
+
+    `arguments` are `webui_stack.templates.offsite_bring_request`. Fails where the repository does not have the set.
+    """
+    yield FunctionCommand(_ask, ("offsite_bring", arguments), {})
+
+
+def _ask(state: State, host: Host, verb: str, arguments: HiddenItems) -> bool:  # noqa: ARG001
+    return transfer.told(host, lambda: _call(host, verb, arguments), SetError)
+
+
+def _copy(state: State, host: Host, arguments: Mapping[str, Any], made: Made) -> bool:
+    return _ask(state, host, "offsite_copy", HiddenItems({**arguments, "name": made.name}))
+
+
+def _call(host: Host, verb: str, arguments: Mapping[str, Any]) -> Any:
+    """The result of a verb of the host's program; what it says while it is at work is shown."""
+    return program.call(host, verb, arguments, lambda event: host.log(line(event.text, event.done, event.total)))
+
+
+def _fetch(state: State, host: Host, sets: str, made: Made, folder: Path, keep: int, recipient: str | None) -> bool:  # noqa: ARG001
     def work() -> None:
-        newest = f"ls {sets} | grep -xE '{backup_set.NAME}' | sort | tail -n 1"
-        name = "".join(remote.run(host, newest))
+        name = made.name
         if name in backup_set.names(folder):
             _expect_encrypted(backup_set.choose(folder, name), recipient)
             host.log(f"{name} is in {folder} already")
@@ -91,40 +132,37 @@ def _fetch_encrypted(host: Host, writer: backup_set.Writer, path: str, part: str
 
 def _send(state: State, host: Host, chosen: BackupSet, sets: str, identity: SecretStr) -> bool:  # noqa: ARG001
     def work() -> None:
-        target, arriving = f"{sets}/{chosen.name}", f"{sets}/.{chosen.name}.part"
         manifest = hashlib.sha256((chosen.path / MANIFEST).read_bytes()).hexdigest()
-        there = remote.run(host, f"[ ! -e {target} ] || sha256sum {target}/{MANIFEST}")
-        if there:
-            if there[0].split()[0] != manifest:
-                raise SetError(f"{target}: expected no other set of that name, got one; move it away on the host")
+        at = {"backup_dir": sets, "name": chosen.name}
+        if _call(host, "arrival_begin", {**at, "manifest": manifest}):
             host.log(f"{chosen.name} is on the host already")
             return
-        remote.run(host, templates.sets_folder_script(sets))
-        remote.run(host, f"umask 077 && rm -rf {sets}/.*.part && mkdir {arriving}")
         try:
-            _upload(host, chosen.path / MANIFEST, manifest, arriving)
+            _upload(host, chosen.path / MANIFEST, manifest, HiddenItems({**at, "part": MANIFEST, "sha256": manifest}))
             # The smallest first: it tells soonest of another identity.
             for part in sorted(chosen.parts, key=lambda name: chosen.parts[name].size):
+                one = HiddenItems({**at, "part": part, "sha256": chosen.parts[part].sha256})
+                file = part
                 if chosen.recipient:
                     file = backup_set.encrypted(part)
-                    _upload(host, chosen.path / file, chosen.files[file].sha256, arriving)
-                    script = templates.decrypt_script(
-                        arriving, part, chosen.parts[part].sha256, chosen.recipient, identity
-                    )
-                    remote.run(host, "sh -s", script)
-                else:
-                    _upload(host, chosen.path / part, chosen.files[part].sha256, arriving)
+                    one |= {"recipient": chosen.recipient, "identity": identity.get_secret_value()}
+                _upload(host, chosen.path / file, chosen.files[file].sha256, one)
+            _call(host, "arrival_end", at)
         except (remote.RemoteError, OSError):
-            remote.run(host, f"rm -rf {arriving}")  # where the connection is lost, the next run does it
+            _call(host, "arrival_drop", at)  # where the connection is lost, the next run does it
             raise
-        remote.run(host, f"sync --file-system {sets} && mv -T {arriving} {target}")
         host.log(f"{chosen.name} is on the host")
 
     return transfer.told(host, work, SetError)
 
 
-def _upload(host: Host, path: Path, sha256: str, folder: str) -> None:
-    moved = f"chmod 600 part && mv part {shlex.quote(f'{folder}/{path.name}')}"
-    with path.open("rb") as content:
-        counted = Counted(content, Progress(f"uploading {path.name}", path.stat().st_size, host.log))
-        transfer.upload(host, path.name, counted, sha256, moved)
+def _upload(host: Host, path: Path, sha256: str, part: HiddenItems) -> None:
+    """Send a file, whose SHA-256 is this, for the part of the set that arrives."""
+    size = path.stat().st_size
+    with (
+        path.open("rb") as content,
+        transfer.uploaded(
+            host, path.name, Counted(content, Progress(f"uploading {path.name}", size, host.log)), size, sha256
+        ) as place,
+    ):
+        _call(host, "arrival_part", HiddenItems({**part, "path": place}))

@@ -158,13 +158,13 @@ def docker_config(observe: Callable[[], configuration.Plan]) -> Commands:
 
 
 @operation(is_idempotent=False)
-def backup(arguments: Mapping[str, Any]) -> Commands:
+def backup(arguments: Mapping[str, Any], made: Callable[[Any], None]) -> Commands:
     """Ensure there is one more backup set on the host; `arguments` are `webui_stack.templates.backup_request`.
 
-    The verb `backup` of the host's program makes it, and goes on when this run is cut off. Fails, with every earlier
-    set as it was, where the set could not be completed and read back.
+    The verb `backup` of the host's program makes it, and goes on when this run is cut off. `made` gets its name. Fails,
+    with every earlier set as it was, where the set could not be completed and read back.
     """
-    yield FunctionCommand(_ask, ("backup", HiddenItems(arguments)), {})
+    yield FunctionCommand(_ask, ("backup", HiddenItems(arguments), made), {})
 
 
 @operation(is_idempotent=False)
@@ -198,14 +198,16 @@ def secrets(
 
 @operation()
 def images(references: Sequence[str], present: Callable[[], Container[str]]) -> Commands:
-    """Ensure the images are on the host. Pulls those that `present` lacks side by side; fails as `docker pull` does."""
+    """Ensure the images are on the host; the verb `pull` of the host's program pulls those that `present` lacks.
+
+    It goes on when this run is cut off. Fails as `docker pull` does.
+    """
     there = present()
     missing = [reference for reference in references if reference not in there]
     if not missing:
         host.noop("all images are on the host")
         return
-    pulls = [f'{shlex.join(["docker", "pull", "--quiet", reference])} & pids="$pids $!"' for reference in missing]
-    yield StringCommand("; ".join(["pids=", *pulls, "for pid in $pids; do wait $pid || exit 1; done"]))
+    yield FunctionCommand(_ask, ("pull", HiddenItems({"references": missing})), {})
 
 
 @operation()
@@ -272,10 +274,16 @@ def script(lines: Sequence[str]) -> Commands:
     yield FunctionCommand(_run, (lines,), {})
 
 
-def _ask(state: State, host: Host, verb: str, arguments: HiddenItems) -> bool:
-    """Run a verb of the host's program, and show what it says while it is at work."""
+def _ask(
+    state: State, host: Host, verb: str, arguments: HiddenItems, answered: Callable[[Any], None] = lambda _: None
+) -> bool:
+    """Run a verb of the host's program, and show what it says while it is at work. `answered` gets its result."""
     try:
-        program.call(host, verb, arguments, lambda event: host.log(progress.line(event.text, event.done, event.total)))
+        answered(
+            program.call(
+                host, verb, arguments, lambda event: host.log(progress.line(event.text, event.done, event.total))
+            )
+        )
     except remote.RemoteError as error:
         return _fail(state, host, [str(error)])
     return True

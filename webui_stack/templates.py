@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 import re
 import shlex
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -335,8 +335,9 @@ def _managed_paths(settings: Settings) -> list[str]:
     project_paths = project_files(settings, "")
     elsewhere = (engine.APT_SOURCES, engine.DNF_REPOSITORY, engine.DNF_KEY)
     watchdogs = [_WATCHDOG_PATH, *old_watchdog(settings)]
-    backups = [*_backup_templates(settings), *old_backup(settings)]
-    return [*project_paths, *watchdogs, *backups, *authorities(settings), *elsewhere]
+    backups = [*_backup_templates(settings), *_old_backup(settings)]
+    paths = [*project_paths, *watchdogs, *backups, _BACKUP_SERVICE, *authorities(settings), *elsewhere]
+    return list(dict.fromkeys(paths))
 
 
 def managed_files(settings: Settings, machine: Machine, server: str) -> dict[str, str]:
@@ -455,16 +456,6 @@ def check_stack_command(settings: Settings, file: str) -> str:
         f'env -i PATH="$PATH" HOME="${{HOME:-/root}}" OPEN_WEBUI_REPLICAS=1 OPEN_WEBUI_ORDER=start-first {given} '
         f"docker stack config --compose-file {shlex.quote(file)} >/dev/null"
     )
-
-
-def save_packages_script(folder: str, packages: Iterable[str]) -> str:
-    """The shell script that puts packages into `folder` as a bundle's part."""
-    return _render("bundle-packages.sh.j2", folder=folder, packages=list(packages))
-
-
-def install_script(folder: str, packages: Iterable[str]) -> str:
-    """The shell script that installs packages of a bundle from `folder`."""
-    return _render("bundle-install.sh.j2", folder=folder, packages=list(packages))
 
 
 def doctor_request(settings: Settings) -> str:
@@ -618,14 +609,18 @@ def _sets(settings: Settings) -> dict[str, str]:
 
 
 def backup(settings: Settings, machine: Machine) -> dict[str, str]:
-    """The backup's files by absolute path: its timer's units, and the script that copies sets to a repository."""
-    line = protocol.Request("backup", protocol.PLAIN, backup_request(settings)).line()
+    """The backup's files by absolute path: its timer's units."""
+    verb, asked = "backup", backup_request(settings)
+    if settings.backup_restic_repository:
+        verb, asked = _OFFSITE_BACKUP, {"backup": asked, "copy": offsite_copy_request(settings)}
+    line = protocol.Request(verb, protocol.PLAIN, asked).line()
     return {
         path: _render(
             template,
             settings=settings,
             python=machine.python,
             program=host_program.place(),
+            verb=verb,
             # systemd takes a backslash or % for the begin of more (systemd.exec(5)).
             request=line.replace("\\", "\\\\").replace("%", "%%"),
         )
@@ -633,36 +628,82 @@ def backup(settings: Settings, machine: Machine) -> dict[str, str]:
     }
 
 
-def kept_backup(settings: Settings, machine: Machine, present: Container[str]) -> dict[str, str]:
+def kept_backup(settings: Settings, machine: Machine, present: Mapping[str, str]) -> dict[str, str]:
     """What a deploy keeps as the settings say of the backup's files: those that runbooks/backup.py has put on the host.
 
-    One that is missing only that runbook puts, as it also opens the restic repository; until then no unit asks for it.
+    A service that copies sets to the restic repository only that runbook puts, as it also opens the repository; until
+    then the service stays as it is.
     """
     if not settings.runs("data"):
         return {}
-    wanted = backup(settings, machine)
-    missing = {posixpath.basename(path) for path in wanted if path not in present}
     return {
         path: text
-        for path, text in wanted.items()
-        if path in present and not (path.endswith(".service") and "restic.sh" in missing)
+        for path, text in backup(settings, machine).items()
+        if path in present
+        and not (path.endswith(".service") and _OFFSITE_BACKUP in text and _OFFSITE_BACKUP not in present[path])
     }
+
+
+_OFFSITE_BACKUP = "offsite_backup"
 
 
 def _backup_templates(settings: Settings) -> dict[str, str]:
     # Every survey needs the paths, and only backups the texts.
-    found = {}
-    if settings.backup_restic_repository:
-        found[f"{settings.stack_dir}/restic.sh"] = "restic.sh.j2"
-    if settings.backup_schedule:
-        for unit in ("open-webui-backup.service", survey.BACKUP_UNIT):
-            found[f"/etc/systemd/system/{unit}"] = f"{unit}.j2"
-    return found
+    if not settings.backup_schedule:
+        return {}
+    units = (posixpath.basename(_BACKUP_SERVICE), survey.BACKUP_UNIT)
+    return {f"/etc/systemd/system/{unit}": f"{unit}.j2" for unit in units}
 
 
-def old_backup(settings: Settings) -> list[str]:
-    """The files of the backup of earlier versions that this one has no more."""
-    return [f"{settings.stack_dir}/{name}" for name in ("backup.sh", "dataset.py")]
+_BACKUP_SERVICE = "/etc/systemd/system/open-webui-backup.service"
+
+
+def old_backup(settings: Settings, present: Mapping[str, str], runs: str | None = None) -> list[str]:
+    """The backup's files of earlier versions that are `present`, and that nothing runs any more.
+
+    `runs` is the text of the service that will be there, where it is another than the one that is.
+    """
+    service = present.get(_BACKUP_SERVICE, "") if runs is None else runs
+    return [path for path in _old_backup(settings) if path in present and path not in service]
+
+
+def _old_backup(settings: Settings) -> list[str]:
+    return [f"{settings.stack_dir}/{name}" for name in ("backup.sh", "dataset.py", "restic.sh")]
+
+
+def offsite_copy_request(settings: Settings) -> dict[str, Any]:
+    """What the verb `offsite_copy` of the host's program is asked (`host/verbs/offsite.py`), but which set.
+
+    It holds no secret.
+    """
+    return {
+        "stack_dir": settings.stack_dir,
+        "backup_dir": settings.backup_dir,
+        "repository": settings.backup_restic_repository,
+        "keep": settings.backup_keep,
+    }
+
+
+def offsite_key_request(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenItems:
+    """What the verb `offsite_key` of the host's program is asked: to keep what opens the restic repository."""
+    return HiddenItems({"stack_dir": settings.stack_dir, "environment": _values(environment)})
+
+
+def offsite_bring_request(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenItems:
+    """What the verb `offsite_bring` of the host's program is asked: the set `restore_set`, unless it is there."""
+    return HiddenItems(
+        {
+            "backup_dir": settings.backup_dir,
+            "repository": settings.backup_restic_repository,
+            "wanted": settings.restore_set,
+            "host": settings.restore_restic_host or "",
+            "environment": _values(environment),
+        }
+    )
+
+
+def _values(environment: Mapping[str, SecretStr]) -> dict[str, str]:
+    return {name: value.get_secret_value() for name, value in sorted(environment.items())}
 
 
 def on_sqlite(settings: Settings) -> Settings:
@@ -674,34 +715,6 @@ def check_schedule_command(schedule: str) -> str:
     """The shell command that fails where systemd does not read `backup_schedule` as a time."""
     text = f"backup_schedule: expected a calendar expression of systemd, got '{schedule}'; systemd.time(7) explains it"
     return f'systemd-analyze calendar {shlex.quote(schedule)} >/dev/null || {{ echo "{text}" >&2; false; }}'
-
-
-def sets_folder_script(folder: str) -> str:
-    """The shell script that makes the folder of backup sets, or prints why it can't be root's alone."""
-    function = _render("backup-folder.sh.j2")
-    return f'umask 077\nsets={shlex.quote(folder)}\n{function}said=$(sets_folder) || {{ echo "$said" >&2; exit 1; }}'
-
-
-def decrypt_script(folder: str, part: str, sha256: str, recipient: str, identity: SecretStr) -> HiddenLines:
-    """The shell script that decrypts a part of a set where it arrived, in `folder`; refuses another `sha256`."""
-    secret = identity.get_secret_value()
-    return HiddenLines(
-        _render("decrypt.sh.j2", folder=folder, part=part, sha256=sha256, recipient=recipient, identity=secret)
-    )
-
-
-def restic_environment_script(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenLines:
-    """The shell script that keeps what restic needs to open its repository for the scripts of the host's own."""
-    return HiddenLines(_render("restic-env.sh.j2", settings=settings, environment=_exports(environment)))
-
-
-def restic_restore_script(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenLines:
-    """The shell script that brings the set `restore_set` from the restic repository, unless it is there."""
-    return HiddenLines(_render("restic-restore.sh.j2", settings=settings, environment=_exports(environment)))
-
-
-def _exports(environment: Mapping[str, SecretStr]) -> list[str]:
-    return [f"export {name}={shlex.quote(value.get_secret_value())}" for name, value in sorted(environment.items())]
 
 
 def restore_script(settings: Settings, mode: str, identity: str = "", *, may_replace: bool) -> HiddenLines:

@@ -31,13 +31,17 @@ trap 'cd / && rm -rf {FOLDER}' EXIT
 trap 'exit 1' HUP INT PIPE TERM
 begin
 """
+_KEEP = """\
+head -c {size} >part || exit 1
+got=$(sha256sum <part) || exit 1
+if [ "${{got%% *}}" != {sha256} ]; then
+  echo {name}": expected SHA-256 {sha256} on the host, got ${{got%% *}}; run it again" >&2
+  exit 1
+fi
+echo kept
+cat >/dev/null"""
 _SEND = """\
 read -r made || exit 1
-(
-{script}
-) >&2
-status=$?
-[ $status = 0 ] || exit $status
 sum=$(sha256sum <{path}) && size=$(stat -c %s {path}) || exit 1
 echo "${{sum%% *}} $size"
 {by} {path}"""
@@ -57,14 +61,6 @@ def told(host: Host, work: Callable[[], None], refusal: type[Exception]) -> bool
     return True
 
 
-def upload(host: Host, name: str, content: io.RawIOBase, sha256: str, script: str) -> None:
-    """Upload a file and run a script on it, as the file `part` in its working directory, once its SHA-256 is right."""
-    with channel.opened(host, f"{_IN_FOLDER}cat >part || exit 1\n{_verified(sha256, name, script)}") as sent:
-        while (data := content.read(_CHUNK)) and sent.write(data):
-            pass
-        sent.finish()
-
-
 @contextmanager
 def uploaded(host: Host, name: str, content: io.RawIOBase, size: int, sha256: str) -> Iterator[str]:
     """Upload a file of that size, and keep it on the host while the block runs, once its SHA-256 is right.
@@ -72,8 +68,8 @@ def uploaded(host: Host, name: str, content: io.RawIOBase, size: int, sha256: st
     Gives its path. It is for a verb of the host's program, which is called by a channel of its own.
     """
     # The other end of stdin is the block's end, or that of the connection.
-    keep = f"{_verified(sha256, name, 'echo kept')} || exit 1\ncat >/dev/null"
-    with channel.opened(host, f"{_IN_FOLDER}head -c {size} >part || exit 1\n{keep}") as sent:
+    keep = _KEEP.format(size=size, sha256=sha256, name=shlex.quote(name))
+    with channel.opened(host, _IN_FOLDER + keep) as sent:
         missing = size
         while missing and (data := content.read(min(_CHUNK, missing))) and sent.write(data):
             missing -= len(data)
@@ -84,16 +80,13 @@ def uploaded(host: Host, name: str, content: io.RawIOBase, size: int, sha256: st
         sent.finish()
 
 
-def download(
-    host: Host, path: str, receive: Receive, script: str = "true", make: Callable[[], object] = lambda: None
-) -> None:
+def download(host: Host, path: str, receive: Receive, make: Callable[[], object] = lambda: None) -> None:
     """Fetch the host's file `path` into what `receive`, given its SHA-256 and size, opens.
 
-    `make`, which calls a verb of the host's program, and then `script` run before, with an empty folder of root's
-    there; `script` runs in it, and a relative `path` is one of it. Raises `RemoteError` unless all of it arrived as it
-    is on the host, and what `make` raises.
+    `make`, which calls a verb of the host's program, is called before, with `FOLDER` there, empty; a relative `path` is
+    one of it. Raises `RemoteError` unless all of it arrived as it is on the host, and what `make` raises.
     """
-    with _sent(host, path, script, "cat", make) as (received, sha256, missing):
+    with _sent(host, path, "cat", make) as (received, sha256, missing):
         digest = hashlib.sha256()
         with receive(sha256, missing) as content:
             while missing and (data := received.read(min(_CHUNK, missing))):
@@ -112,18 +105,16 @@ def download_encrypted(host: Host, path: str, recipient: str, receive: Receive) 
     `RemoteError` unless age has ended well, and says so: then all that it wrote has arrived.
     """
     by = f"age --encrypt --recipient {shlex.quote(recipient)}"
-    with _sent(host, path, "true", by, lambda: None) as (received, sha256, size), receive(sha256, size) as content:
+    with _sent(host, path, by, lambda: None) as (received, sha256, size), receive(sha256, size) as content:
         while data := received.read(_CHUNK):
             content.write(data)
         received.finish()
 
 
 @contextmanager
-def _sent(
-    host: Host, path: str, script: str, by: str, make: Callable[[], object]
-) -> Iterator[tuple[channel.ByteChannel, str, int]]:
+def _sent(host: Host, path: str, by: str, make: Callable[[], object]) -> Iterator[tuple[channel.ByteChannel, str, int]]:
     """The host's file `path`, written by the command `by`, after its SHA-256 and size."""
-    send = _SEND.format(script=script, path=shlex.quote(path), by=by)
+    send = _SEND.format(path=shlex.quote(path), by=by)
     with channel.opened(host, _IN_FOLDER + send) as received:
         make()
         received.write(b"\n")
@@ -133,15 +124,3 @@ def _sent(
             received.finish()
             raise remote.RemoteError(f"{path}: expected its SHA-256 and size, got {sha256!r}; run it again")
         yield received, sha256, size
-
-
-def _verified(sha256: str, name: str, script: str) -> str:
-    return f"""\
-got=$(sha256sum <part) || exit 1
-if [ "${{got%% *}}" != {sha256} ]; then
-  echo {shlex.quote(name)}": expected SHA-256 {sha256} on the host, got ${{got%% *}}; run it again" >&2
-  exit 1
-fi
-(
-{script}
-)"""

@@ -58,9 +58,23 @@ class FakeSystem(System):
         return (1, "", "it says no") if said is None else (0, said, "")
 
     def _carry_out(
-        self, command: Sequence[str], environment: Mapping[str, str], limit_s: float, descriptors: Sequence[int]
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        limit_s: float,
+        descriptors: Sequence[int],
+        tell: Callable[[str], object] | None,
     ) -> Ended:
         """A program that says no has said why on stderr."""
         status, said, errors = self._run(command, "", environment)
         self.asked[-1] = replace(self.asked[-1], limit_s=limit_s, descriptors=tuple(descriptors))
+        for line in said.splitlines() if tell else ():
+            assert tell
+            tell(line)
         return Ended(status, said, errors)
+
+    def _pour(self, command: Sequence[str], stdin: bytes, into: Callable[[bytes], object], limit_s: float) -> Ended:
+        status, said, errors = self._run(command, stdin.decode(), None)
+        self.asked[-1] = replace(self.asked[-1], limit_s=limit_s)
+        into(said.encode())
+        return Ended(status, "", errors)

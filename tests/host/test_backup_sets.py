@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -103,7 +104,7 @@ def test_what_a_killed_run_left_is_removed_and_nothing_else() -> None:
     assert files.listdir(FOLDER) == [".others.new", "20261128T030000Z"]
 
 
-@pytest.mark.parametrize("names", [["photos"], ["notes.txt", "x"]])
+@pytest.mark.parametrize("names", [["photos"], ["notes.txt", "x"], [".bash_history"]])
 def test_backups_go_to_no_folder_of_others(names: list[str]) -> None:
     files = FakeFiles()
     files.make_folder(FOLDER, mode=0o755)
@@ -118,22 +119,56 @@ def test_backups_go_to_no_folder_of_others(names: list[str]) -> None:
     assert found.mode == 0o755
 
 
-def test_a_link_is_no_folder_of_sets() -> None:
+@pytest.mark.parametrize("leads", ["to sets", "to a folder", "nowhere"])
+def test_a_link_is_no_folder_of_sets(leads: str) -> None:
+    """A link that somebody made since the last run, before the timer's backup."""
     files = FakeFiles()
     files.make_folder("/var/backups", mode=0o755)
+    if leads != "nowhere":
+        files.make_folder("/srv/backups", mode=0o755)
+        files.make_folder(f"/srv/backups/{NOW if leads == 'to sets' else 'photos'}")
     files.kernel.add(FOLDER, stat.S_IFLNK | 0o777, "/srv/backups")
     words = r"expected a folder, got a link at /var/backups/open-webui; set backup_dir = '/srv/backups', where it leads"
     with pytest.raises(HostError, match=words):
         sets(files)
+    target = files.stat("/srv/backups")
+    assert target is None or target.mode == 0o755
 
 
-def test_the_folder_of_sets_is_roots_alone() -> None:
+@pytest.mark.parametrize("names", [[], [NOW, "notes"]], ids=["empty", "with a set"])
+def test_the_folder_of_sets_is_roots_alone(names: list[str]) -> None:
     files = FakeFiles()
     files.make_folder(FOLDER, mode=0o755)
+    for name in names:
+        files.make_folder(f"{FOLDER}/{name}")
     sets(files)
     found = files.stat(FOLDER)
     assert found
     assert found.mode == 0o700
+
+
+def refusing(point: str) -> None:
+    """A file system without owners, or one of NFS that squashes root."""
+    if point in ("before fchown", "before fchmod"):
+        raise PermissionError(errno.EPERM, "not permitted")
+
+
+def test_a_file_system_without_owners_is_good_where_it_shows_root() -> None:
+    files = FakeFiles()
+    files.make_folder(FOLDER)
+    files.kernel.on_point = refusing
+    sets(files)
+
+
+def test_a_folder_of_sets_that_can_not_be_roots_says_what_to_do() -> None:
+    files = FakeFiles()
+    files.make_folder(FOLDER, mode=0o755)
+    files.kernel.on_point = refusing
+    words = (
+        rf"^{FOLDER}: expected to make the folder, got it not permitted, even to root; .*SMB, FAT: uid=0.*NFS: no_root"
+    )
+    with pytest.raises(HostError, match=words):
+        sets(files)
 
 
 # --- Room
@@ -215,3 +250,13 @@ def test_the_sets_that_releases_note_are_needed() -> None:
         if name:
             files.write(f"/opt/x/{release}/data", f"{name}\n")
     assert needed(files, "/opt/x") == {NAMES[0], NAMES[1]}
+
+
+def test_the_newest_set_is_the_one_that_was_made_last_whatever_its_name_says() -> None:
+    files = FakeFiles()
+    one = sets(files)
+    assert one.newest() == ""
+    for name, made_s in ((NAMES[4], 1.0), (NAMES[0], 3.0), (NAMES[2], 2.0)):
+        files.kernel.now_s = made_s
+        put(files, name)
+    assert one.newest() == NAMES[0]

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -108,6 +109,20 @@ def test_an_image_from_a_bundle_is_known_by_its_id(tmp_path: Path) -> None:
     world = World(tmp_path)
     one = replace(world.wanted[0], name=f"valkey/valkey@{GONE}", ids=[GONE, world.old])
     assert images.held(world.engine, [one]) == {VALKEY: {"tagged": world.old, "locked": world.old}}
+
+
+def test_an_image_without_a_lock_is_pulled_where_its_reference_means_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path)
+    monkeypatch.setattr(verb, "require_root", lambda: None)
+    monkeypatch.setattr(verb, "_engine", lambda _: (world.engine, "/root"))
+    monkeypatch.setattr(images, "Registry", lambda *_: world.registry)
+    monkeypatch.setattr(verb, "Locks", lambda *_: Mock(images=lambda _: nullcontext()))
+    verb.pull({"references": [VALKEY, WEBUI]}, world.said.append)
+    assert world.means[VALKEY] == world.old
+    assert world.means[WEBUI] == world.served[WEBUI]
+    assert [event.text for event in world.said] == [f"pulling {WEBUI}"]
 
 
 @pytest.mark.crash

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import signal
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -114,3 +115,44 @@ def test_bytes_go_through_a_program_and_a_failure_gives_none() -> None:
         System().through("sh", "-c", "cat >/dev/null; echo no good >&2; exit 1", stdin=b"secret")
     with pytest.raises(HostError, match=r"got no such program"):
         System().through("no-such-program", stdin=b"secret")
+
+
+def test_what_a_program_makes_is_poured_with_its_secret_in_no_argument() -> None:
+    got: list[bytes] = []
+    ended = System().pour("sh", "-c", "cat; echo why >&2; exit 3", stdin=b"x" * 300_000, into=got.append, limit_s=60)
+    assert (ended.status, b"".join(got), ended.errors) == (3, b"x" * 300_000, "why\n")
+
+
+def test_a_program_that_pours_has_a_limit_and_is_ended() -> None:
+    with pytest.raises(HostError, match=r"^sleep: expected `sleep 60` to succeed, got no end in 0 s"):
+        System().pour("sleep", "60", stdin=b"", into=lambda _: None, limit_s=0.1)
+    with pytest.raises(HostError, match=r"^no-such-program: .* got no such program"):
+        System().pour("no-such-program", stdin=b"", into=lambda _: None, limit_s=1)
+
+
+def test_a_program_whose_output_nobody_can_take_is_ended() -> None:
+    def full(_: bytes) -> None:
+        raise HostError("disk", expected="room", got="none", do="free some")
+
+    with pytest.raises(HostError, match=r"^disk: expected room"):
+        System().pour("sh", "-c", "yes", stdin=b"", into=full, limit_s=60)
+
+
+def test_lines_are_told_while_a_program_is_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui_stack.host.system._LOOK_S", 0.05)
+    told: list[tuple[str, float]] = []
+    script = "printf 'one\\ntw'; sleep 0.4; echo o; printf rest"
+    ended = System().carry_out(
+        *("sh", "-c", script),
+        environment={"PATH": os.environ["PATH"]},
+        limit_s=60,
+        tell=lambda line: told.append((line, time.monotonic())),
+    )
+    assert [line for line, _ in told] == ["one", "two"]
+    assert told[1][1] - told[0][1] > 0.2
+    assert ended.output == "one\ntwo\nrest"
+
+
+def test_a_program_that_is_listened_to_has_a_limit_as_well() -> None:
+    with pytest.raises(HostError, match=r"got no end in 0 s"):
+        System().carry_out("sleep", "60", environment=dict(os.environ), limit_s=0.1, tell=print)

@@ -21,7 +21,7 @@ from tests.host.fake_files import FakeFiles, FakeKernel
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import Crash, Fault, Faults
 from webui_stack import compose, docker_config, engine, machine, survey, teardown, templates, transfer
-from webui_stack.host import dockerd
+from webui_stack.host import deb_repository, dockerd
 from webui_stack.host.engine import NewContainer
 from webui_stack.host.errors import HostError
 from webui_stack.host.files import Files
@@ -500,13 +500,14 @@ def test_every_file_that_is_put_on_a_host_is_known() -> None:
         *templates.watchdog(some, Machine()),
         *templates.old_watchdog(some),
         *templates.backup(some, Machine()),
-        *templates.old_backup(some),
+        *templates._old_backup(some),
     ]
     known = {*files.MADE, *(f"{units.FOLDER}/{unit}" for unit in units.UNITS)}
     assert len(paths) == 12
     assert {path.removeprefix("/srv/s/") for path in paths} <= known
     assert {file for names in templates.SECRET_FILES.values() for file in names} <= files.WITH_DATA
     assert traces.TRANSFER == transfer.FOLDER
+    assert traces.PACKAGES == deb_repository.FOLDER
 
 
 # --- Docker itself

@@ -295,7 +295,7 @@ def test_an_encrypted_set_with_a_wrong_identity_touches_nothing(fetched: Fetched
     (tmp_path / "key").write_text(text if kind == "another's" else key.replace("1", "2"))
     status, output = fetched.restore("--data", f"restore_age_identity=file:{tmp_path}/key")
     assert status == 1
-    assert "images.age: expected restore_age_identity to decrypt it, got: age: error: " in output
+    assert "images.age: expected restore_age_identity to decrypt it, got age: error: " in output
     assert "nothing was changed" in output
     assert key.removeprefix("AGE-SECRET-KEY-1") not in output
     assert fetched.there() == fetched.before
@@ -318,7 +318,7 @@ def test_an_encrypted_set_that_was_truncated_touches_nothing(fetched: Fetched, t
     status, output = fetched.story.restore("--data", f"restore_from={copy}", *identity)
     if noted:
         assert status == 1
-        assert "open-webui.tar.age: expected restore_age_identity to decrypt it, got: age: error: " in output
+        assert "open-webui.tar.age: expected restore_age_identity to decrypt it, got age: error: " in output
     else:
         assert status == 2
         assert f"{fetched.name}/open-webui.tar.age: expected" in output

@@ -136,7 +136,7 @@ def test_no_secret_is_shown_or_readable_by_others(story: Story) -> None:
 
 def test_a_wrong_password_fails_with_the_reason_and_costs_no_set(story: Story) -> None:
     output = story.back_up(*RESTIC, *story.fetch, status=1, TEST_RESTIC_PASSWORD="another-one")
-    assert "restic: expected to open the repository, got: Fatal: wrong password" in output
+    assert "restic: expected to open the repository, got Fatal: wrong password" in output
     assert "another-one" not in output
     first, second = sets(story.host)
     assert first == story.name

@@ -86,8 +86,9 @@ class Run(Ended):
         return [line.partition("]")[2].strip() for line in lines if line.startswith(f"[@fake/{host}]")]
 
     def executed(self, host: str) -> list[str]:
-        """The commands run on one host, with `-vvv`."""
-        return [line.removeprefix(">>>").strip() for line in self.said(host) if line.startswith(">>>")]
+        """The commands run on one host, with `-vvv`, and "called the verb pull" for one of its program."""
+        said = [line for line in self.said(host) if line.startswith((">>>", "called the verb "))]
+        return [line.removeprefix(">>>").strip() for line in said]
 
     @property
     def plan(self) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ import pytest
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, answering, converged, fresh, machine
 
 RECIPIENT = "age1" + "q" * 58
-CHANGING = ("umask", "mv ", "mkdir", "DEBIAN_FRONTEND", "apt-get", "systemctl", "pids=", "sh -s")
+CHANGING = ("umask", "mv ", "mkdir", "DEBIAN_FRONTEND", "apt-get", "systemctl", "called the verb", "sh -s")
 
 
 def test_a_host_without_a_stack_has_nothing_to_back_up(pyinfra: Pyinfra) -> None:
@@ -46,7 +46,7 @@ def test_nothing_of_the_backup_of_earlier_versions_stays(pyinfra: Pyinfra, deplo
     asked = {**host, "fake_responses": {**host["fake_responses"], "stat -c": stat}}
     there = answering(asked, files={**host["survey"]["files"], **scripts})
     result = pyinfra({"before": there, "as-wanted": host}, "--json", deploy=deploy)
-    names = ("backup.sh", "dataset.py", "backup.log")
+    names = ("backup.sh", "dataset.py", "backup.log", "restic.log")
     removed = [f"Backup | Remove /opt/open-webui/{name}" for name in names]
     assert [change for change in result.changes("before") if "Remove" in change] == removed
     assert not [change for change in result.changes("as-wanted") if "Remove" in change]
@@ -74,12 +74,17 @@ def test_a_dry_run_says_where_a_set_would_go(pyinfra: Pyinfra) -> None:
     made = "Backup | Make a backup set"
     assert result.changes("here") == [made, "Off the host | Fetch the set to this machine"]
     assert result.changes("restic") == [
-        "Backup | Put the backup's files",
         "Backup | Install restic",
         "Backup | Put what opens the restic repository",
         made,
         "Off the host | Copy the set to the restic repository",
     ]
+
+
+def test_the_host_is_told_to_keep_what_opens_the_repository_before_it_copies(pyinfra: Pyinfra) -> None:
+    result = pyinfra({"one": converged(**RESTIC)}, "-y", "-vvv", deploy="runbooks/backup.py", **MARKERS)
+    verbs = [line.rpartition(" ")[2] for line in result.executed("one") if line.startswith("called the verb ")]
+    assert verbs == ["offsite_key", "backup", "offsite_copy"]
 
 
 def test_a_password_that_can_not_be_read_stops_the_run(pyinfra: Pyinfra) -> None:

@@ -19,7 +19,7 @@ from webui_stack import rollout
 from webui_stack.settings import Settings
 
 # What changes a host. Surveys and leases are no such commands, and pyinfra's own facts neither.
-CHANGING = ("umask", "mv ", "mkdir", "DEBIAN_FRONTEND", "apt-get", "systemctl", "docker pull", "sh -s")
+CHANGING = ("umask", "mv ", "mkdir", "DEBIAN_FRONTEND", "apt-get", "systemctl", "called the verb", "sh -s")
 
 
 def outdated() -> dict[str, Any]:

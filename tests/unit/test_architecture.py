@@ -131,11 +131,11 @@ LIBRARY = {
     "tunnel": {"gevent", "paramiko", "pyinfra", "webui_stack.ops.program", "webui_stack.remote"},
     "delivery": {
         *("pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
-        *("webui_stack.ops.program", "webui_stack.progress", "webui_stack.templates", "webui_stack.transfer"),
+        *("webui_stack.ops.program", "webui_stack.progress", "webui_stack.transfer"),
     },
     "offsite": {
-        *("pydantic", "pyinfra", "webui_stack.backup_set", "webui_stack.progress", "webui_stack.remote"),
-        *("webui_stack.templates", "webui_stack.transfer"),
+        *("pydantic", "pyinfra", "webui_stack.backup_set", "webui_stack.ops.program", "webui_stack.progress"),
+        *("webui_stack.remote", "webui_stack.secrets", "webui_stack.transfer"),
     },
     "operations": {
         *("pyinfra", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.exit_status"),

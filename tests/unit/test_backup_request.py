@@ -86,12 +86,16 @@ def test_keys_that_may_be_in_clear_are_named_and_no_value_is(changes: dict[str, 
 def test_the_timers_unit_runs_the_program_and_then_the_copy() -> None:
     some = settings(backup_schedule="daily", backup_restic_repository="/srv/r", backup_restic_password="env:X")
     unit = templates.backup(some, Machine(python="/usr/bin/python3.11"))[SERVICE]
-    program = f"ExecStart=/usr/bin/python3.11 -I -S {host_program.place()} backup plain\n"
-    assert f"{program}ExecStart=/bin/sh /opt/open-webui/restic.sh\n" in unit
+    assert unit.count("ExecStart=") == 1
+    assert f"ExecStart=/usr/bin/python3.11 -I -S {host_program.place()} offsite_backup plain\n" in unit
     (line,) = re.findall(r"(?m)^StandardInputText=(.*)$", unit)
     assert not {"%", "\\"} & set(line)
-    request = protocol.Request.read("backup", line)
-    assert (request.token, request.arguments) == (protocol.PLAIN, templates.backup_request(some))
+    request = protocol.Request.read("offsite_backup", line)
+    assert request.token == protocol.PLAIN
+    assert request.arguments == {
+        "backup": templates.backup_request(some),
+        "copy": templates.offsite_copy_request(some),
+    }
 
 
 def test_what_systemd_would_take_for_more_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -144,10 +144,23 @@ def test_the_timer_asks_for_no_restic_that_nobody_opened() -> None:
     assert found(there, **SCHEDULE, **restic) == []
     opened = backed_up(settings(**LAB, **SCHEDULE, **restic))
     assert found(opened, **SCHEDULE, **restic) == []
-    assert found(opened, **SCHEDULE, **restic, backup_keep=3) == [
-        "/opt/open-webui/restic.sh: differs",
-        f"{BACKUP_FILE}: differs",
-    ]
+    assert found(opened, **SCHEDULE, **restic, backup_keep=3) == [f"{BACKUP_FILE}: differs"]
+
+
+SCRIPT = "/opt/open-webui/restic.sh"
+
+
+def test_a_script_of_earlier_versions_that_a_timer_runs_stays_until_the_runbook_puts_another_timer() -> None:
+    restic: dict[str, Any] = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:X"}
+    there = backed_up(settings(**LAB, **SCHEDULE))
+    old = {**there["files"], SCRIPT: "copy", BACKUP_FILE: f"ExecStart=backup\nExecStart=/bin/sh {SCRIPT}\n"}
+    assert found({**there, "files": old}, **SCHEDULE, **restic) == []
+    put = {**backed_up(settings(**LAB, **SCHEDULE, **restic))["files"], SCRIPT: "copy"}
+    assert found({**there, "files": put}, **SCHEDULE, **restic) == [f"{SCRIPT}: is of an earlier version"]
+
+
+def test_a_script_of_earlier_versions_that_nothing_runs_is_one() -> None:
+    assert found({"files": {**files(settings(**LAB)), SCRIPT: "copy"}}) == [f"{SCRIPT}: is of an earlier version"]
 
 
 def test_a_fresh_host_lacks_all_of_it() -> None:

@@ -9,7 +9,9 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,12 @@ from pydantic import SecretStr
 from pyinfra.api import Host
 
 from tests.local import local_host
-from webui_stack import backup_set, offsite, templates, transfer
+from webui_stack import backup_set, offsite, transfer
+from webui_stack.host.errors import HostError
+from webui_stack.host.locks import Locks
+from webui_stack.host.protocol import Event, Failure
+from webui_stack.host.verbs import VERBS, arrival
+from webui_stack.ops import program
 
 NAME = "20261126T033000Z"
 FILES = {"open-webui.tar": b"marker of a chat\n" * 5000, "valkey.rdb": b"marker of a key\n" * 20, "images": b"x\n"}
@@ -41,8 +48,8 @@ case "$1" in
     echo "age: error: no identity matched any of the recipients" >&2
     exit 1
   fi
-  sed '1d; $d' "$6" | tr b-z a-y >"$5"
-  [ "$(tail -n 1 "$6")" = end ] || { echo "age: error: unexpected EOF" >&2; exit 1; }
+  sed '1d; $d' "$4" | tr b-z a-y
+  [ "$(tail -n 1 "$4")" = end ] || { echo "age: error: unexpected EOF" >&2; exit 1; }
   ;;
 esac
 """
@@ -59,8 +66,17 @@ class Way:
     back: Path
     said: list[str] = field(default_factory=list)
 
-    def fetch(self, recipient: str | None = None) -> bool:
-        return offsite._fetch(self.host.state, self.host, str(self.there), self.here, 0, recipient)
+    def fetch(self, recipient: str | None = None, name: str = NAME) -> bool:
+        made = backup_set.Made()
+        made.note(name)
+        return offsite._fetch(self.host.state, self.host, str(self.there), made, self.here, 0, recipient)
+
+    def call(self, _: Host, verb: str, arguments: Mapping[str, Any], say: Callable[[Event], None]) -> Any:
+        """The host's program, in this process."""
+        try:
+            return VERBS[verb](arguments, say)
+        except HostError as error:
+            raise program.HostRefusedError(Failure.of(error)) from None
 
     def send(self, identity: str = IDENTITY) -> bool:
         chosen = backup_set.choose(self.here, NAME)
@@ -90,7 +106,10 @@ def way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Way:
         (found.there / NAME / name).write_bytes(data)
     folder = str(tmp_path / "transfer")
     monkeypatch.setattr(transfer, "_IN_FOLDER", transfer._IN_FOLDER.replace(transfer.FOLDER, folder))
-    monkeypatch.setattr(templates, "sets_folder_script", lambda sets: f"mkdir -p {sets}")  # the real one wants root
+    monkeypatch.setattr(transfer, "FOLDER", folder)
+    monkeypatch.setattr(program, "call", found.call)
+    monkeypatch.setattr(arrival, "require_root", lambda: None)
+    monkeypatch.setattr(arrival, "Locks", partial(Locks, folder=str(tmp_path / "locks")))
 
     def say(text: str, **_: Any) -> None:
         found.said.append(text)
@@ -150,6 +169,27 @@ def test_a_part_that_is_another_than_the_manifest_says_is_not_fetched(way: Way) 
     assert backup_set.names(way.here) == []
 
 
+def test_the_set_that_was_made_is_fetched_and_not_the_one_of_the_highest_name(way: Way) -> None:
+    """L7: the clock was set back."""
+    shutil.copytree(way.there / NAME, way.there / "20270101T000000Z")
+    assert way.fetch()
+    assert backup_set.names(way.here) == [NAME]
+
+
+def test_no_set_that_was_made_is_nothing_to_fetch(way: Way) -> None:
+    assert not way.fetch(name="")
+    assert way.said == ["backup: expected a set on the host, got none; run it again"]
+
+
+def test_a_set_of_that_name_on_the_host_stays_as_it_is(way: Way) -> None:
+    assert way.fetch()
+    (way.back / NAME).mkdir(parents=True, mode=0o700)
+    (way.back / NAME / "manifest.json").write_text("another")
+    assert not way.send()
+    assert way.said[-1] == (f"{way.back / NAME}: expected no other set of that name, got one; move it away on the host")
+    assert (way.back / NAME / "manifest.json").read_text() == "another"
+
+
 @pytest.mark.parametrize("recipient", [RECIPIENT, None])
 def test_a_set_comes_back_as_it_was(way: Way, recipient: str | None) -> None:
     assert way.fetch(recipient)
@@ -168,10 +208,10 @@ def test_another_identity_is_refused_at_the_smallest_part_and_nothing_is_left(wa
     assert way.fetch(RECIPIENT)
     assert not way.send("AGE-SECRET-KEY-1OTHER")
     assert way.said[-1] == (
-        "images.age: expected restore_age_identity to decrypt it, got: age: error: no identity matched any of the "
+        "images.age: expected restore_age_identity to decrypt it, got age: error: no identity matched any of the "
         f"recipients; it is encrypted to {RECIPIENT}; nothing was changed"
     )
-    assert [line for line in way.asked if "--decrypt" in line] == ["--decrypt --identity - --output images images.age"]
+    assert [line for line in way.asked if "--decrypt" in line] == [f"--decrypt --identity - {transfer.FOLDER}/part"]
     assert list(way.back.iterdir()) == []
 
 
@@ -200,9 +240,7 @@ def test_a_file_that_was_truncated_before_it_was_noted_does_not_arrive(way: Way)
     path.write_bytes(path.read_bytes()[:-4])
     noted_as_it_is(path.parent, path.name)
     assert not way.send()
-    assert (
-        "valkey.rdb.age: expected restore_age_identity to decrypt it, got: age: error: unexpected EOF" in way.said[-1]
-    )
+    assert "valkey.rdb.age: expected restore_age_identity to decrypt it, got age: error: unexpected EOF" in way.said[-1]
     assert list(way.back.iterdir()) == []
 
 

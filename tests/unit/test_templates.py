@@ -23,10 +23,10 @@ from pydantic import SecretStr
 
 from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
-from tests.stack_folder import Stack, as_root, fill_folder
+from tests.stack_folder import Stack, as_root
 from webui_stack import compose, host_program, machine, templates
 from webui_stack.host import assembly, protocol
-from webui_stack.host.verbs import up
+from webui_stack.host.verbs import offsite, up
 from webui_stack.machine import Machine
 from webui_stack.secrets import Supplied
 
@@ -891,64 +891,31 @@ RESTIC: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("changes", [{}, {"restore_set": "20261126T033000Z", "restore_restic_host": "chat-1"}], ids=str)
-@pytest.mark.parametrize("name", ["copy", "restore"])
-def test_scripts_for_restic_are_good_shell(name: str, changes: dict[str, Any]) -> None:
-    some = settings(**RESTIC, **changes)
-    script = {
-        "copy": templates.backup(some, Machine())["/opt/open-webui/restic.sh"],
-        "restore": "\n".join(templates.restic_restore_script(some, {"A": SecretStr("it's"), "B": SecretStr("$b")})),
-    }[name]
-    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
-    assert (checked.returncode, checked.stderr) == (0, "")
-    assert " RESTIC_REPOSITORY='s3:https://s3.example.org/it is $HOME'\n" in script
-
-
-def test_no_script_for_restic_without_a_repository() -> None:
-    assert "/opt/open-webui/restic.sh" not in templates.backup(settings(), Machine())
+def test_the_timer_copies_a_set_only_where_there_is_a_repository() -> None:
     service = "/etc/systemd/system/open-webui-backup.service"
-    assert "restic" not in templates.backup(settings(backup_schedule="daily"), Machine())[service]
-    assert (
-        "\nExecStart=/bin/sh /opt/open-webui/restic.sh\n"
-        in templates.backup(settings(backup_schedule="daily", **RESTIC), Machine())[service]
+    without = templates.backup(settings(backup_schedule="daily"), Machine())[service]
+    assert "restic" not in without
+    assert " backup plain\n" in without
+    some = settings(backup_schedule="daily", backup_keep=3, **RESTIC)
+    text = templates.backup(some, Machine())[service]
+    assert " offsite_backup plain\n" in text
+    (line,) = (line.partition("=")[2] for line in text.splitlines() if line.startswith("StandardInputText="))
+    asked = protocol.Request.read("offsite_backup", line.replace("%%", "%").replace("\\\\", "\\")).arguments
+    assert asked["backup"] == templates.backup_request(some)
+    assert offsite.Copy(**asked["copy"]) == offsite.Copy(
+        some.stack_dir, some.backup_dir, "s3:https://s3.example.org/it is $HOME", 3
     )
 
 
-def test_what_opens_the_repository_is_kept_for_root_alone_and_read_back_as_it_was(tmp_path: Path) -> None:
-    wanted = {"RESTIC_PASSWORD": 'it\'s a "$marker" `x` \\', "AWS_ACCESS_KEY_ID": "END OF ENVIRONMENT"}
-    script = templates.restic_environment_script(
-        settings(stack_dir=str(tmp_path), **RESTIC), {name: SecretStr(value) for name, value in wanted.items()}
-    )
-    assert "marker" not in f"{script}"
-    (tmp_path / "restic.env").write_text("an older one")
-    (tmp_path / "restic.env").chmod(0o644)
-    subprocess.run(["sh", "-s"], input="\n".join(script), text=True, check=True)
-    assert (tmp_path / "restic.env").stat().st_mode & 0o777 == 0o600
-    read = ["sh", "-c", ". ./restic.env; env -0"]
-    out = subprocess.run(read, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    found = dict(line.split("=", 1) for line in out.split("\0") if line)
-    assert {name: found[name] for name in wanted} == wanted
-
-
-SNAPSHOT = (
-    '{"time":"2026-11-26T03:30:00Z","tree":"aa","paths":["/srv/20250101T000000Z"],"hostname":"%s","username":"root",'
-    '"tags":["open-webui-stack","%s"],"program_version":"restic 0.18.0","summary":{"files_new":6},"id":"%s",'
-    '"short_id":"a"}'
-)
-
-
-def test_the_repositorys_snapshots_are_read_from_restics_json() -> None:
-    """As 0.14 and 0.18 print it, all in one line."""
-    script = "\n".join(templates.restic_restore_script(settings(**RESTIC), {}))
-    listed = script[script.index("listed() {") : script.rindex("main")] + "\nlisted"
-    snapshots = [("b.example.org", "20261126T033000Z", "b" * 64), ("a", "20261125T033000Z", "a" * 64)]
-    text = "[" + ",".join(SNAPSHOT % one for one in snapshots) + "]\n"
-    found = subprocess.run(["sh", "-c", listed], input=text, capture_output=True, text=True, check=True).stdout
-    assert found.splitlines() == [
-        f"20261125T033000Z a {'a' * 64}",
-        f"20261126T033000Z b.example.org {'b' * 64}",
-    ]
-    assert subprocess.run(["sh", "-c", listed], input="[]\n", capture_output=True, text=True).stdout == ""
+def test_what_opens_the_repository_is_shown_by_no_request() -> None:
+    wanted = {"RESTIC_PASSWORD": SecretStr('it\'s a "$marker"')}
+    some = settings(**RESTIC, restore_restic_host="chat-1")
+    key, bring = templates.offsite_key_request(some, wanted), templates.offsite_bring_request(some, wanted)
+    assert "marker" not in f"{key}{bring!r}"
+    asked = offsite.Bring(**bring)
+    assert asked.environment == {"RESTIC_PASSWORD": 'it\'s a "$marker"'}
+    assert (asked.wanted, asked.host) == ("newest", "chat-1")
+    assert "marker" not in f"{asked}"
 
 
 @pytest.mark.parametrize("rotated", [*([name] for name in templates.SECRET_FILES), [*templates.SECRET_FILES]], ids=str)
@@ -1157,102 +1124,6 @@ def test_repository_for_dnf_takes_its_key_from_a_file_and_never_from_where_the_p
     assert templates.docker_repository(settings(docker_repo_rpm_key=str(own)), rocky)[key] == own.read_text()
 
 
-# --- The folder of backup sets, made for real ---------------------------------------------------------
-
-
-def sets_folder(tmp_path: Path, *refusing: str) -> subprocess.CompletedProcess[str]:
-    """Make `tmp_path/sets` where these programs are refused by the file system."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name in refusing:
-        (folder / name).write_text(f"#!/bin/sh\necho {name}: Operation not permitted >&2\nexit 1\n")
-        (folder / name).chmod(0o755)
-    script = f"PATH={folder}:$PATH\n{templates.sets_folder_script(str(tmp_path / 'sets'))}"
-    return subprocess.run(["sh", "-eu"], input=script, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="the folder is to be root's: run the tests as root")
-def test_the_folder_of_sets_is_made_roots_alone(tmp_path: Path) -> None:
-    assert sets_folder(tmp_path).returncode == 0
-    assert (tmp_path / "sets").stat().st_mode & 0o777 == 0o700
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="the folder is to be root's: run the tests as root")
-def test_a_file_system_without_owners_is_good_where_it_shows_root(tmp_path: Path) -> None:
-    (tmp_path / "sets").mkdir(mode=0o700)
-    assert sets_folder(tmp_path, "chown", "chmod").returncode == 0
-
-
-def test_a_folder_of_sets_that_can_not_be_roots_says_what_to_do(tmp_path: Path) -> None:
-    (tmp_path / "sets").mkdir(mode=0o755)
-    (tmp_path / "sets").chmod(0o755)
-    made = sets_folder(tmp_path, "chown")
-    assert made.returncode == 1
-    assert f"backup_dir: expected {tmp_path}/sets to become root's and 0700, got " in made.stderr
-    assert " 755 on " in made.stderr
-    assert "(chown: Operation not permitted); mount it so (SMB, FAT: uid=0,gid=0,dir_mode=0700;" in made.stderr
-
-
-def test_a_folder_of_sets_that_can_not_be_made_is_named_too(tmp_path: Path) -> None:
-    made = sets_folder(tmp_path, "mkdir")
-    assert made.returncode == 1
-    assert "got no folder on " in made.stderr
-    assert "(mkdir: Operation not permitted)" in made.stderr
-
-
-@pytest.mark.parametrize("leads", ["to a folder", "to an empty folder", "to sets", "nowhere"])
-def test_a_link_is_no_folder_of_sets(tmp_path: Path, leads: str) -> None:
-    """A link that somebody made since the last run, before the timer's backup."""
-    target = tmp_path / "somebodys"
-    if leads != "nowhere":
-        target.mkdir(mode=0o755)
-        target.chmod(0o755)
-    if leads == "to a folder":
-        (target / "letter.txt").write_text("x")
-    elif leads == "to sets":
-        (target / "20261126T033000Z").mkdir()
-    (tmp_path / "sets").symlink_to(target)
-    made = sets_folder(tmp_path)
-    assert made.returncode == 1
-    assert made.stderr == (
-        f"backup_dir: expected a folder, got a link at {tmp_path}/sets; set backup_dir = '{target}', where it leads\n"
-    )
-    if leads != "nowhere":
-        assert target.stat().st_mode & 0o777 == 0o755
-
-
-# --- Folders that are made root's alone ---------------------------------------------------------
-
-
-@as_root
-@pytest.mark.parametrize("shell", SHELLS.values())
-@pytest.mark.parametrize(
-    ("names", "fine"),
-    [
-        ([], True),
-        (["20261126T033000Z/manifest.json", "notes.txt"], True),
-        (["notes.txt"], False),
-        ([".bash_history"], False),
-        (["2026/x"], False),
-    ],
-    ids=str,
-)
-def test_backups_go_to_no_folder_of_others(tmp_path: Path, shell: str, names: list[str], fine: bool) -> None:
-    sets = tmp_path / "sets"
-    fill_folder(sets, *names)
-    lines = templates.sets_folder_script(str(sets))
-    result = subprocess.run([shell, "-s"], input=lines, capture_output=True, text=True)
-    assert (result.returncode == 0) == fine
-    if not fine:
-        assert result.stderr == (
-            f"backup_dir: expected an empty folder or one with backup sets, got {sets} with other files in it; set "
-            "another\n"
-        )
-    assert subprocess.run([shell, "-s"], input=lines.replace(str(sets), f"{sets}.none"), text=True).returncode == 0
-    sets.chmod(0o700)
-    assert subprocess.run([shell, "-s"], input=lines, text=True).returncode == 0
-
-
 @pytest.mark.parametrize("status", [0, 1])
 def test_a_schedule_that_systemd_does_not_read_is_refused_with_its_words(tmp_path: Path, status: int) -> None:
     program = tmp_path / "systemd-analyze"
@@ -1268,14 +1139,10 @@ def test_a_schedule_that_systemd_does_not_read_is_refused_with_its_words(tmp_pat
 
 
 def test_no_script_closes_a_folder_it_has_not_looked_at() -> None:
-    """`own` stands before each chown and chmod of the two folders."""
-    scripts = {
-        "restic": "\n".join(templates.restic_restore_script(settings(**RESTIC), {})),
-        "restore": "\n".join(templates.restore_script(settings(), "prepare", "x", may_replace=False)),
-    }
-    for name, script in scripts.items():
-        closes = re.search(r'(?m)(?:^ *chmod 700 "\$dir"|&& chmod 700 "\$sets")', script)
-        looks = re.search(r'(?m)^ *(?:if ! )?own "\$(?:sets|dir)" ', script)
-        assert closes, name
-        assert looks, name
-        assert looks.start() < closes.start(), name
+    """`own` stands before each chown and chmod of the stack's folder."""
+    script = "\n".join(templates.restore_script(settings(), "prepare", "x", may_replace=False))
+    closes = re.search(r'(?m)^ *chmod 700 "\$dir"', script)
+    looks = re.search(r'(?m)^ *(?:if ! )?own "\$dir" ', script)
+    assert closes
+    assert looks
+    assert looks.start() < closes.start()

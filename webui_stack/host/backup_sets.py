@@ -64,6 +64,14 @@ class BackupSets:
         """The whole sets, by name. Where the clock was set back, the highest name is not the newest set."""
         return [name for name in self._files.listdir(self.folder) or [] if NAME.fullmatch(name)]
 
+    def newest(self) -> str:
+        """The whole set that was made last, "" without one: by the time of its manifest, not by its name."""
+        made = []
+        for name in self.names():
+            found = self._files.stat(f"{self.folder}/{name}/{MANIFEST}")
+            made.append((found.changed_s if found else 0.0, name))
+        return max(made, default=(0.0, ""))[1]
+
     def check_room(self, system: System, data: Sequence[str], reserve_mb: int) -> None:
         """Fail where a set of the folders in `data` would leave less than `reserve_mb` on the disk.
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import select
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +18,9 @@ from .errors import HostError
 _LIMIT_S = 30
 # A program that is told to end gets so many seconds.
 _END_S = 10.0
+# So often a program's new lines are passed on.
+_LOOK_S = 1.0
+_PIECE = 1 << 20
 # It is there while systemd runs the host (sd_booted(3)).
 SYSTEMD = "/run/systemd/system"
 
@@ -120,14 +125,28 @@ class System:
             raise _undone(command, f"exit status {status}: {' '.join(last)}".rstrip(": "))
 
     def carry_out(
-        self, *command: str, environment: Mapping[str, str], limit_s: float, descriptors: Sequence[int] = ()
+        self,
+        *command: str,
+        environment: Mapping[str, str],
+        limit_s: float,
+        descriptors: Sequence[int] = (),
+        tell: Callable[[str], object] | None = None,
     ) -> Ended:
         """How a program that may change the host ended, in a session of its own and with nothing but `environment`.
 
-        It inherits `descriptors`: locks that it holds as well. Raises `HostError` where it is missing. After `limit_s`
-        seconds the program is ended with all that it has started, and this raises `HostError`.
+        It inherits `descriptors`: locks that it holds as well. `tell` gets each line that it writes to stdout, while it
+        is at work. Raises `HostError` where it is missing. After `limit_s` seconds the program is ended with all that
+        it has started, and this raises `HostError`.
         """
-        return self._carry_out(command, environment, limit_s, descriptors)
+        return self._carry_out(command, environment, limit_s, descriptors, tell)
+
+    def pour(self, *command: str, stdin: bytes, into: Callable[[bytes], object], limit_s: float) -> Ended:
+        """How a program ended that reads `stdin`, which may be secret, and whose stdout goes `into` a function.
+
+        That gets it piece by piece, and nothing more is read where it raises. Raises `HostError` where the program is
+        missing, or takes longer than `limit_s` seconds.
+        """
+        return self._pour(command, stdin, into, limit_s)
 
     def hang_up(self, pid: int) -> None:
         """Tell a daemon to read its configuration again (SIGHUP), if it is there."""
@@ -149,7 +168,12 @@ class System:
             return done.returncode, output.read().decode(errors="replace")
 
     def _carry_out(
-        self, command: Sequence[str], environment: Mapping[str, str], limit_s: float, descriptors: Sequence[int]
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        limit_s: float,
+        descriptors: Sequence[int],
+        tell: Callable[[str], object] | None,
     ) -> Ended:
         output, errors = (os.fdopen(os.memfd_create(name), "w+b") for name in ("output", "errors"))
         with output, errors:
@@ -165,8 +189,9 @@ class System:
                 )
             except FileNotFoundError:
                 raise _undone(command, "no such program") from None
+            lines = _Lines(output.fileno(), tell) if tell else None
             try:
-                status = process.wait(limit_s)
+                status = _wait(process, limit_s, lines)
             except subprocess.TimeoutExpired:
                 raise _undone(command, f"no end in {limit_s:.0f} s") from None
             finally:
@@ -175,6 +200,34 @@ class System:
             errors.seek(0)
             texts = [each.read().decode("utf-8", "replace") for each in (output, errors)]
             return Ended(status, *texts)
+
+    def _pour(self, command: Sequence[str], stdin: bytes, into: Callable[[bytes], object], limit_s: float) -> Ended:
+        given, errors = (os.fdopen(os.memfd_create(name), "w+b") for name in ("input", "errors"))
+        with given, errors:
+            given.write(stdin)
+            given.seek(0)
+            try:
+                process = subprocess.Popen(
+                    command, stdin=given, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+                )
+            except FileNotFoundError:
+                raise _undone(command, "no such program") from None
+            assert process.stdout
+            deadline = time.monotonic() + limit_s
+            try:
+                with process.stdout as made:
+                    while select.select([made], [], [], max(0.0, deadline - time.monotonic()))[0]:
+                        data = os.read(made.fileno(), _PIECE)
+                        if not data:
+                            break
+                        into(data)
+                status = process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                raise _undone(command, f"no end in {limit_s:.0f} s") from None
+            finally:
+                _end(process)
+            errors.seek(0)
+            return Ended(status, "", errors.read().decode("utf-8", "replace"))
 
     def _run(self, command: Sequence[str], stdin: str, environment: Mapping[str, str] | None) -> tuple[int, str, str]:
         try:
@@ -189,6 +242,22 @@ class System:
         return done.returncode, said, done.stderr.decode(errors="replace")
 
 
+class _Lines:
+    """Passes on the whole lines of a file that grows."""
+
+    def __init__(self, descriptor: int, tell: Callable[[str], object]) -> None:
+        self._descriptor, self._tell = descriptor, tell
+        self._offset, self._rest = 0, b""
+
+    def look(self) -> None:
+        # Not by `read`: the writer has the same offset.
+        while data := os.pread(self._descriptor, _PIECE, self._offset):
+            self._offset += len(data)
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            for line in lines:
+                self._tell(line.decode("utf-8", "replace"))
+
+
 def require_root() -> None:
     """Raise `HostError` unless this program is root: to anybody else, half of a host's files are not there."""
     if os.geteuid() != 0:
@@ -198,6 +267,23 @@ def require_root() -> None:
             got="an ordinary user",
             do="set _sudo = True for the host, and give the SSH user sudo (with a password: _sudo_password)",
         )
+
+
+def _wait(process: subprocess.Popen[bytes], limit_s: float, lines: _Lines | None) -> int:
+    """The exit status of a program. Raises `TimeoutExpired` after the limit."""
+    if lines is None:
+        return process.wait(limit_s)
+    deadline = time.monotonic() + limit_s
+    while True:
+        try:
+            status = process.wait(min(_LOOK_S, max(0.0, deadline - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            lines.look()
+            if time.monotonic() >= deadline:
+                raise
+        else:
+            lines.look()
+            return status
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from functools import partial
 
 from .. import lease
 from ..errors import HostError
@@ -16,6 +17,8 @@ from .request import Request
 
 # Where a large file is while it travels to the host, or from it (webui_stack/transfer.py).
 TRANSFER = "/var/lib/open-webui-stack.transfer"
+# Where apt works on the packages of a bundle (`deb_repository.py`).
+PACKAGES = "/var/lib/open-webui-stack.packages"
 _RUN = "/run"
 
 
@@ -45,4 +48,9 @@ def _of_runs(files: Files) -> Iterator[Item]:
     of_the_lease = {RUN_FOLDER, *(f"{RUN_FOLDER}{ending}" for ending in lease.OLD_FILES)}
     for path in (f"{_RUN}/{one}" for one in names):
         yield Item("lease" if path in of_the_lease else "trace", path)
-    yield from looked_at("trace", TRANSFER, lambda: Item("trace", TRANSFER) if files.exists(TRANSFER) else None)
+    for path in (TRANSFER, PACKAGES):
+        yield from looked_at("trace", path, partial(_left, files, path))
+
+
+def _left(files: Files, path: str) -> Item | None:
+    return Item("trace", path) if files.exists(path) else None

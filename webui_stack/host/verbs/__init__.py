@@ -7,6 +7,10 @@ from importlib import import_module
 from typing import Any
 
 _PLACES = {
+    "arrival_begin": "arrival.begin",
+    "arrival_drop": "arrival.drop",
+    "arrival_end": "arrival.end",
+    "arrival_part": "arrival.part",
     "backup": "backup.run",
     "cause": "cause.run",
     "connect": "connect.run",
@@ -16,6 +20,12 @@ _PLACES = {
     "hand_made": "hand_made.run",
     "images": "images.look",
     "load": "images.load",
+    "offsite_backup": "offsite.back_up",
+    "offsite_bring": "offsite.bring",
+    "offsite_copy": "offsite.copy",
+    "offsite_key": "offsite.key",
+    "packages_install": "packages.install",
+    "packages_save": "packages.save",
     "pull": "images.pull",
     "recover": "recover.run",
     "save": "images.save",
@@ -45,5 +55,12 @@ class _Verbs(Mapping[str, Callable[..., Any]]):
 
 
 VERBS = _Verbs()
-DETACHED = frozenset({"backup", "docker", "drill", "load", "pull", "secrets", "teardown", "up"})
+DETACHED = frozenset(
+    {
+        *("arrival_begin", "arrival_drop", "arrival_end", "arrival_part"),
+        *("backup", "docker", "drill", "load"),
+        *("offsite_backup", "offsite_bring", "offsite_copy", "offsite_key"),
+        *("packages_install", "packages_save", "pull", "secrets", "teardown", "up"),
+    }
+)
 """The verbs by which a run changes the host: each has a process of its own (`worker.py`)."""

@@ -33,10 +33,10 @@ def look(arguments: Mapping[str, Any], _emit: Callable[[Event], None]) -> dict[s
 
 
 def pull(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
-    """Ensure each reference means its locked image; `wanted` are those of `images.Locked`.
+    """Ensure each reference means its locked image, and each of the others any; `wanted` are those of `images.Locked`.
 
-    Changes nothing for an image that is here and has its reference. Raises `HostError` where a registry does not give
-    the locked one.
+    `references` are the others, which have no lock. Changes nothing for an image that is here and has its reference.
+    Raises `HostError` where a registry does not give the locked one, or none.
     """
     require_root()
     system, clock = System(), Clock()
@@ -46,7 +46,9 @@ def pull(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     # lease keeps other runs away, but a run whose connection was lost has none, while its worker pulls on. So one pull
     # waits for the other: the references are as the later run wants them, and a wait names the earlier worker.
     with Locks(LINUX, clock, lambda line: emit(Event(line))).images("pull"):
-        registry.bring(images.locked(arguments["wanted"]))
+        registry.bring(images.locked(arguments.get("wanted", ())))
+        for reference in arguments.get("references", ()):
+            registry.ensure(reference)
 
 
 def load(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
