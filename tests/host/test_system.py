@@ -104,7 +104,7 @@ def test_a_lock_that_a_change_inherits_is_held_until_the_last_of_its_programs_en
 def test_nobody_but_root_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """What an ordinary user can't read is not absent."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    for verb in VERBS.values():
+    for verb in (VERBS[name] for name in VERBS if name != "connect"):  # which looks at nothing of the host's
         with pytest.raises(HostError, match=r"^privileges: expected root, got an ordinary user; set _sudo = True"):
             verb({}, lambda _: None)
 
