@@ -31,7 +31,7 @@ def copy(settings: Settings) -> None:
         return
     _moved.add(host.name)
     backup.put(templates.on_sqlite(settings))
-    operations.script(name="Copy the rows into Postgres", lines=templates.migrate_script(settings, "copy"))
+    operations.migrate(name="Copy the rows into Postgres", arguments=templates.migrate_request(settings))
 
 
 @deploy("Migrate")
@@ -43,7 +43,7 @@ def settle(settings: Settings) -> None:
     if host.name not in _moved and not preflight.observation().survey().migrating:
         return
     backup.put(settings)
-    operations.script(name="Remove the mark of the move", lines=templates.migrate_script(settings, "settle"))
+    operations.migrate_settle(name="Remove the mark of the move", stack_dir=settings.stack_dir)
 
 
 def _refusals(settings: Settings) -> list[str]:

@@ -63,10 +63,9 @@ def renew(settings: Settings) -> None:
         if name in settings.rotate_secrets:
             host.log(f"{name}: there is none, {why}", log_func=logger.info)
     if rotated:
-        machine = preflight.observation().survey().machine
-        operations.script(
+        operations.rotate(
             name="Put new secrets in place",
-            lines=templates.rotate_script(settings, machine, preflight.supplied(), rotated),
+            arguments=templates.rotate_request(settings, preflight.supplied(), rotated),
         )
 
 

@@ -168,6 +168,32 @@ def backup(arguments: Mapping[str, Any], made: Callable[[Any], None]) -> Command
 
 
 @operation(is_idempotent=False)
+def rotate(arguments: HiddenItems) -> Commands:
+    """Ensure secrets of the stack are others than before and in force; `arguments` are `templates.rotate_request`.
+
+    The verb `rotate` of the host's program renews them, and goes on when this run is cut off. Fails where Open WebUI
+    does not get healthy with the new ones: the old ones are in force again then.
+    """
+    yield FunctionCommand(_ask, ("rotate", arguments), {})
+
+
+@operation(is_idempotent=False)
+def migrate(arguments: Mapping[str, Any]) -> Commands:
+    """Ensure people's rows are in the stack's own Postgres; `arguments` are `templates.migrate_request`.
+
+    The verb `migrate` of the host's program moves them, and goes on when this run is cut off. Open WebUI is stopped
+    then. Fails where a row can't be moved: Open WebUI runs as before then.
+    """
+    yield FunctionCommand(_ask, ("migrate", HiddenItems(arguments)), {})
+
+
+@operation(is_idempotent=False)
+def migrate_settle(stack_dir: str) -> Commands:
+    """Ensure nothing on the host tells of a migration any more, by the verb of that name of the host's program."""
+    yield FunctionCommand(_ask, ("migrate_settle", HiddenItems({"stack_dir": stack_dir})), {})
+
+
+@operation(is_idempotent=False)
 def teardown(arguments: Mapping[str, Any]) -> Commands:
     """Ensure nothing is left on the host of what this project made there, but what `arguments` keep.
 

@@ -236,12 +236,12 @@ def open_webui_environment(settings: Settings) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in settings.open_webui_secret_env}
 
 
-def secrets_request(settings: Settings, supplied: Supplied, *, locked: bool = False) -> HiddenItems:
+def secrets_request(settings: Settings, supplied: Supplied) -> HiddenItems:
     """What the verb `secrets` of the host's program is asked (`host/verbs/secrets.py`).
 
-    It holds the operator's own secrets: only ever sent on stdin. `locked` says that who asks holds the work lock there.
+    It holds the operator's own secrets: only ever sent on stdin.
     """
-    return HiddenItems({"wish": _secrets(settings, supplied), "locked": locked})
+    return HiddenItems({"wish": _secrets(settings, supplied)})
 
 
 def survey_request(settings: Settings, supplied: Supplied) -> HiddenLines:
@@ -736,16 +736,16 @@ def rollback_script(settings: Settings, mode: str, *, to: str = "", may_replace:
     return HiddenLines(_render("rollback.sh.j2", **_deploys(settings), mode=mode, to=to, may_replace=may_replace))
 
 
-def migrate_script(settings: Settings, mode: str) -> HiddenLines:
-    """The shell script that moves people's rows from SQLite to Postgres; `mode` is what it says of its modes."""
-    return HiddenLines(
-        _render(
-            "migrate.sh.j2",
-            **(_data(settings) | _sets(on_sqlite(settings))),
-            mode=mode,
-            to_postgres=_render("to_postgres.py"),
-        ),
-    )
+def migrate_request(settings: Settings) -> dict[str, Any]:
+    """What the verb `migrate` of the host's program is asked (`host/verbs/migrate.py`). It holds no secret."""
+    return {
+        "stack": stack_request(settings),
+        "request": {
+            "image": settings.open_webui_image,
+            "backup": backup_request(on_sqlite(settings), holds_lock=True),
+            "containers": containers(settings),
+        },
+    }
 
 
 def drill_request(settings: Settings) -> dict[str, Any]:
@@ -795,23 +795,22 @@ def _deploys(settings: Settings) -> dict[str, Any]:
     return {**_data(settings), "compose": compose.command(settings.stack_dir), "deploys_kept": _DEPLOYS_KEPT}
 
 
-def rotate_script(settings: Settings, machine: Machine, supplied: Supplied, rotated: Iterable[str]) -> HiddenLines:
-    """The shell script that renews the secrets that `rotated` names, or puts the old ones back.
+def rotate_request(settings: Settings, supplied: Supplied, rotated: Iterable[str]) -> HiddenItems:
+    """What the verb `rotate` of the host's program is asked (`host/verbs/rotate.py`): to renew what `rotated` names.
 
-    It has the host's program make them, by which the host has been looked at. Holds the operator's own: only ever sent
-    on stdin.
+    It holds the operator's own secrets: only ever sent on stdin.
     """
     rotated = list(rotated)
-    request = protocol.Request("secrets", protocol.PLAIN, secrets_request(settings, supplied, locked=True))
-    return HiddenLines(
-        _render(
-            "rotate.sh.j2",
-            **_deploys(settings),
-            python=machine.python,
-            request=request.line(),
-            rotated=rotated,
-            files=[file for name in rotated for file in SECRET_FILES[name]],
-        )
+    return HiddenItems(
+        {
+            "stack": stack_request(settings),
+            "request": {
+                "rotated": rotated,
+                "files": [file for name in rotated for file in SECRET_FILES[name]],
+                "containers": containers(settings),
+            },
+            "wish": _secrets(settings, supplied),
+        }
     )
 
 

@@ -12,7 +12,7 @@ from tests.host.fake_docker import Docker, Held
 from tests.host.fake_engine import REFUSED, UNAVAILABLE
 from tests.host.fake_files import FakeFiles, FakeKernel
 from tests.host.faults import Faults
-from webui_stack.host.compose import Compose
+from webui_stack.host.compose import Compose, variables
 from webui_stack.host.engine import EngineError, NewContainer
 from webui_stack.host.errors import HostError
 from webui_stack.host.stack import FOLDER_LABEL
@@ -33,6 +33,14 @@ class Service:
     def volumes(self) -> list[str]:
         """As "redis-data:/data": the names of volumes are their own."""
         return re.findall(r"(?m)^      - ([a-z-]+:/.*)$", self.text)
+
+    @property
+    def env(self) -> dict[str, str]:
+        return dict(re.findall(r"(?m)^      ([A-Z_]+): (.*)$", self.text))
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(re.findall(r"(?m)^      (open-webui-stack\.[a-z-]+): (.*)$", self.text))
 
     @property
     def sha256(self) -> str:
@@ -108,7 +116,12 @@ class FakeCompose(Compose):
         return found
 
     def _text(self) -> str:
-        return self._kernel.find(f"{self.folder}/compose.yaml").data.decode()
+        """The file with the variables of `.env` in their places."""
+        text = self._kernel.find(f"{self.folder}/compose.yaml").data.decode()
+        if "${" not in text:
+            return text
+        values = variables(self._kernel.find(f"{self.folder}/.env").data.decode())
+        return re.sub(r"\$\{(\w+)\}", lambda place: values[place[1]], text)
 
     def _service(self, name: str) -> Service:
         return next(one for one in self._read() if one.name == name)
@@ -126,8 +139,10 @@ class FakeCompose(Compose):
                 self._docker.drop(held)
         there = [held for held in there if held.id in self._docker.held]
         if not there:
-            labels = {FOLDER_LABEL: self.folder, _SERVICE_LABEL: one.name, _HASH_LABEL: one.sha256}
-            new = NewContainer(one.image, labels=labels, volumes=one.volumes, restart_policy="unless-stopped")
+            labels = {FOLDER_LABEL: self.folder, _SERVICE_LABEL: one.name, _HASH_LABEL: one.sha256, **one.labels}
+            new = NewContainer(
+                one.image, env=one.env, labels=labels, volumes=one.volumes, restart_policy="unless-stopped"
+            )
             there = [self._docker.make(one.container, new)]
         (held,) = there
         self._start(held)

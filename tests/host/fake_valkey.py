@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import MutableMapping
 
 from tests.host.fake_clock import FakeClock
-from tests.host.fake_docker import Docker, Exit, Process, Program
+from tests.host.fake_docker import Docker, Exit, Held, Process, Program
 from tests.host.fake_engine import FakeEngine
 from tests.host.fake_files import FakeFiles
 from tests.host.faults import Fault, Faults
@@ -127,6 +129,52 @@ def shell(process: Process) -> bytes:
     else:
         assert action == "true"
     return b""
+
+
+# --- Its users, which it reads at its start, and by ACL LOAD
+
+_LOADED, _FILE = "loaded", "/run/users.acl"
+_USER = re.compile(r"user [a-z-]+ on( (nopass|#[0-9a-f]{64}))+( [~&+-]?[^ #]+)*")
+
+
+def read_users(process: Process, text: str) -> None:
+    """At its start it knows the users of the file in the stack's folder (valkey-start.sh.j2)."""
+    for name in (_FILE, _LOADED):
+        process.container.files[name] = text.encode()
+
+
+def passwords(valkey: Held, user: str) -> list[str]:
+    """The SHA-256 of each password by which Valkey takes somebody for this user."""
+    for line in valkey.files.get(_LOADED, b"").decode().splitlines():
+        if line.startswith(f"user {user} "):
+            return [word[1:] for word in line.split() if word.startswith("#")]
+    return []
+
+
+def knows(valkey: Held, user: str, password: str) -> bool:
+    return hashlib.sha256(password.encode()).hexdigest() in passwords(valkey, user)
+
+
+def write_users(process: Process) -> bytes:
+    """The shell that puts what it is given where Valkey reads its users."""
+    assert process.command[2] == f"cat >{_FILE}"
+    process.write(_FILE, process.stdin)
+    return b""
+
+
+def load_users(process: Process) -> bytes:
+    """ACL LOAD by valkey-cli as `monitor`. A wrong file leaves the users as they were (valkey/src/acl.c, 8.1)."""
+    assert process.command == ("timeout", "60", "valkey-cli", "--user", "monitor", "acl", "load")
+    if not knows(process.container, "monitor", process.env["REDISCLI_AUTH"]):
+        errors = b"AUTH failed: WRONGPASS invalid username-password pair or user is disabled.\n"
+        raise Exit(1, errors, b"NOPERM User default has no permissions to run the 'acl|load' command\n\n")
+    lines = process.container.files[_FILE].decode().splitlines()
+    for number, line in enumerate(lines, start=1):
+        if not _USER.fullmatch(line):
+            said = f"ERR {_FILE}:{number}: Syntax error. WARNING: ACL errors detected, no change to the previously "
+            return f"{said}active ACL rules was performed\n\n".encode()
+    process.container.files[_LOADED] = process.container.files[_FILE]
+    return b"OK\n"
 
 
 def _cat(process: Process) -> bytes:

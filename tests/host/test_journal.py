@@ -23,7 +23,8 @@ TABLE = {
     "upgrade": [Step("save", "go back"), Step("start", "go on"), Step(OLD_MARK, "go back")],
     "restore": [Step("swap", "go back"), Step(OLD_MARK, "go back")],
     "rollback": [Step(OLD_MARK, "go back")],
-    "migrate": [Step(OLD_MARK, "go on")],
+    "migrate": [Step("fill", "go back")],
+    "rotate": [Step("start", "go back")],
     "up": [Step("start", "go back")],
 }
 
@@ -222,9 +223,7 @@ def test_the_journal_of_a_newer_version_is_refused_by_name(files: FakeFiles, jou
         ({".restoring": "restore\n"}, Entry("restore", OLD_MARK)),
         ({".restoring": "rollback\n"}, Entry("rollback", OLD_MARK)),
         ({".restoring": ""}, Entry("restore", OLD_MARK)),
-        ({".migrating": ""}, Entry("migrate", OLD_MARK)),
         ({".upgrading": f"{SET}\n", ".restoring": "rollback\n"}, Entry("upgrade", OLD_MARK, {"set": SET})),
-        ({".restoring": "restore\n", ".migrating": ""}, Entry("restore", OLD_MARK)),
     ],
 )
 def test_a_mark_of_an_earlier_version_is_read_once(
@@ -280,13 +279,46 @@ def test_a_deploy_leaves_no_mark_so_that_the_next_deploy_is_not_refused(files: F
     assert journal.open() is None
 
 
-def test_a_migration_deploys_and_keeps_its_mark(files: FakeFiles, journal: Journal) -> None:
+@pytest.mark.parametrize("verb", ["up", "rotate", "upgrade"])
+def test_the_mark_of_a_migration_is_no_verb_and_stays_until_that_is_settled(
+    files: FakeFiles, journal: Journal, verb: str
+) -> None:
     files.make_folder(FOLDER)
     files.write(f"{FOLDER}/.migrating", "")
-    journal.begin("up", ME)
-    assert journal.open() == Entry("up", "", {}, ME, SET)
+    assert journal.open() is None
+    journal.begin(verb, ME)
+    assert journal.open() == Entry(verb, "", {}, ME, SET)
     journal.end()
-    assert journal.open() == Entry("migrate", OLD_MARK)
+    assert journal.open() is None
+    assert marks(files) == {".migrating": ""}
+
+
+@pytest.mark.parametrize(("verb", "step"), [("migrate", "fill"), ("rotate", "start")])
+def test_a_deploy_takes_over_what_left_data_in_one_place(
+    files: FakeFiles, journal: Journal, verb: str, step: str
+) -> None:
+    journal.begin(verb, ME, {"of": verb})
+    journal.step(step)
+    assert marks(files) == {}, "earlier versions may deploy as well"
+    with pytest.raises(HostError, match=f"expected nothing under way, got {verb}"):
+        journal.begin("up", OTHER)  # it could be cut off before its first step, and nothing would be ended
+    journal.begin("up", OTHER, {"of": "up"}, step="start")
+    assert journal.open() == Entry("up", "start", {"of": "up"}, OTHER, SET)
+
+
+@pytest.mark.parametrize("step", ["", "start"])
+def test_nothing_else_is_taken_over(journal: Journal, step: str) -> None:
+    journal.begin("up", ME)
+    for verb in ("up", "rotate"):
+        with pytest.raises(HostError, match="expected nothing under way, got up"):
+            journal.begin(verb, OTHER, step=step)
+    journal.end()
+    journal.begin("restore", ME)
+    with pytest.raises(HostError, match="expected nothing under way, got restore"):
+        journal.begin("up", OTHER, step=step)
+    journal.end()
+    with pytest.raises(HostError, match="expected a step of up that this version knows"):
+        journal.begin("up", ME, step="dance")
 
 
 @pytest.mark.parametrize("mark", [".restoring", ".upgrading"])
@@ -305,7 +337,8 @@ def test_a_deploy_that_was_cut_off_does_not_hide_that_data_are_in_two_places(
 
 
 @pytest.mark.parametrize(
-    ("verb", "in_two_places"), [("up", False), ("migrate", False), ("restore", True), ("upgrade", True)]
+    ("verb", "in_two_places"),
+    [("up", False), ("migrate", False), ("rotate", False), ("restore", True), ("upgrade", True)],
 )
 def test_data_may_be_in_two_places_unless_the_verb_leaves_them_in_one(verb: str, in_two_places: bool) -> None:
     assert Entry(verb).in_two_places == in_two_places

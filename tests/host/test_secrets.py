@@ -592,10 +592,7 @@ def test_an_empty_file_is_no_secret(text: str) -> None:
 # --- The verb
 
 
-@pytest.mark.parametrize("locked", [False, True])
-def test_the_work_lock_is_held_while_secrets_are_written_unless_who_asks_has_it(
-    monkeypatch: pytest.MonkeyPatch, locked: bool
-) -> None:
+def test_the_work_lock_is_held_while_secrets_are_written(monkeypatch: pytest.MonkeyPatch) -> None:
     kernel = FakeKernel()
     holders: list[str | None] = []
     clock = FakeClock()
@@ -611,13 +608,13 @@ def test_the_work_lock_is_held_while_secrets_are_written_unless_who_asks_has_it(
     monkeypatch.setattr(dockerd, "engine", lambda _: FakeEngine())
     events: list[Event] = []
     some = settings(stack_dir="/opt/stack")
-    verb.run(templates.secrets_request(some, NOTHING, locked=locked), events.append)
+    verb.run(templates.secrets_request(some, NOTHING), events.append)
     (found,) = holders
-    assert (found or "").startswith("secrets, process ") is not locked
+    assert (found or "").startswith("secrets, process ")
     assert [event.text for event in events] == [
         f"/opt/stack: wrote {', '.join([*FILES, *DERIVED])}",
         "/opt/stack: set mode and owner of ., secrets, valkey",
     ]
     events.clear()
-    verb.run(templates.secrets_request(some, NOTHING, locked=locked), events.append)
+    verb.run(templates.secrets_request(some, NOTHING), events.append)
     assert events == []

@@ -67,8 +67,8 @@ def test_of_a_database_elsewhere_no_rows_are_saved() -> None:
 
 
 def test_a_stack_that_moves_to_postgres_is_saved_as_it_is_on_sqlite() -> None:
-    script = "\n".join(templates.migrate_script(settings(**REPLICATED), "copy"))
-    (one,) = made_by(script)
+    one = Request(**templates.migrate_request(settings(**REPLICATED))["request"]["backup"])
+    assert one.holds_lock
     assert (one.postgres, list(one.images)) == ("", ["redis-valkey", "open-webui"])
 
 

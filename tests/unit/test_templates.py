@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import re
 import shutil
 import subprocess
-import sys
-import tarfile
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -23,10 +20,9 @@ from pydantic import SecretStr
 
 from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
-from tests.stack_folder import Stack, as_root
 from webui_stack import compose, host_program, machine, templates
-from webui_stack.host import assembly, protocol
-from webui_stack.host.verbs import offsite, up
+from webui_stack.host import assembly, protocol, secrets
+from webui_stack.host.verbs import backup, migrate, offsite, rotate, up
 from webui_stack.machine import Machine
 from webui_stack.secrets import Supplied
 
@@ -919,44 +915,15 @@ def test_what_opens_the_repository_is_shown_by_no_request() -> None:
 
 
 @pytest.mark.parametrize("rotated", [*([name] for name in templates.SECRET_FILES), [*templates.SECRET_FILES]], ids=str)
-def test_the_script_of_a_rotation_is_good_shell_and_restarts_only_for_what_is_read_at_a_start(
-    rotated: list[str],
-) -> None:
-    supplied = Supplied(SecretStr(PASSWORD), None, {})
-    script = "\n".join(templates.rotate_script(settings(verify_level="user"), Machine(), supplied, rotated))
-    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
-    assert (checked.returncode, checked.stderr) == (0, "")
-    assert script.count(PASSWORD) == 1
-    assert ("compose up " in script) == (rotated != ["probe_password"])
-    assert ("acl load" in script) == ("valkey_password" in rotated)
-
-
-@as_root
-@pytest.mark.parametrize("shell", SHELLS.values())
-def test_a_rotation_has_the_hosts_program_make_what_is_missing_and_heeds_its_status(tmp_path: Path, shell: str) -> None:
-    stack, program = Stack(tmp_path / "stack"), tmp_path / "program"
-    stack.write()
-    with tarfile.open(fileobj=io.BytesIO(host_program.archive())) as archive:
-        archive.extractall(program, filter="data")
-    some, machine = settings(stack_dir=str(stack.folder)), Machine(python=sys.executable)
-    supplied = Supplied(SecretStr(PASSWORD), None, {})
-    script = "\n".join(templates.rotate_script(some, machine, supplied, ["open_webui_secret_key"]))
-    write = script[script.index("write() {") : script.index("compose() {")].replace(host_program.place(), str(program))
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run([shell, "-s"], input=f"{write}\nwrite && echo made", capture_output=True, text=True)
-
-    before = stack.secret("webui-secret-key")
-    (stack.folder / "secrets/webui-secret-key").unlink()
-    done = run()
-    assert (done.returncode, done.stdout, done.stderr) == (0, "made\n", "")
-    assert stack.secret("valkey-password") == PASSWORD
-    assert stack.secret("webui-secret-key") not in ("", before)
-    assert stack.stale() == []
-    (stack.folder / "secrets/valkey-monitor-password").write_text("it's-broken-by-hand\n")
-    failed = run()
-    assert (failed.returncode, failed.stdout) == (1, "")
-    assert failed.stderr == f"{stack.look().refused}\n"
+def test_the_host_is_asked_for_a_rotation_by_names_and_files(rotated: list[str]) -> None:
+    some = settings(verify_level="user")
+    asked = json.loads(json.dumps(templates.rotate_request(some, Supplied(SecretStr(PASSWORD), None, {}), rotated)))
+    request = rotate.Request(**asked["request"])
+    assert assembly.Stack(**asked["stack"]).folder == some.stack_dir
+    assert (request.rotated, request.containers) == (rotated, templates.containers(some))
+    assert request.files == [file for name in rotated for file in templates.SECRET_FILES[name]]
+    assert secrets.wish(asked["wish"]).folder == some.stack_dir
+    assert PASSWORD not in f"{asked['stack']} {asked['request']}"
 
 
 def test_what_a_host_is_asked_for_holds_only_secrets_that_were_supplied_and_shows_none() -> None:
@@ -966,9 +933,9 @@ def test_what_a_host_is_asked_for_holds_only_secrets_that_were_supplied_and_show
     assert not re.search(r"[A-Za-z0-9]{32}", without)
     supplied = Supplied(SecretStr(PASSWORD), None, {"OPENAI_API_KEY": SecretStr("sk-x")})
     hidden = templates.secrets_request(wanted, supplied)
-    script = templates.rotate_script(wanted, Machine(), supplied, ["valkey_password"])
-    assert PASSWORD not in f"{hidden} {hidden!r} {script} {script!r}"
-    for text in (json.dumps(hidden), "\n".join(script)):
+    rotation = templates.rotate_request(wanted, supplied, ["valkey_password"])
+    assert PASSWORD not in f"{hidden} {hidden!r} {rotation} {rotation!r}"
+    for text in (json.dumps(hidden), json.dumps(rotation)):
         assert (text.count(PASSWORD), text.count("sk-x")) == (1, 1)
 
 
@@ -985,11 +952,19 @@ def test_a_deploys_database_is_told_from_its_compose_file(tmp_path: Path, change
     assert said.stdout.strip() == kind
 
 
-@pytest.mark.parametrize("mode", ["copy", "settle"])
-def test_the_script_of_a_move_is_good_shell(mode: str) -> None:
-    script = "\n".join(templates.migrate_script(settings(**REPLICATED), mode))
-    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
-    assert (checked.returncode, checked.stderr) == (0, "")
+def test_no_script_advises_to_remove_a_volume() -> None:
+    for template in (ROOT / "templates").glob("*.sh.j2"):
+        assert "volume rm" not in template.read_text(), template.name
+
+
+def test_the_host_is_asked_for_a_migration_without_a_secret() -> None:
+    some = settings(**REPLICATED)
+    asked = json.loads(json.dumps(templates.migrate_request(some)))
+    stack, request = assembly.Stack(**asked["stack"]), migrate.Request(**asked["request"])
+    assert (stack.database, stack.postgres_volume) == ("postgres", some.postgres_volume)
+    assert (request.image, request.containers) == (some.open_webui_image, templates.containers(some))
+    assert backup.Request(**request.backup).backup_dir == stack.backup_dir
+    assert not re.search(r"[A-Za-z0-9]{32}", json.dumps(asked))
 
 
 def test_a_schedule_brings_a_timer() -> None:

@@ -17,7 +17,7 @@ TYPES = ("JSON", "Boolean", "Date", "DateTime", "LargeBinary", "String", "JSONB"
 
 @pytest.fixture
 def copying(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """templates/to_postgres.py with types of its own for columns."""
+    """host/data/to_postgres.py with types of its own for columns."""
     sqlalchemy = ModuleType("sqlalchemy")
     for name in TYPES:
         setattr(sqlalchemy, name, type(name, (), {"__str__": lambda self: type(self).__name__}))
@@ -25,7 +25,7 @@ def copying(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         setattr(sqlalchemy, name, None)
     for name in ("sqlalchemy", "sqlalchemy.dialects", "sqlalchemy.dialects.postgresql"):
         monkeypatch.setitem(sys.modules, name, sqlalchemy)
-    spec = importlib.util.spec_from_file_location("to_postgres", ROOT / "templates" / "to_postgres.py")
+    spec = importlib.util.spec_from_file_location("to_postgres", ROOT / "webui_stack/host/data/to_postgres.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -17,8 +17,6 @@ import pytest
 
 from tests.defaults import settings
 from webui_stack import templates
-from webui_stack.machine import Machine
-from webui_stack.secrets import Supplied
 
 # Knows containers that are there and run, by name and image, and volumes with what a look into them prints. Writes down
 # what it was asked; fails for what matches `failing`.
@@ -107,12 +105,10 @@ def scripts(**changes: Any) -> dict[str, str]:
         "upgrade": templates.upgrade_script(some, []),
         "rollback": "\n".join(templates.rollback_script(some, "back", to="previous")),
         "restore": "\n".join(templates.restore_script(some, "data", may_replace=True)),
-        "migrate": "\n".join(templates.migrate_script(some, "copy")),
-        "rotate": "\n".join(templates.rotate_script(some, Machine(), Supplied(None, None, {}), ["valkey_password"])),
     }
 
 
-@pytest.mark.parametrize("name", ["upgrade", "rollback", "restore", "migrate", "rotate"])
+@pytest.mark.parametrize("name", ["upgrade", "rollback", "restore"])
 def test_no_script_reads_a_failing_list_of_containers_as_an_empty_one(name: str) -> None:
     """`docker ps` in a pipeline loses its status."""
     lines = scripts()[name].splitlines()
@@ -218,19 +214,6 @@ def test_no_data_are_put_back_on_a_guess(host: Host, failing: str) -> None:
     assert run.stdout.splitlines() == ["unpacked  /valkey"]
 
 
-@pytest.mark.parametrize("failing", ["^volume ls", "^ps", "^run "])
-def test_a_database_that_nobody_could_look_for_is_not_missing(host: Host, failing: str) -> None:
-    host.script = scripts()["migrate"]
-    host.write(".good/compose.yaml", "x\n")
-    host.write("bin/failing", failing)
-    host.write("bin/containers", "open-webui id-of-t running\n")
-    run = host.run("copy")
-    assert run.returncode == 1
-    assert not (host.folder / ".migrating").exists()
-    assert not any(line.startswith("stop") for line in host.asked)
-    assert "docker volume rm" not in run.stdout
-
-
 @pytest.mark.parametrize("failing", ["^ps --all", "^ps"])
 def test_there_are_never_two_postgres_in_one_volume(host: Host, failing: str) -> None:
     host.write("bin/containers", "open-webui-postgres p running\n")
@@ -284,18 +267,6 @@ def test_a_postgres_that_nobody_could_ask_is_not_the_right_one(host: Host, faili
     assert run.returncode == 1
     assert "run this again" in run.stdout + run.stderr
     assert not any(line.startswith("stop") for line in host.asked)
-
-
-def test_rows_are_not_moved_to_a_postgres_that_keeps_none(host: Host) -> None:
-    host.script = scripts()["migrate"]
-    host.write(".good/compose.yaml", "services:\n  open-webui:\n")
-    host.write("bin/containers", "open-webui id-of-t running\n")
-    host.write("bin/env", IN_18)
-    run = host.run("copy")
-    assert run.returncode == 1
-    assert "expected an image with its data in /var/lib/postgresql/data" in run.stdout
-    assert not any(line.startswith(("stop", "run")) for line in host.asked)
-    assert not (host.folder / ".migrating").exists()
 
 
 def test_no_postgres_is_started_alone_that_keeps_nothing(host: Host) -> None:

@@ -256,6 +256,14 @@ class Files:
         self._write(target, contents, status.mode, status.owner, changed_s=status.changed_s)
         return hashlib.sha256(contents).hexdigest()
 
+    def set_changed(self, path: str, changed_s: float) -> None:
+        """Ensure a file has this time of change, in seconds since 1970, on the disk. Fails where there is no file."""
+        with self._explained(path, "set its time of change"), contextlib.ExitStack() as stack:
+            folder, name = stack.enter_context(self._in_folder(path))
+            fd = stack.enter_context(self._closing(self._kernel.open(name, _READ_FILE, dir_fd=folder)))
+            self._kernel.utime(fd, (changed_s, changed_s))
+            self._kernel.fsync(fd)
+
     @contextmanager
     def stream(self, path: str) -> Iterator[BinaryIO]:
         """A new file to write to piece by piece, for root alone; on the disk when the block has ended without an error.

@@ -27,10 +27,16 @@ _LOG = "/var/log/open-webui/deploys.jsonl"
 # `mend`). So a mark is there while a journal of such a verb is: `.restoring` with the verb for the last good deploy as
 # it is, and for an upgrade that noted its backup set as `data["set"]`, `.upgrading` with its name, for that deploy with
 # those data.
-_UPGRADING, _RESTORING, _MIGRATING = ".upgrading", ".restoring", ".migrating"
-# A crash of these leaves people's data in one place: the next deploy takes over, and no runbook has to run first. A
-# deploy leaves no mark, and neither heeds nor removes that of a migration, which has one while it deploys.
-_DEPLOY, _MIGRATE = "up", "migrate"
+_UPGRADING, _RESTORING = ".upgrading", ".restoring"
+MIGRATING = ".migrating"
+"""A migration has begun, and has not been settled: Postgres's volume is its own, and may have some of the rows.
+
+It is no verb that was cut off, as the deploy of that migration follows with the mark there (`verbs/migrate.py`).
+"""
+# A crash of these leaves people's data in one place: the next deploy takes over, and no runbook has to run first. So
+# they leave no mark.
+_DEPLOY = "up"
+_IN_ONE_PLACE = (_DEPLOY, "migrate", "rotate")
 _SET_NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
@@ -63,7 +69,7 @@ class Entry:
     @property
     def in_two_places(self) -> bool:
         """Whether people's data may be in two places until this has ended."""
-        return self.verb not in (_DEPLOY, _MIGRATE)
+        return self.verb not in _IN_ONE_PLACE
 
     def __str__(self) -> str:
         at = f"at the step {self.step!r}" if self.step else "before its first step"
@@ -103,18 +109,16 @@ class Journal:
         """
         text = self._files.read(self.path)
         entry = None if text is None else self._parse(text)
-        if entry and entry.verb != _DEPLOY:
-            return entry
-        old = self._old()
-        return old if old and (entry is None or old.in_two_places) else entry
+        return entry if entry and entry.in_two_places else self._old() or entry
 
-    def begin(self, verb: str, holder: Holder, data: Mapping[str, Any] | None = None) -> None:
+    def begin(self, verb: str, holder: Holder, data: Mapping[str, Any] | None = None, *, step: str = "") -> None:
         """Ensure a verb is written down as under way. Fails where another is.
 
+        But a deploy takes over another verb that was cut off and left data in one place: `step` is what it is at then.
         `data` is JSON, and no secret: operators read the journal. The folder is made where it is missing.
         """
         other = self.open()
-        if other and not (verb == _DEPLOY and other == Entry(_MIGRATE, OLD_MARK)):
+        if other and not (verb == _DEPLOY and step and other.verb != verb and not other.in_two_places):
             raise HostError(
                 self.path,
                 expected="nothing under way",
@@ -123,11 +127,13 @@ class Journal:
             )
         if verb not in self.table:
             raise ValueError(f"no table says what to do after a crash of {verb!r}")
+        if step:
+            self._known(verb, step)
         if not self._files.exists(self._folder):
             self._files.make_folder(self._folder)
         if self._at_boot:
             self._at_boot.arm()
-        self._write(Entry(verb, "", dict(data or {}), holder, utc(self._clock.now())))
+        self._write(Entry(verb, step, dict(data or {}), holder, utc(self._clock.now())))
 
     def step(self, name: str, data: Mapping[str, Any] | None = None) -> None:
         """Ensure the step that is taken next is written down. `data` is added to what the verb noted before."""
@@ -145,12 +151,12 @@ class Journal:
         return entry
 
     def end(self) -> None:
-        """Ensure nothing is under way: the journal and all marks are removed.
+        """Ensure nothing is under way: the journal is removed, and the marks that it has left.
 
-        A deploy has left no mark, so its end removes none.
+        Verbs that leave data in one place have left none, so their end removes none.
         """
         entry = self.open()
-        marks = () if entry and entry.verb == _DEPLOY else (_UPGRADING, _RESTORING, _MIGRATING)
+        marks = () if entry and not entry.in_two_places else (_UPGRADING, _RESTORING)
         for name in (*marks, NAME):  # the journal last: a mark alone would be an old one
             self._files.remove(f"{self._folder}/{name}")
         if self._at_boot:
@@ -191,7 +197,7 @@ class Journal:
             "began": entry.began,
         }
         self._files.write(self.path, json.dumps(content, indent=1) + "\n")
-        if entry.verb == _DEPLOY:
+        if not entry.in_two_places:
             return
         # Second, as a mark alone would be an old one. Nothing is changed before both are there.
         self._leave(_RESTORING, entry.verb)
@@ -253,7 +259,7 @@ class Journal:
         name = self._mark(_RESTORING)
         if name is not None:
             return Entry(name or "restore", OLD_MARK)  # earlier versions left it empty
-        return None if self._mark(_MIGRATING) is None else Entry(_MIGRATE, OLD_MARK)
+        return None
 
     def _mark(self, name: str) -> str | None:
         text = self._files.read_text(f"{self._folder}/{name}")

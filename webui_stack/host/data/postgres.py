@@ -29,9 +29,10 @@ SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'open-
 """
 _MIGRATED = "SELECT to_regclass('public.alembic_version')"
 _HEADS = "SELECT string_agg(version_num, ',') FROM public.alembic_version"
-_COUNTED = {"user": "users", "chat": "chats", "file": "files"}
+COUNTED = {"user": "users", "chat": "chats", "file": "files"}
+"""The tables whose rows are counted, and what these are called in a set's manifest."""
 # As the schema has them, or the newer one that Open WebUI has made of it at its start.
-ROWS = "".join(f'SELECT count(*) FROM public."{table}";\n' for table in _COUNTED)  # noqa: S608 names of ours
+ROWS = "".join(f'SELECT count(*) FROM public."{table}";\n' for table in COUNTED)  # noqa: S608 names of ours
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,13 @@ class Postgres:
     def set_password(self, password: str) -> None:
         """Ensure Open WebUI's user has this password, and no more rights than it needs."""
         self.answers().set_password(password)
+
+    def begin_anew(self) -> Roles:
+        """Ensure the database that serves is new, with nothing in it. Returns who to ask."""
+        roles = self.answers()
+        roles.as_superuser(SUPERUSER, f'{_drop(SERVES)}CREATE DATABASE "{SERVES}";\n')
+        roles.hand_over()
+        return roles
 
     # --- A dump's database beside the one that serves
 
@@ -216,10 +224,10 @@ def rows(roles: Roles) -> dict[str, int]:
     """How many of each there are in the database that serves."""
     said = roles.as_open_webui(SERVES, ROWS).split()
     found = [number for number in map(digits.whole, said) if number is not None]
-    if len(found) != len(_COUNTED):
+    if len(found) != len(COUNTED):
         got = " ".join(said) or "nothing"
         raise HostError("Postgres", expected="to count people's rows", got=got, do="run this again")
-    return dict(zip(_COUNTED.values(), found))  # noqa: B905 Python 3.9 has no `strict`
+    return dict(zip(COUNTED.values(), found))  # noqa: B905 Python 3.9 has no `strict`
 
 
 class WithPassword:
@@ -264,7 +272,7 @@ def count(helper: Helper, image: str, folder: str) -> Rows:
             got="a part of one" if script.heads else "none with a schema",
             do="run this again",
         )
-    return Rows(",".join(script.heads), {name: script.rows.get(table, 0) for table, name in _COUNTED.items()})
+    return Rows(",".join(script.heads), {name: script.rows.get(table, 0) for table, name in COUNTED.items()})
 
 
 class _Script:

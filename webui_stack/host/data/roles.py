@@ -36,6 +36,11 @@ class Roles:
         self._engine, self._container, self._tell = engine, container, tell
         self._superuser = ""
 
+    @property
+    def container(self) -> str:
+        """The container whose network their Postgres answers in."""
+        return self._container
+
     def as_superuser(self, database: str, statements: str) -> str:
         """What statements print that run as the superuser.
 

@@ -20,6 +20,8 @@ _PLACES = {
     "hand_made": "hand_made.run",
     "images": "images.look",
     "load": "images.load",
+    "migrate": "migrate.run",
+    "migrate_settle": "migrate.settle",
     "offsite_backup": "offsite.back_up",
     "offsite_bring": "offsite.bring",
     "offsite_copy": "offsite.copy",
@@ -28,6 +30,7 @@ _PLACES = {
     "packages_save": "packages.save",
     "pull": "images.pull",
     "recover": "recover.run",
+    "rotate": "rotate.run",
     "save": "images.save",
     "secrets": "secrets.run",
     "serving": "serving.run",
@@ -57,10 +60,27 @@ class _Verbs(Mapping[str, Callable[..., Any]]):
 VERBS = _Verbs()
 DETACHED = frozenset(
     {
-        *("arrival_begin", "arrival_drop", "arrival_end", "arrival_part"),
-        *("backup", "docker", "drill", "load"),
-        *("offsite_backup", "offsite_bring", "offsite_copy", "offsite_key"),
-        *("packages_install", "packages_save", "pull", "secrets", "teardown", "up"),
+        "arrival_begin",
+        "arrival_drop",
+        "arrival_end",
+        "arrival_part",
+        "backup",
+        "docker",
+        "drill",
+        "load",
+        "migrate",
+        "migrate_settle",
+        "offsite_backup",
+        "offsite_bring",
+        "offsite_copy",
+        "offsite_key",
+        "packages_install",
+        "packages_save",
+        "pull",
+        "rotate",
+        "secrets",
+        "teardown",
+        "up",
     }
 )
 """The verbs by which a run changes the host: each has a process of its own (`worker.py`)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,13 +20,9 @@ _DONE = {"content": "wrote", "mode": "set mode and owner of"}
 
 @dataclass(frozen=True)
 class Request:
-    """The secrets as they are wished (`secrets.Wish`).
-
-    `locked` says that the caller holds the work lock, as a rotation does: to wait for it would never end.
-    """
+    """The secrets as they are wished (`secrets.Wish`)."""
 
     wish: Mapping[str, Any] = field(repr=False)
-    locked: bool = False
 
 
 def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
@@ -42,9 +37,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     system = System()
     engine = dockerd.engine(system)
     wanted = secrets.wish(asked.wish)
-    with ExitStack() as held:
-        if not asked.locked:
-            held.enter_context(Locks(LINUX, Clock(), lambda line: emit(Event(line))).work("secrets"))
+    with Locks(LINUX, Clock(), lambda line: emit(Event(line))).work("secrets"):
         written = secrets.write(Files(), engine, system, wanted)
     for line in told(wanted.folder, written):
         emit(Event(line))

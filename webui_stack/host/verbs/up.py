@@ -83,8 +83,8 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
         made = Assembly(stack, log, held.descriptors, table=recover.TABLE, files=files, clock=clock)
         try:
             entry = made.journal.open()
-            if entry and entry.verb != VERB and entry.step != OLD_MARK:
-                recover.end_stack(made)
+            if entry and entry.in_two_places and entry.step != OLD_MARK:
+                recover.end_stack(made)  # the others are taken over
             return of(made, asked).up(asked)
         except HostError as error:
             log.note(str(error))
@@ -228,9 +228,14 @@ class Up:
     def _begin(self, asked: Request) -> bool:
         """Ensure this run is written down. Returns whether it takes over one that was cut off."""
         entry = self._journal.open()
-        if entry is None or entry.verb != VERB:
-            self._journal.begin(VERB, self._me, self._noted(asked))  # raises where another verb is under way
+        if entry is None:
+            self._journal.begin(VERB, self._me, self._noted(asked))
             return False
+        if entry.verb != VERB:
+            # Raises but for a rotation and a migration. Their recovery would put earlier files over those of this
+            # deploy, which brings into force what is there: new secrets, if a rotation has made them.
+            self._journal.begin(VERB, self._me, self._noted(asked), step=MAKE_ROOM)
+            return True
         self._journal.resume(self._me)
         if entry.step and self._journal.way(entry) == "go on":
             self._by_hand.let_go()  # what takes their place was healthy
@@ -333,7 +338,7 @@ class Up:
             return "there is no earlier good deploy to go back to"
         self._say(f"going back to the deploy of {_date(release.name())}")
         drops_log = made_log and not release.has_log()
-        # A Valkey that has read other users starts anew, even where its label stays (templates/rotate.sh.j2).
+        # A Valkey that has read other users starts anew, even where its label stays (`verbs/rotate.py`).
         users = [self._files.read(f"{folder}/{_USERS}") for folder in (release.folder, self._project.folder)]
         if drops_log or users[0] != users[1]:
             self._containers.stop(_VALKEY)

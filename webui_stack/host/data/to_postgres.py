@@ -4,6 +4,8 @@ Runs inside Open WebUI's own image: /set is the set, DATABASE_URL the Postgres. 
 or nothing. Prints how many rows each table got.
 """
 
+from __future__ import annotations
+
 import datetime
 import json
 import os
@@ -12,7 +14,9 @@ import sqlite3
 import sys
 import tarfile
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import JSON, Boolean, Date, DateTime, LargeBinary, MetaData, String, create_engine, insert, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -24,7 +28,7 @@ SCHEMA = "alembic_version"
 BATCH = 200
 
 
-def main():
+def main() -> None:
     """Copy every table that both have."""
     engine = create_engine(os.environ["DATABASE_URL"])
     with tempfile.TemporaryDirectory() as work:
@@ -44,16 +48,19 @@ def main():
         source.close()
 
 
-def opened(path):
+def opened(path: Path) -> sqlite3.Connection:
     """The database of the set, taken out of its archive."""
-    with tarfile.open(ARCHIVE) as tar, tar.extractfile(DATABASE) as content, path.open("wb") as copy:
+    with tarfile.open(ARCHIVE) as tar, path.open("wb") as copy:
+        content = tar.extractfile(DATABASE)
+        if content is None:
+            sys.exit(f"set: expected a file {DATABASE} in {ARCHIVE}, got another kind")
         shutil.copyfileobj(content, copy)
     source = sqlite3.connect(path)
     source.row_factory = sqlite3.Row
     return source
 
 
-def compare(source, target, metadata):
+def compare(source: sqlite3.Connection, target: Any, metadata: Any) -> None:
     """Refuse what would lose something: another schema, or a table with rows that Postgres has not."""
     there = {row[0] for row in source.execute(f"SELECT version_num FROM {SCHEMA}")}
     wanted = set(target.execute(text(f"SELECT version_num FROM {SCHEMA}")).scalars())
@@ -66,7 +73,7 @@ def compare(source, target, metadata):
             print(f"left out {name}, which this Open WebUI has not in Postgres", file=sys.stderr)
 
 
-def copied(source, target, table):
+def copied(source: sqlite3.Connection, target: Any, table: Any) -> int:
     """Copy a table's rows; how many."""
     there = {row["name"] for row in source.execute(f'PRAGMA table_info("{table.name}")')}
     columns = [column for column in table.columns if column.name in there]
@@ -90,7 +97,7 @@ def copied(source, target, table):
     return count
 
 
-def as_row(row, table, columns):
+def as_row(row: Any, table: Any, columns: Sequence[Any]) -> dict[str, Any]:
     """A row as Postgres takes it, or why not."""
     found = {}
     for column in columns:
@@ -104,7 +111,7 @@ def as_row(row, table, columns):
     return found
 
 
-def as_postgres(value, column):
+def as_postgres(value: Any, column: Any) -> Any:
     """A value of SQLite, which knows neither booleans, nor dates, nor JSON, as the column's type wants it."""
     kind = column.type
     if value is None:
@@ -124,7 +131,7 @@ def as_postgres(value, column):
     return value
 
 
-def without_nul(value):
+def without_nul(value: Any) -> Any:
     """Postgres has no NUL in text (https://www.postgresql.org/docs/17/datatype-json.html)."""
     if isinstance(value, str):
         return value.replace("\0", "")
