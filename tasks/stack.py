@@ -85,7 +85,7 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool) -> None:
     operations.stack(
         name="Deploy the stack",
         pending=lambda: swarm.pending(survey().swarm, _with_locked(survey().services, locked).images, settings.images),
-        up_script=lambda work: templates.up_swarm_script(settings, work, upgrades=upgrades),
+        request=lambda work: templates.swarm_request(settings, work, upgrades=upgrades),
     )
 
 

@@ -24,9 +24,11 @@ def prepare(settings: Settings) -> None:
         return
     backup.put(settings)
     if preflight.observation().survey().cut_off:
-        in_swarm = settings.topology == "swarm"
-        lines = templates.mend_script(settings) if in_swarm else templates.rollback_script(settings, "mend")
-        operations.script(name="Put back what was there before", lines=lines)
+        name = "Put back what was there before"
+        if settings.topology == "swarm":
+            operations.mended_stack(name=name, request=lambda: templates.swarm_request(settings, upgrades=True))
+        else:
+            operations.script(name=name, lines=templates.rollback_script(settings, "mend"))
 
 
 @deploy("Upgrade")

@@ -267,14 +267,25 @@ def services(
 
 
 @operation()
-def stack(pending: Callable[[], Sequence[swarm.Work]], up_script: Callable[[Sequence[swarm.Work]], str]) -> Commands:
+def stack(
+    pending: Callable[[], Sequence[swarm.Work]], request: Callable[[Sequence[swarm.Work]], Mapping[str, Any]]
+) -> Commands:
     """Ensure the stack runs in the swarm as wanted, each of its tasks healthy.
 
-    Deployed only where `pending` gives reasons, which are logged. `up_script` gives the script that does the work
-    (`templates/up-swarm.sh.j2`); it returns to the last good deploy when not all gets healthy, and the operation fails
-    then.
+    Deployed only where `pending` gives reasons, which are logged. `request` gives the arguments of the verb `swarm` of
+    the host's program, which does the work, and goes on when this run is cut off. It returns to the last good deploy
+    when not all gets healthy, and the operation fails then.
     """
-    yield from _brought_up(pending(), lambda work: StringCommand("sh -s", _stdin=up_script(work)))
+    yield from _brought_up(pending(), lambda work: FunctionCommand(_ask, ("swarm", HiddenItems(request(work))), {}))
+
+
+@operation(is_idempotent=False)
+def mended_stack(request: Callable[[], Mapping[str, Any]]) -> Commands:
+    """Ensure an upgrade of the stack in the swarm that was cut off is ended: it stays where it serves, or is undone.
+
+    The verb `swarm_mend` of the host's program does that. `request` is `templates.swarm_request`.
+    """
+    yield FunctionCommand(_ask, ("swarm_mend", HiddenItems(request())), {})
 
 
 def _brought_up(work: Sequence[_Work], act: Callable[[Sequence[_Work]], StringCommand | FunctionCommand]) -> Commands:

@@ -87,7 +87,7 @@ def _stack(settings: Settings, valkey: Mapping[str, str], proxy: Mapping[str, st
         "stack.yaml.j2",
         settings=settings,
         labels=swarm.LABELS,
-        # Who migrates is a container of its own (templates/up-swarm.sh.j2).
+        # A container of its own migrates (host/data/migrator.py).
         environment=open_webui_environment(settings) | {"ENABLE_DB_MIGRATIONS": "false"},
         valkey_files_sha256=_sha256("".join(valkey.values())),
         configs=configs,
@@ -417,35 +417,39 @@ def _changes(settings: Settings, work: Iterable[compose.Work]) -> dict[str, list
     }
 
 
-def up_swarm_script(settings: Settings, work: Iterable[swarm.Work], *, upgrades: bool = False) -> str:
-    """The shell script that deploys the stack to the swarm, or the last good deploy again.
+def swarm_request(settings: Settings, work: Iterable[swarm.Work] = (), *, upgrades: bool = False) -> dict[str, Any]:
+    """What the verbs `swarm` and `swarm_mend` of the host's program are asked (`host/verbs/swarm.py`).
 
-    It refuses an Open WebUI that would change the schema of the data there are, unless it `upgrades`: then it makes a
-    set of them first, and a copy of the database.
+    It holds no secret. The verb refuses an Open WebUI that would change the schema of the data there are, unless it
+    `upgrades`: then it makes a set of them first, and a copy of the database.
     """
-    return _up_swarm(settings, again=[item.again for item in work if item.again], upgrades=upgrades, mends=False)
-
-
-def mend_script(settings: Settings) -> HiddenLines:
-    """The shell script that puts the swarm's last good deploy back, with its data, where an upgrade was cut off."""
-    return HiddenLines(_up_swarm(settings, again=[], upgrades=True, mends=True))
-
-
-def _up_swarm(settings: Settings, **how: Any) -> str:
-    return _render(
-        "up-swarm.sh.j2",
-        **_data(settings),
-        stack=compose.STACK,
-        web_label=swarm.LABELS["open-webui"],
-        network=compose.NETWORK,
-        images={name: (_IMAGE_VARIABLES[name], reference) for name, reference in settings.images.items()},
-        names={name: compose.container_of(name) for name in settings.images},
-        environment=open_webui_environment(settings) | {"ENABLE_DB_MIGRATIONS": "true"},
-        secret_names=[*secret_names(settings), *sorted(settings.open_webui_secret_env)],
-        configs={name: path for name, path in CONFIGS.items() if path in project(settings)},
-        secrets=stack_secrets(settings),
-        **how,
-    )
+    return {
+        "stack": stack_request(settings),
+        "request": {
+            "swarm": compose.STACK,
+            "images": {
+                name: {
+                    "variable": _IMAGE_VARIABLES[name],
+                    "reference": reference,
+                    "container": compose.container_of(name),
+                }
+                for name, reference in settings.images.items()
+            },
+            "secrets": stack_secrets(settings),
+            "variables": [*secret_names(settings), *sorted(settings.open_webui_secret_env)],
+            "configs": {name: path for name, path in CONFIGS.items() if path in project(settings)},
+            "volumes": volumes(settings),
+            "web_label": swarm.LABELS["open-webui"],
+            "network": compose.NETWORK,
+            "replicas": settings.open_webui_replicas,
+            "environment": open_webui_environment(settings) | {"ENABLE_DB_MIGRATIONS": "true"},
+            "shared_dir": settings.open_webui_shared_dir or "",
+            "again": [item.again for item in work if item.again],
+            "upgrades": upgrades,
+            # Within the verb, which knows where the data are.
+            "backup": backup_request(settings, holds_lock=True, mends=True),
+        },
+    }
 
 
 def check_stack_command(settings: Settings, file: str) -> str:

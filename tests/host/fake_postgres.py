@@ -11,7 +11,7 @@ from collections.abc import Callable, MutableMapping
 from typing import Any
 
 from tests.host.fake_docker import Docker, Exit, Process, Program
-from webui_stack.host.data import cluster, postgres, roles
+from webui_stack.host.data import cluster, database_copy, postgres, roles
 
 SERVER, IMAGE, VOLUME = "open-webui-postgres", "pgvector:pg17", "postgres-data"
 HAND_OVER = roles._HAND_OVER.read_text()
@@ -133,6 +133,8 @@ class Server:
             return [dict(pair.split("=") for pair in databases[database].split())[found[1]]]
         if statement == postgres._HEADS:
             return [f"head of {databases[database]}"]
+        if statement == database_copy._IS_THERE:
+            return ["1"] if database_copy.COPY in databases else []
         if statement == "ANALYZE" or statement.startswith("SELECT pg_terminate_backend"):
             return []
         if not superuser:
@@ -148,6 +150,10 @@ class Server:
             if found[1] in databases:
                 raise Exit(3, b"ERROR:  database already exists\n")
             databases[found[1]] = ""
+        elif found := re.fullmatch(r'CREATE DATABASE "([^"]+)" TEMPLATE "([^"]+)" OWNER "open-webui"', statement):
+            if found[1] in databases:
+                raise Exit(3, b"ERROR:  database already exists\n")
+            databases[found[1]] = databases[found[2]]
         elif found := re.fullmatch(r'ALTER DATABASE "([^"]+)" RENAME TO "([^"]+)"', statement):
             if found[1] not in databases or found[2] in databases:
                 raise Exit(3, b"ERROR:  database does not exist, or does already\n")

@@ -86,6 +86,16 @@ class FakeSwarm:
                 self._end(task)
         self.tasks = [task for task in self.tasks if task.service_id != service.id]
 
+    def start_again(self) -> None:
+        """What the managers do after a power cut on this host: tasks whose containers have ended are made anew."""
+        for service in list(self.services.values()):
+            for task in self.tasks:
+                one = self.docker.held.get(task.container_id)
+                mine = task.service_id == service.id and task.desired == "running" and task.node_id == self.here
+                if mine and not (one and one.runs):
+                    self._end(task)
+            self._reconcile(service, _new(service.spec))
+
     def make(self, kind: str, held: dict[str, Named], name: str, content: bytes, labels: Mapping[str, str]) -> str:
         if name in held:
             words = f"rpc error: code = AlreadyExists desc = {kind} {name} already exists"

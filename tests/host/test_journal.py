@@ -302,7 +302,7 @@ def test_a_deploy_takes_over_what_left_data_in_one_place(
     assert marks(files) == {}, "earlier versions may deploy as well"
     with pytest.raises(HostError, match=f"expected nothing under way, got {verb}"):
         journal.begin("up", OTHER)  # it could be cut off before its first step, and nothing would be ended
-    journal.begin("up", OTHER, {"of": "up"}, step="start")
+    journal.begin("up", OTHER, {"of": "up"}, step="start", over=[verb])
     assert journal.open() == Entry("up", "start", {"of": "up"}, OTHER, SET)
 
 

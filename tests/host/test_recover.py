@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.host import test_swarm_up
 from tests.host.fake_files import FakeFiles
 from tests.host.fake_system import FakeSystem
 from tests.host.test_up import FOLDER, DeadProcesses, World, deployed, serves
@@ -104,3 +105,15 @@ def test_while_a_verb_is_under_way_a_unit_is_there_that_ends_it_at_boot_once_doc
     noted.end()
     assert not files.exists(UNIT)
     assert not files.exists(LINK)
+
+
+def test_an_upgrade_of_a_swarm_that_was_cut_off_is_ended_from_its_journal(monkeypatch: pytest.MonkeyPatch) -> None:
+    there = test_swarm_up.deployed()
+    test_swarm_up.killed(there, "deploy")
+    there.write("since")
+    monkeypatch.setattr(dockerd, "engine", lambda _: there.engine)
+    monkeypatch.setattr(recover, "Processes", DeadProcesses)
+    recover.stack(test_swarm_up.FOLDER, there.system, there.files, there.clock, NoLocks(), there.say)
+    assert (there.serving(), there.rows) == (test_swarm_up.runs("2"), "v2+hello+since")
+    assert there.said[0].startswith("ending what was cut off: swarm_upgrade, at the step 'deploy', begun 2026")
+    assert (there.journal.open(), there.left()) == (None, ["recover.log"])

@@ -107,7 +107,7 @@ def test_the_survey_tells_nodes_and_services(world: World) -> None:
 
 
 def test_a_definition_is_told_as_the_shell_of_a_deploy_hashes_it(world: World) -> None:
-    """`definition.sh.j2`: of Docker's text with the end of its line."""
+    """As earlier versions remembered it: of Docker's text with the end of its line."""
     (found,) = [one for one in world.look()["services"] if one["name"] == f"{STACK}_redis"]
     text = f"{world.spelled(world.swarm.service(found['name']))}\n"
     assert found["definition"] == hashlib.sha256(text.encode()).hexdigest()

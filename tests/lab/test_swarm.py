@@ -297,11 +297,11 @@ def test_a_setting_reaches_every_process_while_everybody_is_served(swarm: Swarm)
     assert {**before, "open-webui": {}} == {**after, "open-webui": {}}, "others were replaced as well"
 
 
-# Fails the first time that somebody waits for the services, as while the swarm elects a leader.
+# Fails the first time that somebody deploys the stack, as while the swarm elects a leader.
 NO_LEADER = r"""cat >/usr/local/bin/docker <<'END'
 #!/bin/sh
 case $* in
-"service ls --format "*)
+"stack deploy "*)
   if mkdir /run/no-leader 2>/dev/null; then
     echo "Error response from daemon: rpc error: code = Unknown desc = The swarm does not have a leader." >&2
     exit 1

@@ -67,6 +67,25 @@ def test_bare_hosts_start_join_get_their_work_and_then_the_stack(pyinfra: Pyinfr
         ]
 
 
+def cut_off() -> dict[str, dict[str, Any]]:
+    """A swarm of one host, on which an upgrade was cut off."""
+    return {"a": answering(member(bare(**LEAD), "n1", ("n1", "a")), history={"cut_off": "upgrade"})}
+
+
+def test_an_upgrade_that_was_cut_off_is_ended_by_the_hosts_program_before_anything_else(pyinfra: Pyinfra) -> None:
+    run = pyinfra(cut_off(), "--dry", "--json", deploy="runbooks/upgrade.py")
+    names = [name for name in run.changes("a") if name.startswith(("Upgrade", "Stack"))]
+    assert names[0] == "Upgrade | Put back what was there before"
+    assert names[-1] == "Stack | Deploy the stack"
+    assert not any(name.startswith("Upgrade") for name in pyinfra(three(), "--dry", "--json").changes("a"))
+
+
+def test_a_deploy_is_refused_where_an_upgrade_was_cut_off(pyinfra: Pyinfra) -> None:
+    run = pyinfra(cut_off(), "-y")
+    assert run.status != 0
+    assert "upgrade: expected none that was cut off, got one; run runbooks/upgrade.py again" in run.output
+
+
 def test_with_three_managers_two_are_promoted_once_they_joined(pyinfra: Pyinfra) -> None:
     hosts = {"a": bare(**LEAD), "b": bare(swarm_manager=True), "c": bare(swarm_manager=True)}
     run = pyinfra(hosts, "--dry")

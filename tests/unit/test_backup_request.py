@@ -127,15 +127,19 @@ def made_by(script: str) -> list[Request]:
         (templates.upgrade_script(settings(), []), [False, True]),
         ("\n".join(templates.rollback_script(settings(), "back", to="previous")), [False, False, True]),
         ("\n".join(templates.restore_script(settings(), "data", may_replace=True)), [True]),
-        (templates.up_swarm_script(settings(**SWARM), [], upgrades=True), [False, True]),
     ],
-    ids=["upgrade", "rollback", "restore", "upgrade of a swarm"],
+    ids=["upgrade", "rollback", "restore"],
 )
 def test_a_script_has_the_lock_and_saves_data_in_two_places_only_where_it_puts_them_back(
     script: str, mends: list[bool]
 ) -> None:
     assert [one.mends for one in made_by(script)] == mends
     assert all(one.holds_lock for one in made_by(script))
+
+
+def test_a_verb_that_makes_a_set_has_the_lock_and_knows_where_the_data_are() -> None:
+    one = Request(**templates.swarm_request(settings(**SWARM))["request"]["backup"])
+    assert (one.holds_lock, one.mends, one.swarm) == (True, True, "open-webui")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""The stack of a swarm as it is rendered: what `docker stack deploy` makes of it, and the script that deploys it."""
+"""The stack of a swarm as it is rendered: what `docker stack deploy` makes of it, and what its deploy is asked."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,11 @@ import pytest
 import yaml
 
 from tests.defaults import settings
+from tests.host.fake_files import FakeFiles
 from webui_stack import templates
+from webui_stack.host.assembly import Stack
+from webui_stack.host.stack_file import StackFile
+from webui_stack.host.verbs.swarm import Request
 from webui_stack.settings import Settings
 from webui_stack.swarm import LABELS, Work
 
@@ -169,32 +173,43 @@ def test_hidden_characters_of_a_setting_reach_the_process() -> None:
     assert "$" not in found.replace("$$", "")
 
 
-def scripts(**changes: Any) -> dict[str, str]:
-    some = of(**changes)
-    return {
-        "up": templates.up_swarm_script(some, []),
-        "again": templates.up_swarm_script(some, [Work("crowded", again="open-webui")]),
-        "upgrade": templates.up_swarm_script(some, [], upgrades=True),
-        "mend": "\n".join(templates.mend_script(some)) + "\n",
-    }
+def request(**changes: Any) -> Request:
+    asked = templates.swarm_request(of(**changes))
+    assert Stack(**asked["stack"]).folder == "/opt/open-webui"
+    return Request(**json.loads(json.dumps(asked["request"])))
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
-def test_the_scripts_are_good_shell(changes: dict[str, Any]) -> None:
-    for script in scripts(**changes).values():
-        checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
-        assert (checked.returncode, checked.stderr) == (0, "")
+def test_the_hosts_program_reads_the_definition_and_gives_all_that_it_leaves_open(changes: dict[str, Any]) -> None:
+    text, asked = templates.project(of(**changes))["stack.yaml"], request(**changes)
+    files = FakeFiles()
+    files.make_folder("/s")
+    files.write("/s/stack.yaml", text)
+    file = StackFile(files, "/s")
+    assert sorted(file.services()) == sorted(asked.images) == sorted(yaml.safe_load(text)["services"])
+    assert file.replicas() == asked.replicas == 3
+    given = {one["variable"] for one in asked.images.values()} | set(asked.secrets.values())
+    assert set(re.findall(r"\$\{([A-Z_0-9]+)", text)) == given | {
+        *("VALKEY_ACL_SHA256", "OPEN_WEBUI_REPLICAS", "OPEN_WEBUI_ORDER")
+    }
 
 
-def test_only_an_upgrade_changes_data_and_only_it_makes_a_copy_first() -> None:
-    for name, script in scripts().items():
-        assert ("upgrades=yes migrates=yes" in script) is (name in ("upgrade", "mend"))
-        assert ("runbooks/upgrade.py does that" in script) is (name in ("up", "again"))
-        assert ("docker service update --force" in script) is (name == "again")
-        assert ("\n  mend >up.log" in script) is (name == "mend")
+def test_only_the_migrator_migrates_and_it_sees_peoples_folder() -> None:
+    asked = request()
+    assert asked.environment["ENABLE_DB_MIGRATIONS"] == "true"
+    assert asked.environment.items() >= templates.open_webui_environment(of()).items()
+    assert (asked.shared_dir, request(**S3).shared_dir) == ("/srv/shared/open-webui", "")
 
 
-def test_secrets_reach_docker_by_a_file_or_a_pipe_and_names_have_hashes_only() -> None:
-    script = scripts()["up"]
-    assert 'content "$1" | docker secret create' in script
-    assert not re.search(r"docker secret create[^|\n]*\$\(", script)
+def test_only_an_upgrade_may_change_data_and_only_what_is_crowded_gets_new_tasks() -> None:
+    some = of()
+    crowded = templates.swarm_request(some, [Work("crowded", again="open-webui"), Work("other")])["request"]
+    assert (crowded["upgrades"], crowded["again"]) == (False, ["open-webui"])
+    assert templates.swarm_request(some, upgrades=True)["request"]["upgrades"] is True
+
+
+def test_no_secret_is_in_a_request_and_each_has_its_name() -> None:
+    asked = request(open_webui_secret_env={"OPENAI_API_KEY": "env:X"})
+    assert {"WEBUI_SECRET_KEY", "REDIS_URL", "DATABASE_URL", "OPENAI_API_KEY"} <= set(asked.variables)
+    assert asked.secrets == templates.stack_secrets(of())
+    assert "env:X" not in str(asked)

@@ -74,7 +74,7 @@ class Assembly:
         engine: Engine | None = None,
         project: Compose | None = None,
     ) -> None:
-        self.of, self.log = of, log
+        self.of, self.log, self.descriptors = of, log, descriptors
         self.system = system or System()
         self.files = files or Files()
         self.clock = clock or Clock()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -35,8 +35,9 @@ It is no verb that was cut off, as the deploy of that migration follows with the
 """
 # A crash of these leaves people's data in one place: the next deploy takes over, and no runbook has to run first. So
 # they leave no mark.
-_DEPLOY = "up"
-_IN_ONE_PLACE = (_DEPLOY, "migrate", "rotate")
+_IN_ONE_PLACE = ("up", "swarm", "migrate", "rotate")
+# Their runbook is upgrade.py, and a mark has its name.
+_UPGRADE, _UPGRADES = "upgrade", ("upgrade", "swarm_upgrade")
 _SET_NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
@@ -111,14 +112,22 @@ class Journal:
         entry = None if text is None else self._parse(text)
         return entry if entry and entry.in_two_places else self._old() or entry
 
-    def begin(self, verb: str, holder: Holder, data: Mapping[str, Any] | None = None, *, step: str = "") -> None:
-        """Ensure a verb is written down as under way. Fails where another is.
+    def begin(
+        self,
+        verb: str,
+        holder: Holder,
+        data: Mapping[str, Any] | None = None,
+        *,
+        step: str = "",
+        over: Collection[str] = (),
+    ) -> None:
+        """Ensure a verb is written down as under way, at `step`. Fails where another is.
 
-        But a deploy takes over another verb that was cut off and left data in one place: `step` is what it is at then.
+        One of the verbs in `over` that was cut off is taken over: the caller does what its recovery would do.
         `data` is JSON, and no secret: operators read the journal. The folder is made where it is missing.
         """
         other = self.open()
-        if other and not (verb == _DEPLOY and step and other.verb != verb and not other.in_two_places):
+        if other and other.verb not in over:
             raise HostError(
                 self.path,
                 expected="nothing under way",
@@ -200,8 +209,8 @@ class Journal:
         if not entry.in_two_places:
             return
         # Second, as a mark alone would be an old one. Nothing is changed before both are there.
-        self._leave(_RESTORING, entry.verb)
-        if entry.verb == "upgrade" and isinstance(entry.data.get("set"), str):
+        self._leave(_RESTORING, _UPGRADE if entry.verb in _UPGRADES else entry.verb)
+        if entry.verb in _UPGRADES and isinstance(entry.data.get("set"), str):
             self._leave(_UPGRADING, entry.data["set"])
 
     def _leave(self, mark: str, word: str) -> None:
@@ -255,7 +264,7 @@ class Journal:
                     got=repr(name) if name else "an empty file, as after a power cut",
                     do="write that name into it: the set that was made when the upgrade began",
                 )
-            return Entry("upgrade", OLD_MARK, {"set": name})
+            return Entry(_UPGRADE, OLD_MARK, {"set": name})
         name = self._mark(_RESTORING)
         if name is not None:
             return Entry(name or "restore", OLD_MARK)  # earlier versions left it empty

@@ -30,7 +30,6 @@ _SUM = re.compile(r"([0-9a-f]{64}) [ *](.+)")
 _NOTES = ("abandoned", "at", "data", "known", "left")
 # Without one of these, nothing of a release is used.
 _NEEDED = ("compose.yaml", "images", ".env", "secrets/webui-secret-key", "valkey/valkey.conf")
-_FIRST_TO_GO = _NEEDED[0]
 _NEEDED_OF_EARLIER = ("compose.yaml", "images", "valkey/valkey.conf")
 # They follow from the secrets.
 _OF_SECRETS = ("users.acl", "acl-label")
@@ -79,12 +78,13 @@ class Release:
         return self._files.exists(self.folder)
 
     def name(self) -> str:
-        """The moment it became good. A release from before there were names has the date of its compose.yaml."""
+        """The moment it became good. A release from before there were names has the date of its definition."""
         if noted := (self._files.read_text(f"{self.folder}/at") or "").strip("\0 \n"):
             return noted
-        found = self._files.stat(f"{self.folder}/compose.yaml")
+        definition = self._needed[0]
+        found = self._files.stat(f"{self.folder}/{definition}")
         if found is None:
-            raise _damaged(self.folder, ["compose.yaml"])
+            raise _damaged(self.folder, [definition])
         return utc(found.changed_s)
 
     def check(self) -> None:
@@ -174,10 +174,13 @@ class Releases:
     in `.good`, or for a moment in `.good.old`, which `recover` puts back.
     """
 
+    needed: Sequence[str] = _NEEDED
+    """Without one of these files, nothing of a release is used. The first is the stack's definition."""
+
     def __init__(self, files: Files, engine: Engine, clock: Clock, folder: str, *, kept: int) -> None:
         self._files, self._engine, self._clock, self._folder, self._most = files, engine, clock, folder, kept
         self._good, self._kept = f"{folder}/.good", f"{folder}/.deploys"
-        self.in_force = Release(files, self._good, _NEEDED)
+        self.in_force = self._release(self._good)
 
     # --- Look
 
@@ -242,7 +245,7 @@ class Releases:
 
     def recover(self) -> None:
         """Ensure `.good` has the last good release, where a `remember` was killed before it had the new one there."""
-        if self._files.exists(f"{self._good}.old") and not self._files.exists(f"{self._good}/{_FIRST_TO_GO}"):
+        if self._files.exists(f"{self._good}.old") and not self._files.exists(f"{self._good}/{self.needed[0]}"):
             self._files.remove_tree(self._good)
             self._files.rename(f"{self._good}.old", self._good)
 
@@ -253,7 +256,7 @@ class Releases:
         rollback: the release gets its own name back. Where this fails, the release before is still in force.
         """
         self.recover()
-        new = Release(self._files, f"{self._good}.new", _NEEDED)
+        new = self._release(f"{self._good}.new")
         self._gather(new, project)
         if self.in_force.is_there() and self._is_same(new):
             at = self.in_force.name()
@@ -263,13 +266,7 @@ class Releases:
             at = name or self._next_name()
             if self.in_force.is_sound():
                 self._keep()
-        self._files.write(f"{new.folder}/at", f"{at}\n", mode=0o644)
-        self._require_sound(new)  # it replaces one that may be
-        self._files.remove_tree(f"{self._good}.old")
-        if self.in_force.is_there():
-            self._set_aside()
-        self._files.rename(new.folder, self._good)
-        self._files.remove_tree(f"{self._good}.old")
+        self._put_in_force(new, at)
         return at
 
     def recall(self) -> None:
@@ -283,7 +280,7 @@ class Releases:
         release.check()
         self.require_images(release)
         folders = release.mounted()
-        paths = self._paths(release.folder, ["compose.yaml", ".env", "secrets", *folders])
+        paths = self._paths(release.folder, [self.needed[0], ".env", "secrets", *folders])
         self._place(release.folder, self._folder, paths)
         for folder in ("valkey", "proxy"):  # a service would read what is not of the release
             for name in self._files.listdir(f"{self._folder}/{folder}") or []:
@@ -318,6 +315,19 @@ class Releases:
 
     # --- Below
 
+    def _release(self, folder: str) -> Release:
+        return Release(self._files, folder, self.needed)
+
+    def _put_in_force(self, new: Release, at: str) -> None:
+        """Ensure a release that was gathered takes the place of the one in force, by the name `at`."""
+        self._files.write(f"{new.folder}/at", f"{at}\n", mode=0o644)
+        self._require_sound(new)  # it replaces one that may be
+        self._files.remove_tree(f"{self._good}.old")
+        if self.in_force.is_there():
+            self._set_aside()
+        self._files.rename(new.folder, self._good)
+        self._files.remove_tree(f"{self._good}.old")
+
     def _gather(self, new: Release, project: Compose) -> None:
         """Ensure `new` has all of the stack as it is."""
         self._files.remove_tree(new.folder)
@@ -330,6 +340,9 @@ class Releases:
         file, env = (self._files.read(f"{new.folder}/{name}") or b"" for name in ("compose.yaml", ".env"))
         self._files.write(f"{new.folder}/known", compose.remembered(project, file, env), mode=0o644)
         sums["images"] = hashlib.sha256(images.encode()).hexdigest()
+        self._write_sums(new, sums)
+
+    def _write_sums(self, new: Release, sums: Mapping[str, str]) -> None:
         lines = "".join(f"{sha256}  {path}\n" for path, sha256 in sums.items())
         self._files.write(f"{new.folder}/sums", lines, mode=0o644)
 
@@ -381,7 +394,7 @@ class Releases:
             self._files.make_folder(copy)
             self._place(self._good, copy, self._files.tree(self._good) or [])
             self._files.rename(copy, f"{self._good}.old")
-            self._files.remove(f"{self._good}/{_FIRST_TO_GO}")
+            self._files.remove(f"{self._good}/{self.needed[0]}")
             self._files.remove_tree(self._good)
 
     def _keep(self) -> None:

@@ -72,7 +72,7 @@ def remembered(system: System, good: str) -> dict[str, Any]:
 
 def _services(system: System, engine: Engine, stack: str) -> list[Mapping[str, Any]]:
     found = engine.services(label=f"{STACK_LABEL}={stack}")
-    definitions = _definitions(system, [one.id for one in found])
+    definitions = definitions_of(system, [one.id for one in found])
     return [_service(engine, one, definitions[one.name]) for one in found]
 
 
@@ -96,8 +96,11 @@ def _service(engine: Engine, one: Service, definition: str) -> Mapping[str, Any]
     return {"name": one.name, "definition": definition, **replicas(engine, one)._asdict(), "update": one.update}
 
 
-def _definitions(system: System, ids: Sequence[str]) -> dict[str, str]:
-    """The SHA-256 of each definition as `docker service inspect` spells it, which is what `definition.sh.j2` hashes."""
+def definitions_of(system: System, ids: Sequence[str]) -> dict[str, str]:
+    """The SHA-256 of each service's definition by its name: of the line that `docker service inspect` prints.
+
+    Deploys of earlier versions remembered it so. `ids` may be names. Raises `Unavailable` where Docker does not say.
+    """
     if not ids:
         return {}
     said = system.attempt("docker", "service", "inspect", "--format", "{{.Spec.Name}} {{json .Spec}}", *ids)

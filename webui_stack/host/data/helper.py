@@ -1,4 +1,4 @@
-"""Programs that work on people's data, each in a container of its own without a network."""
+"""Programs that work on people's data, each in a container of its own."""
 
 from __future__ import annotations
 

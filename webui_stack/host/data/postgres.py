@@ -24,7 +24,7 @@ SERVES, RESTORED, OLD, TRASH = "open-webui", "open-webui.restore", "open-webui.o
 _STOP_S = 60
 _PAUSE_S = 0.5
 _ALL = "SELECT datname FROM pg_database WHERE datname LIKE 'open-webui%' ORDER BY datname"
-_CLOSE_SESSIONS = """\
+CLOSE_SESSIONS = """\
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname LIKE 'open-webui%' AND pid <> pg_backend_pid();
 """
 _MIGRATED = "SELECT to_regclass('public.alembic_version')"
@@ -80,11 +80,7 @@ class Postgres:
         """Alembic's revisions that the database is at, joined by commas; "" where nobody has migrated it."""
         if not self._cluster.wrote():
             return ""
-        roles = self.answers()
-        # A new volume has no user open-webui yet.
-        if not roles.as_superuser(SERVES, _MIGRATED).strip():
-            return ""
-        return roles.as_open_webui(SERVES, _HEADS).strip()
+        return heads(self.answers())
 
     def set_password(self, password: str) -> None:
         """Ensure Open WebUI's user has this password, and no more rights than it needs."""
@@ -187,7 +183,7 @@ class Postgres:
         """
         roles.as_superuser(
             SUPERUSER,
-            f"{_CLOSE_SESSIONS}BEGIN;\n"
+            f"{CLOSE_SESSIONS}BEGIN;\n"
             f'ALTER DATABASE "{SERVES}" RENAME TO "{old}";\n'
             f'ALTER DATABASE "{new}" RENAME TO "{SERVES}";\n'
             "COMMIT;\n",
@@ -220,6 +216,23 @@ def _is_ready(engine: Engine, container: str) -> bool:
         return False  # it does not run, or not yet again: its state tells
 
 
+def heads(roles: Roles) -> str:
+    """Alembic's revisions that the database is at, joined by commas; "" where nobody has migrated it."""
+    # A new volume has no user open-webui yet.
+    if not roles.as_superuser(SERVES, _MIGRATED).strip():
+        return ""
+    return roles.as_open_webui(SERVES, _HEADS).strip()
+
+
+def password(files: Files, folder: str) -> str:
+    """The password of Open WebUI's role, from the secrets of the stack in `folder`. Fails where there is none."""
+    path = f"{folder}/secrets/postgres-password"
+    found = (files.read_text(path) or "").rstrip("\n")
+    if not found:
+        raise HostError(path, expected="a password", got="none", do="run deploy.py again")
+    return found
+
+
 def rows(roles: Roles) -> dict[str, int]:
     """How many of each there are in the database that serves."""
     said = roles.as_open_webui(SERVES, ROWS).split()
@@ -242,11 +255,7 @@ class WithPassword:
 
     def own_password(self) -> None:
         """Ensure Open WebUI's role has the password of the secrets. Fails where there is none."""
-        path = f"{self._folder}/secrets/postgres-password"
-        password = (self._files.read_text(path) or "").rstrip("\n")
-        if not password:
-            raise HostError(path, expected="a password", got="none", do="run deploy.py again")
-        self._postgres.set_password(password)
+        self._postgres.set_password(password(self._files, self._folder))
 
 
 def dump(engine: Engine, container: str, target: BinaryIO) -> None:

@@ -35,6 +35,8 @@ _PLACES = {
     "secrets": "secrets.run",
     "serving": "serving.run",
     "survey": "survey.run",
+    "swarm": "swarm.run",
+    "swarm_mend": "swarm.mend",
     "teardown": "teardown.remove",
     "teardown_look": "teardown.look",
     "up": "up.run",
@@ -79,6 +81,8 @@ DETACHED = frozenset(
         "pull",
         "rotate",
         "secrets",
+        "swarm",
+        "swarm_mend",
         "teardown",
         "up",
     }

@@ -33,6 +33,7 @@ from ..system import require_root
 from . import recover
 
 VERB = "up"
+_TAKEN_OVER = ("migrate", "rotate")
 RECALL, MAKE_ROOM, START, LET_GO, REMEMBER = "recall", "make room", "start", "let go", "remember"
 STEPS: Sequence[Step] = (
     Step(RECALL, "go back"),
@@ -234,7 +235,7 @@ class Up:
         if entry.verb != VERB:
             # Raises but for a rotation and a migration. Their recovery would put earlier files over those of this
             # deploy, which brings into force what is there: new secrets, if a rotation has made them.
-            self._journal.begin(VERB, self._me, self._noted(asked), step=MAKE_ROOM)
+            self._journal.begin(VERB, self._me, self._noted(asked), step=MAKE_ROOM, over=_TAKEN_OVER)
             return True
         self._journal.resume(self._me)
         if entry.step and self._journal.way(entry) == "go on":

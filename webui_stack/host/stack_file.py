@@ -1,0 +1,41 @@
+"""What stack.yaml in a stack's folder says, as far as a deploy to a swarm needs to know it."""
+
+from __future__ import annotations
+
+import re
+
+from . import digits
+from .errors import HostError
+from .files import Files
+
+NAME = "stack.yaml"
+_SERVICES = re.compile(r"(?ms)^services:\n(.*?)(?=^[a-z]+:$|\Z)")
+_SERVICE = re.compile(r"(?m)^  ([a-z-]+):$")
+_REPLICAS = re.compile(r'(?m)^ *open-webui-stack\.replicas: "(.*)"$')
+
+
+class StackFile:
+    """The file as it is now: of a release that comes back it may be another than the settings'."""
+
+    def __init__(self, files: Files, folder: str) -> None:
+        self._files, self.folder = files, folder
+        self.path = f"{folder}/{NAME}"
+
+    def services(self) -> list[str]:
+        """The services that have to run: one at least. Docker's own list may lack one, and nobody would wait for it."""
+        section = _SERVICES.search(self._text())
+        found = _SERVICE.findall(section[1]) if section else []
+        if not found:
+            raise HostError(NAME, expected="services in it", got="none", do="run deploy.py again")
+        return found
+
+    def replicas(self) -> int:
+        """How many replicas Open WebUI is to have once all is deployed."""
+        found = _REPLICAS.search(self._text())
+        number = digits.whole(found[1]) if found else None
+        if number is None:
+            raise HostError(NAME, expected="the number of Open WebUI's replicas", got="none", do="run deploy.py again")
+        return number
+
+    def _text(self) -> str:
+        return self._files.read_text(self.path) or ""
