@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,12 +14,14 @@ from tests.host.fake_clock import START_S, FakeClock
 from tests.host.fake_files import FakeFiles
 from webui_stack.host.errors import HostError
 from webui_stack.host.holder import Holder, Processes, parse
-from webui_stack.host.lease import EXPIRY_S, RENEWAL_S, Lease, has_ended, keep_renewed
+from webui_stack.host.lease import EXPIRY_S, Lease
 from webui_stack.host.locks import RUN_FOLDER, Locks
+from webui_stack.host.verbs.lease import Leases
 
 ME = Holder("alice@desk", 4711, "4026531836", 99, "boot-1")
 MINE, OTHERS = ME.token, "mallory@elsewhere:4711:4026531836:17:boot-2"
 NOW_S = int(START_S)
+LOG = "/var/log/open-webui/deploys.jsonl"
 
 
 class Host:
@@ -126,57 +127,72 @@ def test_a_reboot_ends_a_lease(host: Host) -> None:
     assert host.lease.take(MINE) is None
 
 
-# --- Renewal
+# --- The verbs
 
 
-def failing(times: range) -> Callable[[], bool]:
-    """A renewal that fails in some of its calls."""
-    calls = iter(range(10_000))
+class Verbs(Host):
+    """The verbs of the lease on a host; `said` is the log of its deploys."""
 
-    def renew() -> bool:
-        if next(calls) in times:
-            raise ConnectionError("broken pipe")
-        return True
+    def __init__(self) -> None:
+        super().__init__()
+        self.locks = Locks(self.files.kernel, self.clock, lambda _: None)
+        self.verbs = Leases(self.files, self.locks, self.clock, self.lease)
 
-    return renew
+    def asked(self, owner: str = MINE, line: str = "", gone: tuple[str, ...] = ()) -> dict[str, object]:
+        return {"owner": owner, "line": line, "gone": gone, "log": LOG}
 
-
-def until(clock: FakeClock, end_s: float) -> Callable[[], bool]:
-    return lambda: clock.monotonic() >= end_s
-
-
-def test_renewal_that_fails_once_goes_on() -> None:
-    clock, told = FakeClock(), list[str]()
-    renewed: list[float] = []
-    once = failing(range(1, 2))
-
-    def renew() -> bool:
-        once()
-        renewed.append(clock.monotonic())
-        return True
-
-    assert keep_renewed(renew, clock, until(clock, 200), told.append)
-    assert renewed == [30, 65, 95, 125, 155, 185]  # at 60 it failed
-    assert told == []
+    @property
+    def said(self) -> str:
+        return self.files.read_text(LOG) or ""
 
 
-def test_renewal_is_tried_until_the_lease_has_expired() -> None:
-    clock, told = FakeClock(), list[str]()
-    assert not keep_renewed(failing(range(1, 10_000)), clock, until(clock, 10_000), told.append)
-    assert clock.monotonic() == RENEWAL_S + EXPIRY_S
-    assert told == ["lease: expected to renew it within 120 s, got broken pipe; others may begin on the host"]
+def test_who_takes_the_lease_says_so_in_the_log_and_who_gets_none_does_not() -> None:
+    host = Verbs()
+    assert host.verbs.take(host.asked(line="mine")) == {"other": None, "busy": None}
+    answer = host.verbs.take(host.asked(OTHERS, line="theirs"))
+    assert answer["other"] == {"owner": MINE, "since_s": NOW_S, "left_s": EXPIRY_S}
+    assert host.said == "mine\n"
+    assert host.verbs.take(host.asked(OTHERS, gone=(MINE,)))["other"] is None
 
 
-def test_renewal_that_comes_back_just_in_time_keeps_the_lease() -> None:
-    clock, told = FakeClock(), list[str]()
-    assert keep_renewed(failing(range(1, 19)), clock, until(clock, 600), told.append)
-    assert told == []
+def test_whoever_is_at_work_is_told_once_that_lasts() -> None:
+    host = Verbs()
+    with host.locks.work("backup"):
+        told = host.verbs.take(host.asked())["busy"]
+        assert told.startswith("backup, process ")
+        assert host.clock.monotonic() >= 3
+    assert host.verbs.take(host.asked())["busy"] is None
 
 
-def test_a_lease_that_another_has_taken_is_told() -> None:
-    clock, told = FakeClock(), list[str]()
-    assert not keep_renewed(lambda: False, clock, until(clock, 600), told.append)
-    assert told == ["lease: expected it to be this run's, got it taken by another; see who is at work on the host"]
+def test_a_lease_that_is_given_back_leaves_its_line_also_where_it_was_lost() -> None:
+    host = Verbs()
+    host.verbs.take(host.asked())
+    host.verbs.release(host.asked(line="changed"))
+    assert (host.text, host.said) == (None, "changed\n")
+    host.verbs.take(host.asked(OTHERS))
+    host.verbs.release(host.asked(line="failed"))
+    assert (host.text or "").startswith(OTHERS)
+    assert host.said == "changed\nfailed\n"
+
+
+def test_a_line_that_a_power_cut_has_cut_swallows_no_other() -> None:
+    """L15."""
+    host = Verbs()
+    host.files.make_folder("/var/log/open-webui")
+    host.files.write(LOG, '{"at": "2026')
+    host.verbs.log(host.asked(line="{}"))
+    assert host.said.splitlines() == ['{"at": "2026', "{}"]
+    with pytest.raises(HostError, match="expected one line, got several"):
+        host.verbs.log(host.asked(line="a\nb"))
+
+
+def test_a_log_that_can_not_be_written_keeps_nobody_from_giving_the_lease_back() -> None:
+    host = Verbs()
+    host.verbs.take(host.asked())
+    host.files.make_folder(LOG)
+    with pytest.raises(HostError, match=LOG):
+        host.verbs.release(host.asked(line="changed"))
+    assert host.text is None
 
 
 # --- Who is alive
@@ -190,7 +206,6 @@ def test_a_holder_reads_back_from_its_token() -> None:
 @pytest.mark.parametrize("token", ["", "alice@desk:4711", "a:b:c:d:e", "alice@desk:²:4026531836:9:b"])
 def test_a_lease_of_an_earlier_version_names_no_holder(token: str) -> None:
     assert parse(token) is None
-    assert not has_ended(token, ME, Processes())
 
 
 @pytest.mark.parametrize(
@@ -212,12 +227,10 @@ def test_a_process_is_alive_until_it_ends_also_as_a_zombie() -> None:
         assert started
         holder = replace(me, pid=child.pid, started=started[1])
         assert processes.state(holder) == "alive"
-        assert not has_ended(holder.token, me, processes)
         child.kill()
         os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # ended, and nobody asked for its status
         assert processes.state(holder) == "dead"
     assert processes.state(holder) == "dead"
-    assert has_ended(holder.token, me, processes)
 
 
 def proc(folder: Path, pid: int = 4711, started: int = 99, boot: str = "boot-1", state: str = "S") -> Processes:
@@ -247,8 +260,6 @@ def proc(folder: Path, pid: int = 4711, started: int = 99, boot: str = "boot-1",
 def test_a_number_alone_does_not_make_a_process(tmp_path: Path, holder: Holder, state: str) -> None:
     processes = proc(tmp_path)
     assert processes.state(holder) == state
-    assert has_ended(holder.token, ME, processes) is (state == "dead")
-    assert not has_ended(replace(holder, name="bob@desk").token, ME, processes)
     assert processes.rebooted_since(holder) is (holder.boot != ME.boot)
 
 

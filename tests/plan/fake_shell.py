@@ -55,8 +55,10 @@ class _Called:
     def __init__(self, host: Host, line: str) -> None:
         (mark,) = set(re.findall(r"MARK=(answer-[0-9a-f]{32})", line))
         (verb,) = set(re.findall(r"-I -S /\S+/[0-9a-f]{16} (\w+)", line))
-        host.log(f"called the verb {verb}")
+        # The lease changes nothing of the host's own.
+        host.log(f"{'asked' if verb.startswith('lease_') or verb == 'deploy_log' else 'called'} the verb {verb}")
         self._said, self._asked = f"\n{mark}\npython\n".encode(), b""
+        self._result = {"other": None, "busy": None} if verb == "lease_take" else None
 
     def recv(self, nbytes: int) -> bytes:
         said, self._said = self._said[:nbytes], self._said[nbytes:]
@@ -66,7 +68,7 @@ class _Called:
         self._asked += s
         if self._asked.endswith(b"\n"):
             token = protocol.Request.read("", self._asked.decode()).token
-            self._said += f"{protocol.written(token, protocol.Result())}\n".encode()
+            self._said += f"{protocol.written(token, protocol.Result(self._result))}\n".encode()
 
     def shutdown_write(self) -> None:
         """It reads no more than its request."""

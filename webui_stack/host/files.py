@@ -264,6 +264,22 @@ class Files:
             self._kernel.utime(fd, (changed_s, changed_s))
             self._kernel.fsync(fd)
 
+    def append(self, path: str, line: str, *, mode: int = 0o640) -> None:
+        """Ensure a file ends in this line, on the disk; the caller is alone with it. A file that is missing is made.
+
+        A power cut may have cut the line before: it gets its end first, so that it swallows none.
+        """
+        with self._explained(path, "write to it"), self._in_folder(path, make=True) as (folder, name):
+            with self._closing(self._kernel.open(name, _LOCK_FILE, mode, dir_fd=folder)) as fd:
+                status = self._kernel.fstat(fd)
+                if not stat.S_ISREG(status.st_mode):
+                    raise _of_another_kind(path, "a file", _kind(status))
+                end = status.st_size
+                begun = end and self._kernel.pread(fd, 1, end - 1) != b"\n"
+                self._kernel.pwrite(fd, f"{chr(10) if begun else ''}{line}\n".encode(), end)
+                self._kernel.fsync(fd)
+            self._kernel.fsync(folder)
+
     @contextmanager
     def stream(self, path: str) -> Iterator[BinaryIO]:
         """A new file to write to piece by piece, for root alone; on the disk when the block has ended without an error.

@@ -1,25 +1,24 @@
 """One operator at a time on a host: a lease that is renewed while its run lives, and expires when not.
 
 The lease is a file on the host, so that it holds between machines; a lock makes taking it atomic. It is in /run, so
-that a reboot ends it. Renewal makes the lease of a killed run short, and that of a long run safe.
+that a reboot ends it. Renewal makes the lease of a killed run short, and that of a long run safe
+(`webui_stack/lease.py`).
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from .clock import Clock
 from .files import Files
-from .holder import Holder, Processes, parse
+from .holder import parse
 from .locks import RUN_FOLDER, Locks
 
 # The host of a killed run is free again after this many seconds.
 EXPIRY_S = 120
-RENEWAL_S = 30
-RETRY_S = 5
 
 _NAME, _LOCK = "lease", "lease.lock"
 # Beside the folder, where versions before there was one have theirs, with their lock and their work lock.
@@ -113,38 +112,3 @@ class Lease:
     def _remove_old(self) -> None:
         for ending in OLD_FILES:
             self._files.remove(f"{self._folder}{ending}")
-
-
-def has_ended(owner: str, me: Holder, processes: Processes) -> bool:
-    """Whether a lease's owner is a run of the same user and machine as `me`, and is no more.
-
-    False where that is unknown: for another machine, a container of its own, or a lease of earlier versions.
-    """
-    holder = parse(owner)
-    return holder is not None and holder.name == me.name and processes.state(holder) == "dead"
-
-
-def keep_renewed(
-    renew: Callable[[], bool], clock: Clock, is_over: Callable[[], bool], tell: Callable[[str], None]
-) -> bool:
-    """Renew a lease until `is_over`. A renewal that fails is tried again until the lease has expired.
-
-    Returns whether the lease was the caller's until then; `tell` gets a line where it was not.
-    """
-    renewed_s = clock.monotonic()
-    pause_s = RENEWAL_S
-    while True:
-        clock.sleep(pause_s)
-        if is_over():
-            return True
-        asked_s = clock.monotonic()
-        try:
-            if not renew():
-                tell("lease: expected it to be this run's, got it taken by another; see who is at work on the host")
-                return False
-            renewed_s, pause_s = asked_s, RENEWAL_S
-        except Exception as error:  # whatever breaks a connection
-            if clock.monotonic() - renewed_s >= EXPIRY_S:
-                tell(f"lease: expected to renew it within {EXPIRY_S} s, got {error}; others may begin on the host")
-                return False
-            pause_s = RETRY_S

@@ -113,9 +113,23 @@ class Locks:
         """Hold a lock of that name for a moment, to read something and write it."""
         return self._take(who, fcntl.LOCK_EX, [self._path(name)], limit_s)
 
+    def at_work(self, *, limit_s: float) -> str | None:
+        """Who works on the stack, once that has lasted for `limit_s`; "" where that is unknown, None for nobody."""
+        deadline = self._clock.monotonic() + limit_s
+        for path in (self._path(WORK), *self._where_there(_OLD_WORK)):
+            while (holder := self._holder(path)) is not None:
+                if self._clock.monotonic() >= deadline:
+                    return holder
+                self._clock.sleep(_LOOK_S)
+        return None
+
     def holder(self, name: str) -> str | None:
         """Who has the lock `name` (`WORK`, `DATA`) now; "" where that is unknown, None where nobody has it."""
-        path = self._path(name)
+        return self._holder(self._path(name))
+
+    # --- Below
+
+    def _holder(self, path: str) -> str | None:
         if not self._files.exists(path):
             return None
         fd = self._files.open_shared(path)
@@ -123,8 +137,6 @@ class Locks:
             return None if self._flock(fd, fcntl.LOCK_EX, path) else self._name(fd)
         finally:
             self._kernel.close(fd)
-
-    # --- Below
 
     def _path(self, name: str) -> str:
         assert "/" not in name

@@ -7,6 +7,11 @@ from importlib import import_module
 from typing import Any
 
 _PLACES = {
+    "deploy_log": "lease.log",
+    "lease_leave": "lease.leave",
+    "lease_release": "lease.release",
+    "lease_renew": "lease.renew",
+    "lease_take": "lease.take",
     "arrival_begin": "arrival.begin",
     "arrival_drop": "arrival.drop",
     "arrival_end": "arrival.end",
