@@ -7,7 +7,7 @@ from pyinfra.api import DeployError, deploy
 
 from tasks import offsite, preflight, tool
 from webui_stack import deployment, operations, secrets, templates
-from webui_stack.secrets import HiddenLines
+from webui_stack.secrets import HiddenItems
 from webui_stack.settings import Settings
 
 
@@ -36,21 +36,21 @@ def load(settings: Settings) -> None:
     """Ensure the data of the set `restore_set` are in the stack's volumes, and its secrets in place if they are wanted.
 
     A set is unpacked beside the data that is there, while the stack serves; then the stack is stopped, the data
-    swapped, and it is started again. What was there comes back by itself when that does not get healthy, and stays
-    in the volumes until `settle`. Fails, with nothing changed, for a set that is not whole or newer than the images.
+    swapped, and it is started again. What was there is in a set of its own by then; it comes back by itself when the
+    stack does not get healthy, and stays in the volumes until `settle`. Fails, with nothing changed, for a set that is
+    not whole or newer than the images.
     """
     identity = _identity(settings)
     if identity:
         tool.bring_age("restore_age_identity")
     settings = offsite.bring(settings, identity)
-    operations.script(name="Check the set", lines=_script(settings, "prepare", identity))
-    operations.script(name="Put the set's data in place", lines=_script(settings, "data"))
+    operations.restore(name="Put the set's data in place", arguments=_request(settings, identity))
 
 
 @deploy("Restore")
 def settle(settings: Settings) -> None:
     """Ensure nothing is left of the data that was replaced."""
-    operations.script(name="Remove the data that was replaced", lines=_script(settings, "settle"))
+    operations.settle_restore(name="Remove the data that was replaced", arguments=_request(settings))
 
 
 def _identity(settings: Settings) -> str:
@@ -65,5 +65,5 @@ def _identity(settings: Settings) -> str:
     return identity
 
 
-def _script(settings: Settings, mode: str, identity: str = "") -> HiddenLines:
-    return templates.restore_script(settings, mode, identity, may_replace=host.name in settings.restore_over)
+def _request(settings: Settings, identity: str = "") -> HiddenItems:
+    return templates.restore_request(settings, identity, may_replace=host.name in settings.restore_over)

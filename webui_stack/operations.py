@@ -194,6 +194,22 @@ def migrate_settle(stack_dir: str) -> Commands:
 
 
 @operation(is_idempotent=False)
+def restore(arguments: HiddenItems) -> Commands:
+    """Ensure the stack's data are those of a backup set; `arguments` are `webui_stack.templates.restore_request`.
+
+    The verb `restore` of the host's program swaps them, and goes on when this run is cut off. It makes a set of what is
+    replaced first. Fails, with what was there in place, where the set can't be used or the stack does not get healthy.
+    """
+    yield FunctionCommand(_ask, ("restore", arguments), {})
+
+
+@operation(is_idempotent=False)
+def settle_restore(arguments: HiddenItems) -> Commands:
+    """Ensure nothing is left of data that restores have replaced; `arguments` are those of `restore`."""
+    yield FunctionCommand(_ask, ("restore_settle", arguments), {})
+
+
+@operation(is_idempotent=False)
 def teardown(arguments: Mapping[str, Any]) -> Commands:
     """Ensure nothing is left on the host of what this project made there, but what `arguments` keep.
 

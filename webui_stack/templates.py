@@ -319,7 +319,7 @@ def _secrets(settings: Settings, supplied: Supplied) -> dict[str, Any]:
         "secrets": found,
         "acl": _render("users.acl.j2", settings=settings).rstrip("\n"),
         "env": _render("env.j2", settings=settings).rstrip("\n"),
-        "marks": _OWN_MARKS.split(),
+        "marks": _OWN_MARKS,
         "environment": {name: text(one) for name, one in supplied.environment.items()},
         "adopts": settings.stack_adopt,
     }
@@ -721,14 +721,28 @@ def check_schedule_command(schedule: str) -> str:
     return f'systemd-analyze calendar {shlex.quote(schedule)} >/dev/null || {{ echo "{text}" >&2; false; }}'
 
 
-def restore_script(settings: Settings, mode: str, identity: str = "", *, may_replace: bool) -> HiddenLines:
-    """The shell script that puts a backup set in place; `mode` is what it says of its modes.
+def restore_request(settings: Settings, identity: str = "", *, may_replace: bool) -> HiddenItems:
+    """What the verbs `restore` and `restore_settle` of the host's program are asked (`host/verbs/restore.py`).
 
-    `identity` is the age identity that decrypts the set's secrets, "" to leave secrets alone. `may_replace` lets the
-    set take the place of data.
+    `identity` is the age identity that decrypts the set's secrets, "" to leave secrets alone: only ever sent on stdin.
+    `may_replace` lets the set take the place of data.
     """
-    return HiddenLines(
-        _render("restore.sh.j2", **_data(settings), mode=mode, identity=identity, may_replace=may_replace)
+    return HiddenItems(
+        {
+            "stack": stack_request(settings),
+            "request": {
+                "restore_set": settings.restore_set,
+                "image": settings.open_webui_image,
+                "valkey_image": settings.valkey_image,
+                "appendonly": settings.valkey_appendonly,
+                "containers": containers(settings),
+                "followers": settings.open_webui_services[1:],
+                "may_replace": may_replace,
+                "backup": backup_request(settings, holds_lock=True),
+                "marks": _OWN_MARKS,
+                "identity": identity,
+            },
+        }
     )
 
 
@@ -834,10 +848,9 @@ def docker_repository(settings: Settings, machine: Machine) -> dict[str, str]:
     }
 
 
-# What tells a folder of this project from one of others, as patterns of a shell: in `stack_dir`, and in `backup_dir`.
-_OWN_MARKS = "secrets/valkey-password watchdog.sh"
-_SET_MARKS = "'20*T*Z'"
+# What tells a `stack_dir` of this project from a folder of others (`host/files.py`, `may_own`).
+_OWN_MARKS = ["secrets/valkey-password", "watchdog.sh"]
 
 
 def _render(name: str, **context: Any) -> str:
-    return _environment.get_template(name).render(**context, own_marks=_OWN_MARKS, set_marks=_SET_MARKS) + "\n"
+    return _environment.get_template(name).render(**context) + "\n"

@@ -67,6 +67,76 @@ def python3(process: Process) -> bytes:
     return json.dumps({names[path]: seen for path, seen in found.items()}).encode()
 
 
+# --- The same in memory, for worlds that are copied
+
+
+def python3_in_memory(process: Process) -> bytes:
+    """folders.py on volumes whose files are in a dictionary. An empty folder has a file "."."""
+    program, action, folders_ = process.command[1:]
+    assert program == "-"
+    asked = list(json.loads(folders_))
+    return json.dumps({name: act_in_memory(action, process.files(name)) for name in asked}).encode()
+
+
+def act_in_memory(action: str, files: MutableMapping[str, bytes]) -> dict[str, list[str]]:
+    """What folders.py does in one folder, and what is there then."""
+    there = {name.partition("/")[0] for name in files if name.startswith(folders.PREFIX)}
+    old, new = folders.OLD in there, folders.NEW in there
+    assert not (old and new), "only a program that is killed leaves that"
+    if action == "make":
+        if old:
+            raise Exit(1, b"make: expected no earlier data beside those in use\n")
+        _move(files, folders.NEW, None)
+        files[f"{folders.NEW}/."] = b""
+    elif action == "set aside" and old:
+        number = 1 + sum(name.startswith(folders.BEFORE) for name in there)
+        _move(files, folders.OLD, f"{folders.BEFORE}{number}/")
+    elif action == "swap":
+        if not old and not new:
+            raise Exit(1, b"swap: expected new data beside those in use, got none\n")
+        if not old:
+            for name in [one for one in files if not one.startswith(folders.PREFIX)]:
+                files[f"{folders.OLD}/{name}"] = files.pop(name)
+            files[f"{folders.OLD}/."] = b""
+            del files[f"{folders.NEW}/."]
+            _move(files, folders.NEW, "")
+    elif action == "undo":
+        _move(files, folders.NEW, None)
+        if old:
+            for name in [one for one in files if not one.startswith(folders.PREFIX)]:
+                del files[name]
+            del files[f"{folders.OLD}/."]
+            _move(files, folders.OLD, "")
+    elif action == "forget":
+        _move(files, folders.PREFIX.rstrip("-"), None)
+    beside = sorted({name.partition("/")[0] for name in files if name.startswith(folders.PREFIX)})
+    return {"beside": beside, "data": [mark for mark in folders.MARKS if any(n.startswith(mark) for n in files)]}
+
+
+def _move(files: MutableMapping[str, bytes], place: str, to: str | None) -> None:
+    """Give what is in a place another one; None removes it."""
+    for name in [one for one in files if one.startswith(place)]:
+        content = files.pop(name)
+        if to is not None:
+            files[to + name.partition("/")[2]] = content
+
+
+def tar_in_memory(process: Process) -> bytes:
+    try:
+        found = json.loads(process.stdin)
+    except ValueError:
+        raise Exit(2, b"tar: Unexpected EOF in archive\n") from None
+    for name, content in found.items():
+        process.files(volumes.OPEN_WEBUI)[f"{folders.NEW}/{name}"] = content.encode()
+    return b""
+
+
+def shell_in_memory(process: Process) -> bytes:
+    assert process.command == volumes.FILL_VALKEY
+    process.files(volumes.VALKEY)[f"{folders.NEW}/dump.rdb"] = process.stdin
+    return b""
+
+
 def path_of(process: Process, folder: str) -> str:
     found = process.files(folder)
     assert isinstance(found, Folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from tests.host.fake_clock import FakeClock
 from tests.host.fake_files import FakeFiles, crashed_everywhere
 from tests.host.fake_system import FakeSystem
-from webui_stack.host.backup_sets import MANIFEST, BackupSets, needed
+from webui_stack.host.backup_sets import MADE_FOR, MANIFEST, RESTORE, BackupSets, needed
 from webui_stack.host.errors import HostError
 
 FOLDER = "/var/backups/open-webui"
@@ -46,6 +47,36 @@ def test_a_set_is_named_by_the_step_that_makes_it() -> None:
     assert make(one) == NOW
     assert one.names() == [NOW, "20270101T000000Z"]
     assert files.read(f"{FOLDER}/{NOW}/valkey.rdb") == b"keys" * 2000
+
+
+def test_the_newest_set_is_the_one_that_was_made_last_whatever_the_clock_says() -> None:
+    """L7: "newest" was the highest name."""
+    files, clock = FakeFiles(), FakeClock()
+    one = sets(files, clock)
+    assert one.choose("newest") == ""
+    put(files, "20270101T000000Z", "20270102T000000Z")  # written at one moment
+    assert one.choose("newest") == "20270102T000000Z"
+    assert make(one) == NOW
+    assert one.choose("newest") == NOW
+    clock.set_s -= 3600
+    assert one.choose("newest") != make(one) == one.choose("newest")
+    assert (one.choose(NOW), one.choose("20250101T000000Z")) == (NOW, "")
+
+
+def test_what_a_restore_has_put_out_of_the_way_is_no_newest_set() -> None:
+    """The next restore would bring back what the one before was to replace."""
+    files = FakeFiles()
+    one = sets(files)
+    put(files, "20261127T000000Z", "20261128T000000Z", "20261129T000000Z")
+    for name in ("20261128T000000Z", "20261129T000000Z"):
+        files.write(f"{FOLDER}/{name}/{MANIFEST}", json.dumps({MADE_FOR: RESTORE}))
+    assert one.choose("newest") == "20261127T000000Z"
+    files.write(f"{FOLDER}/20261127T000000Z/{MANIFEST}", "damaged")
+    assert one.choose("newest") == "20261127T000000Z"
+    files.remove_tree(f"{FOLDER}/20261127T000000Z")
+    assert one.choose("newest") == "20261129T000000Z"
+    files.make_folder(f"{FOLDER}/20261130T000000Z")  # without a manifest
+    assert one.choose("newest") == "20261130T000000Z"
 
 
 @pytest.mark.crash

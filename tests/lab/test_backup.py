@@ -190,10 +190,11 @@ def test_data_that_does_not_work_gives_way_to_what_was_there(story: Story) -> No
 
 
 def test_a_restore_that_is_killed_midway_is_ended_by_the_next_one(story: Story) -> None:
+    story.host.check_output("systemctl stop open-webui-watchdog")  # it would end what was cut off
     thread = threading.Thread(target=story.restore)
     thread.start()
     within(120, "it swaps the data", lambda: story.host.file("/opt/open-webui/.restoring").exists, OFTEN_S)
-    story.host.check_output("pkill -9 -x -f 'sh -s'")
+    story.host.check_output("pkill -9 -f -- '[-]-worker restore '")
     thread.join()
     result = story.lab.run("-y", "deploy.py")
     assert result.returncode == 1

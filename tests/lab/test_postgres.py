@@ -202,11 +202,12 @@ def test_what_can_not_come_back_is_refused_and_nothing_is_touched(stack: Stack, 
 def test_a_restore_that_is_killed_is_ended_by_the_next_one(stack: Stack, made: str) -> None:
     stack.write("since")
     here = {"restore_over": [EARLIER], "restore_set": made}
+    stack.host.check_output("systemctl stop open-webui-watchdog")  # it would end what was cut off
     thread = threading.Thread(target=stack.run, args=("runbooks/restore.py",), kwargs=here)
     thread.start()
     names = "docker exec open-webui-postgres psql --username open-webui --list postgres"
     within(120, "it swaps the data", lambda: "open-webui.old" in stack.host.run(names).stdout, OFTEN_S)
-    stack.host.check_output("pkill -9 -x -f 'sh -s'")
+    stack.host.check_output("pkill -9 -f -- '[-]-worker restore '")
     thread.join()
     assert stack.host.file("/opt/open-webui/.restoring").exists
     status, output = stack.run("deploy.py")

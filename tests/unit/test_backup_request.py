@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -15,6 +16,8 @@ import pytest
 from tests.defaults import settings
 from webui_stack import host_program, templates
 from webui_stack.host import protocol
+from webui_stack.host.assembly import Stack
+from webui_stack.host.verbs import restore
 from webui_stack.host.verbs.backup import Request
 from webui_stack.machine import Machine
 
@@ -126,9 +129,8 @@ def made_by(script: str) -> list[Request]:
     [
         (templates.upgrade_script(settings(), []), [False, True]),
         ("\n".join(templates.rollback_script(settings(), "back", to="previous")), [False, False, True]),
-        ("\n".join(templates.restore_script(settings(), "data", may_replace=True)), [True]),
     ],
-    ids=["upgrade", "rollback", "restore"],
+    ids=["upgrade", "rollback"],
 )
 def test_a_script_has_the_lock_and_saves_data_in_two_places_only_where_it_puts_them_back(
     script: str, mends: list[bool]
@@ -174,3 +176,25 @@ exit $status
     assert (done.returncode, done.stdout, done.stderr) == (status, said, "")
     assert (tmp_path / "made").read_text() == f"made {made}\n"
     assert (tmp_path / "asked").read_text() == "the request\n"
+
+
+# --- A verb that makes a set first
+
+
+@pytest.mark.parametrize("changes", [{}, {"open_webui_replicas": 3, "public_url": "https://chat.example.org"}], ids=str)
+def test_a_restore_is_asked_with_all_that_its_verb_and_its_set_need(changes: dict[str, Any]) -> None:
+    some = settings(restore_set="20261126T033000Z", **changes)
+    found = json.loads(json.dumps(templates.restore_request(some, "AGE-SECRET-KEY-1X", may_replace=True)))
+    asked = restore.Request(**found["request"])
+    assert Stack(**found["stack"]).folder == some.stack_dir
+    assert (asked.restore_set, asked.may_replace, asked.identity) == ("20261126T033000Z", True, "AGE-SECRET-KEY-1X")
+    assert asked.containers == templates.containers(some)
+    assert list(asked.followers) == [name for name in asked.containers if name[-1].isdigit()]
+    assert asked.marks == ["secrets/valkey-password", "watchdog.sh"]
+    made = Request(**asked.backup)
+    assert (made.holds_lock, made.mends, made.backup_dir) == (True, False, some.backup_dir)
+    assert "AGE" not in repr(asked)
+
+
+def test_an_identity_is_not_shown_with_what_a_restore_is_asked() -> None:
+    assert "AGE" not in str(templates.restore_request(settings(), "AGE-SECRET-KEY-1X", may_replace=False))

@@ -868,15 +868,13 @@ REPLICATED: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://c
 
 
 @pytest.mark.parametrize("changes", [{}, {"valkey_appendonly": False, "open_webui_offline": True}, REPLICATED], ids=str)
-@pytest.mark.parametrize("name", ["prepare", "data", "settle", "mend", "back", "upgrade"])
+@pytest.mark.parametrize("name", ["mend", "back", "upgrade"])
 def test_scripts_of_day_two_are_good_shell(name: str, changes: dict[str, Any]) -> None:
     some = settings(backup_age_recipient="age1" + "q" * 58, **changes)
     if name == "upgrade":
         script = templates.upgrade_script(some, [])
-    elif name in ("mend", "back"):
-        script = "\n".join(templates.rollback_script(some, name, to="previous"))
     else:
-        script = "\n".join(templates.restore_script(some, name, "AGE-SECRET-KEY-1X", may_replace=False))
+        script = "\n".join(templates.rollback_script(some, name, to="previous"))
     checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
     assert (checked.returncode, checked.stderr) == (0, "")
 
@@ -1111,13 +1109,3 @@ def test_a_schedule_that_systemd_does_not_read_is_refused_with_its_words(tmp_pat
     words = "expected a calendar expression of systemd, got 'Mon..Fri *-*-* 03:30'; systemd.time(7) explains it"
     assert made.returncode == status
     assert made.stderr == (f"backup_schedule: {words}\n" if status else "")
-
-
-def test_no_script_closes_a_folder_it_has_not_looked_at() -> None:
-    """`own` stands before each chown and chmod of the stack's folder."""
-    script = "\n".join(templates.restore_script(settings(), "prepare", "x", may_replace=False))
-    closes = re.search(r'(?m)^ *chmod 700 "\$dir"', script)
-    looks = re.search(r'(?m)^ *(?:if ! )?own "\$dir" ', script)
-    assert closes
-    assert looks
-    assert looks.start() < closes.start()

@@ -104,11 +104,10 @@ def scripts(**changes: Any) -> dict[str, str]:
     return {
         "upgrade": templates.upgrade_script(some, []),
         "rollback": "\n".join(templates.rollback_script(some, "back", to="previous")),
-        "restore": "\n".join(templates.restore_script(some, "data", may_replace=True)),
     }
 
 
-@pytest.mark.parametrize("name", ["upgrade", "rollback", "restore"])
+@pytest.mark.parametrize("name", ["upgrade", "rollback"])
 def test_no_script_reads_a_failing_list_of_containers_as_an_empty_one(name: str) -> None:
     """`docker ps` in a pipeline loses its status."""
     lines = scripts()[name].splitlines()
@@ -375,14 +374,6 @@ def test_a_comparison_without_an_answer_is_none(host: Host, failing: str) -> Non
     assert host.run(f"{before} compare").returncode == 1
 
 
-def test_a_restore_does_not_take_a_host_for_an_empty_one(host: Host) -> None:
-    host.script = scripts()["restore"]
-    host.write("bin/failing", "^ps")
-    run = host.run("vacant")
-    assert run.returncode == 1
-    assert "docker: expected a list of containers, got no answer" in run.stderr
-
-
 # --- Files that have to outlive a power cut ---------------------------------------------------------
 
 
@@ -507,26 +498,3 @@ def test_a_deploy_says_that_the_last_good_one_runs_only_if_it_does(good: Host, r
     assert ("that one does not run yet" in run.stdout) != recalls
     assert (good.folder / ".upgrading").exists() != recalls
     assert (good.folder / ".good" / "data").exists() != recalls
-
-
-@pytest.mark.parametrize("killed_at", [None, 1, 2, 3])
-def test_a_restore_leaves_no_moment_without_secrets(host: Host, killed_at: int | None) -> None:
-    """Killed at any rename, each secret is the old one or the set's; what an earlier version left is no hindrance."""
-    host.script = "\n".join(templates.restore_script(settings(), "prepare", "AGE-SECRET-KEY-1X", may_replace=True))
-    names = ("valkey-password", "valkey-monitor-password", "webui-secret-key")
-    for name in names:
-        host.write(f"secrets/{name}", "old\n")
-        host.write(f"set/secrets/{name}", "new\n")
-        host.write(f"secrets.new/{name}", "of a run that was killed\n")
-    subprocess.run(["tar", "-C", host.folder / "set", "-cf", host.folder / "secrets.tar.age", "secrets"], check=True)
-    age = f"age() {{ cat >/dev/null; cp {host.folder}/secrets.tar.age $5; }}; set={host.folder} name=n"
-    mv = f'n=0; mv() {{ n=$((n + 1)); if [ $n = {killed_at or 99} ]; then kill -9 $$; fi; command mv "$@"; }}'
-    run = host.run(f"{age}; {mv}; decrypt")
-    assert (run.returncode == 0) == (killed_at is None)
-    found = [(host.folder / "secrets" / name).read_text() for name in names]
-    assert found.count("new\n") == (3 if killed_at is None else killed_at - 1)
-    assert found.count("old\n") == 3 - found.count("new\n")
-    assert not (host.folder / "secrets" / "secrets.new").exists()
-    assert host.run(f"{age}; decrypt").returncode == 0
-    assert [(host.folder / "secrets" / name).read_text() for name in names] == ["new\n"] * 3
-    assert sorted(path.name for path in (host.folder / "secrets").iterdir()) == sorted(names)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from .files import CannotMoveError, Files
 from .system import System
 
 MANIFEST = "manifest.json"
+NEWEST = "newest"
+MADE_FOR, RESTORE = "made_for", "restore"
+"""In the manifest of a set that a restore has made of the data it replaces: `choose` takes it only by its name."""
 NAME = re.compile("[0-9]{8}T[0-9]{6}Z")
 _MARKS = ("20*T*Z",)
 _NEW = re.compile(rf"\.{NAME.pattern}\.new")
@@ -66,11 +70,34 @@ class BackupSets:
 
     def newest(self) -> str:
         """The whole set that was made last, "" without one: by the time of its manifest, not by its name."""
-        made = []
-        for name in self.names():
-            found = self._files.stat(f"{self.folder}/{name}/{MANIFEST}")
-            made.append((found.changed_s if found else 0.0, name))
-        return max(made, default=(0.0, ""))[1]
+        return self._last_of(self.names())
+
+    def choose(self, wanted: str) -> str:
+        """The name of the set that is wanted, "newest" or a name; "" where it is not there.
+
+        The newest is the one whose manifest was written last: `finish` keeps that order where the clock is set back.
+        What a restore has put out of the way is not what the next one brings back, unless there is nothing else.
+        """
+        names = self.names()
+        if wanted != NEWEST:
+            return wanted if wanted in names else ""
+        others = [name for name in names if not self._is_of_a_restore(name)]
+        return self._last_of(others or names)
+
+    def _last_of(self, names: Sequence[str]) -> str:
+        return max(names, key=lambda name: (self._written_s(name), name), default="")
+
+    def _written_s(self, name: str) -> float:
+        """When a set's manifest was written; 0 where it has none, so that its name decides."""
+        found = self._files.stat(f"{self.folder}/{name}/{MANIFEST}")
+        return found.changed_s if found else 0
+
+    def _is_of_a_restore(self, name: str) -> bool:
+        try:
+            found = json.loads(self._files.read(f"{self.folder}/{name}/{MANIFEST}") or b"")
+        except ValueError:  # who uses the set says what is wrong with it
+            return False
+        return isinstance(found, dict) and found.get(MADE_FOR) == RESTORE
 
     def check_room(self, system: System, data: Sequence[str], reserve_mb: int) -> None:
         """Fail where a set of the folders in `data` would leave less than `reserve_mb` on the disk.
@@ -109,9 +136,12 @@ class BackupSets:
     def finish(self, made: NewSet, manifest: bytes) -> str:
         """Ensure the set has its manifest and its name. Returns that name: nothing else tells which set was made.
 
-        Each part is on the disk already, since its block has ended.
+        Each part is on the disk already, since its block has ended. The manifest's time of change is after those of all
+        other sets, whatever the clock says.
         """
-        self._files.write(f"{made.folder}/{MANIFEST}", manifest)
+        newest_s = max(map(self._written_s, self.names()), default=0)
+        written_s = max(self._clock.now(), newest_s + 1)
+        self._files.write(f"{made.folder}/{MANIFEST}", manifest, changed_s=written_s)
         self._files.rename(made.folder, f"{self.folder}/{made.name}")
         return made.name
 

@@ -234,15 +234,16 @@ class Files:
         *,
         mode: int = 0o600,
         owner: Owner | None = None,
+        changed_s: float | None = None,
         attributes: Mapping[str, bytes] = MappingProxyType({}),
     ) -> None:
         """Ensure a file holds `content`, is `owner`'s and has `mode`, on the disk; it is replaced whole.
 
-        The new file has these `attributes`, as far as its file system knows them, and none of the file before. A file
-        `NAME.new` beside it is this method's own: one that a killed run left is removed. A link at `path` is replaced
-        and not followed. When it fails, the file is as it was.
+        Its time of change is `changed_s`, in seconds since 1970, or now. It has these `attributes`, as far as its file
+        system knows them, and none of the file before. A file `NAME.new` beside it is this method's own: one that a
+        killed run left is removed. A link at `path` is replaced and not followed. When it fails, the file is as it was.
         """
-        self._write(path, _bytes(content), mode, owner, attributes=attributes)
+        self._write(path, _bytes(content), mode, owner, changed_s=changed_s, attributes=attributes)
 
     def copy(self, source: str, target: str) -> str:
         """Ensure a file is as another one: contents, mode, owner, time of change. It is replaced whole, as by `write`.

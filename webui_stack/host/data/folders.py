@@ -9,6 +9,7 @@ It works on each folder in turn and prints what is in each then, as one line of 
     .restore-new        the data that are to take the place of those that are there
     .restore-old.part   some of the data that were there; the rest is still, or again, in the folder itself
     .restore-old        all of the data that were there
+    .restore-before.N   the same of an earlier time: nobody has said yet that they are not needed
     .restore-trash      what nobody needs any more
     .restore-kept       a copy that is not whole yet
 """
@@ -24,6 +25,7 @@ from pathlib import Path
 
 PREFIX = ".restore-"
 NEW, PART, OLD, TRASH, KEPT = (f"{PREFIX}{name}" for name in ("new", "old.part", "old", "trash", "kept"))
+BEFORE = f"{PREFIX}before."
 # Files and folders that only people's data have: Open WebUI's database, Valkey's snapshot and log.
 MARKS = ("webui.db", "dump.rdb", "appendonlydir")
 
@@ -40,6 +42,15 @@ def make(folder: Path) -> None:
         discard(folder, name)
     new_folder(folder, NEW)
     sync(folder)
+
+
+def set_aside(folder: Path) -> None:
+    """Ensure no earlier data are in the way of others: they get a name of their own. Refuses what is half swapped."""
+    there = places(folder)
+    refuse_half(there)
+    if OLD in there:
+        numbers = [int(name[len(BEFORE) :]) for name in there if name.startswith(BEFORE)]
+        rename(folder, OLD, f"{BEFORE}{max(numbers, default=0) + 1}")
 
 
 def swap(folder: Path, kept: Iterable[str]) -> None:
@@ -89,10 +100,15 @@ def undo(folder: Path) -> None:
 def forget(folder: Path) -> None:
     """Ensure nothing is beside the data. Refuses where the data are half swapped: both halves are needed."""
     there = places(folder)
+    refuse_half(there)
+    for name in (TRASH, OLD, NEW, KEPT, *(name for name in sorted(there) if name.startswith(BEFORE))):
+        discard(folder, name)
+
+
+def refuse_half(there: set[str]) -> None:
+    """Fail where the names beside the data are those of a swap, or an undo, that was cut off."""
     if PART in there or (OLD in there and there & {NEW, TRASH}):
         raise Refusal("expected data in one place, got them half swapped; finish that, or undo it")
-    for name in (TRASH, OLD, NEW, KEPT):
-        discard(folder, name)
 
 
 def look(folder: Path) -> dict[str, list[str]]:
@@ -171,6 +187,8 @@ def act(action: str, folders: Mapping[str, Sequence[str]]) -> dict[str, dict[str
         folder = Path(name)
         if action == "make":
             make(folder)
+        elif action == "set aside":
+            set_aside(folder)
         elif action == "swap":
             swap(folder, kept)
         elif action == "undo":

@@ -7,7 +7,7 @@ import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 from .. import digits
 from ..clock import Clock
@@ -21,6 +21,7 @@ from .roles import SUPERUSER, Roles
 ALONE = "open-webui-postgres-alone"
 """The container that serves the volume where the server's own is missing."""
 SERVES, RESTORED, OLD, TRASH = "open-webui", "open-webui.restore", "open-webui.old", "open-webui.trash"
+_BEFORE = "open-webui.before."
 _STOP_S = 60
 _PAUSE_S = 0.5
 _ALL = "SELECT datname FROM pg_database WHERE datname LIKE 'open-webui%' ORDER BY datname"
@@ -95,6 +96,26 @@ class Postgres:
 
     # --- A dump's database beside the one that serves
 
+    def look(self) -> Literal["whole", "beside", "half", "swapped"]:
+        """What is beside the database that serves, in the words of `volumes.State`."""
+        there = self._databases(self.answers())
+        if OLD in there:
+            return "half" if RESTORED in there else "swapped"
+        return "beside" if RESTORED in there else "whole"
+
+    def wrote(self) -> bool:
+        """Whether anybody has ever had data there."""
+        return bool(self._cluster.wrote())
+
+    def set_aside(self) -> None:
+        """Ensure no earlier database is in the way of another one; it is kept until `forget`."""
+        roles = self.answers()
+        there = self._databases(roles)
+        if OLD in there:
+            numbers = [digits.whole(name[len(_BEFORE) :]) or 0 for name in there if name.startswith(_BEFORE)]
+            name = f"{_BEFORE}{max(numbers, default=0) + 1}"
+            roles.as_superuser(SUPERUSER, f'ALTER DATABASE "{OLD}" RENAME TO "{name}";\n')
+
     def fill_beside(self, dump: BinaryIO) -> None:
         """Ensure the dump's contents are in a database beside the one that serves, where it can take its place.
 
@@ -131,7 +152,7 @@ class Postgres:
             )
 
     def undo(self) -> None:
-        """Ensure the database of before the swap serves, and no other is beside it."""
+        """Ensure the database of before the swap serves, and no other is beside it but what was set aside."""
         roles = self.answers()
         if OLD in self._databases(roles):
             # Of an undo that was cut off between its exchange and its end.
@@ -141,7 +162,8 @@ class Postgres:
 
     def forget(self) -> None:
         """Ensure only the database that serves is there."""
-        self._forget(self.answers())
+        roles = self.answers()
+        self._forget(roles, *(name for name in self._databases(roles) if name.startswith(_BEFORE)))
 
     # --- Below
 
@@ -189,8 +211,8 @@ class Postgres:
             "COMMIT;\n",
         )
 
-    def _forget(self, roles: Roles) -> None:
-        roles.as_superuser(SUPERUSER, "".join(_drop(name) for name in (RESTORED, TRASH, OLD)))
+    def _forget(self, roles: Roles, *more: str) -> None:
+        roles.as_superuser(SUPERUSER, "".join(_drop(name) for name in (RESTORED, TRASH, OLD, *more)))
 
 
 def await_answer(engine: Engine, clock: Clock, container: str, start_s: float) -> None:

@@ -67,6 +67,13 @@ class Volumes:
         """Ensure an empty place beside the data. Fails where earlier data wait to be put back or forgotten."""
         self._act("make", which)
 
+    def set_aside(self, which: Collection[str]) -> None:
+        """Ensure no earlier data are in the way of others; they are kept until `forget`. One folder after the other.
+
+        Fails where data are half swapped.
+        """
+        self._act("set aside", which)
+
     def fill(self, which: str, part: BinaryIO) -> None:
         """Fill the place beside the data with a part of a set, from its first byte: open-webui.tar or valkey.rdb."""
         if which == OPEN_WEBUI:
@@ -83,7 +90,10 @@ class Volumes:
         self._check("undo", which, "whole")
 
     def forget(self, which: Collection[str]) -> None:
-        """Ensure only the data in place are there. Fails where they are half swapped: then both halves are needed."""
+        """Ensure only the data in place are there, in one folder after the other.
+
+        Fails where they are half swapped: then both halves are needed.
+        """
         self._check("forget", which, "whole")
 
     def _check(self, action: str, which: Collection[str], wanted: str) -> None:

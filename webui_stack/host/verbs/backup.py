@@ -44,7 +44,7 @@ class Request:
     variables that Open WebUI saves in its database.
 
     With `holds_lock` the caller has the stack alone until this ends. With `mends` it puts data back that are in two
-    places, and wants a set of those that serve.
+    places, and wants a set of those that serve. `made_for` is a word for the manifest, "" for none.
     """
 
     stack_dir: str
@@ -65,6 +65,7 @@ class Request:
     in_clear: Sequence[str]
     holds_lock: bool = False
     mends: bool = False
+    made_for: str = ""
 
 
 def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
@@ -116,6 +117,8 @@ class Backup:
             facts = self._data(asked, sets, new, dataset)
             self._stack(asked, sets, new)
             facts = {"name": new.name, "host": os.uname().nodename, **facts}
+            if asked.made_for:
+                facts[backup_sets.MADE_FOR] = asked.made_for
             self._say("reading the set back")
             manifest = dataset.describe(new.folder, facts)
             size = self._size(new.folder)

@@ -32,7 +32,6 @@ from ..protocol import Event
 from ..system import System, require_root
 from ..throw_away import ThrowAway
 
-NEWEST = "newest"
 _MB = 1 << 20
 _PAUSE_S = 0.5
 _TELL_S = 30.0
@@ -135,7 +134,7 @@ class Drill:
         return []
 
     def _findings(self, asked: Request) -> Iterator[Finding]:
-        name = self._name(asked)
+        name = BackupSets(self._files, self._clock, asked.backup_dir).choose(asked.restore_set)
         if not name:
             seen = f"expected {asked.restore_set} in {asked.backup_dir}, got none; runbooks/backup.py makes one"
             yield _fault("set", seen)
@@ -154,13 +153,6 @@ class Drill:
             yield from self._look(asked, dataset, folder)
 
     # --- The set
-
-    def _name(self, asked: Request) -> str:
-        """The name of the set; "" where it is not there."""
-        names = BackupSets(self._files, self._clock, asked.backup_dir).names()
-        if asked.restore_set == NEWEST:
-            return max(names, default="")
-        return asked.restore_set if asked.restore_set in names else ""
 
     def _problems(self, asked: Request, dataset: Dataset, folder: str) -> list[str]:
         try:

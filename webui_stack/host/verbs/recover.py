@@ -31,7 +31,14 @@ ENDS: Mapping[str, Callable[[System, Files, Emit], None]] = {dockerd.MARK: docke
 # Shorter than systemd's own limit for the unit (`recovery.py`), so that a verb that is still at work is named.
 _WAIT_S = 60.0
 # A verb that leaves a journal in the stack's folder -> its module, which has `STEPS` and `recovery`.
-_MODULES = {"migrate": "migrate", "rotate": "rotate", "swarm": "swarm", "swarm_upgrade": "swarm", "up": "up"}
+_MODULES = {
+    "migrate": "migrate",
+    "restore": "restore",
+    "rotate": "rotate",
+    "swarm": "swarm",
+    "swarm_upgrade": "swarm",
+    "up": "up",
+}
 
 
 class _Table(Mapping[str, Sequence[Step]]):
