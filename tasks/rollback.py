@@ -6,7 +6,9 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import backup, preflight
-from webui_stack import operations, remote, templates
+from webui_stack import operations, templates
+from webui_stack.ops import program
+from webui_stack.remote import RemoteError
 from webui_stack.settings import Settings
 
 # Hosts whose deploys were listed already, while the run was planned.
@@ -23,10 +25,10 @@ def back(settings: Settings) -> None:
     """
     operations.gate(name="List the deploys there are", check=lambda: _list(settings))
     backup.put(settings)
-    operations.script(
+    operations.rollback(
         name="Go back to an earlier deploy",
-        lines=templates.rollback_script(
-            settings, "back", to=settings.rollback_to, may_replace=host.name in settings.restore_over
+        arguments=templates.rollback_request(
+            settings, settings.rollback_to, may_replace=host.name in settings.restore_over
         ),
     )
 
@@ -36,8 +38,8 @@ def _list(settings: Settings) -> list[str]:
         return []
     _listed.add(host.name)
     try:
-        lines = remote.run(preflight.observation().host, "sh -s", templates.rollback_script(settings, "list"))
-    except remote.RemoteError as error:
+        lines = program.call(preflight.observation().host, "releases", templates.releases_request(settings))
+    except RemoteError as error:
         return str(error).splitlines()
     for line in lines:
         host.log(line)

@@ -51,8 +51,12 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
         observe=lambda: _with_locked(survey().services, locked),
         directory=directory,
         images=settings.images,
-        up_request=lambda work: templates.up_request(settings, work, migrates=migrates),
-        upgrade_script=(lambda work: templates.upgrade_script(settings, work)) if upgrades else None,
+        request=lambda work: (
+            templates.upgrade_request(settings, work)
+            if upgrades
+            else templates.up_request(settings, work, migrates=migrates)
+        ),
+        upgrades=upgrades,
     )
 
 

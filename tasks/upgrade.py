@@ -28,7 +28,7 @@ def prepare(settings: Settings) -> None:
         if settings.topology == "swarm":
             operations.mended_stack(name=name, request=lambda: templates.swarm_request(settings, upgrades=True))
         else:
-            operations.script(name=name, lines=templates.rollback_script(settings, "mend"))
+            operations.recover(name=name, arguments=templates.recover_request(settings))
 
 
 @deploy("Upgrade")
@@ -61,10 +61,10 @@ def _rehearse(settings: Settings) -> list[str]:
 
 
 def _tried(settings: Settings, target: Host) -> list[str]:
-    said = remote.run(target, "sh -s", templates.rollback_script(settings, "compare"))
-    _, word, *revisions = said[0].split()
-    host.log(f"schema: {word}{' from ' if revisions else ''}{' to '.join(revisions)}")
-    if word != "older" and not said[1:]:
+    found = program.call(target, "compare", templates.compare_request(settings))
+    revisions = [found["there"], found["wanted"]] if found["there"] else []
+    host.log(f"schema: {found['schema']}{' from ' if revisions else ''}{' to '.join(revisions)}")
+    if found["schema"] != "older" and not (found["valkey"] or found["postgres"]):
         return []
     if not settings.upgrade_rehearse:
         host.log("not rehearsed: upgrade_rehearse is False")
@@ -106,8 +106,10 @@ def undo(settings: Settings) -> list[str]:
 
 
 def _back(settings: Settings) -> list[str]:
-    script = templates.rollback_script(settings, "back", to="previous", may_replace=True)
+    said: list[str] = []
+    asked = templates.rollback_request(settings, "previous", may_replace=True)
     try:
-        return remote.run(preflight.observation().host, "sh -s", script)
+        program.call(preflight.observation().host, "rollback", asked, lambda event: said.append(event.text))
     except remote.RemoteError as error:
-        return str(error).splitlines()
+        said += str(error).splitlines()
+    return said

@@ -22,13 +22,6 @@ STACK = "open-webui"
 GATEWAY = "docker_gwbridge"
 # Root's alone on the host: who may open a file may lock it, and for ever.
 RUN_FOLDER = "/run/open-webui-stack"
-# Held while services are brought up, also by a run whose operator is gone. A backup holds the first one, so that the
-# watchdog, which takes the second one, goes on beside it.
-WORK_LOCK, CONTAINERS_LOCK = f"{RUN_FOLDER}/work", f"{RUN_FOLDER}/containers"
-# Where the version of before has it, which everybody could open.
-OLD_WORK_LOCK = "/run/open-webui-stack.work"
-# Nobody waits longer for others to end.
-LOCK_WAIT_S = 600
 # Compose service -> container name, as in the tutorial; those it has not are named after the stack. A process of Open
 # WebUI is named as its service.
 _NAMES = {"redis": "redis-valkey", "postgres": "open-webui-postgres", "proxy": "open-webui-proxy"}

@@ -194,6 +194,26 @@ def migrate_settle(stack_dir: str) -> Commands:
 
 
 @operation(is_idempotent=False)
+def recover(arguments: Mapping[str, Any]) -> Commands:
+    """Ensure nothing is cut off in the stack on the host; `arguments` are `webui_stack.templates.recover_request`.
+
+    The verb `recover` of the host's program ends it: forward where what was cut off is healthy, else back to what ran
+    before. Fails where neither can be.
+    """
+    yield FunctionCommand(_ask, ("recover", HiddenItems(arguments)), {})
+
+
+@operation(is_idempotent=False)
+def rollback(arguments: Mapping[str, Any]) -> Commands:
+    """Ensure an earlier release is in force; `arguments` are `webui_stack.templates.rollback_request`.
+
+    The verb `rollback` of the host's program does it, and goes on when this run is cut off. Does nothing where that
+    release is in force. Fails, with what ran before running on, where the release does not get healthy.
+    """
+    yield FunctionCommand(_ask, ("rollback", HiddenItems(arguments)), {})
+
+
+@operation(is_idempotent=False)
 def restore(arguments: HiddenItems) -> Commands:
     """Ensure the stack's data are those of a backup set; `arguments` are `webui_stack.templates.restore_request`.
 
@@ -257,27 +277,27 @@ def services(
     observe: Callable[[], compose.Observed],
     directory: str,
     images: Mapping[str, str],
-    up_request: Callable[[Sequence[compose.Work]], Mapping[str, Any]],
-    upgrade_script: Callable[[Sequence[compose.Work]], str] | None = None,
+    request: Callable[[Sequence[compose.Work]], Mapping[str, Any]],
+    upgrades: bool = False,
 ) -> Commands:
     """Ensure the compose project's services run as wanted, each container healthy.
 
     `docker compose up --wait` runs only when it has work: a service's definition (environment and
     secrets included), image, state or network differs from its container. The reasons are logged.
     `observe` (`survey.Survey.services`) tells what is wanted even before it is on the host, so that a dry
-    run predicts the real one. `up_request` gives the arguments of the verb `up` of the host's program, which does the
+    run predicts the real one. `request` gives the arguments of the verb `up` of the host's program, which does the
     work. It goes on when this run is cut off. When a container does not get healthy, it returns to the last good
-    deploy, and the operation fails then. With `upgrade_script` (`templates/up.sh.j2`) a script does the work, which may
-    change the form of the data and put them back. Whether a container of another origin may be replaced is preflight's
+    deploy, and the operation fails then. Where this `upgrades`, the verb is `upgrade`: it may change the form of the
+    data, and puts them back. Whether a container of another origin may be replaced is preflight's
     question (`webui_stack.adoption`).
 
     Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
     """
 
-    def act(work: Sequence[compose.Work]) -> StringCommand | FunctionCommand:
-        if upgrade_script:
-            return StringCommand("sh -s", _stdin=upgrade_script(work))
-        return FunctionCommand(_ask, ("up", HiddenItems(up_request(work))), {})
+    verb = "upgrade" if upgrades else "up"
+
+    def act(work: Sequence[compose.Work]) -> FunctionCommand:
+        return FunctionCommand(_ask, (verb, HiddenItems(request(work))), {})
 
     yield from _brought_up(compose.pending(observe(), directory, images), act)
 

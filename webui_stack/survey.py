@@ -30,10 +30,9 @@ class Survey:
     and thereby as one to be written again. `stale` has the paths that the secrets' step would change, with "content" or
     "mode"; `refused` says why it can't, "" where it can. `units` are the systemd units that are active and enabled.
     `lease` is the lease's line (`webui_stack.lease`), `last_deploy` the last line of the log (`webui_stack.history`).
-    `cut_off` is the runbook that was killed while data were in two places (`webui_stack/host/journal.py`,
-    `templates/up.sh.j2`, `rollback.sh.j2`). `database` is where people's data are, "sqlite", "postgres" or "external";
-    "" where there are none, "unknown" where what tells is damaged. `migrating` says whether runbooks/migrate.py has
-    begun and not ended (`templates/migrate.sh.j2`). `swarm` is the host's part of it.
+    `cut_off` is the runbook that was killed while data were in two places (`webui_stack/host/journal.py`). `database`
+    is where people's data are, "sqlite", "postgres" or "external"; "" where there are none, "unknown" where what tells
+    is damaged. `migrating` says whether runbooks/migrate.py has begun and not ended. `swarm` is the host's part of it.
     """
 
     machine: machine.Machine = field(default_factory=machine.Machine)

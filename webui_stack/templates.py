@@ -21,8 +21,7 @@ from webui_stack.settings import VECTOR_POOL, Settings
 
 _FOLDER = Path(__file__).parent.parent / "templates"
 _environment = Environment(
-    # What runs in containers is the host's program's (`webui_stack/host/data`), and in some scripts as well.
-    loader=FileSystemLoader([_FOLDER, Path(__file__).parent / "host" / "data"]),
+    loader=FileSystemLoader(_FOLDER),
     undefined=StrictUndefined,
     autoescape=False,  # noqa: S701 nothing here is HTML; each template quotes for its own format
     bytecode_cache=FileSystemBytecodeCache(),  # compiling them takes longer than all else before a no-change run acts
@@ -397,12 +396,46 @@ def up_request(settings: Settings, work: Iterable[compose.Work], *, migrates: bo
     }
 
 
-def upgrade_script(settings: Settings, work: Iterable[compose.Work]) -> str:
-    """The shell script that brings the services up, or the last good deploy back, with its data.
+def upgrade_request(settings: Settings, work: Iterable[compose.Work]) -> dict[str, Any]:
+    """What the verb `upgrade` of the host's program is asked (`host/verbs/upgrade.py`). It holds no secret."""
+    asked = up_request(settings, work)
+    backup = backup_request(settings, holds_lock=True, mends=True)
+    return {"stack": asked["stack"], "request": {"up": asked["request"], "backup": backup}}
 
-    Where an image would change the data there are, it makes a set of them first.
+
+def recover_request(settings: Settings) -> dict[str, Any]:
+    """What the verb `recover` is asked, to end what was cut off in the stack (`host/verbs/recover.py`)."""
+    return {"stack_dir": settings.stack_dir, "stack": stack_request(settings)}
+
+
+def releases_request(settings: Settings) -> dict[str, Any]:
+    """What the verb `releases` is asked (`host/verbs/releases.py`)."""
+    return {"stack": stack_request(settings)}
+
+
+def compare_request(settings: Settings) -> dict[str, Any]:
+    """What the verb `compare` is asked of the settings' images (`host/verbs/releases.py`)."""
+    return {
+        "stack": stack_request(settings),
+        "image": settings.open_webui_image,
+        "valkey_image": settings.valkey_image,
+    }
+
+
+def rollback_request(settings: Settings, to: str, *, may_replace: bool) -> dict[str, Any]:
+    """What the verb `rollback` is asked (`host/verbs/rollback.py`). It holds no secret.
+
+    `to` is the release's name, or "previous". `may_replace` lets it take back the data as well.
     """
-    return _render("up.sh.j2", **_deploys(settings), **_changes(settings, work))
+    return {
+        "stack": stack_request(settings),
+        "request": {
+            "to": to,
+            "backup": backup_request(settings, holds_lock=True, mends=True),
+            "may_replace": may_replace,
+            "containers": containers(settings),
+        },
+    }
 
 
 def _changes(settings: Settings, work: Iterable[compose.Work]) -> dict[str, list[str]]:
@@ -513,16 +546,6 @@ def serving_request(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _locks() -> dict[str, Any]:
-    return {
-        "run_folder": compose.RUN_FOLDER,
-        "work_lock": compose.WORK_LOCK,
-        "containers_lock": compose.CONTAINERS_LOCK,
-        "old_work_lock": compose.OLD_WORK_LOCK,
-        "lock_wait_s": compose.LOCK_WAIT_S,
-    }
-
-
 _WATCHDOG_PATH = f"/etc/systemd/system/{survey.WATCHDOG_UNIT}"
 
 
@@ -593,22 +616,6 @@ def backup_request(settings: Settings, *, holds_lock: bool = False, mends: bool 
         "in_clear": sorted(settings.open_webui_secret_env),
         "holds_lock": holds_lock,
         "mends": mends,
-    }
-
-
-def _sets(settings: Settings) -> dict[str, str]:
-    """What scripts need that make a set (`templates/make-set.sh.j2`): requests, each as a word of the shell."""
-
-    def line(*, mends: bool) -> str:
-        asked = backup_request(settings, holds_lock=True, mends=mends)
-        return shlex.quote(protocol.Request("backup", protocol.PLAIN, asked).line())
-
-    return {
-        "pythons": " ".join(host_program.PYTHONS),
-        "too_old": str(host_program.TOO_OLD),
-        "program": host_program.place(),
-        "set_of_all": line(mends=False),
-        "set_of_what_serves": line(mends=True),
     }
 
 
@@ -746,14 +753,6 @@ def restore_request(settings: Settings, identity: str = "", *, may_replace: bool
     )
 
 
-def rollback_script(settings: Settings, mode: str, *, to: str = "", may_replace: bool = False) -> HiddenLines:
-    """The shell script that goes back to an earlier deploy; `mode` is what it says of its modes.
-
-    `to` is the deploy's name, or "previous". `may_replace` lets it take back the data as well.
-    """
-    return HiddenLines(_render("rollback.sh.j2", **_deploys(settings), mode=mode, to=to, may_replace=may_replace))
-
-
 def migrate_request(settings: Settings) -> dict[str, Any]:
     """What the verb `migrate` of the host's program is asked (`host/verbs/migrate.py`). It holds no secret."""
     return {
@@ -787,30 +786,8 @@ def drill_request(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _data(settings: Settings) -> dict[str, Any]:
-    """What scripts need that change, or look into, the data."""
-    return {
-        "settings": settings,
-        **_locks(),
-        "containers": containers(settings),
-        "followers": settings.open_webui_services[1:],
-        "volumes": volumes(settings),
-        "ours": compose.OURS,
-        "image": shlex.quote(settings.valkey_image),
-        "postgres": shlex.quote(settings.postgres_image),
-        "left_out": "".join(f" {folder}" for folder in _left_out(settings)),
-        "dataset": _render("dataset.py"),
-        **_sets(settings),
-    }
-
-
 # Earlier good deploys that a host remembers; each takes some kilobytes.
 _DEPLOYS_KEPT = 10
-
-
-def _deploys(settings: Settings) -> dict[str, Any]:
-    """What scripts need that go to a deploy, or back to one (`templates/deploys.sh.j2`)."""
-    return {**_data(settings), "compose": compose.command(settings.stack_dir), "deploys_kept": _DEPLOYS_KEPT}
 
 
 def rotate_request(settings: Settings, supplied: Supplied, rotated: Iterable[str]) -> HiddenItems:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.defaults import ROOT
 from tests.host.fake_files import FakeFiles
 from tests.host.fake_system import FakeSystem
 from webui_stack.host import compose
@@ -40,9 +39,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return home
 
 
+# As versions up to 2026-11-30 told it.
+EARLIER = r"""
+# Which Docker and Compose there are, told by their files: where the CLI looks for plug-ins (docker/cli,
+# cli-plugins/manager), and the CLI itself.
+programs() {
+  for plugin in "${HOME:-/root}/.docker" /usr/local/lib/docker /usr/local/libexec/docker /usr/lib/docker \
+    /usr/libexec/docker; do
+    echo "$plugin/cli-plugins/docker-compose"
+  done | xargs stat -L -c '%n %s %Y' "$(command -v docker)" 2>/dev/null | sha256sum
+}
+"""
+
+
 def as_the_shell_writes_it() -> str:
-    script = (ROOT / "templates/programs.sh.j2").read_text()
-    return subprocess.check_output(["/bin/sh", "-s"], input=f"{script}\nprograms", text=True).rstrip("\n")
+    return subprocess.check_output(["/bin/sh", "-s"], input=f"{EARLIER}\nprograms", text=True).rstrip("\n")
 
 
 def remember(host: FakeSystem, text: str = "hash open-webui c1\nhash redis c2\n") -> None:

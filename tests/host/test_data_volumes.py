@@ -321,7 +321,7 @@ def test_a_new_place_that_was_cut_off_is_made_again(tmp_path: Path, monkeypatch:
 
 @pytest.mark.parametrize("cut", ["shift .restore-old", "trash and old"])
 def test_what_the_shell_left_half_way_is_undone(tmp_path: Path, cut: str) -> None:
-    """templates/swap.sh.j2 has the same names, in the same order."""
+    """Earlier versions had the same names, in the same order."""
     folder = prepared(tmp_path / "data")
     if cut == "shift .restore-old":
         (folder.path / folders.PART).mkdir()

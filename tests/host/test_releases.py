@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import re
-import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import pytest
 
-from tests.defaults import ROOT, settings
 from tests.host.fake_clock import FakeClock
 from tests.host.fake_compose import FakeCompose, definition
 from tests.host.fake_docker import Docker
 from tests.host.fake_engine import FakeEngine
 from tests.host.fake_files import FakeFiles, FakeKernel
 from tests.host.points import Points, every_crash, every_failure
-from webui_stack import templates
-from webui_stack.host import compose, releases
+from webui_stack.host import compose
 from webui_stack.host.clock import Clock
 from webui_stack.host.errors import HostError
-from webui_stack.host.files import Files
 from webui_stack.host.releases import DamagedError, Releases
 
 FOLDER = "/opt/stack"
@@ -367,85 +361,19 @@ def test_a_digest_needs_no_tag_and_a_release_without_names_has_valkey_first() ->
 # --- The shell's releases and ours
 
 
-class Shell:
-    """The functions of the scripts of a deploy under sh, with a docker that knows two containers."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        docker = folder / "bin/docker"
-        docker.parent.mkdir()
-        docker.write_text(
-            '#!/bin/sh\ncase "$*" in inspect*) printf "%s\\n" "i1 valkey:8 /redis-valkey" "i2 webui:1 /open-webui";; '
-            "esac\n"
-        )
-        docker.chmod(0o755)
-
-    def run(self, command: str) -> str:
-        lines = "\n".join(templates.rollback_script(settings(), "list")).rstrip().removesuffix("\nmain")
-        start = f"dir={self.folder} good={self.folder}/.good kept={self.folder}/.deploys sets=/nowhere"
-        stubs = 'compose() { echo "redis c1"; }; in_stack() { echo open-webui redis-valkey; }'
-        done = subprocess.run(
-            ["sh", "-s"],
-            input=f"{lines}\nset -u\n{start}\ncd {self.folder} || exit 9\n{stubs}\n{command}\n",
-            capture_output=True,
-            text=True,
-            env={"PATH": f"{self.folder}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/nowhere"},
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    for path, (text, mode) in {**FILES, "compose.yaml": (stack(1), 0o644)}.items():
-        Files().make_folder(str((tmp_path / path).parent))
-        Files().write(str(tmp_path / path), text, mode=mode)
-    return Shell(tmp_path)
-
-
-def at(folder: Path, docker: Docker) -> tuple[Releases, FakeCompose]:
-    """Releases on the disk, of a Docker in memory."""
-    kernel = FakeKernel()
-    kernel.root.entries["opt"].entries["s"] = kernel._inode(0o40755)
-    project = FakeCompose(docker, kernel, Points(kernel), str(folder))
-    project._text = lambda: (folder / "compose.yaml").read_text()  # type: ignore[method-assign]
-    return Releases(Files(), FakeEngine(docker), FakeClock(), str(folder), kept=2), project
-
-
-def test_what_the_shell_remembered_is_known_here(shell: Shell) -> None:
-    shell.run("remember 20261101T000000Z; echo other >valkey/valkey.conf; remember 20261102T000000Z")
-    shell.run("touch .deploys/20261101T000000Z/abandoned; echo 20261101T120000Z >.deploys/20261101T000000Z/data")
-    releases, _ = at(shell.folder, Docker())
-    releases.in_force.check()
-    releases.earlier("20261101T000000Z").check()
-    assert "\n".join(map(str, releases.listed())) == shell.run("list").rstrip()
-    assert [one.id for one in releases.in_force.images()] == ["i1", "i2"]
-    assert releases.left() == ""
-
-
-def test_what_is_remembered_here_is_known_to_the_shell(shell: Shell) -> None:
-    docker = Docker()
-    for name in ("valkey:8", "webui:1"):
-        docker.put_image(name)
-    releases, project = at(shell.folder, docker)
-    project.up()
-    releases.remember(project)
-    Files().write(f"{shell.folder}/valkey/valkey.conf", "other\n", mode=0o644)
-    releases.remember(project)
-    releases.abandon(AT)
-    releases.note_data("20261129T020000Z")
-    shell.run(f"sound && whole {shell.folder}/.deploys/{AT} compose.yaml images valkey/valkey.conf && recall")
-    assert shell.run("list").rstrip() == "\n".join(map(str, releases.listed()))
-    (shell.folder / "images").write_text(shell.run("image_of $good open-webui"))
-    assert (shell.folder / "images").read_text().strip() == releases.in_force.image_of("open-webui")
-    shell.run("rm -rf .good.old; mv .good .good.old; if_killed; sound")
-
-
-def test_the_files_that_count_are_those_of_the_shell() -> None:
-    text = (ROOT / "templates/good.sh.j2").read_text()
-    found = re.search(r'whole "\$good" (.*); }', text)
-    assert found
-    assert set(releases._NEEDED) == set(found[1].split())
+def test_what_an_earlier_version_remembered_is_known_here() -> None:
+    """As its shell wrote it: a mark without a word, sums of sha256sum, and a folder without a file for each note."""
+    world = remembered()
+    world.remember()
+    earlier = f"{KEPT}/{AT}"
+    world.files.write(f"{earlier}/abandoned", "")
+    world.files.write(f"{earlier}/data", "20261101T120000Z\n")
+    sums = (world.files.read_text(f"{earlier}/sums") or "").replace("  ", " *")
+    world.files.write(f"{earlier}/sums", sums)
+    world.releases.earlier(AT).check()
+    assert world.releases.is_abandoned(AT)
+    assert world.releases.before(world.releases.in_force.name()) == ""
+    assert str(world.releases.listed()[1]).endswith("  was gone back from  its last data are in 20261101T120000Z")
 
 
 # --- Killed, cut off, and failing, everywhere

@@ -165,7 +165,9 @@ def test_an_upgrade_that_is_killed_in_its_migration_is_ended_by_the_next_one(cir
     thread.start()
     seen = "docker exec open-webui python3 -c %s"
     within(90, "the migration is half-way", lambda: circle.host.run(seen, HALF_WAY).rc == 0)
-    circle.host.check_output("pkill -9 -x -f 'sh -s'; docker kill open-webui")
+    # The watchdog would end it before the next run.
+    circle.host.check_output("systemctl stop open-webui-watchdog")
+    circle.host.check_output("pkill -9 -f -- '[-]-worker upgrade '; docker kill open-webui")
     thread.join()
     assert circle.host.file("/opt/open-webui/.upgrading").exists
     status, output = circle.run("deploy.py", open_webui_image=circle.earlier)
@@ -275,7 +277,8 @@ def test_a_rollback_brings_back_the_version_and_its_data(circle: Circle) -> None
     thread = threading.Thread(target=circle.run, args=("runbooks/rollback.py",), kwargs=allowed)
     thread.start()
     within(60, "it swaps the data", lambda: circle.host.file("/opt/open-webui/.restoring").exists, OFTEN_S)
-    circle.host.check_output("pkill -9 -x -f 'sh -s'")
+    circle.host.check_output("systemctl stop open-webui-watchdog")
+    circle.host.check_output("pkill -9 -f -- '[-]-worker rollback '")
     thread.join()
     status, output = circle.run("deploy.py")
     assert status == 1

@@ -50,7 +50,7 @@ def install() -> None:
 
 
 class _Called:
-    """A host's program, at a verb that does nothing and ends well; by the names of paramiko's `Channel`."""
+    """A host's program at a verb that does nothing, lists nothing and ends well; by names of paramiko's `Channel`."""
 
     def __init__(self, host: Host, line: str) -> None:
         (mark,) = set(re.findall(r"MARK=(answer-[0-9a-f]{32})", line))
@@ -58,7 +58,8 @@ class _Called:
         # The lease changes nothing of the host's own.
         host.log(f"{'asked' if verb.startswith('lease_') or verb == 'deploy_log' else 'called'} the verb {verb}")
         self._said, self._asked = f"\n{mark}\npython\n".encode(), b""
-        self._result = {"other": None, "busy": None} if verb == "lease_take" else None
+        results: dict[str, object] = {"lease_take": {"other": None, "busy": None}, "releases": []}
+        self._result = results.get(verb)
 
     def recv(self, nbytes: int) -> bytes:
         said, self._said = self._said[:nbytes], self._said[nbytes:]

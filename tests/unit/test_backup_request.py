@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shlex
-import subprocess
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,69 +109,18 @@ def test_without_a_schedule_and_a_repository_nothing_is_put_on_the_host() -> Non
     assert templates.backup(settings(), Machine()) == {}
 
 
-# --- Scripts that make a set first
+# --- Verbs that make a set first
 
 
-def made_by(script: str) -> list[Request]:
-    """What the script asks for, each time it makes a set."""
-    lines = re.findall(r"\bmake_set ('[^']*')", script)
-    found = [protocol.Request.read("backup", shlex.split(line)[0]) for line in lines]
-    assert {one.token for one in found} == {protocol.PLAIN}
-    return [Request(**one.arguments) for one in found]
-
-
-@pytest.mark.parametrize(
-    ("script", "mends"),
-    [
-        (templates.upgrade_script(settings(), []), [False, True]),
-        ("\n".join(templates.rollback_script(settings(), "back", to="previous")), [False, False, True]),
-    ],
-    ids=["upgrade", "rollback"],
-)
-def test_a_script_has_the_lock_and_saves_data_in_two_places_only_where_it_puts_them_back(
-    script: str, mends: list[bool]
-) -> None:
-    assert [one.mends for one in made_by(script)] == mends
-    assert all(one.holds_lock for one in made_by(script))
+def test_an_upgrade_and_a_rollback_ask_for_a_set_of_all_with_the_lock_they_hold() -> None:
+    upgrade = templates.upgrade_request(settings(), [])["request"]
+    rollback = templates.rollback_request(settings(), "previous", may_replace=False)["request"]
+    assert upgrade["backup"] == rollback["backup"] == templates.backup_request(settings(), holds_lock=True, mends=True)
 
 
 def test_a_verb_that_makes_a_set_has_the_lock_and_knows_where_the_data_are() -> None:
     one = Request(**templates.swarm_request(settings(**SWARM))["request"]["backup"])
     assert (one.holds_lock, one.mends, one.swarm) == (True, True, "open-webui")
-
-
-@pytest.mark.parametrize(
-    ("program", "status", "said", "made"),
-    [
-        ("echo 'made X in 1 s'; echo X", 0, "made X in 1 s\n", "X"),
-        ("echo room: expected more; exit 1", 1, "room: expected more\n", ""),
-        ("exit 97", 1, "\n", ""),  # too old, as each that is there
-    ],
-    ids=["made", "refused", "too old"],
-)
-def test_a_script_tells_what_the_program_says_and_knows_the_sets_name(
-    tmp_path: Path, program: str, status: int, said: str, made: str
-) -> None:
-    script = templates.upgrade_script(settings(), [])
-    function = script[script.index("make_set() {") :].partition("\n}\n")[0]
-    for name in host_program.PYTHONS:
-        path = tmp_path / name
-        path.write_text(f'#!/bin/sh\ncat >"{tmp_path}/asked"\n{program}\n')
-        path.chmod(0o755)
-    test = f"""set -u
-{function}
-}}
-made=
-make_set 'the request'
-status=$?
-echo "made $made" >{tmp_path}/made
-exit $status
-"""
-    environment = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = subprocess.run(["sh", "-c", test], capture_output=True, text=True, env=environment, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (status, said, "")
-    assert (tmp_path / "made").read_text() == f"made {made}\n"
-    assert (tmp_path / "asked").read_text() == "the request\n"
 
 
 # --- A verb that makes a set first

@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
 from webui_stack import compose, host_program, machine, templates
 from webui_stack.host import assembly, protocol, secrets
-from webui_stack.host.verbs import backup, migrate, offsite, rotate, up
+from webui_stack.host.verbs import backup, migrate, offsite, rollback, rotate, up, upgrade
 from webui_stack.machine import Machine
 from webui_stack.secrets import Supplied
 
@@ -417,8 +417,8 @@ def test_only_a_release_that_does_not_listen_again_starts_anew_after_valkey(tag:
     assert body["depends_on"]["redis"] == {"condition": "service_healthy", **({"restart": True} if restarts else {})}
     labels = {"open-webui-stack.restart-after-valkey": "true"}
     assert body.get("labels") == (labels if restarts else None)
-    script = templates.upgrade_script(settings(open_webui_image=image), [])
-    assert ("in_order || restart" in script) == ("\nin_order()" in script) == restarts
+    asked = templates.up_request(settings(open_webui_image=image), [])
+    assert asked["request"]["restarts_after_valkey"] == restarts
 
 
 def test_exactly_one_process_migrates_the_database() -> None:
@@ -790,93 +790,7 @@ def test_the_start_script_is_good_shell() -> None:
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("changes", [{}, MANY], ids=["one", "many"])
-@pytest.mark.parametrize("name", ["up", "up with work"])
-def test_scripts_are_good_shell(name: str, changes: dict[str, Any]) -> None:
-    work = [compose.Work("redis", "x", unpause=True), compose.Work("open-webui", "y", recreate=True)]
-    some = settings(**changes)
-    script = {
-        "up": templates.upgrade_script(some, []),
-        "up with work": templates.upgrade_script(some, work),
-    }[name]
-    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
-    assert (checked.returncode, checked.stderr) == (0, "")
-    assert ("docker unpause redis-valkey" in script) == (name == "up with work")
-    assert ("compose rm --stop --force open-webui\n" in script) == (name == "up with work")
-
-
-def test_a_process_that_is_not_wanted_any_more_is_stopped_and_removed_once_the_others_are_healthy() -> None:
-    script = templates.upgrade_script(settings(), [compose.Work("open-webui-2", "x", remove=True)])
-    healthy, _, after = script.partition("    let_go || return 1\n")
-    assert "docker stop --time 30 open-webui-2 >/dev/null && docker rm open-webui-2" in after.partition("remember ")[0]
-    assert "open-webui-2" not in healthy
-    assert "docker rm open-webui-2" not in templates.upgrade_script(settings(), [])
-
-
-def test_a_deploy_of_several_processes_lets_no_two_versions_run_at_once() -> None:
-    script = templates.upgrade_script(settings(**MANY), [])
-    assert ' one_version "$wanted" &&\n    keep_snapshot && up; then' in script
-
-
-# Docker with containers of Open WebUI, each of an image; it writes down what is stopped.
-DOCKER_OF_PROCESSES = """#!/bin/sh
-case "$*" in
-"ps --all --format {{.Names}}") cut -d ' ' -f 1 "$0.containers"; echo redis-valkey; echo open-webui-postgres ;;
-"ps --format {{.Names}}") [ -s "$0.stopped" ] || cut -d ' ' -f 1 "$0.containers" ;;
-"inspect "*) for name; do :; done; sed -n "s/^$name //p" "$0.containers" ;;
-"stop --time 30 "*) echo "$*" >>"$0.stopped" ;;
-*) exit 1 ;;
-esac
-"""
-
-
-@pytest.mark.parametrize(
-    ("there", "stopped"),
-    [
-        ({"open-webui": "old"}, ""),  # compose sees to that
-        ({"open-webui": "new", "open-webui-2": "new"}, ""),
-        ({"open-webui": "new", "open-webui-2": "old"}, "stop --time 30 open-webui open-webui-2\n"),
-        ({"open-webui": "old", "open-webui-10": "old"}, "stop --time 30 open-webui open-webui-10\n"),
-    ],
-    ids=str,
-)
-def test_all_processes_stop_before_one_of_another_image_starts(
-    tmp_path: Path, there: dict[str, str], stopped: str
-) -> None:
-    docker = tmp_path / "docker"
-    docker.write_text(DOCKER_OF_PROCESSES)
-    docker.chmod(0o755)
-    Path(f"{docker}.containers").write_text("".join(f"{name} {image}\n" for name, image in there.items()))
-    log = Path(f"{docker}.stopped")
-    log.touch()
-    script = templates.upgrade_script(settings(), [])
-    functions = "processes='open-webui(-[0-9]+)?'\n"
-    functions += "".join(function(script, name) for name in ("names", "running", "stopped", "one_version"))
-    path = f"{tmp_path}:{os.environ['PATH']}"
-    subprocess.run(["sh", "-s"], input=f"{functions}\none_version new", text=True, check=True, env={"PATH": path})
-    assert log.read_text() == stopped
-
-
-def function(script: str, name: str) -> str:
-    """One function of a script, as it is written there."""
-    found = re.search(rf"(?ms)^{name}\(\) {{(?:[^\n]*}}|.*?^}})(?: #[^\n]*)?\n", script)
-    assert found
-    return found[0]
-
-
 REPLICATED: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://chat.example.org"}
-
-
-@pytest.mark.parametrize("changes", [{}, {"valkey_appendonly": False, "open_webui_offline": True}, REPLICATED], ids=str)
-@pytest.mark.parametrize("name", ["mend", "back", "upgrade"])
-def test_scripts_of_day_two_are_good_shell(name: str, changes: dict[str, Any]) -> None:
-    some = settings(backup_age_recipient="age1" + "q" * 58, **changes)
-    if name == "upgrade":
-        script = templates.upgrade_script(some, [])
-    else:
-        script = "\n".join(templates.rollback_script(some, name, to="previous"))
-    checked = subprocess.run(["sh", "-n"], input=script, capture_output=True, text=True)
-    assert (checked.returncode, checked.stderr) == (0, "")
 
 
 RESTIC: dict[str, Any] = {
@@ -937,19 +851,6 @@ def test_what_a_host_is_asked_for_holds_only_secrets_that_were_supplied_and_show
         assert (text.count(PASSWORD), text.count("sk-x")) == (1, 1)
 
 
-@pytest.mark.parametrize(
-    ("changes", "kind"),
-    [({}, "sqlite"), (REPLICATED, "postgres"), ({"database_url": "env:X"}, "external")],
-    ids=["sqlite", "postgres", "external"],
-)
-def test_a_deploys_database_is_told_from_its_compose_file(tmp_path: Path, changes: dict[str, Any], kind: str) -> None:
-    (tmp_path / "compose.yaml").write_text(templates.project(settings(**changes))["compose.yaml"])
-    script = templates.upgrade_script(settings(), [])
-    command = f"{function(script, 'kind_of')}\nkind_of {tmp_path}"
-    said = subprocess.run(["sh", "-s"], input=command, capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == kind
-
-
 def test_no_script_advises_to_remove_a_volume() -> None:
     for template in (ROOT / "templates").glob("*.sh.j2"):
         assert "volume rm" not in template.read_text(), template.name
@@ -993,73 +894,35 @@ def test_the_host_is_asked_for_a_deploy_by_names_and_without_a_secret(changes: d
     assert "env:X" not in str(asked)
 
 
+def test_the_host_is_asked_for_an_upgrade_as_for_a_deploy_and_a_set() -> None:
+    some, work = settings(**REPLICATED), [compose.Work("open-webui", "y", recreate=True)]
+    asked = json.loads(json.dumps(templates.upgrade_request(some, work)))
+    assembly.Stack(**asked["stack"])
+    request = upgrade.Request(**asked["request"])
+    assert request.up == json.loads(json.dumps(templates.up_request(some, work)["request"]))
+    assert up.read(request.up).recreate == ["open-webui"]
+    assert backup.Request(**request.backup).holds_lock
+
+
+def test_the_host_is_asked_about_releases_by_names() -> None:
+    some = settings()
+    stack = templates.stack_request(some)
+    assert templates.releases_request(some) == {"stack": stack}
+    assert templates.recover_request(some) == {"stack_dir": some.stack_dir, "stack": stack}
+    assert templates.compare_request(some) == {
+        "stack": stack,
+        "image": some.open_webui_image,
+        "valkey_image": some.valkey_image,
+    }
+    asked = rollback.Request(**templates.rollback_request(some, "previous", may_replace=True)["request"])
+    assert (asked.to, asked.may_replace, asked.containers) == ("previous", True, templates.containers(some))
+
+
 def test_what_was_made_by_hand_is_replaced_only_with_the_operators_word() -> None:
     work = [compose.Work(service, "made by hand", replace=True) for service in ("redis", "open-webui")]
     assert templates.up_request(settings(), work)["request"]["replace"] == []
     found = templates.up_request(settings(stack_adopt=True), work)["request"]["replace"]
     assert found == ["redis-valkey", "open-webui"]
-
-
-def test_what_was_made_by_hand_steps_aside_only_with_the_operators_word() -> None:
-    work = [compose.Work(service, "made by hand", replace=True) for service in ("redis", "open-webui")]
-    assert "step_aside open-webui" not in templates.upgrade_script(settings(), work)
-    script = templates.upgrade_script(settings(stack_adopt=True), work)
-    assert -1 < script.index("step_aside open-webui") < script.index("step_aside redis-valkey")
-
-
-# A Docker that knows one container by its name and its restart policy, and writes down what it is told.
-DOCKER_OF_ONE = """#!/bin/sh
-cd "${0%/*}"
-case $1 in
-inspect) [ -e "$(eval echo \\${$#})" ] && cat "$(eval echo \\${$#})" ;;
-update) echo "$*" >>log; [ ! -e broken ] && echo "$3:0" >"$4" ;;
-rename) echo "$*" >>log; mv "$2" "$3" ;;
-*) echo "$*" >>log ;;
-esac
-"""
-
-
-@pytest.fixture
-def aside(tmp_path: Path) -> Callable[[str], str]:
-    """Runs commands of up.sh.j2's on an open-webui made by hand with --restart always; what Docker was told."""
-    (tmp_path / "docker").write_text(DOCKER_OF_ONE)
-    (tmp_path / "docker").chmod(0o755)
-    (tmp_path / "open-webui").write_text("always:0\n")
-    script = templates.upgrade_script(settings(stack_adopt=True), [])
-    names = ("step_aside", "restart_as_before", "waits", "give_back")
-    functions = "".join(function(script, name) for name in names)
-    # Of those that ask for more than this Docker knows, which has a file for each container.
-    functions += 'ours() { false; }\nundo_log() { :; }\nnames() { ls | grep -xE "$1" || :; }\n'
-    functions += 'cd "$(dirname "$(command -v docker)")"\n'
-
-    def run(commands: str) -> str:
-        path = f"{tmp_path}:{os.environ['PATH']}"
-        subprocess.run(["sh", "-s"], input=functions + commands, text=True, env={"PATH": path})
-        return (tmp_path / "log").read_text()
-
-    return run
-
-
-def test_what_steps_aside_does_not_start_again_with_the_host(aside: Callable[[str], str], tmp_path: Path) -> None:
-    told = aside("step_aside open-webui").splitlines()
-    assert told[0] == "update --restart no open-webui"
-    assert told[1:] == ["rename open-webui open-webui.by-hand", "stop --time 30 open-webui.by-hand"]
-    assert (tmp_path / ".open-webui.restart").read_text() == "always:0\n"
-
-
-def test_what_comes_back_restarts_as_before(aside: Callable[[str], str], tmp_path: Path) -> None:
-    aside("step_aside open-webui")
-    aside("give_back")  # in another run, were this one killed
-    assert (tmp_path / "open-webui").read_text() == "always:0\n"
-    assert not (tmp_path / ".open-webui.restart").exists()
-
-
-def test_what_could_not_step_aside_stays_as_it_was(aside: Callable[[str], str], tmp_path: Path) -> None:
-    (tmp_path / "broken").touch()
-    told = aside("step_aside open-webui || give_back")
-    assert "rename" not in told
-    assert "stop" not in told
-    assert "update --restart always open-webui" in told
 
 
 # --- Docker's repository ----------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Containers that somebody made by hand, while the stack takes over from them.
 
 They wait, stopped, as `NAME.by-hand`, until their successors are healthy: open-webui is the first to stop and the last
-to start. Their volumes are never removed. up.sh.j2 reads and writes the same files and names.
+to start. Their volumes are never removed.
 """
 
 from __future__ import annotations

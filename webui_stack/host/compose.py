@@ -155,7 +155,7 @@ def known(system: System, good: str) -> Known:
 
 
 def programs() -> str:
-    """Which docker and compose there are, told by their files, as `programs.sh.j2` writes it."""
+    """Which docker and compose there are, told by their files, as earlier versions noted it."""
     home = os.environ.get("HOME", "/root")
     paths = [f"{place}/cli-plugins/docker-compose" for place in (f"{home}/.docker", *_PLUGINS)]
     lines = []
@@ -170,7 +170,7 @@ def programs() -> str:
 
 
 def remembered(compose: Compose, file: bytes, env: bytes) -> str:
-    """What is remembered of a project that is good, for `known`: as `good.sh.j2` writes it.
+    """What is remembered of a project that is good, for `known`.
 
     `file` and `env` are its `compose.yaml` and `.env`.
     """
@@ -180,9 +180,21 @@ def remembered(compose: Compose, file: bytes, env: bytes) -> str:
 
 
 def key(file: str, env: str) -> str:
-    """What tells a compose file with its environment from any other, as `good.sh.j2` writes it."""
+    """What tells a compose file with its environment from any other."""
     text = f"{file}{env}\n"
     return f"{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()}  -"
+
+
+def image_of(definition: str, container: str) -> str:
+    """The image that a compose.yaml of ours names for a container; "" where it has none of that name."""
+    image = ""
+    for line in definition.splitlines():
+        name, _, value = line.strip().partition(": ")
+        if name == "image":
+            image = value.strip("\"'")
+        elif name == "container_name" and value == container:
+            return image
+    return ""
 
 
 def version(system: System) -> str:

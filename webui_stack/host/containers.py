@@ -25,6 +25,8 @@ _STOP_S = 30
 # Docker's list may be a moment behind (moby: daemon/monitor.go, handleContainerExit; 26.1).
 _LOOKS, _LOOK_S = 5, 1.0
 _LOG_LINES = 15
+# When a container started that was only created.
+_NEVER = "0001-01-01T"
 _NUMBER = re.compile("([0-9]+)")
 
 Each = Callable[[Callable[[str], None], Sequence[str]], None]
@@ -59,6 +61,18 @@ class Containers:
             return self._engine.container(name).image_id
         except NotFound:
             return ""
+
+    def healthy(self, pattern: str) -> list[str]:
+        """The containers of these names that are healthy now."""
+        return [name for name in self.running(pattern) if self._engine.container(name).health == "healthy"]
+
+    def has_started(self, name: str, image_id: str) -> bool:
+        """Whether a container is of this image, and has run at least for a moment."""
+        try:
+            one = self._engine.container(name)
+        except NotFound:
+            return False
+        return one.image_id == image_id and not one.started_at.startswith(_NEVER)
 
     def folder_of(self, name: str) -> str | None:
         """The folder of the compose project that made a container, "" for none; None where there is no container."""

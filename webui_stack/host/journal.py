@@ -23,10 +23,9 @@ NAME = "journal.json"
 OLD_MARK = "old mark"
 _LOG = "/var/log/open-webui/deploys.jsonl"
 # What earlier versions leave in the stack's folder while data may be in two places, each with a word in it. Where one
-# is there, they refuse all but the runbooks that put the data back (host/history.py; rollback.sh.j2,
-# `mend`). So a mark is there while a journal of such a verb is: `.restoring` with the verb for the last good deploy as
-# it is, and for an upgrade that noted its backup set as `data["set"]`, `.upgrading` with its name, for that deploy with
-# those data.
+# is there, they refuse all but the runbooks that put the data back (host/history.py). So a mark is there while a
+# journal of such a verb is: `.restoring` with the verb for the last good deploy as it is, and for an upgrade that noted
+# its backup set as `data["set"]`, `.upgrading` with its name, for that deploy with those data.
 _UPGRADING, _RESTORING = ".upgrading", ".restoring"
 MIGRATING = ".migrating"
 """A migration has begun, and has not been settled: Postgres's volume is its own, and may have some of the rows.
@@ -143,6 +142,14 @@ class Journal:
         if self._at_boot:
             self._at_boot.arm()
         self._write(Entry(verb, step, dict(data or {}), holder, utc(self._clock.now())))
+
+    def become(self, verb: str, step: str, data: Mapping[str, Any]) -> None:
+        """Ensure the deploy that is under way is one of `verb` from here on, which takes this step next."""
+        entry = self._current()
+        if entry.verb != "up":
+            raise ValueError(f"a {entry.verb} does not become another verb")
+        self._known(verb, step)
+        self._write(replace(entry, verb=verb, step=step, data=dict(data)))
 
     def step(self, name: str, data: Mapping[str, Any] | None = None) -> None:
         """Ensure the step that is taken next is written down. `data` is added to what the verb noted before."""

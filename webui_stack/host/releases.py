@@ -2,7 +2,7 @@
 
 A deploy is good when its containers are healthy. The release in force is in `.good`, with its secrets. Earlier ones are
 in `.deploys`, each by the moment it became good, without secrets: going back to a release is not going back to a
-password that was replaced. Templates (good.sh.j2, rollback.sh.j2) read and write the same files.
+password that was replaced. Earlier versions read and write the same files.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ from .stack import FOLDER_LABEL
 _FORM = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 _SUM = re.compile(r"([0-9a-f]{64}) [ *](.+)")
-# Notes on a release: each may be empty, as `abandoned` of the template is, or missing.
+# Notes on a release: each may be empty, as `abandoned` of earlier versions is, or missing.
 _NOTES = ("abandoned", "at", "data", "known", "left")
 # Without one of these, nothing of a release is used.
 _NEEDED = ("compose.yaml", "images", ".env", "secrets/webui-secret-key", "valkey/valkey.conf")
 _NEEDED_OF_EARLIER = ("compose.yaml", "images", "valkey/valkey.conf")
 # They follow from the secrets.
 _OF_SECRETS = ("users.acl", "acl-label")
+_USERS = "valkey/users.acl"
+_USER = re.compile("(?m)^user ([^ ]*) on (#[0-9a-f]*)")
 # `Files` writes a file of this ending first. A run that was killed may have left one.
 _UNFINISHED = ".new"
 # In the order that the stack's containers start.
@@ -291,10 +293,38 @@ class Releases:
                     self._files.remove(f"{self._folder}/{path}")
         self.tag(release)
 
+    def take(self, release: Release) -> None:
+        """Ensure the files and the images' tags of the stack are those of an earlier release, with the secrets of now.
+
+        Raises, and has changed nothing, where the release is damaged or Docker misses an image. After a crash `recall`
+        puts back what is in force.
+        """
+        release.check()
+        self.require_images(release)
+        self._place(
+            release.folder, self._folder, self._paths(release.folder, ["valkey/valkey.conf", "valkey/start.sh"])
+        )
+        self._take_users(release)
+        self._place(release.folder, self._folder, self._paths(release.folder, ["proxy", "compose.yaml"]))
+        self.tag(release)
+
+    def _take_users(self, release: Release) -> None:
+        """Ensure Valkey has the release's users, each with its password of now."""
+        now = (self._files.read_text(f"{self._folder}/{_USERS}") or "").rstrip("\n")
+        hashes = dict(_USER.findall(now))
+        then = (self._files.read_text(f"{release.folder}/{_USERS}") or "").rstrip("\n")
+        wanted = _USER.sub(lambda found: f"user {found[1]} on {hashes.get(found[1], found[2])}", then)
+        if wanted == now:
+            return
+        self._files.write(f"{self._folder}/{_USERS}", f"{wanted}\n", mode=0o644)
+        env = self._files.read_text(f"{self._folder}/.env") or ""
+        label = f"VALKEY_ACL_SHA256='{hashlib.sha256(wanted.encode()).hexdigest()}'"
+        self._files.write(f"{self._folder}/.env", re.sub("(?m)^VALKEY_ACL_SHA256=.*$", label, env))
+
     def abandon(self, name: str) -> None:
         """Ensure an earlier release is known as one that somebody went back from."""
         if not self.is_abandoned(name):
-            # Not empty: to the template's `whole`, an empty file is a damaged one.
+            # Not empty: to earlier versions an empty file is a damaged one.
             self._note(f"{self._kept}/{name}/abandoned", "yes")
 
     def note_left(self, name: str) -> None:

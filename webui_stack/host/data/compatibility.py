@@ -67,20 +67,46 @@ class Compatibility:
 
         It raises as well where nobody could look: no answer is no permission.
         """
-        if self._is_other(VALKEY) and (said := self._valkey.refusal()):
-            raise HostError(
-                "valkey_image", expected="a Valkey that reads the data there are", got=said, do="set a newer one"
-            )
-        if self._is_elsewhere():
-            return
-        if self._wanted.database == "postgres":
-            self._postgres.check_place()
-            if self._is_other(POSTGRES):
-                self._postgres.check_version()
-        if self._is_other(OPEN_WEBUI):
-            self._check_schema()
+        schema = self._look()[1]
+        if schema and schema.word == "older" and not self._wanted.migrates:
+            do = "runbooks/upgrade.py rehearses that, and can go back"
+            if self._containers.folder_of(OPEN_WEBUI) != self._wanted.folder:
+                do = "set the version they are from, deploy, and change it with runbooks/upgrade.py"
+            got = f"one that changes it ({schema.there} to {schema.wanted})"
+            raise HostError("open_webui_image", expected="the schema the data have", got=got, do=do)
 
-    def _check_schema(self) -> None:
+    def moves(self) -> list[str]:
+        """The containers whose data an upgrade changes, maybe: it may need them as they are now to come back.
+
+        These are Open WebUI where the schema gets newer, and Valkey and Postgres where another image takes over their
+        data. Raises as `check` does, but for a schema that gets newer.
+        """
+        return self._look()[0]
+
+    def _look(self) -> tuple[list[str], Schema | None]:
+        """What moves, and how the schema stands where Open WebUI's image is another."""
+        found = []
+        if self._is_other(VALKEY):
+            if said := self._valkey.refusal():
+                raise HostError(
+                    "valkey_image", expected="a Valkey that reads the data there are", got=said, do="set a newer one"
+                )
+            found.append(VALKEY)
+        schema = None
+        if not is_elsewhere(self._files, self._wanted.folder):
+            if self._wanted.database == "postgres":
+                self._postgres.check_place()
+                if self._is_other(POSTGRES):
+                    self._postgres.check_version()
+                    found.append(POSTGRES)
+            if self._is_other(OPEN_WEBUI):
+                schema = self._compared()
+        # What has no container was looked at, and nobody's image is replaced.
+        moves = [name for name in found if self._containers.image_of(name)]
+        return [*moves, *([OPEN_WEBUI] if schema and schema.word == "older" else [])], schema
+
+    def _compared(self) -> Schema:
+        """How the schema stands. Raises where the wanted Open WebUI does not know that of the data."""
         try:
             schema = self._schema()
         except HostError as error:
@@ -92,12 +118,6 @@ class Compatibility:
                 got=error.got,
                 do="look at the image",
             ) from error
-        if schema.word == "older" and not self._wanted.migrates:
-            do = "runbooks/upgrade.py rehearses that, and can go back"
-            if self._containers.folder_of(OPEN_WEBUI) != self._wanted.folder:
-                do = "set the version they are from, deploy, and change it with runbooks/upgrade.py"
-            got = f"one that changes it ({schema.there} to {schema.wanted})"
-            raise HostError("open_webui_image", expected="the schema the data have", got=got, do=do)
         if schema.word == "newer":
             raise HostError(
                 "open_webui_image",
@@ -105,6 +125,7 @@ class Compatibility:
                 got=f"an older one ({schema.there} to {schema.wanted})",
                 do="set a newer one, or go back with runbooks/rollback.py",
             )
+        return schema
 
     def _is_other(self, container: str) -> bool:
         """Whether the data of a container may be of another image than the one that is wanted for it."""
@@ -115,8 +136,9 @@ class Compatibility:
             return False
         return self._containers.image_of(container) != wanted
 
-    def _is_elsewhere(self) -> bool:
-        """Whether Open WebUI's database is an external one, and so is the care for it."""
-        lines = (self._files.read_text(f"{self._wanted.folder}/.env") or "").splitlines()
-        found = [line for line in lines if line.startswith("DATABASE_URL='postgres")]
-        return any("@postgres:5432/open-webui" not in line for line in found)
+
+def is_elsewhere(files: Files, folder: str) -> bool:
+    """Whether the database of the stack in a folder is an external one, and so is the care for it."""
+    lines = (files.read_text(f"{folder}/.env") or "").splitlines()
+    found = [line for line in lines if line.startswith("DATABASE_URL='postgres")]
+    return any("@postgres:5432/open-webui" not in line for line in found)

@@ -1,4 +1,4 @@
-"""What a host remembers of its deploys (templates/good.sh.j2), as far as a teardown needs it."""
+"""What a host remembers of its deploys (releases.py), as far as a teardown needs it."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from . import memory
 from .items import Item, looked_at, unknown
 from .request import Request
 
-# Of a drill that was killed, and of a restore (templates/postgres.sh.j2).
+# Of a drill that was killed, and of a restore (data/postgres.py).
 _LEFT_CONTAINERS = (*throw_away.CONTAINERS, "open-webui-postgres-alone")
 # Somebody's container that a deploy has taken the place of.
 _BY_HAND = ".by-hand"

@@ -18,6 +18,7 @@ _PLACES = {
     "arrival_part": "arrival.part",
     "backup": "backup.run",
     "cause": "cause.run",
+    "compare": "releases.compare",
     "connect": "connect.run",
     "docker": "docker.run",
     "doctor": "doctor.run",
@@ -35,8 +36,10 @@ _PLACES = {
     "packages_save": "packages.save",
     "pull": "images.pull",
     "recover": "recover.run",
+    "releases": "releases.look",
     "restore": "restore.run",
     "restore_settle": "restore.settle",
+    "rollback": "rollback.run",
     "rotate": "rotate.run",
     "save": "images.save",
     "secrets": "secrets.run",
@@ -47,6 +50,7 @@ _PLACES = {
     "teardown": "teardown.remove",
     "teardown_look": "teardown.look",
     "up": "up.run",
+    "upgrade": "upgrade.run",
     "watch": "watch.run",
 }
 
@@ -86,14 +90,17 @@ DETACHED = frozenset(
         "packages_install",
         "packages_save",
         "pull",
+        "recover",
         "restore",
         "restore_settle",
+        "rollback",
         "rotate",
         "secrets",
         "swarm",
         "swarm_mend",
         "teardown",
         "up",
+        "upgrade",
     }
 )
 """The verbs by which a run changes the host: each has a process of its own (`worker.py`)."""

@@ -7,13 +7,16 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 from .. import backup_sets, dockerd
+from ..assembly import Assembly
 from ..backup_sets import BackupSets, NewSet
 from ..clock import Clock
+from ..containers import OURS
 from ..data import postgres
+from ..data.compatibility import OPEN_WEBUI, POSTGRES, VALKEY
 from ..data.helper import Helper
 from ..data.sqlite import Dataset
 from ..data.valkey import Snapshots
@@ -79,6 +82,38 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
     engine = dockerd.engine(system)
     locks = Locks(LINUX, clock, lambda line: emit(Event(line)))
     return Backup(system, engine, files, clock, emit).run(asked, locks)
+
+
+def within(made: Assembly, arguments: Mapping[str, Any]) -> str:
+    """Ensure there is one more set, for a verb that has the stack alone and is in the journal. Returns its name."""
+    asked = replace(Request(**arguments), holds_lock=True, mends=True)
+    one = Backup(made.system, made.engine, made.files, made.clock, made.log.emit)
+    return one.run(asked, Locks(LINUX, made.clock, made.log.say))
+
+
+def of_stack(made: Assembly) -> Request:
+    """A request by what is on the host, where no operator's side has made one. Secrets stay out, every set stays."""
+    of = made.of
+    on_postgres = of.database == "postgres"
+    proxy = ["proxy"] if made.files.exists(f"{of.folder}/proxy") else []
+    return Request(
+        stack_dir=of.folder,
+        backup_dir=of.backup_dir,
+        swarm="",
+        images=dict.fromkeys(made.containers.names(OURS), ""),
+        open_webui=OPEN_WEBUI,
+        valkey=VALKEY,
+        postgres=POSTGRES if on_postgres else "",
+        people=of.open_webui_volume,
+        volumes=[of.open_webui_volume, of.valkey_volume, *([of.postgres_volume] if on_postgres else [])],
+        folders=[],
+        files=["compose.yaml", "valkey", *proxy],
+        left_out=of.left_out,
+        keep=0,
+        reserve_mb=0,
+        age_recipient="",
+        in_clear=[],
+    )
 
 
 class Backup:

@@ -18,7 +18,7 @@ from ..files import Files
 from ..holder import Processes
 from ..journal import Entry, Journal, Step
 from ..kernel import LINUX
-from ..locks import Locks
+from ..locks import WAIT_S, Locks
 from ..protocol import Event
 from ..recovery import STACK, VERB, Recovery
 from ..run_log import RunLog
@@ -34,10 +34,12 @@ _WAIT_S = 60.0
 _MODULES = {
     "migrate": "migrate",
     "restore": "restore",
+    "rollback": "rollback",
     "rotate": "rotate",
     "swarm": "swarm",
     "swarm_upgrade": "swarm",
     "up": "up",
+    "upgrade": "upgrade",
 }
 
 
@@ -62,12 +64,16 @@ TABLE = _Table()
 def run(arguments: Mapping[str, Any], emit: Emit) -> None:
     """Ensure nothing is cut off, in Docker's configuration or, with `stack_dir`, in the stack there.
 
-    Raises `HostError` where another verb is at work for a minute.
+    With `stack`, by the names of `Stack`, an operator asks: then what earlier versions left is ended as well. Raises
+    `HostError` where another verb is at work for a minute; an operator waits as long as for any other verb.
     """
     require_root()
     system, files, clock = System(), Files(), Clock()
     locks = Locks(LINUX, clock, lambda line: emit(Event(line)))
-    if "stack_dir" in arguments:
+    if "stack" in arguments:
+        of = Stack.read(arguments["stack"])
+        stack(of.folder, system, files, clock, locks, emit, wait_s=WAIT_S, of=of)
+    elif "stack_dir" in arguments:
         stack(arguments["stack_dir"], system, files, clock, locks, emit)
     else:
         apply(system, files, locks, emit)
@@ -111,18 +117,22 @@ def stack(
     emit: Emit,
     *,
     wait_s: float = _WAIT_S,
+    of: Stack | None = None,
 ) -> Entry | None:
     """Ensure nothing is cut off in the stack in `stack_dir`. Returns what was, None where nothing was.
 
-    The journal has all that this needs. Raises `LockedError` where another verb is at work for `wait_s`, and
-    `HostError` where what was cut off can't be ended: it stays in the journal then.
+    The journal has all that this needs; `of` is for a mark of earlier versions, which has nothing. Raises `LockedError`
+    where another verb is at work for `wait_s`, and `HostError` where what was cut off can't be ended: it stays in the
+    journal then.
     """
     with locks.work(VERB, limit_s=wait_s) as held:
         entry = Journal(files, stack_dir, TABLE, clock).open()
         if entry is None:
             Recovery(system, files, STACK).disarm()  # a crash between the journal's end and this
             return None
-        if "stack" not in entry.data:
+        if "stack" in entry.data:
+            of = Stack.read(entry.data["stack"])
+        if of is None:
             raise HostError(
                 "recover",
                 expected=f"a journal that says all of the stack in {stack_dir}",
@@ -130,9 +140,7 @@ def stack(
                 do=f"run runbooks/{entry.verb}.py again",
             )
         log = RunLog(files, f"{stack_dir}/recover.log", emit)
-        made = Assembly(
-            Stack.read(entry.data["stack"]), log, held.descriptors, table=TABLE, system=system, files=files, clock=clock
-        )
+        made = Assembly(of, log, held.descriptors, table=TABLE, system=system, files=files, clock=clock)
         try:
             return end_stack(made)
         except HostError as error:

@@ -1,7 +1,7 @@
 """Up: the stack runs as its files say, and is remembered; or what ran before runs again.
 
-This is the deploy that leaves people's data as they are: `Data` refuses what would change them. An upgrade, which makes
-a backup set first and may put it back, is still up.sh.j2.
+This is the deploy that leaves people's data as they are: `Data` refuses what would change them. An upgrade (upgrade.py)
+is the same deploy between a backup set and what puts that back.
 """
 
 from __future__ import annotations
@@ -96,11 +96,30 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
 
 def recovery(made: Assembly, entry: Entry) -> Up:
     """What ends a deploy that was cut off (`verbs/recover.py`)."""
-    return of(made, _request(entry))
+    return of(made, request_of(entry))
 
 
 def of(made: Assembly, asked: Request) -> Up:
     """The deploy of a stack."""
+    return Up(
+        stack=made.of,
+        files=made.files,
+        engine=made.engine,
+        journal=made.journal,
+        releases=made.releases,
+        project=made.project,
+        containers=made.containers,
+        services=made.services,
+        by_hand=made.by_hand,
+        data=data_of(made, asked),
+        log=made.valkey,
+        me=Processes().me(VERB),
+        emit=made.log.emit,
+    )
+
+
+def data_of(made: Assembly, asked: Request) -> Compatibility:
+    """People's data, as the wanted images see them."""
     stack = made.of
     wanted = Wanted(
         stack.folder,
@@ -117,7 +136,7 @@ def of(made: Assembly, asked: Request) -> Up:
         database=stack.database,
         migrates=asked.migrates,
     )
-    data = Compatibility(
+    return Compatibility(
         made.files,
         made.engine,
         made.containers,
@@ -125,21 +144,6 @@ def of(made: Assembly, asked: Request) -> Up:
         made.cluster,
         lambda: made.schema(asked.image),
         wanted,
-    )
-    return Up(
-        stack=made.of,
-        files=made.files,
-        engine=made.engine,
-        journal=made.journal,
-        releases=made.releases,
-        project=made.project,
-        containers=made.containers,
-        services=made.services,
-        by_hand=made.by_hand,
-        data=data,
-        log=made.valkey,
-        me=Processes().me(VERB),
-        emit=made.log.emit,
     )
 
 
@@ -194,40 +198,38 @@ class Up:
         Then this raises `HostError`, which says so. It raises before anything is stopped where the data need more than
         this verb does. A `up` that was cut off before is ended first, as the files are this one's already.
         """
-        self._releases.recover()
-        resumes = self._begin(asked)
+        resumes = self.begin(asked)
         try:
             self._data.check()
         except HostError as error:
-            raise self._refused(asked, error, resumes=resumes) from error
+            raise self.refused(asked, error, resumes=resumes) from error
+        return self.carry_out(asked)
+
+    def carry_out(self, asked: Request) -> str:
+        """Ensure what `up` does, once it has begun and the data allow it."""
         try:
-            self._make_room(asked)
-            self._start(asked)
+            self.make_room(asked)
+            self.start(asked)
         except HostError as error:
             raise self._undone(asked, error) from error
-        self._let_go(asked)
-        name = self._remember()
-        self._journal.end()
-        return name
+        return self.finish(asked)
 
     # --- After a crash (`journal.Verb`)
 
     def go_on(self, entry: Entry) -> None:
         """Ensure what was healthy is remembered, and what was before it is gone."""
-        self._let_go(_request(entry))
-        self._remember()
-        self._journal.end()
+        self.finish(request_of(entry))
 
     def go_back(self, entry: Entry) -> None:
         """Ensure what ran before runs again; nothing happens on a host where nothing did."""
-        self._releases.recover()
-        self._say(self._back(_request(entry)))
+        self._say(self.back(request_of(entry)))
         self._journal.end()
 
-    # --- Steps
+    # --- Steps, for an upgrade as well
 
-    def _begin(self, asked: Request) -> bool:
+    def begin(self, asked: Request) -> bool:
         """Ensure this run is written down. Returns whether it takes over one that was cut off."""
+        self._releases.recover()
         entry = self._journal.open()
         if entry is None:
             self._journal.begin(VERB, self._me, self._noted(asked))
@@ -247,7 +249,7 @@ class Up:
     def _noted(self, asked: Request) -> dict[str, Any]:
         return {"stack": asdict(self._stack), "request": asdict(asked)}
 
-    def _make_room(self, asked: Request) -> None:
+    def make_room(self, asked: Request) -> None:
         """Ensure nothing is in the way of the new containers."""
         self._journal.step(MAKE_ROOM)
         for volume in asked.volumes:
@@ -257,7 +259,8 @@ class Up:
         for name in asked.unpause:
             self._containers.resume(name, limit_s=asked.resume_s)
 
-    def _start(self, asked: Request) -> None:
+    def start(self, asked: Request) -> None:
+        """Ensure the services are as the files say and healthy; else it tells what each container says."""
         self._journal.step(START)
         # Not by `up --force-recreate --no-deps`: without what it depends on, a service has another hash (2.26).
         for service in asked.recreate:
@@ -278,6 +281,13 @@ class Up:
             self._complain(asked)
             raise
 
+    def finish(self, asked: Request) -> str:
+        """Ensure what is healthy is remembered, and nothing of before is left. Returns the release's name."""
+        self._let_go(asked)
+        name = self._remember()
+        self._journal.end()
+        return name
+
     def _let_go(self, asked: Request) -> None:
         """Ensure nothing of before is left that would come back, or serve beside its successors."""
         self._journal.step(LET_GO)
@@ -296,7 +306,7 @@ class Up:
 
     # --- Back
 
-    def _refused(self, asked: Request, error: HostError, *, resumes: bool) -> HostError:
+    def refused(self, asked: Request, error: HostError, *, resumes: bool) -> HostError:
         """The error to raise once the files of what runs are back in the folder: nothing was stopped."""
         if resumes:  # the run that was cut off may have stopped something
             undone = self._undone(asked, error)
@@ -316,7 +326,7 @@ class Up:
         In the second case the journal stays open: recovery tries again, and the next deploy takes over.
         """
         try:
-            became = self._back(asked)
+            became = self.back(asked)
         except HostError as another:
             self._complain(asked)
             self._say(str(another))
@@ -325,8 +335,12 @@ class Up:
             self._journal.end()
         return HostError(error.where, expected=error.expected, got=error.got, do=became)
 
-    def _back(self, asked: Request) -> str:
-        """Ensure what ran before runs again. Returns what that is, in words."""
+    def back(self, asked: Request, put_data_back: Callable[[], None] = lambda: None) -> str:
+        """Ensure what ran before runs again. Returns what that is, in words.
+
+        `put_data_back` is called once it is clear that a release comes back, before anything of it does.
+        """
+        self._releases.recover()
         entry = self._journal.open()
         made_log = entry is not None and bool(entry.data.get(_MADE_LOG))
         self._by_hand.remove_successors()
@@ -338,6 +352,7 @@ class Up:
         if not release.is_there():
             return "there is no earlier good deploy to go back to"
         self._say(f"going back to the deploy of {_date(release.name())}")
+        put_data_back()
         drops_log = made_log and not release.has_log()
         # A Valkey that has read other users starts anew, even where its label stays (`verbs/rotate.py`).
         users = [self._files.read(f"{folder}/{_USERS}") for folder in (release.folder, self._project.folder)]
@@ -374,9 +389,13 @@ _USERS = "valkey/users.acl"
 _MADE_LOG = "made_log"
 
 
-def _request(entry: Entry) -> Request:
-    """The request of an entry of the journal. Another version may have noted more."""
-    found = entry.data.get("request", entry.data)  # the request alone, up to 2026-11-30
+def request_of(entry: Entry) -> Request:
+    """The request of an entry of the journal."""
+    return read(entry.data.get("request", entry.data))  # the request alone, up to 2026-11-30
+
+
+def read(found: Mapping[str, Any]) -> Request:
+    """A request as the journal has it. Another version may have noted more."""
     known: Mapping[str, object] = {one.name: found[one.name] for one in fields(Request) if one.name in found}
     return Request(**known)  # type: ignore[arg-type]
 
