@@ -540,6 +540,7 @@ ENDS: Sequence[Callable[[FakeKernel], None]] = [
 ]
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("world", WORLDS)
 @pytest.mark.parametrize("end", ENDS, ids=["killed", "power cut", "power cut, names got there"])
 def test_a_run_that_was_cut_off_anywhere_is_finished_by_the_next_with_the_same_secrets(
@@ -555,6 +556,7 @@ def test_a_run_that_was_cut_off_anywhere_is_finished_by_the_next_with_the_same_s
     assert at > 30
 
 
+@pytest.mark.crash
 @pytest.mark.parametrize("world", WORLDS)
 def test_a_run_that_failed_anywhere_is_finished_by_the_next_with_the_same_secrets(
     world: Callable[[Files], None],

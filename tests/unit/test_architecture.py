@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,16 +29,23 @@ def modules(*patterns: str) -> list[Path]:
     return sorted(path for pattern in patterns for path in ROOT.glob(pattern))
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def parsed(path: Path) -> ast.Module:
+    """A file of the project. Several tests look at each."""
+    return ast.parse(path.read_text())
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     """What a file imports, dotted, functions' bodies included: `a.b` for `import a.b` and `from a import b`."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: a relative import"
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def beyond(path: Path, allowed: set[str]) -> set[str]:
@@ -289,7 +297,7 @@ def test_no_module_is_a_drawer_for_odds_and_ends() -> None:
 
 
 def undocumented(path: Path) -> Iterator[str]:
-    tree = ast.parse(path.read_text())
+    tree = parsed(path)
     if ast.get_docstring(tree) is None:
         yield path.stem
     inner = [(node.name, node) for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
@@ -324,8 +332,8 @@ def test_every_test_file_says_what_it_claims() -> None:
     assert bare == []
 
 
-@pytest.mark.parametrize("name", ["operations", "packages", "offsite"])
-def test_the_library_leaves_the_standard_librarys_threads_alone(name: str) -> None:
+def test_the_library_leaves_the_standard_librarys_threads_alone() -> None:
     """pyinfra's command line makes them gevent's (`pyinfra_cli/__init__.py`, 3.10), which hangs what uses threads."""
-    code = f"import sys, webui_stack.{name}; sys.exit('pyinfra_cli' in sys.modules)"
+    names = ", ".join(f"webui_stack.{name}" for name in ("operations", "packages", "offsite"))
+    code = f"import sys, {names}; sys.exit('pyinfra_cli' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
