@@ -20,7 +20,7 @@ from webui_stack.progress import Counted, Progress
 MANIFEST = "manifest.json"
 # Beside the manifest of a set whose files are encrypted: what lies here, as the manifest describes what is on the host.
 NOTE = "encrypted.json"
-# The time it was made, as templates/backup.sh.j2 names it.
+# The time it was made, as host/backup_sets.py names it.
 NAME = "[0-9]{8}T[0-9]{6}Z"
 # What a host says of its set is not believed: a part is a file in the set's own folder.
 _FILE = r"[A-Za-z0-9][A-Za-z0-9._-]*"

@@ -338,15 +338,6 @@ def _brought_up(work: Sequence[_Work], act: Callable[[Sequence[_Work]], StringCo
     yield act(work)
 
 
-@operation(is_idempotent=False)
-def script(lines: Sequence[str]) -> Commands:
-    """Ensure a shell script has run, as root, to its good end; what it says is shown, line by line.
-
-    It travels on stdin and is not shown. Fails with what it wrote to its error output.
-    """
-    yield FunctionCommand(_run, (lines,), {})
-
-
 def _ask(
     state: State, host: Host, verb: str, arguments: HiddenItems, answered: Callable[[Any], None] = lambda _: None
 ) -> bool:
@@ -359,14 +350,4 @@ def _ask(
         )
     except remote.RemoteError as error:
         return _fail(state, host, [str(error)])
-    return True
-
-
-def _run(state: State, host: Host, lines: Sequence[str]) -> bool:
-    try:
-        said = remote.run(host, "sh -s", lines)
-    except remote.RemoteError as error:
-        return _fail(state, host, str(error).splitlines())
-    for line in said:
-        host.log(line)
     return True

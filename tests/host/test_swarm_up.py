@@ -816,7 +816,7 @@ def test_a_pruned_image_is_told_before_anything_stops_or_a_file_is_changed() -> 
 
 
 def of_earlier_version(world: World, note: str) -> None:
-    """What up-swarm.sh.j2 left when it was killed: a mark, and no journal."""
+    """What an earlier version left when it was killed: a mark, and no journal."""
     world.files.remove(f"{FOLDER}/journal.json")
     world.files.remove(f"{FOLDER}/.restoring")
     world.files.write(f"{FOLDER}/.upgrading", note)

@@ -111,7 +111,7 @@ def test_a_damaged_database_makes_no_save(dataset: ModuleType) -> None:
 
 @pytest.fixture
 def good(dataset: ModuleType, capsysbinary: Any) -> Path:
-    """A set as templates/backup.sh.j2 makes it."""
+    """A set as the verb `backup` makes it."""
     database(dataset.DATA / "webui.db", chats=2).close()
     (dataset.DATA / "uploads").mkdir()
     (dataset.DATA / "uploads" / "1_a.txt").write_text("a")

@@ -851,9 +851,9 @@ def test_what_a_host_is_asked_for_holds_only_secrets_that_were_supplied_and_show
         assert (text.count(PASSWORD), text.count("sk-x")) == (1, 1)
 
 
-def test_no_script_advises_to_remove_a_volume() -> None:
-    for template in (ROOT / "templates").glob("*.sh.j2"):
-        assert "volume rm" not in template.read_text(), template.name
+def test_nothing_that_the_host_says_advises_to_remove_a_volume() -> None:
+    for path in (ROOT / "webui_stack/host").rglob("*.py"):
+        assert "volume rm" not in path.read_text(), path.name
 
 
 def test_the_host_is_asked_for_a_migration_without_a_secret() -> None:
