@@ -47,6 +47,7 @@ def assert_all_arrived(result: Result, sockets: int) -> None:
     assert (result.disconnected, result.reconnected, result.recovery_s) == (0, 0, 0)
 
 
+@pytest.mark.long
 def test_nothing_is_lost_while_nothing_happens(precious: Precious, show: Show) -> None:
     with Crowd(precious.base, people=5, clients=CLIENTS, rate=10) as crowd:
         crowd.settle()
@@ -63,6 +64,7 @@ def test_nothing_is_lost_while_nothing_happens(precious: Precious, show: Show) -
     assert full.cpu_share < 0.5
 
 
+@pytest.mark.long
 def test_a_killed_valkey_loses_events_that_were_accepted(precious: Precious, show: Show) -> None:
     with way_to_second(precious) as second, Crowd(precious.base, events_url=second, clients=CLIENTS) as crowd:
         crowd.settle()
@@ -83,6 +85,7 @@ def test_a_killed_valkey_loses_events_that_were_accepted(precious: Precious, sho
     assert max(result.losses) <= recovered_s
 
 
+@pytest.mark.long
 def test_a_restart_throws_all_out_and_all_come_back(precious: Precious, show: Show) -> None:
     with Crowd(precious.base, clients=CLIENTS) as crowd:
         crowd.settle()

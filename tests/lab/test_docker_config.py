@@ -252,7 +252,11 @@ def test_an_option_of_the_service_in_the_file_as_well_is_taken_back(shared: Shar
 
 
 @pytest.mark.parametrize(
-    "survives", [False, True], ids=["by a plan that names whom it stops", "by one that knows of nobody"]
+    "survives",
+    [
+        pytest.param(False, id="by a plan that names whom it stops"),
+        pytest.param(True, id="by one that knows of nobody", marks=pytest.mark.long),
+    ],
 )
 def test_live_restore_on_a_node_of_a_swarm_is_taken_back(shared: Shared, survives: bool) -> None:
     """H3 with its guards taken out. The swarm is there afterwards; `somebodys` was stopped, and named."""
@@ -298,7 +302,10 @@ class Held:
         return str(self.host.run("pgrep -f -- '[-]-worker docker'").stdout).split()
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "how",
+    [pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.long), pytest.param(signal.SIGKILL, id="SIGKILL")],
+)
 def test_a_change_goes_on_when_its_run_is_cut_off(shared: Shared, how: signal.Signals) -> None:
     """Held up where it waits for another, so that it is cut off before it has changed anything."""
     shared.configure(SYSLOG)

@@ -347,11 +347,18 @@ def moments(count: int, longest_s: float) -> list[float]:
     return [round(chosen.uniform(1, longest_s), 1) for _ in range(count)]
 
 
-# A run takes about 15 s. `make soak` tries 20 moments. The last setting is the default again.
+# A run takes about 15 s. `make soak` tries 20 moments, `make long` the first ones of these. The last setting is the
+# default again.
 MOMENTS = list(zip(moments(3, 14), ("11h", "13h", "24h"), strict=True))
 
 
-@pytest.mark.parametrize(("delay_s", "setting"), MOMENTS, ids=[f"after {delay_s} s" for delay_s, _ in MOMENTS])
+@pytest.mark.parametrize(
+    ("delay_s", "setting"),
+    [
+        pytest.param(*moment, id=f"after {moment[0]} s", marks=() if moment == MOMENTS[-1] else pytest.mark.long)
+        for moment in MOMENTS
+    ],
+)
 def test_an_operator_killed(lab: Lab, precious: Precious, delay_s: float, setting: str) -> None:
     arguments = ("--data", f"open_webui_jwt_expires_in={setting}")
     killed = Operator(*arguments)

@@ -199,6 +199,7 @@ def test_what_can_not_come_back_is_refused_and_nothing_is_touched(stack: Stack, 
     stack.host.check_output(f"rm -r {SETS}/{stack.sets()[-1]}")
 
 
+@pytest.mark.long
 def test_a_restore_that_is_killed_is_ended_by_the_next_one(stack: Stack, made: str) -> None:
     stack.write("since")
     here = {"restore_over": [EARLIER], "restore_set": made}
@@ -303,6 +304,7 @@ docker compose up --detach --wait --wait-timeout 300
 """
 
 
+@pytest.mark.long
 def test_a_superuser_of_before_becomes_the_owner_with_all_rows(stack: Stack) -> None:
     stack.host.check_output(AS_BEFORE)
     rights = f"{PSQL} %s"
@@ -321,6 +323,7 @@ def test_a_superuser_of_before_becomes_the_owner_with_all_rows(stack: Stack) -> 
     assert containers(stack.host) == running, "a second deploy changes nothing"
 
 
+@pytest.mark.long
 def test_a_set_and_a_deploy_of_before_come_back_without_the_superuser(stack: Stack) -> None:
     made = stack.sets()[-1]
     before = stack.count()

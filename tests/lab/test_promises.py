@@ -245,6 +245,7 @@ def test_a_valkey_that_cannot_save_is_left_to_run(lab: Lab, impatient: Any) -> N
     assert impatient.check_output(f"journalctl --unit open-webui-watchdog --since @{since} --output cat --quiet") == ""
 
 
+@pytest.mark.long
 def test_a_container_that_docker_could_not_start_is_started_later_and_one_that_was_stopped_is_not(
     impatient: Any, precious: Precious
 ) -> None:
@@ -273,6 +274,7 @@ def test_a_container_that_docker_could_not_start_is_started_later_and_one_that_w
     within(START_S, "it serves again", lambda: listens(impatient) and serves(precious))
 
 
+@pytest.mark.long
 def test_an_open_webui_that_hangs_comes_back_and_one_that_cannot_is_not_stormed(
     impatient: Any, precious: Precious, capsys: pytest.CaptureFixture[str]
 ) -> None:
