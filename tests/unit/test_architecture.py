@@ -218,6 +218,19 @@ def test_benchmarks_drive_processes_and_import_no_project_code(path: Path) -> No
     assert {name for name in imports(path) if name.split(".")[0] in forbidden} == set()
 
 
+# Both ends name a lease's holder in one form: a run reads it to learn whether an earlier run of its machine is dead.
+HOST_MODULES_OF_THE_OPERATOR = {"lease": {"errors", "holder", "lease"}}
+
+
+@pytest.mark.parametrize(
+    "path", modules("webui_stack/*.py", "webui_stack/ops/*.py", "tasks/*.py"), ids=lambda p: f"{p.parent.name}.{p.stem}"
+)
+def test_the_operators_side_imports_the_hosts_protocol_alone_but_for_the_lease(path: Path) -> None:
+    found = {name for name in imports(path) if name.startswith("webui_stack.host.")}
+    more = HOST_MODULES_OF_THE_OPERATOR.get(path.stem, set()) if path.parent.name == "webui_stack" else set()
+    assert {name.split(".")[2] for name in found} - {"protocol"} == more
+
+
 def test_the_library_has_no_import_cycle() -> None:
     graph = {
         path.stem: {

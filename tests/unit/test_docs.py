@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import re
 import runpy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.defaults import DEFAULTS, ROOT
+from tests.unit.test_architecture import imports
 from webui_stack import swarm
-from webui_stack.host.verbs import VERBS
+from webui_stack.host.journal import OLD_MARK
+from webui_stack.host.verbs import DETACHED, VERBS, recover
 from webui_stack.settings import EVERYDAY_WORDS, Settings, SettingsError, from_data
 
 EXAMPLES = sorted((ROOT / "inventories").glob("*.example.py"))
 MODULES = {path.stem for path in (ROOT / "webui_stack").glob("*.py")} - {"__init__"}
+HOST_MODULES = sorted((ROOT / "webui_stack/host").rglob("*.py"))
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # A value that is offered, not given: `# "key": ...`, in blocks of lines that belong together.
 OFFERED = re.compile(r'(?m)^ *# "\w+": .*\n(?:^ *# "\w+": .*\n)*')
@@ -86,7 +89,8 @@ def unknown(name: str) -> bool:
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_a_setting_that_is_named_exists(path: Path) -> None:
     # `image`, an everyday word, is a row of doctor's.
-    words = named(path.read_text()) - MODULES - VERBS.keys() - EVERYDAY_WORDS.keys()
+    words = named(path.read_text()) - MODULES - {module.stem for module in HOST_MODULES} - EVERYDAY_WORDS.keys()
+    words -= VERBS.keys() | recover.TABLE.keys()
     assert [name for name in sorted(words) if unknown(name)] == []
 
 
@@ -95,11 +99,56 @@ def test_a_setting_that_does_not_exist_is_found() -> None:
     assert {name for name in named(text) if unknown(name)} == {"open_webui_replica", "proxy_tsl", "postgres_pasword"}
 
 
-def test_every_module_of_the_library_is_in_the_table() -> None:
-    section = (ROOT / "docs/architecture.md").read_text().partition("## The library\n")[2].partition("\n## ")[0]
-    rows = re.findall(r"(?m)^\| (`.+?`) \|", section)
-    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    assert listed == MODULES
+def page(title: str, end: str) -> str:
+    """A part of docs/architecture.md: from a heading to the next line that begins with `end`."""
+    return (ROOT / "docs/architecture.md").read_text().partition(f"\n{title}\n")[2].partition(f"\n{end}")[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of each row of tables whose rows begin with code."""
+    return [row.split(" | ") for row in re.findall(r"(?m)^\| (`.+) \|$", text)]
+
+
+def in_code(cells: Iterable[list[str]]) -> list[str]:
+    return [name for row in cells for name in re.findall(r"`([\w/]+)`", row[0])]
+
+
+OPERATORS = in_code(rows(page("## The operator's side", "## ")))
+VERB_TABLES = page("### Verbs, and what a crash means", "## ")
+
+
+def test_every_module_of_the_library_is_in_the_table_once() -> None:
+    assert sorted(name for name in OPERATORS if "/" not in name) == sorted(MODULES)
+
+
+@pytest.mark.parametrize("place", range(len(OPERATORS)), ids=OPERATORS)
+def test_a_module_imports_only_those_before_it_in_the_table(place: int) -> None:
+    needed = {name.replace(".", "/") for name in imports(ROOT / f"webui_stack/{OPERATORS[place]}.py")}
+    later = {f"webui_stack/{name}" for name in OPERATORS[place:]}
+    assert {one for one in needed for name in later if f"{one}/".startswith(f"{name}/")} == set()
+
+
+def test_every_module_of_the_hosts_program_is_in_its_table_once() -> None:
+    there = [path.relative_to(ROOT / "webui_stack/host").with_suffix("") for path in HOST_MODULES]
+    listed = in_code(rows(page("## The host's side", "### ")))
+    assert sorted(listed) == sorted(str(path) for path in there if path.parts[0] != "verbs" and path.name != "__init__")
+
+
+def test_every_verb_is_in_a_table_once_and_where_it_is_detached_in_one_of_those() -> None:
+    detached, _, others = VERB_TABLES.partition("\nNot detached")
+    assert sorted(in_code(rows(detached))) == sorted(DETACHED)
+    assert sorted(in_code(rows(others))) == sorted(VERBS.keys() - DETACHED)
+
+
+def test_the_steps_of_each_verb_with_a_journal_are_in_its_table() -> None:
+    table = {row[0].strip("`"): tuple(row[3:]) for row in rows(VERB_TABLES) if len(row) == 5}
+
+    def steps(verb: str, way: str) -> str:
+        named = [step.name for step in recover.TABLE[verb] if step.after_crash == way and step.name != OLD_MARK]
+        return ", ".join(named) or "none"
+
+    assert table == {verb: (steps(verb, "go back"), steps(verb, "go on")) for verb in recover.TABLE if verb in VERBS}
+    assert recover.TABLE["swarm_upgrade"] == recover.TABLE["swarm"]
 
 
 def anchors(text: str) -> set[str]:
