@@ -31,7 +31,7 @@ _told: set[Path] = set()
 
 def _look(settings: Settings) -> list[str]:
     survey = preflight.observation().survey()
-    images = facts.ask(host, facts.RunningImages)
+    images = facts.running_images(host)
     packages = {} if settings.docker_source == "present" else survey.engine.family
     _seen[host.name] = (
         sources.lock_path(settings),

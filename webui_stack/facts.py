@@ -134,17 +134,25 @@ class Survey(_Verb[survey.Survey]):
         return survey.parse(content)
 
 
-class RunningImages(_Framed[dict[str, lock.LocalImage]]):
-    """What the stack's containers were made of."""
+class RunningImages(_Verb[dict[str, lock.LocalImage]]):
+    """What the stack's containers were made of; see `running_images`."""
 
+    verb = "running_images"
     unanswered: ClassVar[Any] = {}
 
-    def command(self) -> str:
-        return self.frame.command(lock.OBSERVE)
-
     @override
-    def read(self, lines: list[str]) -> dict[str, lock.LocalImage]:
-        return lock.parse_running(lines)
+    def parse(self, content: object) -> dict[str, lock.LocalImage]:
+        return lock.parse_running(content)
+
+
+def running_images(host: Host) -> dict[str, lock.LocalImage]:
+    """What the stack's containers were made of. Where nobody could say, the host has failed, and this is {}."""
+    request = protocol.Request(RunningImages.verb, protocol.FRAMED, lock.running_request())
+    try:
+        return ask_program(host, RunningImages, _stdin=request.line())
+    except RemoteError as error:
+        fail(host, why(host, error))
+        return {}
 
 
 class HeldImages(_Verb[dict[str, lock.Held]]):

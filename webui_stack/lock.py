@@ -141,18 +141,6 @@ def missing(lock: Lock, references: Iterable[str], where: str) -> list[str]:
 
 # --- What runs on a host -----------------------------------------------------------------------------
 
-# One round trip. Containers, not tags: what was proved is what runs.
-OBSERVE = f"""
-for container in $(docker ps --all --format '{{{{.Names}}}}' | grep -xE '{compose.OURS}' | sort); do
-  docker inspect --type container --format 'container {{{{.Name}}}} {{{{.Config.Image}}}} {{{{.Image}}}}' $container
-done 2>/dev/null | while read -r kind name reference id; do
-  echo "$kind $name $reference $id"
-  docker image inspect --format \
-    'image {{{{.Id}}}} {{{{.Architecture}}}}{{{{range .RepoDigests}}}} {{{{.}}}}{{{{end}}}}' "$id" 2>/dev/null
-done
-true
-"""
-
 
 @dataclass(frozen=True)
 class LocalImage:
@@ -163,28 +151,34 @@ class LocalImage:
     digests: frozenset[str]
 
 
-def parse_running(lines: Iterable[str]) -> dict[str, LocalImage]:
-    """Read `OBSERVE`'s output: the stack's images, by the reference its containers were made with."""
-    references: dict[str, str] = {}
-    found: dict[str, tuple[str, list[str]]] = {}
-    for line in lines:
-        match line.split():
-            case ["container", _, reference, id_]:
-                references[reference] = id_
-            case ["image", id_, architecture, *digests]:
-                found[id_] = (architecture, digests)
+def running_request() -> dict[str, str]:
+    """What the verb `running_images` of the host's program is asked (`host/verbs/images.py`)."""
+    return {"pattern": compose.OURS}
+
+
+class _RunningImage(TypedDict):
+    id: str
+    architecture: str
+    digests: list[str]
+
+
+def parse_running(content: object) -> dict[str, LocalImage]:
+    """Read the answer of the verb `running_images`: the stack's images, by the reference its containers were made with.
+
+    Raises `document.IncompleteError` where it has another form.
+    """
+    found = document.checked("running_images", TypeAdapter(dict[str, _RunningImage]), content)
     return {
         reference: LocalImage(
-            id_,
-            found[id_][0],
+            image["id"],
+            image["architecture"],
             frozenset(
                 digest
-                for repository, _, digest in (entry.partition("@") for entry in found[id_][1])
+                for repository, _, digest in (entry.partition("@") for entry in image["digests"])
                 if repository == repository_of(reference) or _familiar(repository_of(reference)) == repository
             ),
         )
-        for reference, id_ in references.items()
-        if id_ in found
+        for reference, image in found.items()
     }
 
 

@@ -12,11 +12,11 @@ from unittest.mock import Mock
 import pytest
 
 from tests.host.fake_clock import FakeClock
-from tests.host.fake_engine import FakeEngine
+from tests.host.fake_engine import REFUSED, UNAVAILABLE, FakeEngine
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import Crash, Fault, Faults
 from webui_stack.host import client_config, images
-from webui_stack.host.engine import NewContainer, NotFound, Refused, Unavailable
+from webui_stack.host.engine import EngineError, NewContainer, NotFound, Refused, Unavailable
 from webui_stack.host.errors import HostError
 from webui_stack.host.images import Locked, Registry
 from webui_stack.host.protocol import Event
@@ -399,3 +399,28 @@ def test_a_broken_configuration_is_an_empty_one(tmp_path: Path, text: str | None
     if text is not None:
         host.put("/root/.docker/config.json", text)
     assert client_config.read(host, "/root") == content
+
+
+# --- What runs
+
+
+def test_what_runs_is_told_by_the_reference_it_was_made_with(tmp_path: Path) -> None:
+    """The reference may mean another image by now."""
+    world = World(tmp_path)
+    world.docker.put_container("redis-valkey", NewContainer(VALKEY))
+    proved = world.docker.images[world.docker.named("redis-valkey").image_id]
+    world.docker.put_image(VALKEY)
+    assert verb.images_of(world.engine, "redis-valkey|open-webui") == {
+        VALKEY: {"id": proved.id, "architecture": proved.architecture, "digests": list(proved.digests)}
+    }
+
+
+def test_a_docker_that_does_not_say_what_runs_is_no_empty_host(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.docker.put_container("redis-valkey", NewContainer(VALKEY))
+    verb.images_of(world.engine, "redis-valkey")
+    for at in range(len(world.engine.faults.calls)):
+        for kind in (UNAVAILABLE, REFUSED):
+            world.engine.faults = Faults(Fault(at, kind))
+            with pytest.raises(EngineError):
+                verb.images_of(world.engine, "redis-valkey")

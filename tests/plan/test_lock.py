@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -34,17 +35,19 @@ LOCK = Lock(
 Held = dict[str, dict[str, str]]
 NONE: Held = {name: {"tagged": "", "locked": ""} for name in IDS}
 HAS_ALL: Held = {name: {"tagged": id_, "locked": id_} for name, id_ in IDS.items()}
-RUNS_ALL = "\n".join(
-    f"container /x {name} {id_}\nimage {id_} amd64 {lock.repository_of(name)}@{DIGESTS[name]}"
+Running = dict[str, dict[str, Any]]
+RUNS_ALL: Running = {
+    name: {"id": id_, "architecture": "amd64", "digests": [f"{lock.repository_of(name)}@{DIGESTS[name]}"]}
     for name, id_ in IDS.items()
-)
+}
 
 
-def holding(host: dict[str, Any], held: Held | None = HAS_ALL, running: str = RUNS_ALL) -> dict[str, Any]:
+def holding(host: dict[str, Any], held: Held | None = HAS_ALL, running: Running = RUNS_ALL) -> dict[str, Any]:
     """The host, with these images; None while it has no Docker."""
     tagged = {reference: one["tagged"] for reference, one in (held or {}).items() if one["tagged"]}
     host = answering(host, images={reference: {"id": id_, "digests": []} for reference, id_ in tagged.items()})
-    answers = {f"{host_program.digest()} images": surveys.printed(held), "kind name reference id": running}
+    digest = host_program.digest()
+    answers = {f"{digest} images": surveys.printed(held), f"{digest} running_images": surveys.printed(running)}
     return {**host, "fake_responses": {**answers, **host["fake_responses"]}}
 
 
@@ -190,7 +193,8 @@ def test_locking_writes_what_runs_and_then_has_nothing_to_say(pyinfra: Pyinfra, 
 
 def test_hosts_that_run_different_images_are_not_locked(pyinfra: Pyinfra, tmp_path: Path) -> None:
     file = tmp_path / "x.lock.toml"
-    hosts = {"a": holding(converged()), "b": holding(converged(), running=RUNS_ALL.replace("a" * 64, "d" * 64))}
+    others = json.loads(json.dumps(RUNS_ALL).replace("a" * 64, "d" * 64))
+    hosts = {"a": holding(converged()), "b": holding(converged(), running=others)}
     result = pyinfra(hosts, "--data", f"lock_file={file}", "-y", deploy="runbooks/lock.py")
     assert result.status == 1
     assert f"{DIGESTS[VALKEY]} on @fake/a" in result.output

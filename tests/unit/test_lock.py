@@ -113,16 +113,24 @@ def test_a_repository_is_a_reference_without_tag_and_digest(reference: str, repo
 
 def test_what_runs_is_read_with_the_digests_of_its_own_repository() -> None:
     found = lock.parse_running(
-        [
-            f"container /redis-valkey {VALKEY} {sha('1')}",
+        {
             # Docker shows Docker Hub's images without its name
-            f"image {sha('1')} amd64 valkey/valkey@{sha('a')} mirror:5000/valkey/valkey@{sha('b')}",
-            f"container /open-webui built-here:1 {sha('2')}",
-            f"image {sha('2')} amd64",
-        ]
+            VALKEY: {
+                "id": sha("1"),
+                "architecture": "amd64",
+                "digests": [f"valkey/valkey@{sha('a')}", f"mirror:5000/valkey/valkey@{sha('b')}"],
+            },
+            "built-here:1": {"id": sha("2"), "architecture": "amd64", "digests": []},
+        }
     )
     assert found[VALKEY] == LocalImage(sha("1"), "amd64", frozenset({sha("a")}))
     assert found["built-here:1"].digests == frozenset()
+
+
+@pytest.mark.parametrize("content", [None, [], {VALKEY: {"id": sha("1")}}])
+def test_what_runs_in_another_form_is_no_answer(content: object) -> None:
+    with pytest.raises(IncompleteError):
+        lock.parse_running(content)
 
 
 # --- Recording --------------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ _PLACES = {
     "restore_settle": "restore.settle",
     "rollback": "rollback.run",
     "rotate": "rotate.run",
+    "running_images": "images.running",
     "save": "images.save",
     "secrets": "secrets.run",
     "serving": "serving.run",

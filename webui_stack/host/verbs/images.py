@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import client_config, dockerd, images
 from ..clock import Clock
-from ..engine import Engine, Unavailable
+from ..containers import Containers
+from ..engine import Engine, NotFound, Unavailable
 from ..kernel import LINUX
 from ..locks import Locks
 from ..protocol import Event
@@ -30,6 +31,30 @@ def look(arguments: Mapping[str, Any], _emit: Callable[[Event], None]) -> dict[s
     except Unavailable:
         return None
     return images.held(engine, images.locked(arguments["wanted"]))
+
+
+def running(arguments: Mapping[str, Any], _emit: Callable[[Event], None]) -> dict[str, dict[str, Any]]:
+    """The images of the containers whose names match the `pattern`, by the reference each was made with. Reads only.
+
+    Containers, not tags: what was proved is what runs. An image that is removed while its container is there is left
+    out. Docker that gives no answer is an error.
+    """
+    require_root()
+    engine, _ = _engine(System())
+    return images_of(engine, arguments["pattern"])
+
+
+def images_of(engine: Engine, pattern: str) -> dict[str, dict[str, Any]]:
+    """What `running` tells, asked of an engine."""
+    found = {}
+    for name in Containers(engine, Clock()).names(pattern):
+        try:
+            one = engine.container(name)
+            image = engine.image(one.image_id)
+        except NotFound:
+            continue
+        found[one.image] = {"id": image.id, "architecture": image.architecture, "digests": list(image.digests)}
+    return found
 
 
 def pull(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:

@@ -42,7 +42,7 @@ def compare(arguments: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
 def _stack(arguments: Mapping[str, Any], emit: Emit) -> Iterator[Assembly]:
     require_root()
     clock = Clock()
-    with Locks(LINUX, clock, lambda line: emit(Event(line))).work("rollback") as held:
+    with Locks(LINUX, clock, lambda line: emit(Event(line))).work("releases") as held:
         of = Stack(**arguments["stack"])
         log = RunLog(Files(), "", emit)
         yield Assembly(of, log, held.descriptors, table=recover.TABLE, clock=clock)
