@@ -93,7 +93,7 @@ PARTS := many data first swarm drift day2 later watch newer
 PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py rollout.py)
 PART_swarm := tests/lab/test_swarm.py
 PART_later := $(addprefix tests/lab/test_,day_two.py offsite.py)
-PART_many := tests/browser/test_replicas.py $(addprefix tests/lab/test_,lab.py postgres.py replicas.py)
+PART_many := tests/browser/test_replicas.py $(addprefix tests/lab/test_,lab.py postgres.py replicas.py migrate.py)
 PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py)
 PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)
 PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py probe.py)
@@ -120,7 +120,7 @@ chromium:
 	    apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; \
 	  else echo "chromium: expected it in PATH, got none; install chromium (make does it only as root on Debian)"; exit 1; fi; }
 
-soak: $(READY) ## The long loops: 20 killed runs and Valkeys; faults and throughput on one host and a swarm (about 90 minutes)
+soak: $(READY) ## The long loops: 20 killed runs, Valkeys and hosts; faults and throughput on one host and a swarm (about 150 minutes)
 	$(BIN)/pytest -v tests/soak
 
 # A venv of its own: Ansible is what we compare with, not what we are made of.

@@ -14,6 +14,7 @@ from tests.lab.door import Door, door_of, proxied
 from tests.lab.session import SPARE, Lab
 
 PROCESSES = ["open-webui", "open-webui-2"]
+CONTAINERS = {*PROCESSES, "open-webui-postgres", "open-webui-proxy", "redis-valkey"}
 
 
 @dataclass(frozen=True)

@@ -94,13 +94,29 @@ class Lab:
 
     def restart(self, name: str, *, suddenly: bool = False) -> None:
         """Boot a host, once it has shut down, or as after a power cut; returns before ssh answers again."""
-        label = "label=lab.open-webui-stack"
-        find = ["docker", "ps", "--quiet", "--filter", f"{label}={NAME}", "--filter", f"{label}.host={name}"]
-        outer = subprocess.check_output(find, text=True).strip()
         if suddenly:
-            self.hang_up()  # or they wait for a host that can't say that it is gone
-        for order in ("kill", "start") if suddenly else ("restart",):
-            subprocess.run(["docker", order, outer], check=True, stdout=subprocess.DEVNULL)
+            self.cut_power(name)
+            self.boot(name)
+        else:
+            self._order("restart", name)
+
+    def cut_power(self, name: str) -> None:
+        """Stop a host at once, as a power cut does."""
+        self.hang_up()  # or they wait for a host that can't say that it is gone
+        self._order("kill", name)
+
+    def boot(self, name: str) -> None:
+        """Start a host that was stopped; returns before ssh answers."""
+        self._order("start", name)
+
+    def outer(self, name: str) -> str:
+        """The container on this machine that is the host."""
+        label = "label=lab.open-webui-stack"
+        find = ["docker", "ps", "--all", "--quiet", "--filter", f"{label}={NAME}", "--filter", f"{label}.host={name}"]
+        return subprocess.check_output(find, text=True).strip()
+
+    def _order(self, order: str, name: str) -> None:
+        subprocess.run(["docker", order, self.outer(name)], check=True, stdout=subprocess.DEVNULL)
 
     def port(self, name: str) -> int:
         """The port of this machine's loopback that leads to the host's port 3000."""

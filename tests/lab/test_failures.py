@@ -38,17 +38,24 @@ def precious(lab: Lab, deployed: dict[str, Any]) -> Precious:
 
 
 class Operator:
-    """A run of `pyinfra -y tests/lab/inventory.py deploy.py ARGUMENTS` that goes on while the test does."""
+    """A run of `pyinfra -y tests/lab/inventory.py DEPLOY ARGUMENTS` on one host that goes on while the test does."""
 
-    def __init__(self, *arguments: str, directory: Path = ROOT) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        deploy: str = "deploy.py",
+        limit: str = FRESH,
+        directory: Path = ROOT,
+        **environment: str,
+    ) -> None:
         self._output = tempfile.TemporaryFile("w+")  # noqa: SIM115 a pipe nobody reads would stall the run
         self._process = subprocess.Popen(
             [
                 Path(sys.executable).with_name("pyinfra"),
-                *("-y", "tests/lab/inventory.py", "deploy.py", "--limit", FRESH, *arguments),
+                *("-y", "tests/lab/inventory.py", deploy, "--limit", limit, *arguments),
             ],
             cwd=directory,
-            env={**os.environ, "LAB_NAME": NAME, "PYINFRA_PROGRESS": "off"},
+            env={**os.environ, "LAB_NAME": NAME, "PYINFRA_PROGRESS": "off", **environment},
             stdin=subprocess.DEVNULL,
             stdout=self._output,
             stderr=subprocess.STDOUT,
@@ -69,6 +76,13 @@ class Operator:
         self._process.kill()
         self._process.wait()
         return was_alive
+
+    def ended_within(self, seconds: float) -> int | None:
+        """Its exit status, as soon as it has ended; None where it is at work for longer than that."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def wait(self, timeout_s: float) -> int:
         try:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from rich.console import Console
 
-from tests.lab.door import Door, Visitor, proxied
+from tests.lab.door import Door, Visitor
 from tests.lab.precious import EMAIL, PASSWORD, START_S, within
-from tests.lab.replicas import PROCESSES, Stack
-from tests.lab.session import FRESH, Lab, changed, containers, followed, numsub, predicted, state
+from tests.lab.replicas import CONTAINERS, PROCESSES, Stack
+from tests.lab.session import changed, containers, followed, numsub, predicted, state
 from tests.lab.tally import Result, table
 
 pytestmark = pytest.mark.lab
 
-CONTAINERS = {*PROCESSES, "open-webui-postgres", "open-webui-proxy", "redis-valkey"}
 CONTENT = os.urandom(100_000)
 
 
@@ -67,17 +64,6 @@ def test_a_second_deploy_changes_nothing(stack: Stack) -> None:
     assert changed(stack.deploy()) == []
     assert containers(stack.host) == before
     assert state(stack.host).splitlines() == files.splitlines()
-
-
-def test_people_on_sqlite_are_not_left_behind(lab: Lab, deployed: dict[str, Any]) -> None:
-    host = lab.host(FRESH)
-    before, files = containers(host), state(host)
-    data = json.dumps({FRESH: {"open_webui_replicas": 2, **proxied(lab, FRESH)}})
-    refused = lab.run("-y", "deploy.py", TEST_HOST_DATA=data)
-    assert refused.returncode == 1
-    assert "got people whose chats are in SQLite, in the volume open-webui" in refused.stdout
-    assert containers(host) == before
-    assert state(host) == files
 
 
 def test_the_door_is_as_doors_should_be(stack: Stack) -> None:

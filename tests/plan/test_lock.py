@@ -108,9 +108,9 @@ def test_a_host_that_does_not_say_which_images_it_has_drops_out(pyinfra: Pyinfra
 @pytest.fixture(scope="module")
 def installed(pyinfra: Pyinfra, lock_file: Path) -> Run:
     hosts = {
-        "fresh": holding(fresh(docker_source="distro", **images()), None, ""),
-        "rhel": holding(fresh("rhel-9", **images()), None, ""),
-        "unknown": holding(fresh("ubuntu-24.04", docker_source="distro", **images()), None, ""),
+        "fresh": holding(fresh(docker_source="distro", **images()), None, {}),
+        "rhel": holding(fresh("rhel-9", **images()), None, {}),
+        "unknown": holding(fresh("ubuntu-24.04", docker_source="distro", **images()), None, {}),
     }
     return locked(pyinfra, hosts, lock_file, "-y", "-vvv")
 
@@ -238,8 +238,8 @@ def bundled(run: Pyinfra, hosts: dict[str, dict[str, Any]], file: Path, *argumen
 def test_a_bundle_needs_no_registry_no_mirror_and_nothing_twice(pyinfra: Pyinfra, archive: Path) -> None:
     hosts = {
         "same": holding(converged()),
-        "fresh": holding(fresh(docker_source="distro", **images()), None, ""),
-        "ce": holding(fresh(**images()), None, ""),
+        "fresh": holding(fresh(docker_source="distro", **images()), None, {}),
+        "ce": holding(fresh(**images()), None, {}),
     }
     result = bundled(pyinfra, hosts, archive, "--json")
     assert result.changes("same") == []
@@ -251,8 +251,8 @@ def test_a_bundle_needs_no_registry_no_mirror_and_nothing_twice(pyinfra: Pyinfra
 
 def test_a_bundle_that_does_not_fit_refuses_its_host_alone(pyinfra: Pyinfra, archive: Path) -> None:
     hosts = {
-        "arm": holding(fresh(architecture="aarch64", docker_source="distro", **images()), None, ""),
-        "rhel": holding(fresh("rhel-9", **images()), None, ""),
+        "arm": holding(fresh(architecture="aarch64", docker_source="distro", **images()), None, {}),
+        "rhel": holding(fresh("rhel-9", **images()), None, {}),
         "same": holding(converged()),
     }
     result = bundled(pyinfra, hosts, archive, "--dry")
@@ -274,7 +274,7 @@ def test_a_corrupt_bundle_stops_before_any_host(pyinfra: Pyinfra, archive: Path)
 def test_packages_that_the_lock_file_names_are_installed(pyinfra: Pyinfra, archive: Path) -> None:
     file = archive.with_name("hosts.lock.toml")
     file.write_text(lock.render(lock.with_archive(LOCK, "debian-13-amd64", hashlib.sha256(b"debs").hexdigest())))
-    hosts = {"fresh": holding(fresh(docker_source="distro", **images()), None, "")}
+    hosts = {"fresh": holding(fresh(docker_source="distro", **images()), None, {})}
     result = bundled(pyinfra, hosts, archive, "--json", "--data", f"lock_file={file}")
     assert not [line for line in result.said("fresh") if "would stop here" in line]
     assert "Docker | Install Docker from the bundle" in result.changes("fresh")
@@ -298,7 +298,7 @@ def test_a_bundle_of_somebody_else_brings_no_image_that_the_lock_file_does_not_n
     )
     parts = {bundle.image_part("sha256:" + "e" * 64): b"image", bundle.packages_part("debian-13-amd64"): b"debs"}
     file = pack(tmp_path / "x.tar", {"lock.toml": lock.render(theirs).encode(), **parts})
-    hosts = {"fresh": holding(fresh(docker_source="distro", **images()), None, "")}
+    hosts = {"fresh": holding(fresh(docker_source="distro", **images()), None, {})}
     result = bundled(pyinfra, hosts, file, "--dry", "--data", f"lock_file={lock_file}")
     said = "\n".join(result.said("fresh"))
     assert f"bundle x.tar: expected the image {VALKEY} for amd64, got none" in said

@@ -12,6 +12,8 @@ from tests.lab.tally import Result
 
 FAULTS = ("fault", "sent", "refused", "due", "lost", "twice", "came back", "well after", "load")
 THROUGHPUT = ("processes", "events a second", "median", "p99", "load")
+NOTHING = "-"
+STOPS = ("stop", "of", "after", "host was at", "at rest after", "serves after", "next run")
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,44 @@ class Seen:
 
     result: Result
     load: float
+
+
+@dataclass
+class Stopped:
+    """What came of a run whose host was stopped `after_s` seconds after it began; unbroken it takes `length_s`.
+
+    `step` is what the host's journal had then, in words, and `rest` what it took until nothing was under way any more.
+    `served_s` counts from the boot as well, `next_s` is the length of the next run: None for what was not reached.
+    `well` is set at the end of all.
+    """
+
+    verb: str
+    after_s: float
+    length_s: float
+    step: str = NOTHING
+    rest: str = NOTHING
+    served_s: float | None = None
+    next_s: float | None = None
+    well: bool = False
+
+
+def stop_rows(stopped: Sequence[Stopped]) -> list[list[str]]:
+    return [
+        [
+            str(number),
+            one.verb,
+            f"{one.after_s:.1f} of {one.length_s:.0f} s",
+            one.step,
+            one.rest,
+            _seconds(one.served_s),
+            _seconds(one.next_s) + ("" if one.well else ", not well"),
+        ]
+        for number, one in enumerate(stopped, 1)
+    ]
+
+
+def _seconds(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0f} s"
 
 
 def fault_rows(seen: Mapping[str, Seen]) -> list[list[str]]:

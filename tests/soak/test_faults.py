@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from tests.lab.precious import within
-from tests.lab.session import ROOT
 from tests.soak import account
 from tests.soak.account import Seen
 from tests.soak.subject import Compose, Subject, Swarm
+from tests.soak.tables import Show, keep
 
 pytestmark = pytest.mark.lab
 
 ROUNDS = int(os.environ.get("SOAK_ROUNDS", "5"))
 OUTAGES = int(os.environ.get("SOAK_OUTAGES", "1"))
-REPORTS = ROOT / "reports" / "soak"
 SETTLE_S = 120
 CALM_S = 5.0
 # Valkey learns from its keepalive that a host is gone whose connections nobody closed (tcp-keepalive, 15 s in a swarm).
@@ -80,28 +78,6 @@ def stays_within(seconds: float, check: Callable[[], bool]) -> None:
             since = time.monotonic()
         assert time.monotonic() < deadline, f"the stack was not whole within {seconds:.0f} s"
         time.sleep(1)
-
-
-def keep(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Write the table; once more after each row, so that a run that is ended early leaves what it saw."""
-    REPORTS.mkdir(parents=True, exist_ok=True)
-    (REPORTS / f"{title.lower().replace(' ', '-')}.md").write_text(account.markdown(title, columns, rows))
-
-
-Show = Callable[[str, Sequence[str], Sequence[Sequence[str]]], None]
-
-
-@pytest.fixture(scope="module")
-def show(request: pytest.FixtureRequest) -> Show:
-    """Print a table, in a run that passes as well: it is what was measured."""
-    capture = request.config.pluginmanager.getplugin("capturemanager")
-
-    def _show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        with capture.global_and_fixture_disabled():
-            print()
-            Console(width=140).print(account.table(title, columns, rows))
-
-    return _show
 
 
 def told(kind: type[Subject], request: pytest.FixtureRequest, show: Show) -> Iterator[Story]:

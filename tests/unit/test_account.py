@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from tests.lab.tally import Event, Link, tally
-from tests.soak.account import FAULTS, THROUGHPUT, Seen, fault_rows, markdown, throughput_rows
+from tests.soak.account import (
+    FAULTS,
+    STOPS,
+    THROUGHPUT,
+    Seen,
+    Stopped,
+    fault_rows,
+    markdown,
+    stop_rows,
+    throughput_rows,
+)
 
 SOCKETS = {0: (0, 1)}
 
@@ -50,3 +60,19 @@ def test_throughput_is_the_median_of_the_rounds() -> None:
         "p99": "100 ms",
         "load": "3, 3, 3",
     }
+
+
+def test_a_stop_that_was_not_survived_is_told_with_how_far_it_came() -> None:
+    survived = Stopped("restore", 34.21, 60.4, "restore: swap", "21 s", 40.2, 58.0, well=True)
+    lost = Stopped("upgrade", 5.0, 80.0, "upgrade: save")
+    first, second = (dict(zip(STOPS, row, strict=True)) for row in stop_rows([survived, lost]))
+    assert first == {
+        "stop": "1",
+        "of": "restore",
+        "after": "34.2 of 60 s",
+        "host was at": "restore: swap",
+        "at rest after": "21 s",
+        "serves after": "40 s",
+        "next run": "58 s",
+    }
+    assert (second["stop"], second["at rest after"], second["next run"]) == ("2", "-", "-, not well")
