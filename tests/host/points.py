@@ -136,6 +136,8 @@ def every_failure(
 class Failing:
     """The call number `at`, of those that can fail so, fails. `point` is where it did."""
 
+    choices = frozenset((*_LOOKS, *_CHANGES))
+
     def __init__(self, number: int, lost: bool, at: int, points: Callable[[str], bool]) -> None:
         self._number, self._lost, self._left, self._points = number, lost, at, points
         self.point = ""
