@@ -1,11 +1,12 @@
 """pyinfra -y inventories/X.py runbooks/restore.py --limit HOST: a stack from a backup set, proved like any other."""
 
-from tasks import deployment, docker, network, preflight, restore, stack, verify, watchdog
+from tasks import deployment, docker, network, preflight, restore, stack, swarm, verify, watchdog
 
 settings = preflight.check()
 restore.check(settings)
 deployment.begin(settings, acts=True)
 docker.install(settings)
+swarm.form(settings)
 network.create(settings)
 stack.bring_images(settings)
 restore.load(settings)

@@ -22,7 +22,7 @@ def refusals(settings: Settings) -> list[str]:
     lead = preflight.lead()
     if not swarm.pending(lead.survey().swarm, lead.survey().services.images, settings.images):
         return []
-    return [*_dropped_out(), *_images(settings), *(_folder(settings) if settings.open_webui_shared_dir else [])]
+    return [*_dropped_out(), *_images(settings), *folder_refusals(settings)]
 
 
 def _dropped_out() -> list[str]:
@@ -45,7 +45,10 @@ def _images(settings: Settings) -> list[str]:
     ]
 
 
-def _folder(settings: Settings) -> list[str]:
+def folder_refusals(settings: Settings) -> list[str]:
+    """Why the folder that all hosts share is none, a line for each host where it is another one, or missing."""
+    if not settings.open_webui_shared_dir:
+        return []
     folder, token = str(settings.open_webui_shared_dir), secrets.token_hex(16)
     lead = preflight.lead().host
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
-from tasks import offsite, preflight, tool
+from tasks import nodes, offsite, preflight, stack, tool
 from webui_stack import deployment, operations, secrets, templates
 from webui_stack.secrets import HiddenItems
 from webui_stack.settings import Settings
@@ -14,15 +14,17 @@ from webui_stack.settings import Settings
 @deploy("Restore")
 def check(settings: Settings) -> None:
     """Ensure a stack that lives is not replaced unless `restore_over` names its host."""
-    operations.gate(name="Check that the data may be replaced", check=lambda: _refusals(settings))
+    if settings.runs("data"):
+        operations.gate(name="Check that the data may be replaced", check=lambda: _refusals(settings))
 
 
 def _refusals(settings: Settings) -> list[str]:
-    if preflight.observation().survey().cut_off == "upgrade":
-        return deployment.unended(preflight.observation().survey())
-    there = [
-        name for name in templates.containers(settings) if name in preflight.observation().survey().services.containers
-    ]
+    survey = preflight.observation().survey
+    if survey().cut_off == "upgrade":
+        return deployment.unended(survey())
+    there = [name for name in templates.containers(settings) if name in survey().services.containers]
+    if settings.topology == "swarm" and (not _is_bare() or survey().swarm.serves):
+        there = ["a stack in the swarm"]
     if not there or host.name in settings.restore_over:
         return []
     return [
@@ -31,26 +33,53 @@ def _refusals(settings: Settings) -> list[str]:
     ]
 
 
+def _is_bare() -> bool:
+    """Whether no deploy of a swarm's stack was ever good on this host, as where it is new."""
+    return not preflight.observation().survey().swarm.known
+
+
 @deploy("Restore")
 def load(settings: Settings) -> None:
-    """Ensure the data of the set `restore_set` are in the stack's volumes, and its secrets in place if they are wanted.
+    """Ensure the stack's data are those of the set `restore_set`, and its secrets in place if they are wanted.
 
     A set is unpacked beside the data that is there, while the stack serves; then the stack is stopped, the data
     swapped, and it is started again. What was there is in a set of its own by then; it comes back by itself when the
     stack does not get healthy, and stays in the volumes until `settle`. Fails, with nothing changed, for a set that is
-    not whole or newer than the images.
+    not whole or newer than the images. In a swarm that is the work of the host with the data; where it has none yet,
+    what holds them is started first, with the set's secrets.
     """
+    if not settings.runs("data"):
+        return
     identity = _identity(settings)
     if identity:
         tool.bring_age("restore_age_identity")
     settings = offsite.bring(settings, identity)
-    operations.restore(name="Put the set's data in place", arguments=_request(settings, identity))
+    arguments = _request(settings, identity)
+    if settings.topology == "swarm":
+        # Planned for what is there when the run begins: an operation of this very run makes the rest.
+        if _is_bare():
+            if identity:
+                operations.restore_secrets(name="Put the set's secrets in place", arguments=arguments)
+            stack.launch_data(settings)
+        operations.gate(
+            name="Check that all hosts share one folder",
+            check=lambda: nodes.folder_refusals(settings),
+            at_execution=True,
+        )
+    operations.restore(name="Put the set's data in place", arguments=arguments, verb=_verb(settings))
 
 
 @deploy("Restore")
 def settle(settings: Settings) -> None:
     """Ensure nothing is left of the data that was replaced."""
-    operations.settle_restore(name="Remove the data that was replaced", arguments=_request(settings))
+    if settings.runs("data"):
+        operations.settle_restore(
+            name="Remove the data that was replaced", arguments=_request(settings), verb=_verb(settings)
+        )
+
+
+def _verb(settings: Settings) -> str:
+    return "swarm_restore" if settings.topology == "swarm" else "restore"
 
 
 def _identity(settings: Settings) -> str:
@@ -66,4 +95,5 @@ def _identity(settings: Settings) -> str:
 
 
 def _request(settings: Settings, identity: str = "") -> HiddenItems:
-    return templates.restore_request(settings, identity, may_replace=host.name in settings.restore_over)
+    request = templates.swarm_restore_request if settings.topology == "swarm" else templates.restore_request
+    return request(settings, identity, may_replace=host.name in settings.restore_over)

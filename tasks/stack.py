@@ -60,7 +60,15 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
     )
 
 
-def _deploy(settings: Settings, *, with_images: bool, upgrades: bool) -> None:
+def launch_data(settings: Settings) -> None:
+    """Ensure the services run that hold a swarm's data, and no Open WebUI, where the stack was never deployed yet.
+
+    A restore fills them. The images are on all hosts.
+    """
+    _deploy(settings, with_images=False, upgrades=False, data_only=True)
+
+
+def _deploy(settings: Settings, *, with_images: bool, upgrades: bool, data_only: bool = False) -> None:
     """The same for a stack on many hosts: images on all, everything else from the host with the data."""
     supplied = preflight.supplied()
     survey = preflight.observation().survey
@@ -87,9 +95,9 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool) -> None:
         checks={f"{directory}/{definition}": lambda new: templates.check_stack_command(settings, new)},
     )
     operations.stack(
-        name="Deploy the stack",
+        name="Start what holds the data" if data_only else "Deploy the stack",
         pending=lambda: swarm.pending(survey().swarm, _with_locked(survey().services, locked).images, settings.images),
-        request=lambda work: templates.swarm_request(settings, work, upgrades=upgrades),
+        request=lambda work: templates.swarm_request(settings, work, upgrades=upgrades, data_only=data_only),
     )
 
 

@@ -214,19 +214,26 @@ def rollback(arguments: Mapping[str, Any]) -> Commands:
 
 
 @operation(is_idempotent=False)
-def restore(arguments: HiddenItems) -> Commands:
-    """Ensure the stack's data are those of a backup set; `arguments` are `webui_stack.templates.restore_request`.
+def restore(arguments: HiddenItems, verb: str) -> Commands:
+    """Ensure the stack's data are those of a backup set; `arguments` are those of `verb` (`webui_stack.templates`).
 
-    The verb `restore` of the host's program swaps them, and goes on when this run is cut off. It makes a set of what is
-    replaced first. Fails, with what was there in place, where the set can't be used or the stack does not get healthy.
+    The verb `restore` of the host's program swaps them, in a swarm `swarm_restore`, and goes on when this run is cut
+    off. It makes a set of what is replaced first. Fails, with what was there in place, where the set can't be used or
+    the stack does not get healthy.
     """
-    yield FunctionCommand(_ask, ("restore", arguments), {})
+    yield FunctionCommand(_ask, (verb, arguments), {})
 
 
 @operation(is_idempotent=False)
-def settle_restore(arguments: HiddenItems) -> Commands:
-    """Ensure nothing is left of data that restores have replaced; `arguments` are those of `restore`."""
-    yield FunctionCommand(_ask, ("restore_settle", arguments), {})
+def settle_restore(arguments: HiddenItems, verb: str) -> Commands:
+    """Ensure nothing is left of data that restores by `verb` have replaced; `arguments` are those of `restore`."""
+    yield FunctionCommand(_ask, (f"{verb}_settle", arguments), {})
+
+
+@operation(is_idempotent=False)
+def restore_secrets(arguments: HiddenItems) -> Commands:
+    """Ensure a host whose swarm's stack was never deployed has the secrets of a set; `arguments` as for `restore`."""
+    yield FunctionCommand(_ask, ("swarm_restore_secrets", arguments), {})
 
 
 @operation(is_idempotent=False)

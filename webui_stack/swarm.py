@@ -80,6 +80,12 @@ class Observed:
     def is_member(self) -> bool:
         return self.member.state != "inactive"
 
+    @property
+    def serves(self) -> bool:
+        """Whether any replica of Open WebUI runs healthy."""
+        found = self.services.get("open-webui")
+        return bool(found and found.running)
+
 
 def parse(part: document.Swarm | None, inputs: str = "") -> Observed:
     """Read the document's section "swarm". `inputs` is in the section "project"."""
@@ -210,8 +216,6 @@ def _names(names: Sequence[str], most: int = 5) -> str:
 
 # Runbook -> what to do in a swarm, where it does not work yet.
 _NOT_YET = {
-    "restore": "put postgres.dump and the files of a set back by hand (docs/operations.md, Swarm)",
-    "drill": "fetch a set and hold the drill with topology = 'compose' on a host of its own",
     "rollback": "set the version and the settings of before, and deploy",
     "rotate": "remove the secret's file in stack_dir/secrets on the host with the data, and deploy",
     "teardown": "`docker stack rm open-webui`, then `docker swarm leave` on each host; volumes stay",
@@ -275,11 +279,21 @@ def refusals(name: str, hosts: Hosts) -> list[str]:
     if name != lead(hosts):
         return []
     return [
-        f"{LABELS['data']}: expected it on {name}, got it on {node.name} as well; people's data are there: "
-        "see docs/operations.md, Swarm, on moving them"
+        f"{LABELS['data']}: expected it on {name}, got it on {node.name} as well; {_leave(node)}"
         for node in nodes
         if node.labels.get(LABELS["data"]) == "true" and node.id != own.member.id and node.name != _name(own, nodes)
     ]
+
+
+def _leave(node: Node) -> str:
+    """How a node with the data makes way for another one."""
+    if node.state != "down":
+        return "people's data are there: see docs/operations.md, Swarm, on moving them"
+    demote = f"docker node demote {node.name} && " if node.role == "manager" else ""
+    return (
+        f"people's data are there: if that host is lost for good, `{demote}docker node rm --force {node.name}` on "
+        "another manager, and run runbooks/restore.py (docs/operations.md, Swarm)"
+    )
 
 
 def _name(own: Observed, nodes: Sequence[Node]) -> str:

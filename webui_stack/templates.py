@@ -450,11 +450,13 @@ def _changes(settings: Settings, work: Iterable[compose.Work]) -> dict[str, list
     }
 
 
-def swarm_request(settings: Settings, work: Iterable[swarm.Work] = (), *, upgrades: bool = False) -> dict[str, Any]:
+def swarm_request(
+    settings: Settings, work: Iterable[swarm.Work] = (), *, upgrades: bool = False, data_only: bool = False
+) -> dict[str, Any]:
     """What the verbs `swarm` and `swarm_mend` of the host's program are asked (`host/verbs/swarm.py`).
 
     It holds no secret. The verb refuses an Open WebUI that would change the schema of the data there are, unless it
-    `upgrades`: then it makes a set of them first, and a copy of the database.
+    `upgrades`: then it makes a set of them first, and a copy of the database. With `data_only` it starts no Open WebUI.
     """
     return {
         "stack": stack_request(settings),
@@ -475,14 +477,20 @@ def swarm_request(settings: Settings, work: Iterable[swarm.Work] = (), *, upgrad
             "web_label": swarm.LABELS["open-webui"],
             "network": compose.NETWORK,
             "replicas": settings.open_webui_replicas,
-            "environment": open_webui_environment(settings) | {"ENABLE_DB_MIGRATIONS": "true"},
+            "environment": _to_migrate(settings),
             "shared_dir": settings.open_webui_shared_dir or "",
             "again": [item.again for item in work if item.again],
             "upgrades": upgrades,
+            "data_only": data_only,
             # Within the verb, which knows where the data are.
             "backup": backup_request(settings, holds_lock=True, mends=True),
         },
     }
+
+
+def _to_migrate(settings: Settings) -> dict[str, str]:
+    """Open WebUI's variables for the container that migrates the database."""
+    return open_webui_environment(settings) | {"ENABLE_DB_MIGRATIONS": "true"}
 
 
 def check_stack_command(settings: Settings, file: str) -> str:
@@ -744,6 +752,33 @@ def restore_request(settings: Settings, identity: str = "", *, may_replace: bool
                 "appendonly": settings.valkey_appendonly,
                 "containers": containers(settings),
                 "followers": settings.open_webui_services[1:],
+                "may_replace": may_replace,
+                "backup": backup_request(settings, holds_lock=True),
+                "marks": _OWN_MARKS,
+                "identity": identity,
+            },
+        }
+    )
+
+
+def swarm_restore_request(settings: Settings, identity: str = "", *, may_replace: bool) -> HiddenItems:
+    """What the verbs `swarm_restore...` of the host's program are asked (`host/verbs/swarm_restore.py`).
+
+    `identity` and `may_replace` are as in `restore_request`.
+    """
+    return HiddenItems(
+        {
+            "stack": stack_request(settings),
+            "request": {
+                "restore_set": settings.restore_set,
+                "image": settings.open_webui_image,
+                "valkey_image": settings.valkey_image,
+                "appendonly": settings.valkey_appendonly,
+                "swarm": compose.STACK,
+                "network": compose.NETWORK,
+                "people": settings.open_webui_shared_dir or "",
+                "environment": _to_migrate(settings),
+                "replicas": settings.open_webui_replicas,
                 "may_replace": may_replace,
                 "backup": backup_request(settings, holds_lock=True),
                 "marks": _OWN_MARKS,

@@ -19,17 +19,13 @@ from tests.host.fake_postgres import IMAGE, SERVER, VOLUME, Server, dump
 from tests.host.points import Points, every_crash, every_failure, is_change, outside
 from tests.host.test_containers import one_by_one
 from webui_stack.host import dockerd, journal, set_secrets
-from webui_stack.host.assembly import Stack
+from webui_stack.host.assembly import Assembly, Stack
 from webui_stack.host.backup_sets import MANIFEST
 from webui_stack.host.containers import Containers
 from webui_stack.host.data import cluster, folders
-from webui_stack.host.data.cluster import Cluster
-from webui_stack.host.data.exchange import Exchange
-from webui_stack.host.data.helper import Helper
-from webui_stack.host.data.postgres import ALONE, Postgres
-from webui_stack.host.data.sqlite import PROGRAM, Dataset
-from webui_stack.host.data.valkey import ValkeyData
-from webui_stack.host.data.volumes import BOTH, OPEN_WEBUI, Volumes
+from webui_stack.host.data.postgres import ALONE
+from webui_stack.host.data.sqlite import PROGRAM
+from webui_stack.host.data.volumes import OPEN_WEBUI
 from webui_stack.host.engine import NewContainer, Refused, Unavailable
 from webui_stack.host.errors import HostError
 from webui_stack.host.holder import Holder, Processes, State
@@ -37,6 +33,7 @@ from webui_stack.host.journal import OLD_MARK, Entry, Journal
 from webui_stack.host.kernel import LINUX
 from webui_stack.host.locks import Held
 from webui_stack.host.protocol import Event
+from webui_stack.host.run_log import RunLog
 from webui_stack.host.system import System
 from webui_stack.host.verbs import backup, recover, restore
 from webui_stack.host.verbs.restore import Request, Restore
@@ -196,39 +193,19 @@ class World:
 
     def verb(self, asked: Request | None = None) -> Restore:
         asked = asked or self.asked
-        helper = Helper(self.engine, self.clock)
-        place = Cluster(self.engine, helper, IMAGE, VOLUME)
-        postgres = Postgres(self.engine, self.clock, place, start_s=60) if self.kind == "postgres" else None
         stack = Stack(
             *(FOLDER, self.kind, "open-webui", "redis-data", VOLUME, IMAGE),  # type: ignore[arg-type]
             wait_s=2,  # each look is a call that can fail
             releases_kept=10,
             backup_dir=SETS,
         )
-        return Restore(
-            stack=stack,
-            asked=asked,
-            system=Age(),
-            files=self.files,
-            engine=self.engine,
-            clock=self.clock,
-            journal=self.journal,
-            containers=Containers(self.engine, self.clock, each=one_by_one),
-            dataset=Dataset(helper, asked.image),
-            exchange=Exchange(
-                self.files,
-                self.clock,
-                Volumes(helper, asked.image, "open-webui", "redis-data"),
-                postgres,
-                lambda event: self.said.append(event.text),
-                BOTH,
-            ),
-            log=ValkeyData(self.engine, self.files, self.clock, helper, "valkey:8", "redis-data"),
-            postgres=postgres,
-            save=self.save,
-            me=Holder("restore", 4711, "4026531836", 99, "boot-1"),
-            emit=lambda event: self.said.append(event.text),
-        )
+        log = RunLog(self.files, "", lambda event: self.said.append(event.text))
+        table = {restore.VERB: restore.STEPS}
+        parts = {"files": self.files, "clock": self.clock, "engine": self.engine}
+        made = Assembly(stack, log, table=table, system=Age(), **parts)  # type: ignore[arg-type]
+        made.__dict__["containers"] = Containers(self.engine, self.clock, each=one_by_one)
+        made.__dict__["journal"] = self.journal
+        return Restore(made, asked, save=self.save)
 
     @property
     def journal(self) -> Journal:
@@ -460,8 +437,8 @@ def test_a_journal_has_no_identity_and_all_that_recovery_needs(monkeypatch: pyte
     world = World()
     noted: list[Mapping[str, Any]] = []
     verb = world.verb(replace(world.asked, identity="AGE-SECRET-KEY-1X"))
-    monkeypatch.setattr(set_secrets, "place", lambda *_: None)
-    monkeypatch.setattr(verb, "_start", lambda _: noted.append(world.journal.open().data))  # type: ignore[union-attr]
+    monkeypatch.setattr(set_secrets, "read", lambda *_: {})
+    monkeypatch.setattr(verb, "_start", lambda *_, **__: noted.append(world.journal.open().data))  # type: ignore[union-attr]
     verb.restore()
     text = json.dumps(noted[0])
     assert "AGE" not in text
@@ -469,6 +446,20 @@ def test_a_journal_has_no_identity_and_all_that_recovery_needs(monkeypatch: pyte
     assert set(noted[0]) == {"stack", "request", "there"}
     assert Request(**noted[0]["request"]).restore_set == NAME
     assert Stack.read(noted[0]["stack"]).backup_dir == SETS
+
+
+def test_a_stack_that_serves_keeps_its_secrets_until_the_sets_data_are_in_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its Valkey knows no other password, and a set of what is replaced needs that."""
+    seen: list[dict[str, str]] = []
+    monkeypatch.setattr(set_secrets, "read", lambda *_: {})
+    asked = replace(ASKED, identity="AGE-SECRET-KEY-1X")
+    for world in (World(), World(runs=False)):
+        monkeypatch.setattr(set_secrets, "put", lambda *_, world=world: seen.append(world.in_use()))
+        world.restore(asked)
+    world = broken()
+    with pytest.raises(HostError, match="what was there before is in place again"):
+        world.restore(asked)
+    assert seen == [world.all("new"), world.all("")], "none where the data of before are back"
 
 
 def test_a_mark_of_earlier_versions_does_not_tell_enough_for_recovery_alone() -> None:

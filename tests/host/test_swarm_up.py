@@ -558,6 +558,28 @@ def test_a_postgres_that_runs_already_is_not_looked_at() -> None:
     assert world.serving() == runs("1", "other")
 
 
+# --- Before a restore
+
+
+def test_what_holds_the_data_starts_without_open_webui_and_nothing_is_remembered() -> None:
+    world = fresh()
+    assert world.up(data_only=True) == ""
+    assert (world.serving(), world.system.deploys) == ([], ["webui:1 0 stop-first"])
+    assert [len(world.tasks(f"open-webui_{name}")) for name in ("redis", "postgres")] == [1, 1]
+    assert (world.server.databases, world.server.state()["password"]) == ({"open-webui": ""}, "gloria")
+    assert (world.good("at"), world.journal.open(), world.left()) == ("", None, [])
+    world.up()
+    assert (world.serving(), world.rows) == (runs("1"), "v1")
+
+
+def test_a_swarm_that_outlived_its_data_has_no_replica_left_when_they_are_brought() -> None:
+    """Its replicas wait for a database, and would take an empty one."""
+    world = deployed()
+    world.files.remove_tree(f"{FOLDER}/.good")
+    assert world.up(data_only=True) == ""
+    assert (world.serving(), world.journal.open()) == ([], None)
+
+
 # --- A database elsewhere
 
 
@@ -745,7 +767,7 @@ def test_a_way_back_that_was_cut_off_goes_on_back() -> None:
     world = deployed()
     killed(world, "deploy")
     verb = world.made(wants("2", upgrades=True))
-    verb._services.halt = _stop  # type: ignore[method-assign]
+    verb._services.halt = _stop  # type: ignore[method-assign,assignment]
     with pytest.raises(Stopped):
         verb._back()
     world.recover()
@@ -897,6 +919,10 @@ def up_first(world: World) -> None:
     world.up("1")
 
 
+def up_data(world: World) -> None:
+    world.up("1", data_only=True)
+
+
 def up_setting(world: World) -> None:
     world.up("1")
 
@@ -938,6 +964,7 @@ def recovers(world: World) -> None:
 
 SCENARIOS: Mapping[str, tuple[Callable[[], World], Callable[[World], None], list[list[str]]]] = {
     "a first deploy": (fresh, up_first, [[], runs("1")]),
+    "what holds the data": (fresh, up_data, [[]]),
     "another setting": (with_files("other"), up_setting, [runs("1"), runs("1", "other")]),
     "another version": (with_files("1b"), up_1b, [runs("1"), runs("1b")]),
     "one that is ill": (with_files("1ill"), up_1ill, [runs("1")]),
@@ -1004,7 +1031,7 @@ def test_a_deploy_that_is_cut_off_anywhere_ends_well(name: str) -> None:
 
 
 @pytest.mark.crash
-@pytest.mark.parametrize("name", ["a first deploy", "another setting", "another version"])
+@pytest.mark.parametrize("name", ["a first deploy", "what holds the data", "another setting", "another version"])
 def test_a_deploy_after_one_that_was_cut_off_needs_no_recovery(name: str) -> None:
     start, change, _ = SCENARIOS[name]
     for where, world in every_crash(start(), change, points=changes_outside, ends=(None,)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -332,6 +333,139 @@ def test_what_does_not_get_healthy_is_taken_back_while_everybody_is_served(swarm
     assert changed(swarm.deploy(**GOOD)) == []
 
 
+CONTENT = b"what people wrote down" * 1000
+SETS = "/var/backups/open-webui"
+
+
+def inside(service: str) -> str:
+    """`docker exec` in the container of a service on the lead, for a shell there."""
+    container = f"docker ps --quiet --filter label=com.docker.swarm.service.name=open-webui_{service}"
+    return f"docker exec $({container})"
+
+
+class Precious:
+    """What people have put into the swarm: a chat, a file and a key. Each is looked for without Open WebUI.
+
+    `set` is the name of a set that has it.
+    """
+
+    set = ""
+
+    def __init__(self, swarm: Swarm) -> None:
+        self._swarm, self.shared = swarm, f"{swarm.inventory['shared_dir']}/open-webui"
+        self.token = swarm.door.sign_in()
+        self.marker = f"kept-{time.time_ns()}"
+        visitor = swarm.door.visitor()
+        chat = {"chat": {"title": self.marker, "messages": []}}
+        self.chat = str(visitor.must("POST", "/api/v1/chats/new", chat, self.token)["id"])
+        self.file = visitor.upload(CONTENT, self.token)
+        assert self.valkey("SET", "open-webui:marker", self.marker) == "OK"
+
+    def valkey(self, *command: str) -> str:
+        """What Valkey answers; the password is read and used on the host only."""
+        password = 'REDISCLI_AUTH="$(cat /opt/open-webui/secrets/valkey-password)"'
+        client = inside("redis").replace("docker exec", "docker exec -e REDISCLI_AUTH", 1)
+        words = " ".join(command)
+        return self._swarm.ask(f"export {password} && {client} valkey-cli --user open-webui {words}").strip()
+
+    def title(self) -> str:
+        statement = f"SELECT title FROM chat WHERE id = '{self.chat}'"  # noqa: S608 an id of Open WebUI's
+        return self._swarm.ask(f'{inside("postgres")} psql -U open-webui -Atc "{statement}"').strip()
+
+    def files(self) -> list[str]:
+        """The SHA-256 of each upload, as another host than the lead has the shared folder."""
+        said = self._swarm.host(SECOND).check_output(f"cd {self.shared}/uploads && sha256sum *")
+        return [line.split()[0] for line in str(said).splitlines()]
+
+    def left_beside(self) -> str:
+        """What a restore has left beside the data: folders, and databases."""
+        names = self._swarm.ask(f"find {self.shared} /var/lib/docker/volumes -maxdepth 3 -name '.restore*'")
+        statement = "SELECT datname FROM pg_database WHERE datname LIKE 'open-webui.%'"
+        return names + self._swarm.ask(f'{inside("postgres")} psql -U open-webui -Atc "{statement}"')
+
+    def spoil(self) -> None:
+        visitor = self._swarm.door.visitor()
+        chat = {"chat": {"title": "spoiled", "messages": []}}
+        visitor.must("POST", f"/api/v1/chats/{self.chat}", chat, self.token)
+        visitor.upload(b"written since", self.token)
+        self.valkey("SET", "open-webui:marker", "spoiled")
+        self._swarm.host(SECOND).check_output(f"rm {self.shared}/uploads/{self.file}*")
+
+    def assert_kept(self) -> None:
+        assert self.title() == self.marker
+        assert self.valkey("GET", "open-webui:marker") == self.marker
+        assert hashlib.sha256(CONTENT).hexdigest() in self.files()
+        assert hashlib.sha256(b"written since").hexdigest() not in self.files()
+        visitor = self._swarm.door.visitor()
+        assert visitor.ask("GET", "/api/v1/auths/", token=self.token).status == 200
+        assert visitor.download(self.file, self.token) == CONTENT
+
+
+@pytest.fixture(scope="module")
+def precious(swarm: Swarm) -> Precious:
+    """It is in a set."""
+    found = Precious(swarm)
+    result = swarm.run("-y", "runbooks/backup.py", **GOOD)
+    made = re.search(r"made (\d{8}T\d{6}Z) in ", result.stdout)
+    assert result.returncode == 0
+    assert made
+    found.set = made[1]
+    return found
+
+
+def test_a_drill_tries_out_a_set_on_the_host_with_the_data_beside_the_swarm(swarm: Swarm, precious: Precious) -> None:
+    before = swarm.everything()
+    result = swarm.run("-y", "runbooks/drill.py", **GOOD)
+    assert result.returncode == 0
+    checks = {check["name"]: check for check in rows_in(result.stdout)[LEAD]["checks"]}
+    assert {"set", "start", "users", "chats", "files", "uploads", "keys", "websockets"} <= set(checks)
+    assert all(check["ok"] for check in checks.values())
+    assert swarm.everything() == before
+    assert swarm.ask("docker ps -aq --filter label=open-webui-stack.drill") == ""
+    precious.assert_kept()
+
+
+def test_a_restore_brings_back_rows_files_keys_and_logins_on_all_hosts(swarm: Swarm, precious: Precious) -> None:
+    before = set(swarm.ask(f"ls {SETS}").split())
+    precious.spoil()
+    refused = swarm.run("-y", "runbooks/restore.py", **GOOD)
+    assert refused.returncode != 0
+    assert f"set restore_over = ['{LEAD}']" in refused.stdout
+    assert precious.title() == "spoiled"
+    data = [swarm.tasks("postgres"), swarm.tasks("proxy")]
+    with People(swarm.door) as people:
+        result = swarm.run("-y", "runbooks/restore.py", restore_over=[LEAD], restore_set=precious.set, **GOOD)
+    assert result.returncode == 0
+    away = re.search(r"the stack was away for (\d+) s", result.stdout)
+    assert away
+    print(f"away for {away[1]} s, by the run; {len(people.failed)} of {people.served + len(people.failed)} in vain")
+    precious.assert_kept()
+    assert [swarm.tasks("postgres"), swarm.tasks("proxy")] == data, "others were stopped as well"
+    assert len(swarm.tasks()) == 3
+    (made,) = set(swarm.ask(f"ls {SETS}").split()) - before
+    assert json.loads(swarm.ask(f"cat {SETS}/{made}/manifest.json"))["made_for"] == "restore"
+    assert precious.left_beside().strip() == ""
+    assert changed(swarm.deploy(**GOOD)) == []
+
+
+@pytest.mark.long
+def test_a_restore_that_is_killed_midway_is_ended_by_the_next_one(swarm: Swarm, precious: Precious) -> None:
+    data = {**GOOD, "restore_over": [LEAD], "restore_set": precious.set}
+    host = swarm.host(LEAD)
+    thread = threading.Thread(target=swarm.run, args=("-y", "runbooks/restore.py"), kwargs=data)
+    thread.start()
+    within(180, "it swaps the data", lambda: host.file("/opt/open-webui/.restoring").exists, 0.1)
+    host.check_output("pkill -9 -f -- '[-]-worker swarm_restore '")
+    thread.join()
+    result = swarm.run("-y", "deploy.py", **GOOD)
+    assert result.returncode != 0
+    assert "restore: expected none that was cut off, got one; run runbooks/restore.py again" in result.stdout
+    assert swarm.run("-y", "runbooks/restore.py", **data).returncode == 0
+    assert not host.file("/opt/open-webui/.restoring").exists
+    precious.assert_kept()
+    assert changed(swarm.deploy(**GOOD)) == []
+
+
 def test_a_worker_that_dies_is_made_up_for_and_gets_its_share_when_it_is_back(swarm: Swarm) -> None:
     container = f"open-webui-lab-{LAB}-host-{THIRD.rpartition('-')[2]}"
     with People(swarm.door) as people:
@@ -395,3 +529,48 @@ def test_a_member_of_another_swarm_is_refused_and_stays_in_it(swarm: Swarm) -> N
         host.check_output("docker swarm leave --force")
     assert "swarm: expected a host that is in this swarm or in none, got a member of another" in result.stdout
     within(120, "what it had starts elsewhere", lambda: len(swarm.tasks()) == 3)
+
+
+# What a host has of a stack, and of the swarm. Docker and its images stay: nothing here depends on them.
+LOSE = f"""
+docker swarm leave --force
+until [ -z "$(docker ps -aq)" ]; do docker ps -aq | xargs -r docker rm --force --volumes; sleep 1; done
+docker volume rm $(docker volume ls -q)
+rm -rf /opt/open-webui {SETS} /var/log/open-webui
+"""
+
+
+@pytest.mark.long
+def test_a_lead_that_is_lost_with_its_sets_and_its_swarm_is_replaced_from_a_fetched_set(
+    swarm: Swarm, tmp_path: Path
+) -> None:
+    """The last test of its module: everything else is made anew."""
+    host = swarm.host(LEAD)
+    host.check_output("apt-get -qq update && apt-get -qq install -y --no-install-recommends age >/dev/null 2>&1")
+    identity = tmp_path / "key"
+    identity.write_text(host.check_output("age-keygen 2>/dev/null"))
+    recipient = next(line for line in identity.read_text().splitlines() if "public key: " in line).split()[-1]
+    swarm.deploy(**GOOD)
+    precious = Precious(swarm)
+    key = swarm.ask("sha256sum /opt/open-webui/secrets/webui-secret-key")
+    fetched: dict[str, Any] = {"backup_fetch": str(tmp_path / "sets"), "backup_age_recipient": recipient}
+    assert swarm.run("-y", "runbooks/backup.py", **GOOD, **fetched).returncode == 0
+    host.check_output(LOSE)
+    for name in (SECOND, THIRD):
+        swarm.host(name).check_output("docker swarm leave --force")
+    data: dict[str, Any] = {
+        **GOOD,
+        "restore_from": str(tmp_path / "sets" / LEAD),
+        "restore_age_identity": f"file:{identity}",
+    }
+    refused = swarm.run("-y", "runbooks/restore.py", **data)
+    assert refused.returncode != 0
+    assert f"of people's files in {precious.shared}; name the host in restore_over" in refused.stdout
+    assert swarm.tasks() == {}, "nobody met an empty one"
+    result = swarm.run("-y", "runbooks/restore.py", **data, restore_over=[LEAD])
+    assert result.returncode == 0
+    assert swarm.nodes() == {LEAD: "Active Ready Leader", SECOND: "Active Ready", THIRD: "Active Ready"}
+    assert swarm.ask("sha256sum /opt/open-webui/secrets/webui-secret-key") == key
+    precious.assert_kept()
+    assert len(swarm.tasks()) == 3
+    assert changed(swarm.deploy(**GOOD)) == []

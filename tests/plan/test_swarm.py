@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.plan.conftest import Pyinfra, answering, fresh
+from tests.plan.conftest import Pyinfra, Run, answering, fresh
 
 COMMON: dict[str, Any] = {
     "topology": "swarm",
@@ -86,6 +86,73 @@ def test_a_deploy_is_refused_where_an_upgrade_was_cut_off(pyinfra: Pyinfra) -> N
     assert "upgrade: expected none that was cut off, got one; run runbooks/upgrade.py again" in run.output
 
 
+# --- Restore and drill
+
+
+def deployed(**data: Any) -> dict[str, dict[str, Any]]:
+    """A swarm whose stack was deployed."""
+    hosts = {**three(**data), "a": member(three(**data)["a"], "n1", ("n1", "a"), ("n2", "b"), ("n3", "c"))}
+    part = {**hosts["a"]["survey"]["swarm"], "known": {"inputs": "abcd"}}
+    hosts["a"] = answering(hosts["a"], swarm=part)
+    return {**hosts, "b": member(hosts["b"], "n2"), "c": member(hosts["c"], "n3")}
+
+
+def restores(run: Run, host: str) -> list[str]:
+    """What a restore does to a host, but for Docker and the swarm."""
+    return [name for name in run.changes(host) if name.startswith(("Restore", "Stack"))]
+
+
+def test_a_swarm_is_restored_on_the_host_with_the_data(pyinfra: Pyinfra) -> None:
+    run = pyinfra(deployed(restore_over=["@fake/a"]), "--dry", "--json", deploy="runbooks/restore.py")
+    assert run.status == 0
+    names = restores(run, "a")
+    put = "Restore | Put the set's data in place"
+    assert put in names
+    assert names[-1] == "Restore | Remove the data that was replaced"
+    assert "Restore | Start what holds the data" not in names
+    assert names.index(put) < names.index("Stack | Make the secrets on the host")
+    assert [name for name in restores(run, "b") if name.startswith("Restore")] == []
+
+
+def test_a_new_host_for_the_data_gets_the_sets_secrets_then_what_holds_the_data_then_these(pyinfra: Pyinfra) -> None:
+    hosts = three(restore_age_identity="env:IDENTITY")
+    run = pyinfra(hosts, "--dry", "--json", deploy="runbooks/restore.py", IDENTITY="AGE-SECRET-KEY-1X")
+    assert run.status == 0
+    assert "Swarm | Start the swarm" in run.changes("a")
+    assert restores(run, "a") == [
+        "Stack | Pull the images",
+        "Restore | Install age",
+        "Restore | Put the set's secrets in place",
+        "Restore | Make the secrets on the host",
+        "Restore | Put the stack's files",
+        "Restore | Start what holds the data",
+        "Restore | Put the set's data in place",
+        "Stack | Make the secrets on the host",
+        "Stack | Put the stack's files",
+        "Stack | Deploy the stack",
+        "Restore | Remove the data that was replaced",
+    ]
+    for name in "bc":
+        assert "Swarm | Join the swarm" in run.changes(name)
+        assert restores(run, name) == ["Stack | Pull the images"]
+
+
+def test_a_swarm_that_lives_is_replaced_only_where_its_host_is_named(pyinfra: Pyinfra) -> None:
+    run = pyinfra(deployed(), "-y", deploy="runbooks/restore.py")
+    assert run.status != 0
+    refused = (
+        "restore: expected a host without a stack, got a stack in the swarm; to put a set in the place of the data"
+    )
+    assert [line for line in run.said("a") if line.startswith(refused)]
+
+
+def test_a_drill_is_held_where_the_sets_are(pyinfra: Pyinfra) -> None:
+    run = pyinfra(three(), "-y", "-vvv", deploy="runbooks/drill.py")
+    assert "called the verb drill" in run.executed("a")
+    assert not [line for name in "bc" for line in run.executed(name) if "drill" in line]
+    assert [name for name in "bc" if any("Success" in line or "No changes" in line for line in run.said(name))]
+
+
 def test_with_three_managers_two_are_promoted_once_they_joined(pyinfra: Pyinfra) -> None:
     hosts = {"a": bare(**LEAD), "b": bare(swarm_manager=True), "c": bare(swarm_manager=True)}
     run = pyinfra(hosts, "--dry")
@@ -121,7 +188,7 @@ def test_a_member_of_another_swarm_is_refused_alone(pyinfra: Pyinfra) -> None:
         (three(), ["deploy.py", "--limit", "@fake/b"], "@fake/a: expected it in each run, since the swarm is steered"),
         (three(), ["deploy.py", "--serial"], "topology: expected all hosts of a swarm to go in step, got --serial"),
         (three(rollout_canary=1), ["deploy.py"], "rollout_canary: expected it to be left as it is in a swarm, got 1"),
-        (three(), ["runbooks/restore.py"], "topology: expected 'compose' for runbooks/restore.py, got 'swarm'"),
+        (three(), ["runbooks/rotate.py"], "topology: expected 'compose' for runbooks/rotate.py, got 'swarm'"),
         (three(), ["runbooks/teardown.py"], "topology: expected 'compose' for runbooks/teardown.py, got 'swarm'"),
     ],
 )

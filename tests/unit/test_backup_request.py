@@ -13,7 +13,7 @@ from tests.defaults import settings
 from webui_stack import host_program, templates
 from webui_stack.host import protocol
 from webui_stack.host.assembly import Stack
-from webui_stack.host.verbs import restore
+from webui_stack.host.verbs import drill, restore, swarm_restore
 from webui_stack.host.verbs.backup import Request
 from webui_stack.machine import Machine
 
@@ -139,6 +139,27 @@ def test_a_restore_is_asked_with_all_that_its_verb_and_its_set_need(changes: dic
     made = Request(**asked.backup)
     assert (made.holds_lock, made.mends, made.backup_dir) == (True, False, some.backup_dir)
     assert "AGE" not in repr(asked)
+
+
+def test_a_restore_in_a_swarm_is_asked_with_the_folder_of_all_hosts() -> None:
+    some = settings(**{**SWARM, "open_webui_shared_dir": "/srv/people"})
+    found = json.loads(json.dumps(templates.swarm_restore_request(some, "AGE-SECRET-KEY-1X", may_replace=True)))
+    asked = swarm_restore.Request(**found["request"])
+    assert Stack(**found["stack"]).database == "postgres"
+    assert (asked.swarm, asked.people, asked.may_replace) == ("open-webui", "/srv/people", True)
+    assert asked.environment["ENABLE_DB_MIGRATIONS"] == "true"
+    assert "DATABASE_URL" not in asked.environment
+    made = Request(**asked.backup)
+    assert (made.holds_lock, made.mends, made.swarm, made.people) == (True, False, "open-webui", "/srv/people")
+    assert "AGE-SECRET" not in repr(asked)
+    bucket = settings(**{**SWARM, "open_webui_shared_dir": None, "open_webui_env": {"STORAGE_PROVIDER": "s3"}})
+    assert templates.swarm_restore_request(bucket, may_replace=False)["request"]["people"] == ""
+
+
+def test_a_drill_of_a_swarms_set_migrates_by_itself_and_has_a_postgres() -> None:
+    found = templates.drill_request(settings(**SWARM))
+    assert found["environment"]["ENABLE_DB_MIGRATIONS"] == "true"
+    assert drill.Request(**found).kind == "postgres"
 
 
 def test_an_identity_is_not_shown_with_what_a_restore_is_asked() -> None:

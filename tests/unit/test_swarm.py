@@ -75,6 +75,16 @@ def test_a_host_in_a_swarm_is_read_whole() -> None:
     assert found.known_images == {"registry/valkey:1": "sha256:77"}
 
 
+def test_a_stack_serves_where_a_replica_of_open_webui_runs() -> None:
+    assert [
+        Observed(services={"open-webui": Service("open-webui", "x", number, 1, 2)}).serves for number in (0, 1)
+    ] == [
+        False,
+        True,
+    ]
+    assert not Observed(services={"redis": Service("redis", "x", 1, 1, 1)}).serves
+
+
 def test_a_host_without_an_engine_is_in_no_swarm() -> None:
     assert read(None) == Observed()
     assert not read(None).is_member
@@ -143,13 +153,13 @@ def test_the_host_with_the_data_is_in_each_run() -> None:
     assert swarm.problems(three(), ["a", "b"]) == []
 
 
-@pytest.mark.parametrize("runbook", ["restore", "drill", "rollback", "rotate", "teardown", "bundle"])
+@pytest.mark.parametrize("runbook", ["rollback", "rotate", "teardown", "bundle"])
 def test_a_runbook_that_would_do_harm_says_what_to_do_instead(runbook: str) -> None:
     (found,) = swarm.runbook_refusals(runbook)
     assert found.startswith(f"topology: expected 'compose' for runbooks/{runbook}.py, got 'swarm'; ")
 
 
-@pytest.mark.parametrize("name", ["deploy", "verify", "status", "doctor", "lock"])
+@pytest.mark.parametrize("name", ["deploy", "verify", "status", "doctor", "lock", "restore", "drill"])
 def test_others_are_not_in_the_way(name: str) -> None:
     assert swarm.runbook_refusals(name) == []
 
@@ -303,6 +313,14 @@ def test_data_on_another_node_are_not_left_behind() -> None:
     (found,) = swarm.refusals("a", hosts((A, other, C)))
     assert found.startswith("open-webui.data: expected it on a, got it on b as well; people's data are there")
     assert swarm.refusals("b", hosts((A, other, C))) == []
+
+
+def test_a_lost_host_with_the_data_is_told_with_the_commands_that_let_another_take_its_place() -> None:
+    lost = node("b", "data", state="down", role="manager")
+    (found,) = swarm.refusals("a", hosts((A, lost, C)))
+    assert (
+        "if that host is lost for good, `docker node demote b && docker node rm --force b` on another manager" in found
+    )
 
 
 def test_what_the_lead_itself_left_behind_has_no_other_data() -> None:

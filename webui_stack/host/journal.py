@@ -35,8 +35,9 @@ It is no verb that was cut off, as the deploy of that migration follows with the
 # A crash of these leaves people's data in one place: the next deploy takes over, and no runbook has to run first. So
 # they leave no mark.
 _IN_ONE_PLACE = ("up", "swarm", "migrate", "rotate")
-# Their runbook is upgrade.py, and a mark has its name.
-_UPGRADE, _UPGRADES = "upgrade", ("upgrade", "swarm_upgrade")
+# A mark has the name of the runbook, which is that of the verb but for these.
+_RUNBOOKS = {"swarm_restore": "restore", "swarm_upgrade": "upgrade"}
+_UPGRADE = "upgrade"
 _SET_NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
 
 
@@ -216,8 +217,9 @@ class Journal:
         if not entry.in_two_places:
             return
         # Second, as a mark alone would be an old one. Nothing is changed before both are there.
-        self._leave(_RESTORING, _UPGRADE if entry.verb in _UPGRADES else entry.verb)
-        if entry.verb in _UPGRADES and isinstance(entry.data.get("set"), str):
+        runbook = _RUNBOOKS.get(entry.verb, entry.verb)
+        self._leave(_RESTORING, runbook)
+        if runbook == _UPGRADE and isinstance(entry.data.get("set"), str):
             self._leave(_UPGRADING, entry.data["set"])
 
     def _leave(self, mark: str, word: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from .errors import HostError
 from .files import Files
@@ -18,12 +18,20 @@ _MEMBER = re.compile(rf"{_FOLDER}/[A-Za-z0-9_-]+")
 _SAID_NO = "exit status "
 
 
-def place(files: Files, system: System, folder: str, stack_dir: str, identity: str, marks: Sequence[str]) -> None:
-    """Ensure the stack in `stack_dir` has the secrets of the set in `folder`, which an age `identity` decrypts.
+Found = Mapping[str, tuple[int, bytes]]
+"""Mode and content of each secret, by its path below the stack's folder."""
 
-    Raises `HostError`, and has changed nothing, where the set has none, the identity is another one, or `stack_dir` is
-    somebody else's by its `marks` (`Files.may_own`). Each file takes its place whole: killed at any point, each secret
-    is the old one or the set's, and the next run makes the rest.
+
+def place(files: Files, system: System, folder: str, stack_dir: str, identity: str, marks: Sequence[str]) -> None:
+    """Ensure the stack in `stack_dir` has the secrets of the set in `folder`: `read`, then `put`."""
+    put(files, stack_dir, read(files, system, folder, stack_dir, identity, marks))
+
+
+def read(files: Files, system: System, folder: str, stack_dir: str, identity: str, marks: Sequence[str]) -> Found:
+    """The secrets of the set in `folder`, which an age `identity` decrypts, for the stack in `stack_dir`.
+
+    Raises `HostError` where the set has none, the identity is another one, or `stack_dir` is somebody else's by its
+    `marks` (`Files.may_own`).
     """
     name = folder.rpartition("/")[2]
     if not files.exists(f"{folder}/{PART}"):
@@ -37,6 +45,15 @@ def place(files: Files, system: System, folder: str, stack_dir: str, identity: s
             got=f"{stack_dir} with other files in it",
             do="set stack_dir to another, or move them away",
         )
+    return found
+
+
+def put(files: Files, stack_dir: str, found: Found) -> None:
+    """Ensure the stack in `stack_dir` has these secrets.
+
+    Each file takes its place whole: killed at any point, each secret is the old one or the new one, and the next run
+    makes the rest.
+    """
     files.make_folder(stack_dir)
     files.make_folder(f"{stack_dir}/{_FOLDER}")
     for path, (mode, content) in found.items():

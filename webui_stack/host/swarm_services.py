@@ -6,7 +6,7 @@ No service counts as missing, healthy or stopped unless Docker says so.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +83,10 @@ class SwarmServices:
         found = self._find(service)
         return found.image if found else ""
 
+    def replicas(self, service: str) -> int:
+        """How many replicas a service is to have. Raises `NotFound` where there is no such service."""
+        return self._patience.ask(lambda: self._engine.service(self.name(service))).replicas or 0
+
     def state(self, service: str, since_s: float) -> State:
         """How a service stands. Raises `NotFound` where there is none."""
         found = self._patience.ask(lambda: self._engine.service(self.name(service)))
@@ -110,14 +114,14 @@ class SwarmServices:
 
     # --- Wait
 
-    def await_all(self, since_s: float) -> None:
-        """Return once all services of stack.yaml run as wanted. `since_s` is when the last deploy was told.
+    def await_all(self, since_s: float, only: Sequence[str] = ()) -> None:
+        """Return once all services of stack.yaml, or `only` these, run as wanted. `since_s` is when that was told.
 
         Raises `NotHealthyError`, after it has told why, where one is taken back, fails three times or takes too long;
         `HostError` where Docker gives no answer.
         """
         until_s = self._clock.monotonic() + self._wait_s
-        services, told = self._file.services(), ""
+        services, told = only or self._file.services(), ""
         while True:
             states = {service: self._seen(service, since_s) for service in services}
             waiting = ", ".join(_waiting(service, state) for service, state in states.items() if not _well(state))
@@ -137,18 +141,18 @@ class SwarmServices:
                 raise NotHealthyError("swarm", expected="all services to run healthy", got=over, do=do)
             self._clock.sleep(_LOOK_S)
 
-    def await_stop(self) -> None:
-        """Return once no replica of Open WebUI runs, also none of a task that is not to run any more.
+    def await_stop(self, service: str = OPEN_WEBUI) -> None:
+        """Return once no replica of a service runs, also none of a task that is not to run any more.
 
         Two versions must never serve one database at the same time
         (https://docs.openwebui.com/getting-started/updating, 0.12). Of a node that is out of reach nobody knows.
         """
         for _ in range(_STOP_LOOKS):
-            if not self._unended():
+            if not self._unended(service):
                 return
             self._clock.sleep(_LOOK_S)
         raise HostError(
-            self.name(OPEN_WEBUI),
+            self.name(service),
             expected="its processes to stop",
             got="some that run",
             do="look at their nodes",
@@ -156,11 +160,15 @@ class SwarmServices:
 
     # --- Change
 
-    def halt(self) -> None:
-        """Ensure no replica of Open WebUI runs, whatever its definition."""
+    def halt(self, service: str = OPEN_WEBUI) -> None:
+        """Ensure no replica of a service runs, whatever its definition."""
         with contextlib.suppress(NotFound):
-            self._patience.ask(lambda: self._update(OPEN_WEBUI, replicas=0))
-        self.await_stop()
+            self.scale(service, 0)
+        self.await_stop(service)
+
+    def scale(self, service: str, replicas: int) -> None:
+        """Ensure the swarm is told how many replicas a service is to have. Raises `NotFound` without such a service."""
+        self._patience.ask(lambda: self._update(service, replicas=replicas))
 
     def again(self, service: str) -> None:
         """Ensure a service gets new tasks, though its definition is as wanted."""
@@ -180,13 +188,13 @@ class SwarmServices:
         if force or found.replicas != replicas:
             self._engine.service_update(found, replicas=replicas, force=force)
 
-    def _unended(self) -> list[Task]:
-        """The tasks of Open WebUI that have, or are about to have, a process on a node within reach.
+    def _unended(self, service: str = OPEN_WEBUI) -> list[Task]:
+        """The tasks of a service that have, or are about to have, a process on a node within reach.
 
         A task that starts is not "running" until it is healthy, so all states count but the last ones.
         """
         try:
-            tasks = self._patience.ask(lambda: self._engine.tasks(self.name(OPEN_WEBUI)))
+            tasks = self._patience.ask(lambda: self._engine.tasks(self.name(service)))
         except NotFound:
             return []
         left = [task for task in tasks if not task.ended and task.node_id]

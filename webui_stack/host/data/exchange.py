@@ -39,8 +39,8 @@ class Exchange:
         which: Collection[str] = BOTH,
     ) -> None:
         self._files, self._clock, self._folders, self._emit = files, clock, folders, emit
-        self._which = [name for name in BOTH if name in which]
-        self._postgres = postgres if OPEN_WEBUI in self._which else None
+        self._which = [name for name in folders.which if name in which]
+        self._postgres = postgres if OPEN_WEBUI in which else None
 
     def holds(self) -> bool:
         """Whether people's data are there. Fails where nobody could look."""

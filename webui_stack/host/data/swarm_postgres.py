@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..clock import Clock
 from ..engine import Engine
 from ..errors import HostError
 from ..files import Files
@@ -12,7 +13,10 @@ from ..stack import SERVICE_LABEL
 from . import postgres
 from .cluster import Cluster
 from .database_copy import DatabaseCopy
+from .postgres import Postgres
 from .roles import Roles
+
+_PAUSE_S = 1.0
 
 
 class SwarmPostgres:
@@ -54,13 +58,54 @@ class SwarmPostgres:
     def _roles(self) -> Roles:
         found = healthy(self._engine, self._patience, self._service)
         if not found:
-            raise HostError(
-                "postgres",
-                expected="it to run healthy on this host",
-                got="no task that does",
-                do=f"look at `docker service ps {self._service}`",
-            )
+            raise _missing(self._service)
         return Roles(self._engine, found, self._tell)
+
+
+class TaskPostgres(Postgres):
+    """The same service, as whoever puts a dump's database in the place of the one that serves sees it.
+
+    It is waited for: after a boot its task is not there at once. Nothing here starts or stops it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        clock: Clock,
+        patience: Patience,
+        cluster: Cluster,
+        service: str,
+        *,
+        start_s: float,
+        tell: Callable[[str], None],
+    ) -> None:
+        super().__init__(engine, clock, cluster, server=service, start_s=start_s, tell=tell)
+        self._patience = patience
+
+    def answers(self) -> Roles:
+        """Who to ask, once a task on this host is healthy. Fails where none is in `start_s` seconds."""
+        limit_s = self._clock.monotonic() + self._start_s
+        while not (found := healthy(self._engine, self._patience, self._server)):
+            if self._clock.monotonic() >= limit_s:
+                raise _missing(self._server)
+            self._clock.sleep(_PAUSE_S)
+        return Roles(self._engine, found, self._tell)
+
+    def put_away(self) -> None:
+        """Nothing: there is no Postgres but the service."""
+
+    def heads(self) -> str:
+        """Alembic's revisions that the database is at, joined by commas; "" where nobody has migrated it."""
+        return postgres.heads(self.answers())
+
+
+def _missing(service: str) -> HostError:
+    return HostError(
+        "postgres",
+        expected="it to run healthy on this host",
+        got="no task that does",
+        do=f"look at `docker service ps {service}`",
+    )
 
 
 def healthy(engine: Engine, patience: Patience, service: str) -> str:

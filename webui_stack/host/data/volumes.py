@@ -48,20 +48,24 @@ class State:
 
 
 class Volumes:
-    """Open WebUI's data in `open_webui` and Valkey's in `valkey`, each the name of a volume.
+    """Open WebUI's data in `open_webui` and Valkey's in `valkey`, each the name of a volume, or a folder of the host.
 
-    `image` is Open WebUI's own: it has Python, sh and tar. `kept` are folders below Open WebUI's data that no set has
-    and that stay. Every method fails where Docker gives no answer or the program does not succeed. What was done by
-    then can be undone, or the same method called again.
+    `open_webui` is "" where people's files are elsewhere, such as in a bucket: it is in none of these then. `image` is
+    Open WebUI's own: it has Python, sh and tar. `kept` are folders below Open WebUI's data that no set has and that
+    stay. Every method fails where Docker gives no answer or the program does not succeed. What was done by then can be
+    undone, or the same method called again.
     """
 
     def __init__(self, helper: Helper, image: str, open_webui: str, valkey: str, kept: Sequence[str] = ()) -> None:
         self._helper, self._image, self._kept = helper, image, tuple(kept)
-        self._mounts = (f"{open_webui}:{OPEN_WEBUI}", f"{valkey}:{VALKEY}")
+        found = {OPEN_WEBUI: open_webui, VALKEY: valkey}
+        self.which = tuple(name for name in BOTH if found[name])
+        """Those of the two that there are."""
+        self._mounts = tuple(f"{found[name]}:{name}" for name in self.which)
 
     def look(self) -> dict[str, State]:
-        """What both folders have."""
-        return self._act("look", BOTH)
+        """What the folders have."""
+        return self._act("look", self.which)
 
     def make(self, which: Collection[str]) -> None:
         """Ensure an empty place beside the data. Fails where earlier data wait to be put back or forgotten."""

@@ -37,6 +37,7 @@ _MODULES = {
     "rollback": "rollback",
     "rotate": "rotate",
     "swarm": "swarm",
+    "swarm_restore": "swarm_restore",
     "swarm_upgrade": "swarm",
     "up": "up",
     "upgrade": "upgrade",

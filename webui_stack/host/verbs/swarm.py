@@ -73,7 +73,7 @@ class Request:
     secret ones in `.env`, and `configs` paths in the folder by name. Nodes with `web_label` take replicas, of which
     the settings want so many `replicas`. `environment` and `shared_dir` are what Open WebUI has to migrate. Services
     in `again` get new tasks. `upgrades` allows to change the schema of people's data, once they are in the set that
-    `backup` asks for.
+    `backup` asks for. With `data_only`, no replica of Open WebUI starts: a restore brings the data first.
     """
 
     swarm: str
@@ -89,6 +89,7 @@ class Request:
     shared_dir: str = ""
     again: Sequence[str] = ()
     upgrades: bool = False
+    data_only: bool = False
     backup: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -109,6 +110,9 @@ def mend(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     def end(made: Assembly, verb: Swarm) -> None:
         _date_old_mark(made)
         entry = made.journal.open()
+        if entry and entry.verb not in TABLE:
+            do = "run runbooks/restore.py again"
+            raise HostError("upgrade", expected="no other verb that was cut off", got=str(entry), do=do)
         if entry and entry.data.get("request"):
             verb = recovery(made, entry)
         journal.recover(made.journal, dict.fromkeys(TABLE, verb), Processes().me(UPGRADE), Processes())
@@ -222,13 +226,17 @@ class Swarm:
 
         Where it does not get healthy, the last good deploy runs again, with its data where an upgrade was at them.
         Then this raises `HostError`, which says so. A deploy that was cut off before is taken over, an upgrade is not:
-        `mend` ends it.
+        `mend` ends it. With `data_only` nothing is remembered, and "" is returned.
         """
         self._releases.recover()
         verb = UPGRADE if self._asked.upgrades and self._postgres else VERB
         noted = {"stack": asdict(self._made.of), "request": asdict(self._asked)}
         self._journal.begin(verb, self._me, noted, over=(VERB,))
         try:
+            if self._asked.data_only:
+                self._only_data()
+                self._journal.end()
+                return ""
             self._all_of_it()
         except HostError as error:
             raise self._undone(error) from error
@@ -298,12 +306,28 @@ class Swarm:
 
     # --- Steps
 
+    def _only_data(self) -> None:
+        """Ensure all services run but Open WebUI, of which no replica is left.
+
+        A swarm that outlives the host with its data has given Postgres to another one by now, with an empty volume.
+        """
+        given = self._given()
+        self._journal.step(STOP)
+        self._deploy(given, 0)
+        self._services.await_stop()
+        if self._postgres:
+            self._postgres.own_password()
+
+    def _given(self) -> dict[str, str]:
+        """Ensure volumes, secrets and configs are there. Returns what stack.yaml leaves open."""
+        self._journal.step(PREPARE)
+        for volume in self._asked.volumes:
+            self._patience.ask(lambda name=volume: self._engine.create_volume(name))  # type: ignore[misc]
+        return self._prepare()
+
     def _all_of_it(self) -> None:
         asked = self._asked
-        self._journal.step(PREPARE)
-        for volume in asked.volumes:
-            self._patience.ask(lambda name=volume: self._engine.create_volume(name))  # type: ignore[misc]
-        given = self._prepare()
+        given = self._given()
         another = self._services.has_another_version(given[asked.images[OPEN_WEBUI]["variable"]])
         if self._postgres and self._services.image_of("postgres") != given[asked.images["postgres"]["variable"]]:
             self._postgres.check()  # before anything stops
