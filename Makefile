@@ -62,7 +62,7 @@ SIDE_BY_SIDE := --numprocesses $(CHECKERS) --maxprocesses 8 --dist worksteal
 fast: $(READY)
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not crash" --junitxml reports/tests/check.xml tests/unit tests/plan tests/host
 
-crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (a minute or two)
+crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (about four minutes)
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m crash --junitxml reports/tests/crash.xml tests/host
 	@$(BIN)/python -m tests.crashes
 
@@ -72,7 +72,7 @@ mutations: $(READY) ## Known faults are put back one by one, and tests have to t
 durations: $(READY) ## The slowest tests of the last `make check` and `make test`
 	@$(BIN)/python -m tests.durations
 
-test: chromium ## Everything: check, crash, then real hosts in labs of their own and a browser (about 30 minutes)
+test: chromium ## Everything: check, crash, then real hosts in labs of their own and a browser (about 45 minutes)
 	@rm -rf reports/tests
 	@$(MAKE) --no-print-directory --jobs 2 check images crash
 	@$(MAKE) --no-print-directory --jobs $(LABS) --keep-going $(PARTS:%=part-%)
