@@ -70,12 +70,14 @@ def test_a_fault_of_the_program_is_told_without_what_it_was_asked() -> None:
     [
         ("works", True, ["half of it", "20261129T030000Z"]),
         ("refuses", False, ["disk: expected room, got none; free some"]),
+        ("says nothing", True, []),
     ],
 )
 def test_people_get_texts_and_the_caller_learns_whether_the_verb_did_it(verb: str, did: bool, lines: list[str]) -> None:
     out, errors = io.StringIO(), io.StringIO()
     asked = Request(verb, protocol.PLAIN, {"of": "20261129T030000Z"})
-    assert answer(asked, out, {"works": works, "refuses": refuses}, errors) == did
+    verbs = {"works": works, "refuses": refuses, "says nothing": lambda *_: None}
+    assert answer(asked, out, verbs, errors) == did
     assert (out if did else errors).getvalue().splitlines() == lines
 
 

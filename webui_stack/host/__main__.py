@@ -53,7 +53,8 @@ def answer(request: protocol.Request, out: Out, verbs: Mapping[str, Verb], error
         got = f"{type(error).__name__} in {', '.join(places)}"
         say(protocol.Failure(f"verb {request.verb}", "no fault of the program", got, "please report it"))
         return False
-    say(protocol.Result(result))
+    if result is not None or request.token != protocol.PLAIN:  # a journal needs no line that says nothing
+        say(protocol.Result(result))
     return True
 
 
