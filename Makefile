@@ -47,7 +47,7 @@ cold: $(READY) ## As on a fresh machine: the default lab purged, both .venv, cac
 	rm -rf .venv benchmarks/.venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (under two minutes)
+check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (about 75 seconds)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@$(MAKE) --no-print-directory --jobs 2 types fast

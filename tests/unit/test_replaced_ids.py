@@ -34,11 +34,12 @@ def test_each_row_has_an_id_that_went_and_one_that_covers_it() -> None:
     assert len(gone) == len(set(gone))
 
 
-@pytest.mark.parametrize("covering", sorted({row[1] for row in ROWS}))
-def test_the_covering_test_is_there(covering: str) -> None:
-    assert is_there(covering)
+@pytest.mark.parametrize("file", sorted({row[1].partition("::")[0] for row in ROWS}))
+def test_the_covering_tests_of_a_file_are_there(file: str) -> None:
+    """A test a file: an id for each row took a second of `make check`."""
+    covering = {row[1] for row in ROWS if row[1].startswith(f"{file}::")}
+    assert [test for test in sorted(covering) if not is_there(test)] == []
 
 
-@pytest.mark.parametrize("gone", [row[0] for row in ROWS if "[" not in "".join(row)])
-def test_what_went_is_not_there(gone: str) -> None:
-    assert not is_there(gone)
+def test_what_went_is_not_there() -> None:
+    assert [row[0] for row in ROWS if "[" not in "".join(row) and is_there(row[0])] == []
