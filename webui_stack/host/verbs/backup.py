@@ -86,7 +86,11 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
 
 def within(made: Assembly, arguments: Mapping[str, Any]) -> str:
     """Ensure there is one more set, for a verb that has the stack alone and is in the journal. Returns its name."""
-    asked = replace(Request(**arguments), holds_lock=True, mends=True)
+    return carry_out(made, replace(Request(**arguments), holds_lock=True, mends=True))
+
+
+def carry_out(made: Assembly, asked: Request) -> str:
+    """Ensure there is one more set, as `asked`, of the stack that another verb works on. Returns its name."""
     one = Backup(made.system, made.engine, made.files, made.clock, made.log.emit)
     return one.run(asked, Locks(LINUX, made.clock, made.log.say))
 

@@ -14,7 +14,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from .. import backup_sets
 from ..assembly import Assembly, Stack
 from ..clock import Clock
 from ..containers import OURS, PROCESSES
@@ -104,16 +103,8 @@ def of(made: Assembly, asked: Request) -> Restore:
     def save() -> None:
         wanted = backup.Request(**asked.backup)
         there = made.containers.names(OURS)  # the settings may have more, which a deploy makes
-        wanted = replace(
-            wanted,
-            images={name: reference for name, reference in wanted.images.items() if name in there},
-            keep=0,  # the set that is restored may be the oldest; the next backup sees to `backup_keep`
-            holds_lock=True,
-            mends=True,
-            made_for=backup_sets.RESTORE,
-        )
-        locks = Locks(LINUX, made.clock, made.log.say)
-        backup.Backup(made.system, made.engine, made.files, made.clock, made.log.emit).run(wanted, locks)
+        images = {name: reference for name, reference in wanted.images.items() if name in there}
+        restoring.save(made, replace(wanted, images=images))
 
     return Restore(made, asked, save=save)
 

@@ -9,18 +9,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
 from .. import set_secrets
 from ..assembly import Assembly, Stack
-from ..backup_sets import BackupSets
+from ..backup_sets import RESTORE, BackupSets
 from ..data.exchange import Exchange
 from ..engine import EngineError
 from ..errors import HostError
 from ..holder import Holder
 from ..journal import Entry, Step
 from ..protocol import Event
+from . import backup
 
 STOP, SWAP, START, START_AGAIN, HEALTHY = "stop", "swap", "start", "start again", "healthy"
 STEPS: Sequence[Step] = (
@@ -331,6 +332,20 @@ class Restoring(ABC):
 
     def _say(self, text: str) -> None:
         self._made.log.emit(Event(text))
+
+
+def save(made: Assembly, wanted: backup.Request) -> None:
+    """Ensure there is a set of what a restore replaces, or of what served until its data leave again, as `wanted`."""
+    backup.carry_out(
+        made,
+        replace(
+            wanted,
+            keep=0,  # the set that is restored may be the oldest; the next backup sees to `backup_keep`
+            holds_lock=True,
+            mends=True,
+            made_for=RESTORE,
+        ),
+    )
 
 
 def noted(entry: Entry, names: Sequence[str]) -> Mapping[str, Any]:

@@ -187,9 +187,7 @@ def of(made: Assembly, asked: Request, *, save: Callable[[], str] | None = None)
 
 
 def _save(made: Assembly, asked: Request) -> str:
-    locks = Locks(LINUX, made.clock, made.log.say)
-    sets = backup.Backup(made.system, made.engine, made.files, made.clock, made.log.emit)
-    return sets.run(backup.Request(**asked.backup), locks)
+    return backup.carry_out(made, backup.Request(**asked.backup))
 
 
 class Swarm:

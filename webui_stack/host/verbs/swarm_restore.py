@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from .. import backup_sets
 from ..assembly import Assembly, Stack
 from ..clock import Clock
 from ..data.exchange import Exchange
@@ -106,19 +105,7 @@ def recovery(made: Assembly, entry: Entry) -> SwarmRestore:
 
 def of(made: Assembly, asked: Request, *, save: Callable[[], None] | None = None) -> SwarmRestore:
     """The restore of a stack in a swarm. `save` makes a set of what is in use; tests give their own."""
-    return SwarmRestore(made, asked, save=save or (lambda: _save(made, asked)))
-
-
-def _save(made: Assembly, asked: Request) -> None:
-    wanted = replace(
-        backup.Request(**asked.backup),
-        keep=0,  # the set that is restored may be the oldest; the next backup sees to `backup_keep`
-        holds_lock=True,
-        mends=True,
-        made_for=backup_sets.RESTORE,
-    )
-    locks = Locks(LINUX, made.clock, made.log.say)
-    backup.Backup(made.system, made.engine, made.files, made.clock, made.log.emit).run(wanted, locks)
+    return SwarmRestore(made, asked, save=save or (lambda: restoring.save(made, backup.Request(**asked.backup))))
 
 
 @contextmanager
