@@ -87,7 +87,7 @@ class FakeSwarm:
         self.tasks = [task for task in self.tasks if task.service_id != service.id]
 
     def start_again(self) -> None:
-        """What the managers do after a power cut on this host: tasks whose containers have ended are made anew."""
+        """A power cut on this host: the managers replace tasks whose containers have ended."""
         for service in list(self.services.values()):
             for task in self.tasks:
                 one = self.docker.held.get(task.container_id)

@@ -232,7 +232,7 @@ class World:
         return [replace(one, supplied="") for one in self.wish.secrets]
 
     def is_newer(self) -> bool:
-        """Whether the next deploy makes Valkey anew, as its users are newer than its process."""
+        """Whether the next deploy recreates Valkey, because its users are newer than its process."""
         users, conf = (self.files.stat(f"{FOLDER}/valkey/{name}") for name in ("users.acl", "valkey.conf"))
         assert users
         assert conf
@@ -373,7 +373,7 @@ def test_another_verb_that_is_under_way_is_left_alone() -> None:
 
 
 def test_half_of_the_users_are_never_loaded() -> None:
-    """Killed while they are written: nobody has Valkey read them, and its next start writes them anew."""
+    """A crash while they are written: Valkey does not load them, and its next start writes them again."""
     world = World()
 
     def half(process: Process) -> bytes:

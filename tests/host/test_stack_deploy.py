@@ -1,4 +1,4 @@
-"""`docker stack deploy`: what it is given, in which order replicas are replaced, and what is no answer."""
+"""`docker stack deploy`: its variables, the order in which it replaces replicas, and failures that are no answer."""
 
 from __future__ import annotations
 

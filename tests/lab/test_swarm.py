@@ -344,7 +344,7 @@ def inside(service: str) -> str:
 
 
 class Precious:
-    """What people have put into the swarm: a chat, a file and a key. Each is looked for without Open WebUI.
+    """People's data in the swarm: a chat, a file and a key. The test looks for each without Open WebUI.
 
     `set` is the name of a set that has it.
     """
@@ -544,7 +544,7 @@ rm -rf /opt/open-webui {SETS} /var/log/open-webui
 def test_a_lead_that_is_lost_with_its_sets_and_its_swarm_is_replaced_from_a_fetched_set(
     swarm: Swarm, tmp_path: Path
 ) -> None:
-    """The last test of its module: everything else is made anew."""
+    """The last test of its module, because it recreates the whole swarm."""
     host = swarm.host(LEAD)
     host.check_output("apt-get -qq update && apt-get -qq install -y --no-install-recommends age >/dev/null 2>&1")
     identity = tmp_path / "key"
