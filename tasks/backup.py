@@ -11,7 +11,7 @@ from pyinfra.operations import files
 from tasks import offsite, preflight, tool, unit
 from webui_stack import compose, drift, operations, templates
 from webui_stack.backup_set import Made
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.survey import BACKUP_UNIT
 
 

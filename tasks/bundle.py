@@ -11,7 +11,7 @@ from tasks import preflight, sources
 from webui_stack import bundle, delivery, facts, lease, lock, operations
 from webui_stack.bundle import Bundle
 from webui_stack.lock import Lock, LockError, Wanted
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 @cache

@@ -7,7 +7,7 @@ from pyinfra.api import deploy
 
 from tasks import preflight, sources, swarm
 from webui_stack import deployment, operations
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 @deploy("Deployment")

@@ -12,7 +12,7 @@ from pyinfra.operations import dnf, files, server, systemd, sysvinit
 
 from tasks import preflight, sources
 from webui_stack import apt, bundle, delivery, docker_config, engine, lock, operations, packages, templates
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.survey import DOCKER_UNIT, Survey
 
 

@@ -7,7 +7,7 @@ from pyinfra.api import deploy
 
 from tasks import reports
 from webui_stack import doctor, operations
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 @deploy("Doctor")

@@ -10,7 +10,7 @@ from webui_stack import operations, progress, templates
 from webui_stack.check import Check
 from webui_stack.ops import program
 from webui_stack.remote import RemoteError
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 _EXTERNAL = "expected a database of the stack's own, got database_url; try out its backup where that is made"
 

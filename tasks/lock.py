@@ -10,7 +10,7 @@ from pyinfra.api import deploy
 from tasks import preflight, sources
 from webui_stack import facts, lock, operations
 from webui_stack.lock import Lock, LockError, Seen
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 @deploy("Lock")

@@ -7,7 +7,7 @@ from pyinfra.api import deploy
 
 from tasks import backup, preflight
 from webui_stack import deployment, operations, templates
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 # Hosts whose data this run moves.
 _moved: set[str] = set()

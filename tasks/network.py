@@ -10,7 +10,7 @@ from pyinfra.operations import server
 
 from tasks import preflight
 from webui_stack import compose, operations, swarm
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 @deploy("Network")

@@ -11,7 +11,7 @@ from pyinfra.api import Host
 
 from tasks import preflight
 from webui_stack import remote, swarm
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 def refusals(settings: Settings) -> list[str]:

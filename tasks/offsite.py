@@ -10,10 +10,11 @@ from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
 from tasks import tool
-from webui_stack import backup_set, offsite, secrets, templates
+from webui_stack import backup_set, offsite, templates
 from webui_stack.backup_set import Made, SetError
-from webui_stack.secrets import SecretError
-from webui_stack.settings import Settings
+from webui_stack.settings import sources
+from webui_stack.settings.model import Settings
+from webui_stack.settings.sources import SecretError
 
 
 @deploy("Off the host")
@@ -82,11 +83,11 @@ def bring(settings: Settings, identity: str) -> Settings:
     return settings
 
 
-_read = cache(secrets.read_source)
+_read = cache(sources.read_source)
 
 
 def _environment(settings: Settings) -> dict[str, SecretStr]:
     try:
-        return secrets.restic_environment(settings, _read)
+        return sources.restic_environment(settings, _read)
     except SecretError as error:
         raise DeployError(f"nothing was changed\n{error}") from None

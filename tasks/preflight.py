@@ -27,14 +27,14 @@ from webui_stack import (
     operations,
     remote,
     rollout,
-    secrets,
     swarm,
     templates,
 )
 from webui_stack.observation import Observation
 from webui_stack.remote import RemoteError
-from webui_stack.secrets import SecretError, Supplied
-from webui_stack.settings import Settings, SettingsError, defaults, from_data
+from webui_stack.settings import sources as secrets
+from webui_stack.settings.model import Settings, SettingsError, defaults, from_data
+from webui_stack.settings.sources import SecretError, Supplied
 
 
 def check(*, brings_python: bool = False) -> Settings:

@@ -6,9 +6,10 @@ from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
 from tasks import nodes, offsite, preflight, stack, tool
-from webui_stack import deployment, operations, secrets, templates
-from webui_stack.secrets import HiddenItems
-from webui_stack.settings import Settings
+from webui_stack import deployment, operations, templates
+from webui_stack.settings import sources
+from webui_stack.settings.model import Settings
+from webui_stack.settings.sources import HiddenItems
 
 
 @deploy("Restore")
@@ -86,7 +87,7 @@ def _identity(settings: Settings) -> str:
     if not settings.restore_age_identity:
         return ""
     try:
-        identity = secrets.read_source(settings.restore_age_identity)
+        identity = sources.read_source(settings.restore_age_identity)
     except OSError as error:
         raise DeployError(f"restore_age_identity: expected to read it, got {error}; check the source") from None
     if not identity.strip():

@@ -9,7 +9,7 @@ from tasks import backup, preflight
 from webui_stack import operations, templates
 from webui_stack.ops import program
 from webui_stack.remote import RemoteError
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 # Hosts whose deploys were listed already, while the run was planned.
 _listed: set[str] = set()

@@ -12,7 +12,7 @@ from pyinfra.api import Inventory, deploy
 from tasks import preflight, sources
 from webui_stack import deployment, docker_config, drift, operations, templates
 from webui_stack.observation import Observation
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 @deploy("Rotate")

@@ -12,7 +12,7 @@ from webui_stack import bundle, invocation, lock
 from webui_stack.bundle import Bundle, BundleError
 from webui_stack.lock import Lock, LockError, Wanted
 from webui_stack.machine import Machine
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 def check(of_all: Mapping[str, Settings]) -> list[str]:

@@ -10,7 +10,7 @@ from tasks import nodes, preflight, sources
 from webui_stack import compose, delivery, operations, swarm, templates
 from webui_stack.compose import Observed
 from webui_stack.lock import Wanted
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 @deploy("Stack")

@@ -12,7 +12,7 @@ from rich.text import Text
 from tasks import preflight, sources
 from webui_stack import operations, proof, report, status
 from webui_stack.check import Check
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.status import Status
 
 _found: dict[str, Status] = {}

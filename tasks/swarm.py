@@ -10,7 +10,7 @@ from pyinfra.api import Inventory, deploy
 from tasks import preflight
 from webui_stack import formation, operations, swarm
 from webui_stack.formation import Formation
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 @deploy("Swarm")

@@ -10,7 +10,7 @@ from webui_stack import deployment as deployments
 from webui_stack import facts, operations, packages, teardown
 from webui_stack.ops import program
 from webui_stack.remote import RemoteError
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 def remove(settings: Settings) -> None:

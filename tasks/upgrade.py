@@ -8,7 +8,7 @@ from pyinfra.api import Host, deploy
 from tasks import backup, drill, preflight
 from webui_stack import compose, operations, remote, serving, templates
 from webui_stack.ops import program
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 # Hosts whose images this run changes.
 _upgraded: set[str] = set()

@@ -11,7 +11,7 @@ from pyinfra.api import deploy
 
 from tasks import preflight
 from webui_stack import operations
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 def _load() -> tuple[ModuleType, ModuleType]:

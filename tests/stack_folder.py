@@ -15,7 +15,7 @@ from tests.host.fake_system import FakeSystem
 from webui_stack.host import secrets
 from webui_stack.host.engine import Engine
 from webui_stack.host.files import Files
-from webui_stack.secrets import Supplied
+from webui_stack.settings.sources import Supplied
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="the program makes files of root: run the tests as root")
 NOTHING = Supplied(None, None, {})

@@ -7,7 +7,7 @@ import shlex
 from pyinfra.api import Host
 
 from webui_stack import remote, websocket
-from webui_stack.secrets import HiddenLines
+from webui_stack.settings.sources import HiddenLines
 from webui_stack.websocket import ProbeError, Way
 
 EMAIL = "probe@open-webui-stack.invalid"

@@ -13,7 +13,7 @@ from typing_extensions import TypedDict
 
 from webui_stack import compose, document
 from webui_stack.compose import Container as Observed
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.templates import open_webui_environment, secret_names
 
 _VOLUME_SETTING = {

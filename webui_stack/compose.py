@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from webui_stack import digits, document
+from webui_stack import document
+from webui_stack.settings import digits
 
 NETWORK = "openwebui-network"
 # On a network that this project made: only such a one is removed.

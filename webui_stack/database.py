@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 _WORDS = {
     "sqlite": "SQLite, in the volume {settings.open_webui_volume}",

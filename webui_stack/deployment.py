@@ -13,7 +13,7 @@ from webui_stack import drift, history, lease
 from webui_stack.history import Record, Result
 from webui_stack.lock import Wanted
 from webui_stack.observation import Observation
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.survey import Survey
 
 _under_way: dict[str, Deployment] = {}

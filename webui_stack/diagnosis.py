@@ -13,9 +13,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from webui_stack import compose, engine, firewall, origin
+from webui_stack import compose, engine, firewall
 from webui_stack.check import Check
-from webui_stack.settings import Settings, broken_variables, is_pinned_image, version_of
+from webui_stack.settings import origin
+from webui_stack.settings.model import Settings, broken_variables, is_pinned_image, version_of
 from webui_stack.symptoms import ADDRESSES, Container, Observed, number
 
 # Fixes by release line: the patch release that has them (github.com/valkey-io/valkey/releases, read 2026-11).

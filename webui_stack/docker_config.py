@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from webui_stack import compose, document
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 DAEMON_JSON = "/etc/docker/daemon.json"
 

@@ -8,7 +8,7 @@ from pyinfra.api import Host
 from webui_stack import diagnosis, facts, templates
 from webui_stack.check import Check
 from webui_stack.remote import RemoteError
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.symptoms import Observed
 
 # What this run saw on each of its hosts, with their settings.

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from webui_stack import apt, compose, docker_config, engine, lock, swarm, templates
 from webui_stack.lock import Wanted
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.survey import BACKUP_UNIT, DOCKER_UNIT, WATCHDOG_UNIT, Survey
 
 

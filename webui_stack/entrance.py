@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 
 from pyinfra.api import Host
 
-from webui_stack import certificate, compose, origin, remote, tunnel
-from webui_stack.settings import Settings
+from webui_stack import certificate, compose, remote, tunnel
+from webui_stack.settings import origin
+from webui_stack.settings.model import Settings
 from webui_stack.websocket import ProbeError, Way
 
 # Where Caddy keeps the certificate of its own CA (https://caddyserver.com/docs/automatic-https#local-https, 2.6).

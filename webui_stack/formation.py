@@ -14,7 +14,7 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from webui_stack import remote, swarm
 from webui_stack.operations import Commands
-from webui_stack.secrets import HiddenLines
+from webui_stack.settings.sources import HiddenLines
 
 
 class Formation:

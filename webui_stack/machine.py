@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from webui_stack import document, ports
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 # Releases Docker publishes packages for and this project was written against, with their code names
 # (https://docs.docker.com/engine/install/, 2026-11). RHEL's family is matched by major version.

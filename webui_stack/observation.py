@@ -17,7 +17,7 @@ from pyinfra.api import Host
 
 from webui_stack import docker_config, facts, remote, tunnel
 from webui_stack.ops import program
-from webui_stack.secrets import HiddenLines
+from webui_stack.settings.sources import HiddenLines
 from webui_stack.survey import Survey
 
 # Older, and the host may have moved on by itself, or while somebody read the plan.

@@ -17,7 +17,7 @@ from webui_stack import backup_set, remote, transfer
 from webui_stack.backup_set import MANIFEST, BackupSet, Made, SetError
 from webui_stack.ops import program
 from webui_stack.progress import Counted, Progress, line
-from webui_stack.secrets import HiddenItems
+from webui_stack.settings.sources import HiddenItems
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 

@@ -19,7 +19,7 @@ from pyinfra.operations.util.files import generate_color_diff
 from webui_stack import compose, exit_status, progress, remote, swarm
 from webui_stack import docker_config as configuration
 from webui_stack.ops import program
-from webui_stack.secrets import HiddenItems
+from webui_stack.settings.sources import HiddenItems
 
 Commands = Generator[StringCommand | FunctionCommand, None, None]
 _Work = TypeVar("_Work", compose.Work, swarm.Work)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from webui_stack import compose, document
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 
 @dataclass(frozen=True)

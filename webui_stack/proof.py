@@ -35,7 +35,7 @@ from webui_stack import (
 )
 from webui_stack.check import Check
 from webui_stack.observation import Observation
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.survey import Survey
 from webui_stack.websocket import ProbeError, Session, Way
 

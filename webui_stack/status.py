@@ -14,7 +14,7 @@ from webui_stack import compose, drift, history
 from webui_stack.check import Check
 from webui_stack.history import Record
 from webui_stack.lock import Wanted
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.survey import Survey
 
 # Digits of a digest in the table, as many as Docker shows of an id; the JSON has all.

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from webui_stack import compose, document
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 # What a host runs -> the label of its node that lets it.
 LABELS = {"data": "open-webui.data", "proxy": "open-webui.proxy", "open-webui": "open-webui.web"}

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from webui_stack import compose, docker_config, document, engine, templates
 from webui_stack.host import protocol
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.survey import DEPLOY_LOG, Survey
 
 

@@ -16,8 +16,8 @@ from pydantic import SecretStr
 from webui_stack import compose, engine, host_program, survey, swarm, symptoms
 from webui_stack.host import protocol
 from webui_stack.machine import Machine
-from webui_stack.secrets import HiddenItems, HiddenLines, Supplied
-from webui_stack.settings import VECTOR_POOL, Settings
+from webui_stack.settings.model import VECTOR_POOL, Settings
+from webui_stack.settings.sources import HiddenItems, HiddenLines, Supplied
 
 _FOLDER = Path(__file__).parent.parent / "templates"
 _environment = Environment(

@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 PORT = 6379
 # python-socketio's default channel; Open WebUI does not change it (backend/open_webui/socket/main.py, 0.12.4).

@@ -14,8 +14,8 @@ from webui_stack.host.engine import Engine
 from webui_stack.host.files import Files
 from webui_stack.host.system import System
 from webui_stack.host.verbs import survey
-from webui_stack.secrets import Supplied
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
+from webui_stack.settings.sources import Supplied
 
 NOTHING = Supplied(None, None, {})
 

@@ -24,7 +24,7 @@ from webui_stack.host.errors import HostError
 from webui_stack.host.open_webui import told
 from webui_stack.host.stack import FOLDER_LABEL, STACK_LABEL
 from webui_stack.host.verbs import doctor
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 KEY = "k" * 48
 PASSWORD = "sesame-of-monitor"

@@ -16,7 +16,7 @@ from tests.host.fake_system import FakeSystem
 from tests.stack_folder import NOTHING, Stack, as_root
 from webui_stack import templates
 from webui_stack.host import managed
-from webui_stack.secrets import Supplied
+from webui_stack.settings.sources import Supplied
 
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE+IBk/2==\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----"
 PROXIED: dict[str, Any] = {"public_url": "https://chat.example.org"}

@@ -37,7 +37,7 @@ from webui_stack.host.locks import Locks
 from webui_stack.host.protocol import Event
 from webui_stack.host.stack import FOLDER_LABEL
 from webui_stack.host.verbs import secrets as verb
-from webui_stack.secrets import Supplied
+from webui_stack.settings.sources import Supplied
 
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE+IBk/2==\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----"
 URL = 'postgresql://chat:p$HOME`id`"#%40\\@db.example.org:5432/chat?sslmode=require'

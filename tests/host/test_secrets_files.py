@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from tests.defaults import settings
 from tests.stack_folder import DERIVED, FILES, NOTHING, Stack, as_root, fill_folder
 from webui_stack import templates
-from webui_stack.secrets import Supplied
+from webui_stack.settings.sources import Supplied
 
 PROXIED: dict[str, Any] = {"public_url": "https://chat.example.org"}
 MANY: dict[str, Any] = {**PROXIED, "open_webui_replicas": 3}

@@ -23,8 +23,8 @@ from webui_stack.host.files import Files
 from webui_stack.host.stack import STACK_LABEL
 from webui_stack.host.system import System
 from webui_stack.host.verbs import survey as verb
-from webui_stack.secrets import Supplied
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
+from webui_stack.settings.sources import Supplied
 
 SWARM: dict[str, Any] = {
     "topology": "swarm",

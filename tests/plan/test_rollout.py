@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.defaults import ROOT, settings
 from tests.plan.conftest import Pyinfra, Run, answering, converged, fresh, machine
 from webui_stack import rollout
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 # What changes a host. Surveys and leases are no such commands, and pyinfra's own facts neither.
 CHANGING = ("umask", "mv ", "mkdir", "DEBIAN_FRONTEND", "apt-get", "systemctl", "called the verb", "sh -s")

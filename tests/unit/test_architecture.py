@@ -66,16 +66,16 @@ LIBRARY = {
     "apt": set[str](),
     "check": set[str](),
     "origin": {"pydantic_core"},
-    "settings": {"pydantic", "pydantic_core", "webui_stack.origin"},
+    "settings": {"pydantic", "pydantic_core", "webui_stack.settings.origin"},
     "digits": set[str](),
     "document": {"pydantic", "typing_extensions"},
     "doctor_document": {"typing_extensions", "webui_stack.document"},
-    "ports": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
-    "machine": {"webui_stack.document", "webui_stack.ports", "webui_stack.settings"},
-    "engine": {"webui_stack.digits", "webui_stack.document", "webui_stack.machine"},
-    "docker_config": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
+    "ports": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings.model"},
+    "machine": {"webui_stack.document", "webui_stack.ports", "webui_stack.settings.model"},
+    "engine": {"webui_stack.settings.digits", "webui_stack.document", "webui_stack.machine"},
+    "docker_config": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings.model"},
     "frame": set[str](),
-    "compose": {"webui_stack.digits", "webui_stack.document"},
+    "compose": {"webui_stack.settings.digits", "webui_stack.document"},
     "lock": {
         *("pydantic", "typing_extensions", "webui_stack.compose", "webui_stack.document", "webui_stack.engine"),
         "webui_stack.machine",
@@ -87,33 +87,33 @@ LIBRARY = {
     "invocation": {"pyinfra_cli"},
     "exit_status": {"click", "pyinfra", "pyinfra_cli", "webui_stack.invocation"},
     "remote": {"pyinfra", "webui_stack.access", "webui_stack.frame"},
-    "secrets": {"pydantic", "webui_stack.settings"},
+    "secrets": {"pydantic", "webui_stack.settings.model"},
     "host_program": set[str](),
     "templates": {"pydantic", "jinja2", "webui_stack.host.protocol", "webui_stack.host_program", *of_pure()},
     "adoption": {
         *("pydantic", "typing_extensions", "webui_stack.compose", "webui_stack.document"),
-        *("webui_stack.settings", "webui_stack.templates"),
+        *("webui_stack.settings.model", "webui_stack.templates"),
     },
-    "swarm": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings"},
+    "swarm": {"webui_stack.compose", "webui_stack.document", "webui_stack.settings.model"},
     "survey": {
         *("pydantic", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.document"),
         *("webui_stack.engine", "webui_stack.machine", "webui_stack.swarm"),
     },
     "drift": {
         *("webui_stack.apt", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.engine"),
-        *("webui_stack.lock", "webui_stack.settings", "webui_stack.survey", "webui_stack.swarm"),
+        *("webui_stack.lock", "webui_stack.settings.model", "webui_stack.survey", "webui_stack.swarm"),
         "webui_stack.templates",
     },
-    "database": {"webui_stack.settings"},
+    "database": {"webui_stack.settings.model"},
     "history": set[str](),
     "rollout": set[str](),
     "firewall": set[str](),
     "serving": {"pydantic", "typing_extensions", "webui_stack.document"},
     "certificate": {"cryptography", "webui_stack.check"},
-    "symptoms": {"pydantic", "webui_stack.digits", "webui_stack.doctor_document", "webui_stack.document"},
+    "symptoms": {"pydantic", "webui_stack.settings.digits", "webui_stack.doctor_document", "webui_stack.document"},
     "teardown": {
         *("pydantic", "typing_extensions", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.document"),
-        *("webui_stack.engine", "webui_stack.host.protocol", "webui_stack.settings", "webui_stack.survey"),
+        *("webui_stack.engine", "webui_stack.host.protocol", "webui_stack.settings.model", "webui_stack.survey"),
         "webui_stack.templates",
     },
     "diagnosis": {
@@ -121,8 +121,8 @@ LIBRARY = {
         "webui_stack.compose",
         "webui_stack.engine",
         "webui_stack.firewall",
-        "webui_stack.origin",
-        "webui_stack.settings",
+        "webui_stack.settings.origin",
+        "webui_stack.settings.model",
         "webui_stack.symptoms",
     },
     "report": {"webui_stack.check", "jinja2", "rich"},
@@ -132,10 +132,10 @@ LIBRARY = {
     },
     "observation": {
         *("gevent", "pyinfra", "webui_stack.docker_config", "webui_stack.facts", "webui_stack.remote"),
-        *("webui_stack.ops.program", "webui_stack.secrets", "webui_stack.survey", "webui_stack.tunnel"),
+        *("webui_stack.ops.program", "webui_stack.settings.sources", "webui_stack.survey", "webui_stack.tunnel"),
     },
     "channel": {"gevent", "paramiko", "pyinfra", "webui_stack.frame", "webui_stack.remote"},
-    "transfer": {"paramiko", "pyinfra", "webui_stack.channel", "webui_stack.digits", "webui_stack.remote"},
+    "transfer": {"paramiko", "pyinfra", "webui_stack.channel", "webui_stack.settings.digits", "webui_stack.remote"},
     "tunnel": {"gevent", "paramiko", "pyinfra", "webui_stack.ops.program", "webui_stack.remote"},
     "delivery": {
         *("pyinfra", "webui_stack.bundle", "webui_stack.compose", "webui_stack.facts", "webui_stack.lock"),
@@ -143,16 +143,16 @@ LIBRARY = {
     },
     "offsite": {
         *("pydantic", "pyinfra", "webui_stack.backup_set", "webui_stack.ops.program", "webui_stack.progress"),
-        *("webui_stack.remote", "webui_stack.secrets", "webui_stack.transfer"),
+        *("webui_stack.remote", "webui_stack.settings.sources", "webui_stack.transfer"),
     },
     "operations": {
         *("pyinfra", "webui_stack.compose", "webui_stack.docker_config", "webui_stack.exit_status"),
-        *("webui_stack.ops.program", "webui_stack.progress", "webui_stack.remote", "webui_stack.secrets"),
+        *("webui_stack.ops.program", "webui_stack.progress", "webui_stack.remote", "webui_stack.settings.sources"),
         "webui_stack.swarm",
     },
     "packages": {"pyinfra", "webui_stack.apt", "webui_stack.operations", "webui_stack.remote"},
     "formation": {
-        *("gevent", "pyinfra", "webui_stack.operations", "webui_stack.remote", "webui_stack.secrets"),
+        *("gevent", "pyinfra", "webui_stack.operations", "webui_stack.remote", "webui_stack.settings.sources"),
         "webui_stack.swarm",
     },
 }
@@ -273,7 +273,7 @@ def digits_of_all_scripts(source: str) -> list[str]:
     "path", modules("webui_stack/**/*.py", "tasks/*.py", "lab/*.py"), ids=lambda path: f"{path.parent.name}.{path.stem}"
 )
 def test_numbers_in_text_have_ascii_digits(path: Path) -> None:
-    """`webui_stack.digits` reads them; a pattern has [0-9]."""
+    """`webui_stack.settings.digits` reads them; a pattern has [0-9]."""
     assert digits_of_all_scripts(path.read_text()) == []
 
 

@@ -14,7 +14,7 @@ from tests import surveys
 from tests.defaults import DEFAULTS, settings
 from webui_stack import docker_config, survey
 from webui_stack.docker_config import Container, DaemonJsonError, Observed, Plan, plan, refusals
-from webui_stack.secrets import HiddenItems
+from webui_stack.settings.sources import HiddenItems
 
 SHIPPED = DEFAULTS["docker_daemon"]
 POOLS = [{"base": "198.19.0.0/17", "size": 24}]

@@ -15,7 +15,7 @@ from tests.unit.test_architecture import imports
 from webui_stack import swarm
 from webui_stack.host.journal import OLD_MARK
 from webui_stack.host.verbs import DETACHED, VERBS, recover
-from webui_stack.settings import EVERYDAY_WORDS, Settings, SettingsError, from_data
+from webui_stack.settings.model import EVERYDAY_WORDS, Settings, SettingsError, from_data
 
 EXAMPLES = sorted((ROOT / "inventories").glob("*.example.py"))
 MODULES = {path.stem for path in (ROOT / "webui_stack").glob("*.py")} - {"__init__"}

@@ -9,7 +9,7 @@ import pytest
 from tests import surveys
 from tests.defaults import settings
 from webui_stack import drift, templates
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 LAB: dict[str, Any] = {
     "docker_source": "distro",

@@ -25,7 +25,7 @@ from webui_stack.host.verbs import VERBS
 from webui_stack.ops import program
 from webui_stack.ops.program import HostRefusedError, NoPythonError
 from webui_stack.remote import RemoteError
-from webui_stack.secrets import Supplied
+from webui_stack.settings.sources import Supplied
 
 DAY_S = 86400.0
 LOOK: dict[str, Any] = json.loads(templates.survey_request(settings(), Supplied(None, None, {}))[0])["arguments"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.defaults import settings
 from webui_stack import rollout
 from webui_stack.rollout import Batch, Fate
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 HOSTS = [f"web-{number}" for number in range(1, 11)]
 GENTLE = settings(rollout_canary=["web-4"], rollout_batch=3)

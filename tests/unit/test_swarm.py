@@ -12,7 +12,7 @@ import pytest
 from tests import surveys
 from tests.defaults import settings
 from webui_stack import compose, swarm
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 from webui_stack.swarm import Change, Host, Member, Node, Observed, Service
 
 COMMON = {

@@ -24,7 +24,7 @@ from webui_stack import compose, host_program, machine, templates
 from webui_stack.host import assembly, protocol, secrets
 from webui_stack.host.verbs import backup, migrate, offsite, rollback, rotate, up, upgrade
 from webui_stack.machine import Machine
-from webui_stack.secrets import Supplied
+from webui_stack.settings.sources import Supplied
 
 TUTORIAL = yaml.safe_load((FIXTURES / "tutorial-compose.yml").read_text())
 DEBIAN_13 = machine.parse(surveys.captured("machine/debian-13"))

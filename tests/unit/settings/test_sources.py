@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.defaults import settings
-from webui_stack.secrets import SecretError, Supplied, read_source, restic_environment, supply
+from webui_stack.settings.sources import SecretError, Supplied, read_source, restic_environment, supply
 
 PASSWORD = "marker0123456789ABCDEF"
 SECRET_KEY = "markerKEY0123456789abcdef0123456789"
@@ -82,7 +82,7 @@ def test_a_source_that_can_not_be_read_says_why(source: str, reason: str) -> Non
 
 
 def test_a_command_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("webui_stack.secrets._COMMAND_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("webui_stack.settings.sources._COMMAND_TIMEOUT_S", 0.2)
     with pytest.raises(OSError, match=r"^no answer within 0\.2 s$"):
         read_source("command:exec sleep 5")
 

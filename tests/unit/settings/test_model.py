@@ -12,7 +12,7 @@ import pytest
 
 from tests.defaults import ALL_PY, DEFAULTS, ROOT, settings
 from webui_stack.host import throw_away
-from webui_stack.settings import EVERYDAY_WORDS, Settings, SettingsError, from_data, postgres_major, version_of
+from webui_stack.settings.model import EVERYDAY_WORDS, Settings, SettingsError, from_data, postgres_major, version_of
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from webui_stack import origin
+from webui_stack.settings import origin
 
 
 @dataclass(frozen=True)

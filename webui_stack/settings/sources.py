@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from webui_stack.settings import Settings
+from webui_stack.settings.model import Settings
 
 # A secret manager may ask for a touch of a key; more than this is a hang.
 _COMMAND_TIMEOUT_S = 120
