@@ -11,9 +11,10 @@ from pyinfra.api import deploy
 from pyinfra.operations import dnf, files, server, systemd, sysvinit
 
 from tasks import preflight, sources
-from webui_stack import apt, bundle, delivery, docker_config, engine, lock, operations, packages, templates
+from webui_stack import apt, bundle, delivery, operations, packages, templates
+from webui_stack.model import docker, docker_config, lock
+from webui_stack.model.survey import DOCKER_UNIT, Survey
 from webui_stack.settings.model import Settings
-from webui_stack.survey import DOCKER_UNIT, Survey
 
 
 @deploy("Docker")
@@ -29,7 +30,7 @@ def install(settings: Settings) -> None:
     operations.gate(
         name="Check that Docker can come from there",
         check=lambda: (
-            engine.refusals(survey().machine, survey().engine, settings.docker_source)
+            docker.refusals(survey().machine, survey().engine, settings.docker_source)
             + _config_refusals(settings, survey())
             + _repository_refusals(settings, survey())
             + _locked_refusals(settings, survey())
@@ -50,7 +51,7 @@ def install(settings: Settings) -> None:
         _service(settings, survey)
     operations.gate(
         name="Check that Docker and Compose are new enough",
-        check=lambda: engine.shortcomings(survey().engine),
+        check=lambda: docker.shortcomings(survey().engine),
         at_execution=True,
     )
 
@@ -65,10 +66,10 @@ def _repository_refusals(settings: Settings, survey: Survey) -> list[str]:
     if settings.docker_source != "docker-ce" or sources.opened(settings):
         return []
     texts, repository = survey.engine.apt_sources, survey.machine.repository_of(settings.docker_repo_url)
-    for path in apt.replaced(texts, repository, engine.APT_SOURCES):
-        told = f"{path}: has Docker's repository, which {engine.APT_SOURCES} takes over; it is kept as {path}.disabled"
+    for path in apt.replaced(texts, repository, docker.APT_SOURCES):
+        told = f"{path}: has Docker's repository, which {docker.APT_SOURCES} takes over; it is kept as {path}.disabled"
         host.log_styled(told, fg="yellow", log_func=logger.warning)
-    return apt.refusals(texts, repository, engine.APT_SOURCES)
+    return apt.refusals(texts, repository, docker.APT_SOURCES)
 
 
 def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
@@ -78,7 +79,7 @@ def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
         return []
     for line in lock.package_drift(survey.engine.versions, locked, survey.machine):
         host.log_styled(line, fg="yellow", log_func=logger.warning)
-    names = engine.packages(survey.machine, settings.docker_source)
+    names = docker.packages(survey.machine, settings.docker_source)
     if survey.engine.packages.issuperset(names):
         return []
     if source := sources.opened(settings):
@@ -89,11 +90,11 @@ def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
 
 def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
     machine, observed = survey().machine, survey().engine
-    wanted = engine.packages(machine, settings.docker_source)
+    wanted = docker.packages(machine, settings.docker_source)
     missing = not observed.packages.issuperset(wanted)
     if locked := sources.followed(settings):
         wanted = lock.pinned(wanted, observed.packages, locked, machine)
-    rivals = engine.conflicts(machine, observed, settings.docker_source)
+    rivals = docker.conflicts(machine, observed, settings.docker_source)
     if machine.package_manager == "dnf":
         if rivals:
             dnf.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
@@ -101,7 +102,7 @@ def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
             name="Add Docker's repository",
             contents=templates.docker_repository(settings, machine),
             present=lambda: survey().files,
-            checks={engine.DNF_REPOSITORY: lambda _: _keep(engine.DNF_REPOSITORY)},
+            checks={docker.DNF_REPOSITORY: lambda _: _keep(docker.DNF_REPOSITORY)},
         )
         if missing:
             dnf.packages(name="Install Docker", packages=wanted)
@@ -135,12 +136,12 @@ def _apt_repository(settings: Settings, survey: Callable[[], Survey]) -> None:
         files.download(
             name="Fetch Docker's repository key",
             src=f"{machine.repository_of(settings.docker_repo_url)}/gpg",
-            dest=engine.APT_KEY,
+            dest=docker.APT_KEY,
             mode="644",
             sha256sum=settings.docker_repo_key_sha256,
         )
     wanted = templates.docker_repository(settings, machine)
-    theirs = apt.replaced(observed.apt_sources, machine.repository_of(settings.docker_repo_url), engine.APT_SOURCES)
+    theirs = apt.replaced(observed.apt_sources, machine.repository_of(settings.docker_repo_url), docker.APT_SOURCES)
     # With ours in the same command: between the two, apt might fail altogether.
     aside = " && ".join(shlex.join(["mv", "-f", path, f"{path}.disabled"]) for path in theirs)
     if aside and all(survey().files.get(path) == text for path, text in wanted.items()):
@@ -150,7 +151,7 @@ def _apt_repository(settings: Settings, survey: Callable[[], Survey]) -> None:
         contents=wanted,
         present=lambda: survey().files,
         # Nothing that apt can't use comes to the host, nor takes the place of what it can.
-        checks={engine.APT_SOURCES: lambda new: f"{apt.probe_command(new)} && {_keep(engine.APT_SOURCES)}"},
+        checks={docker.APT_SOURCES: lambda new: f"{apt.probe_command(new)} && {_keep(docker.APT_SOURCES)}"},
         apply=aside or None,
     )
 
@@ -170,7 +171,7 @@ def _service(settings: Settings, survey: Callable[[], Survey]) -> None:
         return
     only_if: dict[str, Any] = {}
     if machine.package_manager == "apt" and not survey().engine.packages.issuperset(
-        engine.packages(machine, settings.docker_source)
+        docker.packages(machine, settings.docker_source)
     ):
         # Debian's packages start and enable their service when they are installed, unless a policy-rc.d
         # forbids it: then, and only then, there is something left to do.

@@ -7,7 +7,7 @@ from pyinfra.api import deploy
 
 from tasks import preflight, reports
 from webui_stack import operations, progress, templates
-from webui_stack.check import Check
+from webui_stack.model.check import Check
 from webui_stack.ops import program
 from webui_stack.remote import RemoteError
 from webui_stack.settings.model import Settings

@@ -10,7 +10,8 @@ from pyinfra import logger
 from pyinfra.api import Host
 
 from tasks import preflight
-from webui_stack import remote, swarm
+from webui_stack import remote
+from webui_stack.model import swarm
 from webui_stack.settings.model import Settings
 
 

@@ -17,19 +17,16 @@ from tasks import python, sources
 from webui_stack import (
     adoption,
     bundle,
-    compose,
     database,
-    docker_config,
     exit_status,
     facts,
     invocation,
-    machine,
     operations,
     remote,
     rollout,
-    swarm,
     templates,
 )
+from webui_stack.model import compose, docker_config, machine, swarm
 from webui_stack.observation import Observation
 from webui_stack.remote import RemoteError
 from webui_stack.settings import sources as secrets

@@ -9,7 +9,7 @@ from functools import cache
 from pyinfra import host, inventory, state
 from pyinfra.api import Inventory
 
-from webui_stack.check import Check
+from webui_stack.model.check import Check
 from webui_stack.report import Report, Row
 
 # Between two times the files of a growing report are written.

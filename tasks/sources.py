@@ -8,10 +8,11 @@ from pathlib import Path
 
 from pyinfra import logger
 
-from webui_stack import bundle, invocation, lock
+from webui_stack import bundle, invocation
 from webui_stack.bundle import Bundle, BundleError
-from webui_stack.lock import Lock, LockError, Wanted
-from webui_stack.machine import Machine
+from webui_stack.model import lock
+from webui_stack.model.lock import Lock, LockError, Wanted
+from webui_stack.model.machine import Machine
 from webui_stack.settings.model import Settings
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tasks import preflight, sources
 from webui_stack import operations, proof, report, status
-from webui_stack.check import Check
+from webui_stack.model.check import Check
 from webui_stack.settings.model import Settings
 from webui_stack.status import Status
 

@@ -8,8 +8,9 @@ from pyinfra import host, inventory
 from pyinfra.api import Inventory, deploy
 
 from tasks import preflight
-from webui_stack import formation, operations, swarm
+from webui_stack import formation, operations
 from webui_stack.formation import Formation
+from webui_stack.model import swarm
 from webui_stack.settings.model import Settings
 
 

@@ -8,8 +8,8 @@ from pyinfra.operations import files, systemd
 
 from tasks import preflight, unit
 from webui_stack import operations, templates
+from webui_stack.model.survey import WATCHDOG_TIMER, WATCHDOG_UNIT
 from webui_stack.settings.model import Settings
-from webui_stack.survey import WATCHDOG_TIMER, WATCHDOG_UNIT
 
 
 @deploy("Watchdog")

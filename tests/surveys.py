@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 from tests.defaults import FIXTURES
-from webui_stack import docker_config, survey
 from webui_stack.host import protocol
+from webui_stack.model import docker_config, survey
 
 Document = dict[str, Any]
 # Sections whose keys are the same for every host. The keys of others are names and paths.

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from webui_stack import compose, document
-from webui_stack.compose import Container as Observed
+from webui_stack.model import compose, document
+from webui_stack.model.compose import Container as Observed
 from webui_stack.settings.model import Settings
 from webui_stack.templates import open_webui_environment, secret_names
 

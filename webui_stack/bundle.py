@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from webui_stack import lock
-from webui_stack.lock import Lock, LockError, Wanted
+from webui_stack.model import lock
+from webui_stack.model.lock import Lock, LockError, Wanted
 from webui_stack.progress import Counted, Progress
 
 _SUMS = "SHA256SUMS"

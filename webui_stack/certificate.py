@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from webui_stack.check import Check
+from webui_stack.model.check import Check
 
 NAME = "certificate"
 # Whoever renews certificates does so earlier: Caddy and certbot at a third of the lifetime.

@@ -11,10 +11,11 @@ from typing import Any
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import bundle, facts, lock, progress, transfer
+from webui_stack import bundle, facts, progress, transfer
 from webui_stack.bundle import Bundle, BundleError
-from webui_stack.compose import Image
-from webui_stack.lock import Held, Wanted
+from webui_stack.model import lock
+from webui_stack.model.compose import Image
+from webui_stack.model.lock import Held, Wanted
 from webui_stack.ops import program
 from webui_stack.progress import Progress
 

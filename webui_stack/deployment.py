@@ -9,12 +9,13 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.api import BaseStateCallback, Host, State
 
-from webui_stack import drift, history, lease
-from webui_stack.history import Record, Result
-from webui_stack.lock import Wanted
+from webui_stack import drift, lease
+from webui_stack.model import deploy_log
+from webui_stack.model.deploy_log import Record, Result
+from webui_stack.model.lock import Wanted
+from webui_stack.model.survey import Survey
 from webui_stack.observation import Observation
 from webui_stack.settings.model import Settings
-from webui_stack.survey import Survey
 
 _under_way: dict[str, Deployment] = {}
 
@@ -42,8 +43,8 @@ class Deployment:
     def record(self, result: Result, failed: str = "") -> str:
         """The log's line, of now."""
         took_s = round(time.monotonic() - self._started, 1)
-        return history.line(
-            Record(history.now(), lease.operator(), self._settings.digest, result, took_s, self.done, failed)
+        return deploy_log.line(
+            Record(deploy_log.now(), lease.operator(), self._settings.digest, result, took_s, self.done, failed)
         )
 
     def end(self, line: str) -> None:

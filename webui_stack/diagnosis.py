@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from webui_stack import compose, engine, firewall
-from webui_stack.check import Check
+from webui_stack.model import compose, docker, firewall
+from webui_stack.model.check import Check
+from webui_stack.model.doctor_observed import ADDRESSES, Container, Observed, number
 from webui_stack.settings import origin
 from webui_stack.settings.model import Settings, broken_variables, is_pinned_image, version_of
-from webui_stack.symptoms import ADDRESSES, Container, Observed, number
 
 # Fixes by release line: the patch release that has them (github.com/valkey-io/valkey/releases, read 2026-11).
 _FIXES: tuple[tuple[str, dict[str, int]], ...] = (
@@ -126,7 +126,7 @@ def _firewall(seen: Observed, _: Settings) -> Iterator[Check]:
 
 def _engine(seen: Observed, _: Settings) -> Iterator[Check]:
     versions = seen.host.get("engine", ""), seen.host.get("compose", "")
-    unproved = engine.unproved(*versions)
+    unproved = docker.unproved(*versions)
     yield Check(
         "docker: version",
         not unproved,

@@ -6,10 +6,10 @@ from pyinfra import logger
 from pyinfra.api import Host
 
 from webui_stack import diagnosis, facts, templates
-from webui_stack.check import Check
+from webui_stack.model.check import Check
+from webui_stack.model.doctor_observed import Observed
 from webui_stack.remote import RemoteError
 from webui_stack.settings.model import Settings
-from webui_stack.symptoms import Observed
 
 # What this run saw on each of its hosts, with their settings.
 _observed: dict[str, Observed] = {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from webui_stack import apt, compose, docker_config, engine, lock, swarm, templates
-from webui_stack.lock import Wanted
+from webui_stack import apt, templates
+from webui_stack.model import compose, docker, docker_config, lock, swarm
+from webui_stack.model.lock import Wanted
+from webui_stack.model.survey import BACKUP_UNIT, DOCKER_UNIT, WATCHDOG_UNIT, Survey
 from webui_stack.settings.model import Settings
-from webui_stack.survey import BACKUP_UNIT, DOCKER_UNIT, WATCHDOG_UNIT, Survey
 
 
 def of(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) -> list[str]:
@@ -29,10 +30,10 @@ def of_stack(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) 
 def _docker(settings: Settings, survey: Survey) -> Iterator[str]:
     if settings.docker_source == "present":
         return
-    missing = set(engine.packages(survey.machine, settings.docker_source)) - survey.engine.packages
+    missing = set(docker.packages(survey.machine, settings.docker_source)) - survey.engine.packages
     if missing:
         yield f"packages: {', '.join(sorted(missing))} not installed"
-    if rivals := engine.conflicts(survey.machine, survey.engine, settings.docker_source):
+    if rivals := docker.conflicts(survey.machine, survey.engine, settings.docker_source):
         yield f"packages: {', '.join(rivals)} installed"
     if not survey.engine.server:
         yield "docker: does not run"
@@ -44,9 +45,9 @@ def _docker(settings: Settings, survey: Survey) -> Iterator[str]:
         yield f"{docker_config.DAEMON_JSON}: can't be read, {error}"
     if settings.docker_source == "docker-ce" and survey.machine.package_manager == "apt":
         if survey.engine.repository_key_sha256 != settings.docker_repo_key_sha256:
-            yield f"{engine.APT_KEY}: is not the key that docker_repo_key_sha256 says"
+            yield f"{docker.APT_KEY}: is not the key that docker_repo_key_sha256 says"
         repository = survey.machine.repository_of(settings.docker_repo_url)
-        for path in apt.replaced(survey.engine.apt_sources, repository, engine.APT_SOURCES):
+        for path in apt.replaced(survey.engine.apt_sources, repository, docker.APT_SOURCES):
             yield f"{path}: has Docker's repository, too"
     if survey.machine.has_systemd and DOCKER_UNIT not in survey.units:
         yield f"{DOCKER_UNIT}: is not both active and enabled"

@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from pyinfra.api import Host
 
-from webui_stack import certificate, compose, remote, tunnel
+from webui_stack import certificate, remote, tunnel
+from webui_stack.model import compose
 from webui_stack.settings import origin
 from webui_stack.settings.model import Settings
 from webui_stack.websocket import ProbeError, Way

@@ -14,8 +14,9 @@ from pyinfra import logger
 from pyinfra.api import FactBase, FactProcessError, Host
 from typing_extensions import override
 
-from webui_stack import adoption, document, frame, lock, remote, survey, symptoms, teardown
+from webui_stack import adoption, frame, remote, teardown
 from webui_stack.host import protocol
+from webui_stack.model import doctor_observed, document, lock, survey
 from webui_stack.ops import program
 from webui_stack.remote import RemoteError
 
@@ -201,12 +202,12 @@ class Teardown(_Verb[list[teardown.Found]]):
         return teardown.parse(content)
 
 
-class Symptoms(_Verb[symptoms.Observed]):
+class Symptoms(_Verb[doctor_observed.Observed]):
     """What doctor looks at, from `templates.doctor_request`."""
 
     verb = "doctor"
-    unanswered = symptoms.Observed()
+    unanswered = doctor_observed.Observed()
 
     @override
-    def parse(self, content: Mapping[str, Any]) -> symptoms.Observed:
-        return symptoms.parse(content)
+    def parse(self, content: Mapping[str, Any]) -> doctor_observed.Observed:
+        return doctor_observed.parse(content)

@@ -12,7 +12,8 @@ from gevent.lock import Semaphore
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import remote, swarm
+from webui_stack import remote
+from webui_stack.model import swarm
 from webui_stack.operations import Commands
 from webui_stack.settings.sources import HiddenLines
 

@@ -16,8 +16,9 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
-from webui_stack import compose, exit_status, progress, remote, swarm
-from webui_stack import docker_config as configuration
+from webui_stack import exit_status, progress, remote
+from webui_stack.model import compose, swarm
+from webui_stack.model import docker_config as configuration
 from webui_stack.ops import program
 from webui_stack.settings.sources import HiddenItems
 
@@ -132,7 +133,7 @@ def files(
 def docker_config(observe: Callable[[], configuration.Plan]) -> Commands:
     """Ensure Docker runs with the daemon.json of a plan; the keys of others, its mode and its owner stay.
 
-    `observe` gives the plan (`webui_stack.docker_config`); the verb `docker` of the host's program carries it out. The
+    `observe` gives the plan (`webui_stack.model.docker_config`); the verb `docker` of the host's program carries it out. The
     file may have a secret, so it travels in the verb's request alone. Docker restarts only where a reload is not
     enough. When Docker does not run with the new file, the operation fails, with the earlier file back and Docker
     started again. It tells what stays as the host has it, and which containers a restart stops. With `--diff` only the

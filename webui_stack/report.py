@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from webui_stack.check import Check
+from webui_stack.model.check import Check
 
 # The note of a host whose row is not in: files are rewritten as hosts finish, and a run may end early.
 NO_RESULT = "no result: the run is not done with this host, or ended before it was"

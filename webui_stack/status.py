@@ -10,12 +10,13 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from webui_stack import compose, drift, history
-from webui_stack.check import Check
-from webui_stack.history import Record
-from webui_stack.lock import Wanted
+from webui_stack import drift
+from webui_stack.model import compose, deploy_log
+from webui_stack.model.check import Check
+from webui_stack.model.deploy_log import Record
+from webui_stack.model.lock import Wanted
+from webui_stack.model.survey import Survey
 from webui_stack.settings.model import Settings
-from webui_stack.survey import Survey
 
 # Digits of a digest in the table, as many as Docker shows of an id; the JSON has all.
 _DIGITS = 12
@@ -44,7 +45,7 @@ def of(
 ) -> Status:
     """The status from what was observed, and what verify found (`proof.Proof`)."""
     if not survey.services.containers:
-        return Status(last_deploy=history.parse(survey.last_deploy), note="no stack here")
+        return Status(last_deploy=deploy_log.parse(survey.last_deploy), note="no stack here")
     return Status(
         told.get("Open WebUI", ""),
         told.get("Valkey", ""),
@@ -52,7 +53,7 @@ def of(
         told.get("subscribers", ""),
         [check.name for check in checks if check.is_fault],
         drift.of(settings, survey, locked),
-        history.parse(survey.last_deploy),
+        deploy_log.parse(survey.last_deploy),
     )
 
 

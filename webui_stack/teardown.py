@@ -10,10 +10,11 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from webui_stack import compose, docker_config, document, engine, templates
+from webui_stack import templates
 from webui_stack.host import protocol
+from webui_stack.model import compose, docker, docker_config, document
+from webui_stack.model.survey import DEPLOY_LOG, Survey
 from webui_stack.settings.model import Settings
-from webui_stack.survey import DEPLOY_LOG, Survey
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Found:
 def request(settings: Settings, host: str, observed: Survey) -> dict[str, Any]:
     """What the verbs `teardown` and `teardown_look` of the host's program are asked. It holds no secret."""
     present = settings.docker_source == "present"
-    packages = engine.packages(observed.machine, settings.docker_source)
+    packages = docker.packages(observed.machine, settings.docker_source)
     return {
         "host": host,
         "stack_dir": settings.stack_dir,
@@ -73,9 +74,9 @@ def _remembered(settings: Settings) -> dict[str, str]:
 
 def _docker_files(settings: Settings, observed: docker_config.Observed) -> list[str]:
     """The files that belong to Docker as it was installed, whether they are there or not."""
-    found = [engine.ca_path(registry) for registry in settings.docker_registry_ca]
+    found = [docker.ca_path(registry) for registry in settings.docker_registry_ca]
     if settings.docker_source == "docker-ce":
-        found += [engine.APT_SOURCES, engine.APT_KEY, engine.DNF_REPOSITORY, engine.DNF_KEY]
+        found += [docker.APT_SOURCES, docker.APT_KEY, docker.DNF_REPOSITORY, docker.DNF_KEY]
     if docker_config.is_ours(settings, observed):
         found.append(docker_config.DAEMON_JSON)
     return found

@@ -13,9 +13,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import compose, engine, host_program, survey, swarm, symptoms
+from webui_stack import host_program
 from webui_stack.host import protocol
-from webui_stack.machine import Machine
+from webui_stack.model import compose, docker, doctor_observed, survey, swarm
+from webui_stack.model.machine import Machine
 from webui_stack.settings.model import VECTOR_POOL, Settings
 from webui_stack.settings.sources import HiddenItems, HiddenLines, Supplied
 
@@ -75,7 +76,7 @@ def project(settings: Settings, server: str = "") -> dict[str, str]:
             valkey_files_sha256=_sha256("".join(valkey.values())),
             proxy_files_sha256=_sha256("".join(proxy.values())),
         )
-    if not engine.knows_start_interval(server):
+    if not docker.knows_start_interval(server):
         definition = _without_start_interval(definition)
     return {DEFINITION[settings.topology]: definition, **valkey, **proxy}
 
@@ -262,7 +263,7 @@ def survey_request(settings: Settings, supplied: Supplied) -> HiddenLines:
             "gateway": compose.GATEWAY,
             "units": [survey.DOCKER_UNIT, survey.WATCHDOG_UNIT, survey.BACKUP_UNIT],
             "paths": _managed_paths(settings),
-            "apt_key": engine.APT_KEY,
+            "apt_key": docker.APT_KEY,
             "lease_files": [survey.LEASE_FILE, survey.OLD_LEASE_FILE],
             "deploy_log": survey.DEPLOY_LOG,
             "sqlite_volume": settings.open_webui_volume,
@@ -282,7 +283,7 @@ def _wanted(settings: Settings, supplied: Supplied) -> dict[str, Any]:
         "secrets": _secrets(settings, supplied),
         "file": files[definition],
         "older_file": _without_start_interval(files[definition]),
-        "newer_engine": engine.START_INTERVAL_ENGINE,
+        "newer_engine": docker.START_INTERVAL_ENGINE,
         "mounted": {
             service: {f"{settings.stack_dir}/{path}": sha256 for path, sha256 in sums.items()}
             for service, sums in _mounted(files).items()
@@ -332,7 +333,7 @@ def project_files(settings: Settings, server: str) -> dict[str, str]:
 def _managed_paths(settings: Settings) -> list[str]:
     """Every file a deploy may write, whatever the host is."""
     project_paths = project_files(settings, "")
-    elsewhere = (engine.APT_SOURCES, engine.DNF_REPOSITORY, engine.DNF_KEY)
+    elsewhere = (docker.APT_SOURCES, docker.DNF_REPOSITORY, docker.DNF_KEY)
     watchdogs = [_WATCHDOG_PATH, *old_watchdog(settings)]
     backups = [*_backup_templates(settings), *_old_backup(settings)]
     paths = [*project_paths, *watchdogs, *backups, _BACKUP_SERVICE, *authorities(settings), *elsewhere]
@@ -352,7 +353,7 @@ def managed_files(settings: Settings, machine: Machine, server: str) -> dict[str
 def authorities(settings: Settings) -> dict[str, str]:
     """Private registries' CA files by their path on the host."""
     return {
-        engine.ca_path(registry): Path(path).expanduser().read_text(encoding="ascii")
+        docker.ca_path(registry): Path(path).expanduser().read_text(encoding="ascii")
         for registry, path in settings.docker_registry_ca.items()
     }
 
@@ -519,9 +520,9 @@ def doctor_request(settings: Settings) -> str:
             else compose.containers_of(services),
             "ours": compose.OURS,
             "swarm": compose.STACK if in_swarm else "",
-            "questions": list(symptoms.QUESTIONS),
-            "shown": list(symptoms.SHOWN),
-            "addresses": list(symptoms.ADDRESSES),
+            "questions": list(doctor_observed.QUESTIONS),
+            "shown": list(doctor_observed.SHOWN),
+            "addresses": list(doctor_observed.ADDRESSES),
         },
     )
     return request.line()
@@ -850,13 +851,13 @@ def docker_repository(settings: Settings, machine: Machine) -> dict[str, str]:
     The key for apt is fetched with the repository, and has a SHA-256 to be known by.
     """
     if machine.package_manager == "apt":
-        return {engine.APT_SOURCES: _render("docker.sources.j2", settings=settings, machine=machine)}
+        return {docker.APT_SOURCES: _render("docker.sources.j2", settings=settings, machine=machine)}
     # Docker's own: fingerprint 060A 61C5 1B55 8A7F 742B 77AA C52F EB6B 621E 9F35 (docs.docker.com/engine/install/rhel).
     own = settings.docker_repo_rpm_key
     key = Path(own).expanduser() if own else _FOLDER / "docker-ce.asc"
     return {
-        engine.DNF_KEY: key.read_text(encoding="ascii"),
-        engine.DNF_REPOSITORY: _render("docker-ce.repo.j2", settings=settings, machine=machine, key=engine.DNF_KEY),
+        docker.DNF_KEY: key.read_text(encoding="ascii"),
+        docker.DNF_REPOSITORY: _render("docker-ce.repo.j2", settings=settings, machine=machine, key=docker.DNF_KEY),
     }
 
 

@@ -13,7 +13,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from webui_stack import report
-from webui_stack.check import Check
+from webui_stack.model.check import Check
 from webui_stack.report import Row
 
 ARGUMENTS = ["--disable-gpu", "--disable-background-networking", "--no-first-run"]

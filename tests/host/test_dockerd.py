@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tests.host.fake_system import FakeSystem
-from webui_stack import docker_config
 from webui_stack.host import dockerd, units
 from webui_stack.host.errors import HostError
+from webui_stack.model import docker_config
 
 # As systemd 257 prints it of Debian's docker.io.
 EXEC = (

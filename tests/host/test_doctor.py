@@ -17,13 +17,14 @@ from tests.host.fake_docker import Exit, Process, Program
 from tests.host.fake_engine import FAILED, REFUSED, UNAVAILABLE, FakeEngine
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import Faults
-from webui_stack import diagnosis, symptoms, templates
+from webui_stack import diagnosis, templates
 from webui_stack.host import protocol
 from webui_stack.host.engine import Container, Info, NewContainer, Unavailable
 from webui_stack.host.errors import HostError
 from webui_stack.host.open_webui import told
 from webui_stack.host.stack import FOLDER_LABEL, STACK_LABEL
 from webui_stack.host.verbs import doctor
+from webui_stack.model import doctor_observed
 from webui_stack.settings.model import Settings
 
 KEY = "k" * 48
@@ -91,8 +92,8 @@ class World:
         sent: dict[str, Any] = json.loads(json.dumps(found))
         return sent
 
-    def seen(self, **changes: Any) -> symptoms.Observed:
-        return symptoms.parse(self.document(**changes))
+    def seen(self, **changes: Any) -> doctor_observed.Observed:
+        return doctor_observed.parse(self.document(**changes))
 
 
 @pytest.fixture
@@ -127,7 +128,7 @@ def test_the_verb_answers_the_request_of_a_runbook(tmp_path: Path, monkeypatch: 
     events: list[Any] = []
     line = templates.doctor_request(settings(stack_dir="/nonexistent/stack"))
     found = doctor.run(protocol.Request.read("doctor", line).arguments, events.append)
-    seen = symptoms.parse(json.loads(json.dumps(found)))
+    seen = doctor_observed.parse(json.loads(json.dumps(found)))
     assert (seen.host["engine"], seen.host_number("disk_kb") > 0, events) == ("", True, [])
 
 
@@ -152,7 +153,7 @@ def test_without_docker_only_the_host_is_told(world: World) -> None:
     world.stack()
     world.engine.docker.down = True
     document = world.document()
-    found = symptoms.parse(document)
+    found = doctor_observed.parse(document)
     assert (found.host["engine"], found.host["compose"]) == ("", "2.26.1")
     assert found.host_number("memory_kb") > 0
     assert found.backup_number("now_s") > 0
@@ -179,7 +180,7 @@ def test_of_variables_only_the_names_are_told(world: World) -> None:
     document = world.document()
     assert "marker" not in str(document)
     assert KEY not in str(document)
-    found = symptoms.parse(document)
+    found = doctor_observed.parse(document)
     assert found.variables == {
         "WEBUI_SECRET_KEY",
         "OPENAI_API_KEY",
@@ -208,7 +209,7 @@ def test_of_variables_only_the_names_are_told(world: World) -> None:
     ],
 )
 def test_of_a_value_that_is_shown_the_password_is_left_out(value: str, shown: str) -> None:
-    found = told({"CORS_ALLOW_ORIGIN": value}, symptoms.SHOWN, symptoms.ADDRESSES)
+    found = told({"CORS_ALLOW_ORIGIN": value}, doctor_observed.SHOWN, doctor_observed.ADDRESSES)
     assert found["values"] == {"CORS_ALLOW_ORIGIN": shown}
 
 
@@ -230,7 +231,7 @@ def test_of_a_value_that_is_shown_the_password_is_left_out(value: str, shown: st
 def test_of_an_address_the_password_is_left_out(world: World, url: str, shown: str) -> None:
     world.put("open-webui", {"WEBSOCKET_REDIS_URL": url})
     document = world.document()
-    assert symptoms.parse(document).addresses == {"WEBSOCKET_REDIS_URL": shown}
+    assert doctor_observed.parse(document).addresses == {"WEBSOCKET_REDIS_URL": shown}
     assert "mar" not in str(document["open_webui"])
     assert "ker@" not in str(document)
 
@@ -272,7 +273,7 @@ def test_valkeys_password_is_in_no_argument_and_not_told(world: World) -> None:
     (asked,) = [process for process in world.ran if "valkey-cli" in str(process.command)]
     assert asked.env["REDISCLI_AUTH"] == PASSWORD
     assert asked.command[-2:] == ("--user", "monitor")
-    assert asked.stdin.decode().splitlines() == list(symptoms.QUESTIONS)
+    assert asked.stdin.decode().splitlines() == list(doctor_observed.QUESTIONS)
     assert PASSWORD not in f"{document}{[process.command for process in world.ran]}"
 
 
@@ -512,7 +513,7 @@ def test_in_a_swarm_services_are_counted_and_their_tasks_looked_into(world: Worl
     app.files[IN_SWARM] = f"WEBUI_SECRET_KEY='{KEY}'\nREDIS_URL='redis://u:marker@redis:6379/0'\n".encode()
     world.engine.docker.put_container("open-webui", NewContainer("image:1"))  # somebody's own, of no stack
     document = world.document(**SWARM)
-    found = symptoms.parse(document)
+    found = doctor_observed.parse(document)
     assert found.services == {"open-webui_redis": "1/1", "open-webui_open-webui": "2/2"}
     assert set(found.containers) == {"redis-valkey", "open-webui"}
     assert all(one.in_swarm for one in found.containers.values())

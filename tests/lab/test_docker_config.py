@@ -20,7 +20,8 @@ import pytest
 from tests.defaults import settings
 from tests.lab.precious import within
 from tests.lab.session import EARLIER, NAME, ROOT, Lab, reachable
-from webui_stack import docker_config, host_program
+from webui_stack import host_program
+from webui_stack.model import docker_config
 
 pytestmark = pytest.mark.lab
 

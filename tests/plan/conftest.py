@@ -13,9 +13,10 @@ import pytest
 from tests import surveys
 from tests.defaults import ROOT, settings
 from tests.forks import Ended, Forks
-from webui_stack import docker_config, templates
+from webui_stack import templates
 from webui_stack.host.machine import os_release
-from webui_stack.machine import Machine
+from webui_stack.model import docker_config
+from webui_stack.model.machine import Machine
 
 # What a host is asked its survey by.
 SURVEY = "for python in "

@@ -10,7 +10,7 @@ import pytest
 
 from tests import surveys
 from tests.plan.conftest import Pyinfra, Run, configured, converged
-from webui_stack import docker_config
+from webui_stack.model import docker_config
 
 CONFIGURATION = surveys.DEPLOYED["docker_config"]
 CONFIGURE = "Docker | Configure Docker"

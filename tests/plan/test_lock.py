@@ -13,8 +13,9 @@ import pytest
 from tests import surveys
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, converged, fresh
 from tests.unit.test_bundle import pack
-from webui_stack import bundle, engine, host_program, lock
-from webui_stack.lock import Image, Lock
+from webui_stack import bundle, host_program
+from webui_stack.model import docker, lock
+from webui_stack.model.lock import Image, Lock
 
 VALKEY, WEBUI = (str(LAB_SETTINGS[name]) for name in ("valkey_image", "open_webui_image"))
 # As in tests/fixtures/compose/observe-2.26.1.json
@@ -23,7 +24,7 @@ IDS = {
     WEBUI: "sha256:257b8c7ec06895229a6fd749d7b5b95f71eae5be4c663d2f8e8ae49e76b9b896",
 }
 DIGESTS = {VALKEY: "sha256:" + "a" * 64, WEBUI: "sha256:" + "b" * 64}
-DISTRO = engine.parse(surveys.DEPLOYED["engine"]).family
+DISTRO = docker.parse(surveys.DEPLOYED["engine"]).family
 CE = ["docker-ce", "docker-ce-cli", "containerd.io", "docker-buildx-plugin", "docker-compose-plugin"]
 LOCK = Lock(
     images={name: Image(digest=DIGESTS[name], ids={"amd64": [IDS[name]]}) for name in IDS},

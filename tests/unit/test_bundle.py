@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from webui_stack import bundle, lock
+from webui_stack import bundle
 from webui_stack.bundle import Bundle, BundleError
-from webui_stack.lock import Image, Lock, Wanted
+from webui_stack.model import lock
+from webui_stack.model.lock import Image, Lock, Wanted
 from webui_stack.progress import Progress
 
 ID = "sha256:" + "1" * 64

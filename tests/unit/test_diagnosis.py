@@ -8,8 +8,9 @@ import pytest
 
 from tests.defaults import settings
 from tests.doctor_documents import BARE, DEPLOYED, NEWER, TUTORIAL, Document, changed, having
-from webui_stack import diagnosis, symptoms
-from webui_stack.check import Check
+from webui_stack import diagnosis
+from webui_stack.model import doctor_observed
+from webui_stack.model.check import Check
 
 
 def cured(document: Document) -> Document:
@@ -48,7 +49,7 @@ FINE = having(
 
 
 def judged(document: Document, **changes: Any) -> list[Check]:
-    return diagnosis.checks(symptoms.parse(document), settings(**changes))
+    return diagnosis.checks(doctor_observed.parse(document), settings(**changes))
 
 
 def levels(checks: list[Check]) -> dict[str, str]:
@@ -534,7 +535,7 @@ URL = "https://chat.example.org"
 
 def fleet(**keys: tuple[str, str | None]) -> dict[str, dict[str, str]]:
     """For each host what is said of its key, from (fingerprint, public URL) by host name."""
-    seen = {name: symptoms.Observed(key_fingerprint=key) for name, (key, _) in keys.items()}
+    seen = {name: doctor_observed.Observed(key_fingerprint=key) for name, (key, _) in keys.items()}
     wanted = {name: settings(open_webui_public_url=url) for name, (_, url) in keys.items()}
     return {name: levels(diagnosis.across(seen, wanted, name)) for name in keys}
 

@@ -12,9 +12,9 @@ import pytest
 
 from tests.defaults import DEFAULTS, ROOT
 from tests.unit.test_architecture import imports
-from webui_stack import swarm
 from webui_stack.host.journal import OLD_MARK
 from webui_stack.host.verbs import DETACHED, VERBS, recover
+from webui_stack.model import swarm
 from webui_stack.settings.model import EVERYDAY_WORDS, Settings, SettingsError, from_data
 
 EXAMPLES = sorted((ROOT / "inventories").glob("*.example.py"))

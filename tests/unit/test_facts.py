@@ -11,8 +11,9 @@ from pyinfra.api import FactProcessError, Host
 
 from tests import surveys
 from tests.local import local_host
-from webui_stack import facts, survey, symptoms
+from webui_stack import facts
 from webui_stack.host import protocol
+from webui_stack.model import doctor_observed, survey
 from webui_stack.ops import program
 
 
@@ -78,7 +79,7 @@ class Answers:
         return True
 
 
-ANSWER = symptoms.Observed(key_fingerprint="x")
+ANSWER = doctor_observed.Observed(key_fingerprint="x")
 
 
 @pytest.mark.parametrize(

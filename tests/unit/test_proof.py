@@ -15,8 +15,9 @@ import socketio
 from aiohttp import web
 
 from tests.defaults import settings
-from webui_stack import cause, compose, proof, remote, valkey, websocket
-from webui_stack.check import Check
+from webui_stack import cause, proof, remote, valkey, websocket
+from webui_stack.model import compose
+from webui_stack.model.check import Check
 from webui_stack.websocket import Way
 
 PUBLIC, OTHER = "https://chat.example.org", "https://intranet.example.org"

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.surveys import replaced
-from webui_stack import document, serving
+from webui_stack import serving
+from webui_stack.model import document
 
 WORKS: dict[str, Any] = {
     "containers": [

@@ -17,8 +17,8 @@ from webui_stack import templates
 from webui_stack.host.assembly import Stack
 from webui_stack.host.stack_file import StackFile
 from webui_stack.host.verbs.swarm import Request
+from webui_stack.model.swarm import LABELS, Work
 from webui_stack.settings.model import Settings
-from webui_stack.swarm import LABELS, Work
 
 SWARM = {
     "topology": "swarm",

@@ -11,11 +11,12 @@ from rich.console import Console
 from tests import surveys
 from tests.defaults import settings
 from tests.unit.test_drift import LAB, files
-from webui_stack import history, status, survey
-from webui_stack.check import Check
+from webui_stack import status
+from webui_stack.model import deploy_log, survey
+from webui_stack.model.check import Check
 from webui_stack.status import Status
 
-RECORD = history.Record("2026-11-25T18:03:04Z", "root@desk", "c0b41bea6307", "changed", 7.5)
+RECORD = deploy_log.Record("2026-11-25T18:03:04Z", "root@desk", "c0b41bea6307", "changed", 7.5)
 DIGEST = "sha256:" + "9" * 64
 
 
@@ -36,7 +37,7 @@ def test_a_good_host() -> None:
         settings(**LAB),
         observed(
             images={**images, LAB["valkey_image"]: valkey},
-            history={"deploy": history.line(RECORD)},
+            history={"deploy": deploy_log.line(RECORD)},
         ),
         [],
         [Check("health", True, "fine")],

@@ -24,7 +24,7 @@ _CHANGED = (
 
 @dataclass(frozen=True)
 class Locked:
-    """A locked image: its reference, and what it is known by (`webui_stack.lock.Wanted`).
+    """A locked image: its reference, and what it is known by (`webui_stack.model.lock.Wanted`).
 
     `name` is its repository and digest, as a registry serves it. `ids` are those it may have here.
     """

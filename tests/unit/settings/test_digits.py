@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webui_stack import engine, symptoms
+from webui_stack.model import docker, doctor_observed
 from webui_stack.settings import digits
 
 # Superscript two, Arabic-Indic and full-width three, and what Python's `int` takes besides.
@@ -34,5 +34,5 @@ def test_nothing_and_a_minus_sign_are_no_whole_number() -> None:
 @pytest.mark.parametrize("digit", ["\u00b2", "\u0663"])
 def test_what_a_host_prints_is_read_without_a_traceback(digit: str) -> None:
     """`"\u00b2".isdigit()` is true, and `int` of it raises."""
-    assert symptoms.number(digit) == 0
-    assert "expected Engine 20.10 or newer" in " ".join(engine.shortcomings(engine.Engine(server=f"{digit}.10")))
+    assert doctor_observed.number(digit) == 0
+    assert "expected Engine 20.10 or newer" in " ".join(docker.shortcomings(docker.Engine(server=f"{digit}.10")))

@@ -31,7 +31,7 @@ _PASSWORD = re.compile(r"//[^/@ ]*@")
 
 @dataclass(frozen=True)
 class Request:
-    """What the operator's side has planned (`webui_stack.docker_config.Plan`).
+    """What the operator's side has planned (`webui_stack.model.docker_config.Plan`).
 
     `text` is the new file. `action` is "reload" or "restart". `survives` says that containers run on while Docker
     restarts, `awaits_live_restore` that live-restore has to be in force before that.

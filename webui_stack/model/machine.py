@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webui_stack import document, ports
+from webui_stack.model import document, ports
 from webui_stack.settings.model import Settings
 
 # Releases Docker publishes packages for and this project was written against, with their code names

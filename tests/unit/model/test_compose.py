@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests import surveys
 from tests.surveys import Document, changed
-from webui_stack import compose
+from webui_stack.model import compose
 
 # The document's sections about the stack, from a lab host after a deploy: Debian 13, Engine 26.1.5, compose 2.26.1.
 CAPTURE = surveys.captured("compose/observe-2.26.1")

@@ -8,8 +8,8 @@ import pytest
 
 from tests import surveys
 from tests.surveys import Document, changed
-from webui_stack import engine, machine
-from webui_stack.engine import Engine, Source
+from webui_stack.model import docker, machine
+from webui_stack.model.docker import Engine, Source
 
 
 def read(part: Document) -> Engine:
@@ -27,7 +27,7 @@ UBUNTU = replace(DEBIAN_13, distribution="ubuntu", version="24.04", codename="no
 RHEL = replace(
     DEBIAN_13, distribution="rhel", version="9.4", codename="", pretty_name="Red Hat Enterprise Linux 9.4 (Plow)"
 )
-CE = frozenset(engine.packages(DEBIAN_13, "docker-ce"))
+CE = frozenset(docker.packages(DEBIAN_13, "docker-ce"))
 DOCKER_CE = Engine(
     server="28.1.1",
     compose="2.35.1",
@@ -56,9 +56,9 @@ def test_a_newer_engine_is_read_as_well() -> None:
     found = read(surveys.captured("engine/debian-13-docker.io-28.5.2"))
     assert (found.server, found.compose, found.running_containers) == ("28.5.2+dfsg4", "2.40.3-3", 2)
     assert found.family.keys() == {"docker.io", "docker-cli", "docker-compose", "containerd", "runc"}
-    assert engine.shortcomings(found) == []
-    assert engine.unproved(found.server, found.compose) == []
-    assert engine.knows_start_interval(found.server)
+    assert docker.shortcomings(found) == []
+    assert docker.unproved(found.server, found.compose) == []
+    assert docker.knows_start_interval(found.server)
 
 
 def test_a_fresh_host_has_no_docker() -> None:
@@ -100,7 +100,7 @@ def test_a_compose_version_loses_its_v() -> None:
     ],
 )
 def test_packages_by_source(host: machine.Machine, source: Source, expected: list[str]) -> None:
-    assert engine.packages(host, source) == expected
+    assert docker.packages(host, source) == expected
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_packages_by_source(host: machine.Machine, source: Source, expected: lis
 def test_rivals_that_have_to_go(
     host: machine.Machine, installed: frozenset[str], source: Source, expected: list[str]
 ) -> None:
-    assert engine.conflicts(host, Engine(versions=dict.fromkeys(installed, "")), source) == expected
+    assert docker.conflicts(host, Engine(versions=dict.fromkeys(installed, "")), source) == expected
 
 
 # --- Refusals ---------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ REFUSALS = [
 def test_docker_may_come_from_there_or_is_refused(
     host: machine.Machine, observed: Engine, source: Source, lines: list[str]
 ) -> None:
-    assert engine.refusals(host, observed, source) == lines
+    assert docker.refusals(host, observed, source) == lines
 
 
 STOPPED = (
@@ -279,7 +279,7 @@ NO_COMPOSE = (
     ],
 )
 def test_an_engine_too_old_for_the_stack(server: str, compose: str, lines: list[str]) -> None:
-    assert engine.shortcomings(Engine(has_cli=True, server=server, compose=compose)) == lines
+    assert docker.shortcomings(Engine(has_cli=True, server=server, compose=compose)) == lines
 
 
 @pytest.mark.parametrize(
@@ -294,4 +294,4 @@ def test_an_engine_too_old_for_the_stack(server: str, compose: str, lines: list[
     ],
 )
 def test_a_major_release_that_nothing_was_proved_on_is_named(server: str, compose: str, expected: list[str]) -> None:
-    assert engine.unproved(server, compose) == expected
+    assert docker.unproved(server, compose) == expected

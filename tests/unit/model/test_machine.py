@@ -10,9 +10,9 @@ import pytest
 from tests import surveys
 from tests.defaults import FIXTURES, settings
 from tests.surveys import Document, changed
-from webui_stack import machine, ports
 from webui_stack.host.machine import os_release
-from webui_stack.machine import Machine
+from webui_stack.model import machine, ports
+from webui_stack.model.machine import Machine
 
 
 def read(part: Document) -> Machine:

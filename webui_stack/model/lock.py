@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from webui_stack import compose, document, engine
-from webui_stack.machine import Machine
+from webui_stack.model import compose, docker, document
+from webui_stack.model.machine import Machine
 
 _HOW = "run runbooks/lock.py"
 _HEADER = """\
@@ -351,7 +351,7 @@ def parse_held(content: object) -> dict[str, Held]:
 
 def with_brought(names: Iterable[str]) -> list[str]:
     """The packages and those they bring that are part of the engine, too."""
-    return [each for name in names for each in [name, *engine.BROUGHT.get(name, [])]]
+    return [each for name in names for each in [name, *docker.BROUGHT.get(name, [])]]
 
 
 def pinned(names: Sequence[str], present: Container[str], lock: Lock, machine: Machine) -> list[str]:
@@ -369,11 +369,11 @@ def pinned(names: Sequence[str], present: Container[str], lock: Lock, machine: M
     ]
 
 
-def exact(lock: Lock, machine: Machine, source: engine.Source) -> list[str]:
+def exact(lock: Lock, machine: Machine, source: docker.Source) -> list[str]:
     """All of an engine's packages at their locked versions; [] where a bundle has none: `dnf`, or none of ours."""
     if source == "present" or machine.package_manager != "apt" or platform(machine) not in lock.packages:
         return []
-    return pinned(engine.packages(machine, source), frozenset(), lock, machine)
+    return pinned(docker.packages(machine, source), frozenset(), lock, machine)
 
 
 def package_refusals(names: Iterable[str], present: Iterable[str], lock: Lock, machine: Machine) -> list[str]:

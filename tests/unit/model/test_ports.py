@@ -8,7 +8,7 @@ import pytest
 
 from tests import surveys
 from tests.defaults import settings
-from webui_stack import ports
+from webui_stack.model import ports
 
 NGINX = ("0.0.0.0", 80, "nginx", 812)
 PROXY = {"public_url": "https://chat.example.org"}

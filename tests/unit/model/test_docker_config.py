@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests import surveys
 from tests.defaults import DEFAULTS, settings
-from webui_stack import docker_config, survey
-from webui_stack.docker_config import Container, DaemonJsonError, Observed, Plan, plan, refusals
+from webui_stack.model import docker_config, survey
+from webui_stack.model.docker_config import Container, DaemonJsonError, Observed, Plan, plan, refusals
 from webui_stack.settings.sources import HiddenItems
 
 SHIPPED = DEFAULTS["docker_daemon"]

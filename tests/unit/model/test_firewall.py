@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from webui_stack import firewall
+from webui_stack.model import firewall
 
 
 @pytest.mark.parametrize(

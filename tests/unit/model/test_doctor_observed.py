@@ -9,24 +9,25 @@ import pytest
 from tests.defaults import settings
 from tests.doctor_documents import BARE, DEPLOYED, NEWER, TUTORIAL, Document, having
 from tests.surveys import replaced
-from webui_stack import diagnosis, symptoms
-from webui_stack.document import IncompleteError
+from webui_stack import diagnosis
+from webui_stack.model import doctor_observed
+from webui_stack.model.document import IncompleteError
 
 
-def answered(*lines: str) -> symptoms.Observed:
+def answered(*lines: str) -> doctor_observed.Observed:
     """A host whose Valkey answers this."""
-    return symptoms.parse(having(BARE, valkey={"answers": list(lines)}))
+    return doctor_observed.parse(having(BARE, valkey={"answers": list(lines)}))
 
 
 def test_what_the_schedule_names_is_read() -> None:
-    found = symptoms.parse(having(BARE, due=["2026-11-30 03:30:00", "2026-12-01 03:30:00"]))
+    found = doctor_observed.parse(having(BARE, due=["2026-11-30 03:30:00", "2026-12-01 03:30:00"]))
     assert [str(at) for at in found.due] == ["2026-11-30 03:30:00+00:00", "2026-12-01 03:30:00+00:00"]
     assert found.unread == ()
 
 
 @pytest.mark.parametrize("document", [TUTORIAL, DEPLOYED, NEWER], ids=["tutorial", "deployed", "newer"])
 def test_the_captures_are_read_to_the_last_line(document: Document) -> None:
-    found = symptoms.parse(document)
+    found = doctor_observed.parse(document)
     assert found.unread == ()
     assert found.errors == ()
     assert found.info["valkey_version"] == "8.1.1"
@@ -40,7 +41,7 @@ def test_the_captures_are_read_to_the_last_line(document: Document) -> None:
     ],
 )
 def test_the_acl_log_is_read_in_both_protocols(answer: str) -> None:
-    assert answered(answer).denied == (symptoms.Denied("bob", "key", "a:b"),)
+    assert answered(answer).denied == (doctor_observed.Denied("bob", "key", "a:b"),)
 
 
 @pytest.mark.parametrize("answer", ['[["count"]]', "{", '["socketio"]', '["socketio","x"]', "[3]", '{"a":1}]'])
@@ -52,7 +53,7 @@ def test_an_answer_of_another_form_is_an_error_and_no_crash(answer: str) -> None
 
 def test_what_it_cannot_read_is_kept() -> None:
     lines = ["psql in open-webui-postgres: expected an answer, got exit code 2; look at its log", "another"]
-    found = symptoms.parse(having(DEPLOYED, unread=lines))
+    found = doctor_observed.parse(having(DEPLOYED, unread=lines))
     assert found.unread == tuple(lines)
     told = [check for check in diagnosis.checks(found, settings()) if check.name == "unread"]
     assert [(check.seen, check.is_fault) for check in told] == [(line, False) for line in lines]
@@ -61,7 +62,7 @@ def test_what_it_cannot_read_is_kept() -> None:
 def test_several_tasks_of_a_service_are_all_kept() -> None:
     (one,) = [one for one in DEPLOYED["containers"] if one["name"] == "open-webui"]
     tasks = [{**one, "name": f"open-webui_open-webui.{slot}.x", "task": "open-webui_open-webui"} for slot in (1, 2)]
-    found = symptoms.parse(having(DEPLOYED, containers=tasks)).containers
+    found = doctor_observed.parse(having(DEPLOYED, containers=tasks)).containers
     assert list(found) == ["open-webui", "open-webui_open-webui.2.x"]
     assert {one.maker for one in found.values()} == {"the swarm"}
 
@@ -70,9 +71,9 @@ def test_several_tasks_of_a_service_are_all_kept() -> None:
 def test_a_section_that_was_cut_off_or_is_missing_is_said(name: str) -> None:
     without = {key: value for key, value in DEPLOYED.items() if key != name}
     with pytest.raises(IncompleteError, match=f"^doctor: expected the section '{name}', got nothing; run it again$"):
-        symptoms.parse(without)
+        doctor_observed.parse(without)
     with pytest.raises(IncompleteError, match=f"expected the section '{name}', got another form of it "):
-        symptoms.parse({**DEPLOYED, name: 5})
+        doctor_observed.parse({**DEPLOYED, name: 5})
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_section_that_was_cut_off_or_is_missing_is_said(name: str) -> None:
 def test_a_document_of_another_form_is_refused_by_its_section_and_shows_no_value(path: str, value: Any) -> None:
     document = replaced(DEPLOYED, path, value)
     with pytest.raises(IncompleteError) as caught:
-        symptoms.parse(document)
+        doctor_observed.parse(document)
     section, *_ = path.split("/")
     assert str(caught.value).startswith(f"doctor: expected the section '{section}', got another form of it (")
     assert "sesame" not in str(caught.value)
@@ -105,4 +106,4 @@ def test_a_document_of_another_form_is_refused_by_its_section_and_shows_no_value
 @pytest.mark.parametrize("answer", [None, [], "all is well", 5])
 def test_an_answer_that_is_no_document_is_refused(answer: Any) -> None:
     with pytest.raises(IncompleteError, match=r"^doctor: expected a JSON object, got something else; run it again$"):
-        symptoms.parse(answer)
+        doctor_observed.parse(answer)

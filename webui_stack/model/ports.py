@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from webui_stack import compose, document
+from webui_stack.model import compose, document
 from webui_stack.settings.model import Settings
 
 

@@ -11,9 +11,9 @@ import pytest
 
 from tests import surveys
 from tests.defaults import settings
-from webui_stack import compose, swarm
+from webui_stack.model import compose, swarm
+from webui_stack.model.swarm import Change, Host, Member, Node, Observed, Service
 from webui_stack.settings.model import Settings
-from webui_stack.swarm import Change, Host, Member, Node, Observed, Service
 
 COMMON = {
     "topology": "swarm",

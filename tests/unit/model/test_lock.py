@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import surveys
-from webui_stack import lock, machine
-from webui_stack.document import IncompleteError
 from webui_stack.host import images
-from webui_stack.lock import Held, Image, LocalImage, Lock, LockError, Seen, Wanted
+from webui_stack.model import lock, machine
+from webui_stack.model.document import IncompleteError
+from webui_stack.model.lock import Held, Image, LocalImage, Lock, LockError, Seen, Wanted
 
 DEBIAN = machine.parse(surveys.captured("machine/debian-13"))
 VALKEY = "docker.io/valkey/valkey:8.0.12-alpine"
