@@ -6,7 +6,8 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import backup, preflight
-from webui_stack import deployment, operations, templates
+from webui_stack import deployment, operations
+from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 
 # Hosts whose data this run moves.

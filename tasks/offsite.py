@@ -10,8 +10,9 @@ from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
 from tasks import tool
-from webui_stack import backup_set, offsite, templates
+from webui_stack import backup_set, offsite
 from webui_stack.backup_set import Made, SetError
+from webui_stack.render import templates
 from webui_stack.settings import sources
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import SecretError

@@ -14,21 +14,11 @@ from pyinfra.api import DeployError, Inventory, deploy
 from pyinfra.api.exceptions import PyinfraError
 
 from tasks import python, sources
-from webui_stack import (
-    adoption,
-    bundle,
-    database,
-    exit_status,
-    facts,
-    invocation,
-    operations,
-    remote,
-    rollout,
-    templates,
-)
+from webui_stack import adoption, bundle, database, exit_status, facts, invocation, operations, remote, rollout
 from webui_stack.model import compose, docker_config, machine, swarm
 from webui_stack.observation import Observation
 from webui_stack.remote import RemoteError
+from webui_stack.render import templates
 from webui_stack.settings import sources as secrets
 from webui_stack.settings.model import Settings, SettingsError, defaults, from_data
 from webui_stack.settings.sources import SecretError, Supplied

@@ -6,7 +6,8 @@ from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
 from tasks import nodes, offsite, preflight, stack, tool
-from webui_stack import deployment, operations, templates
+from webui_stack import deployment, operations
+from webui_stack.render import templates
 from webui_stack.settings import sources
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import HiddenItems

@@ -6,9 +6,10 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import backup, preflight
-from webui_stack import operations, templates
+from webui_stack import operations
 from webui_stack.ops import program
 from webui_stack.remote import RemoteError
+from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 
 # Hosts whose deploys were listed already, while the run was planned.

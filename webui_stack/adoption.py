@@ -13,8 +13,8 @@ from typing_extensions import TypedDict
 
 from webui_stack.model import compose, document
 from webui_stack.model.compose import Container as Observed
+from webui_stack.render.templates import open_webui_environment, secret_names
 from webui_stack.settings.model import Settings
-from webui_stack.templates import open_webui_environment, secret_names
 
 _VOLUME_SETTING = {
     "redis": "valkey_volume",

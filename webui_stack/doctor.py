@@ -5,10 +5,11 @@ from __future__ import annotations
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import diagnosis, facts, templates
+from webui_stack import diagnosis, facts
 from webui_stack.model.check import Check
 from webui_stack.model.doctor_observed import Observed
 from webui_stack.remote import RemoteError
+from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 
 # What this run saw on each of its hosts, with their settings.

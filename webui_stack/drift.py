@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from webui_stack import apt, templates
+from webui_stack import apt
 from webui_stack.model import compose, docker, docker_config, lock, swarm
 from webui_stack.model.lock import Wanted
 from webui_stack.model.survey import BACKUP_UNIT, DOCKER_UNIT, WATCHDOG_UNIT, Survey
+from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 
 

@@ -160,7 +160,7 @@ def docker_config(observe: Callable[[], configuration.Plan]) -> Commands:
 
 @operation(is_idempotent=False)
 def backup(arguments: Mapping[str, Any], made: Callable[[Any], None]) -> Commands:
-    """Ensure there is one more backup set on the host; `arguments` are `webui_stack.templates.backup_request`.
+    """Ensure there is one more backup set on the host; `arguments` are `webui_stack.render.templates.backup_request`.
 
     The verb `backup` of the host's program makes it, and goes on when this run is cut off. `made` gets its name. Fails,
     with every earlier set as it was, where the set could not be completed and read back.
@@ -196,7 +196,7 @@ def migrate_settle(stack_dir: str) -> Commands:
 
 @operation(is_idempotent=False)
 def recover(arguments: Mapping[str, Any]) -> Commands:
-    """Ensure nothing is cut off in the stack on the host; `arguments` are `webui_stack.templates.recover_request`.
+    """Ensure nothing is cut off in the stack on the host; `arguments` are `webui_stack.render.templates.recover_request`.
 
     The verb `recover` of the host's program ends it: forward where what was cut off is healthy, else back to what ran
     before. Fails where neither can be.
@@ -206,7 +206,7 @@ def recover(arguments: Mapping[str, Any]) -> Commands:
 
 @operation(is_idempotent=False)
 def rollback(arguments: Mapping[str, Any]) -> Commands:
-    """Ensure an earlier release is in force; `arguments` are `webui_stack.templates.rollback_request`.
+    """Ensure an earlier release is in force; `arguments` are `webui_stack.render.templates.rollback_request`.
 
     The verb `rollback` of the host's program does it, and goes on when this run is cut off. Does nothing where that
     release is in force. Fails, with what ran before running on, where the release does not get healthy.
@@ -216,7 +216,7 @@ def rollback(arguments: Mapping[str, Any]) -> Commands:
 
 @operation(is_idempotent=False)
 def restore(arguments: HiddenItems, verb: str) -> Commands:
-    """Ensure the stack's data are those of a backup set; `arguments` are those of `verb` (`webui_stack.templates`).
+    """Ensure the stack's data are those of a backup set; `arguments` are those of `verb` (`webui_stack.render.templates`).
 
     The verb `restore` of the host's program swaps them, in a swarm `swarm_restore`, and goes on when this run is cut
     off. It makes a set of what is replaced first. Fails, with what was there in place, where the set can't be used or

@@ -8,12 +8,12 @@ from typing import Any
 
 from tests.host.fake_engine import FakeEngine
 from tests.host.fake_system import FakeSystem
-from webui_stack import templates
 from webui_stack.host import protocol
 from webui_stack.host.engine import Engine
 from webui_stack.host.files import Files
 from webui_stack.host.system import System
 from webui_stack.host.verbs import survey
+from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import Supplied
 

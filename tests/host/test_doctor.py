@@ -17,7 +17,7 @@ from tests.host.fake_docker import Exit, Process, Program
 from tests.host.fake_engine import FAILED, REFUSED, UNAVAILABLE, FakeEngine
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import Faults
-from webui_stack import diagnosis, templates
+from webui_stack import diagnosis
 from webui_stack.host import protocol
 from webui_stack.host.engine import Container, Info, NewContainer, Unavailable
 from webui_stack.host.errors import HostError
@@ -25,6 +25,7 @@ from webui_stack.host.open_webui import told
 from webui_stack.host.stack import FOLDER_LABEL, STACK_LABEL
 from webui_stack.host.verbs import doctor
 from webui_stack.model import doctor_observed
+from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 
 KEY = "k" * 48

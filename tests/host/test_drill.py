@@ -20,7 +20,6 @@ from tests.host.fake_engine import FAILED, FakeEngine
 from tests.host.fake_files import FakeFiles
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import Crash, Fault, Faults
-from webui_stack import templates
 from webui_stack.host import open_webui, throw_away
 from webui_stack.host.data import folders, volumes
 from webui_stack.host.data.cluster import DATA
@@ -33,6 +32,7 @@ from webui_stack.host.locks import LockedError, Locks
 from webui_stack.host.progress import Progress, Read
 from webui_stack.host.protocol import Event
 from webui_stack.host.verbs.drill import Drill, Finding, Request, bring
+from webui_stack.render import templates
 
 SETS, NAME, OLDER = "/var/backups/open-webui", "20261129T030000Z", "20261128T030000Z"
 SECRET = "of-the-live-stack"

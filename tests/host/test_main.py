@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from webui_stack import host_program
 from webui_stack.host import protocol
 from webui_stack.host.__main__ import Emit, answer
 from webui_stack.host.errors import HostError
 from webui_stack.host.protocol import Event, Failure, Request, Result
+from webui_stack.render import host_program
 
 
 def works(arguments: Mapping[str, Any], emit: Emit) -> Any:

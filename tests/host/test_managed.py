@@ -14,8 +14,8 @@ from tests.defaults import settings
 from tests.host.asking import surveyed
 from tests.host.fake_system import FakeSystem
 from tests.stack_folder import NOTHING, Stack, as_root
-from webui_stack import templates
 from webui_stack.host import managed
+from webui_stack.render import templates
 from webui_stack.settings.sources import Supplied
 
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE+IBk/2==\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----"

@@ -20,7 +20,6 @@ from tests.host.fake_files import FakeFiles, FakeKernel
 from tests.host.fake_system import FakeSystem
 from tests.host.points import Points, every_crash, every_failure, is_change, outside
 from tests.host.test_containers import one_by_one
-from webui_stack import templates
 from webui_stack.host import assembly, compose, dockerd
 from webui_stack.host.assembly import Assembly, Stack
 from webui_stack.host.containers import Containers
@@ -36,6 +35,7 @@ from webui_stack.host.protocol import Event
 from webui_stack.host.run_log import RunLog
 from webui_stack.host.verbs import backup, migrate, recover, up
 from webui_stack.host.verbs.migrate import Migration, Request
+from webui_stack.render import templates
 
 FOLDER, SETS = "/opt/stack", "/var/backups/open-webui"
 MARK = f"{FOLDER}/.migrating"

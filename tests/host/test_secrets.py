@@ -28,7 +28,6 @@ from tests.host.fake_files import Crash, FakeKernel, Inode
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import CRASH_BEFORE, Faults
 from tests.stack_folder import DERIVED, FILES, NOTHING, Stack, as_root
-from webui_stack import templates
 from webui_stack.host import dockerd, secrets
 from webui_stack.host.engine import Engine, NewContainer, NotFound, Refused, Unavailable
 from webui_stack.host.errors import HostError
@@ -37,6 +36,7 @@ from webui_stack.host.locks import Locks
 from webui_stack.host.protocol import Event
 from webui_stack.host.stack import FOLDER_LABEL
 from webui_stack.host.verbs import secrets as verb
+from webui_stack.render import templates
 from webui_stack.settings.sources import Supplied
 
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE+IBk/2==\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----"

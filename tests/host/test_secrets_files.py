@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from tests.defaults import settings
 from tests.stack_folder import DERIVED, FILES, NOTHING, Stack, as_root, fill_folder
-from webui_stack import templates
+from webui_stack.render import templates
 from webui_stack.settings.sources import Supplied
 
 PROXIED: dict[str, Any] = {"public_url": "https://chat.example.org"}

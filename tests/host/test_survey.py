@@ -15,7 +15,6 @@ from tests.defaults import settings
 from tests.host.asking import NOTHING, arguments, request, silent, surveyed
 from tests.host.fake_engine import FakeEngine
 from tests.host.fake_system import FakeSystem
-from webui_stack import templates
 from webui_stack.host import compose, secrets
 from webui_stack.host.engine import Engine, EngineError, Info, Network, NewContainer, Unavailable
 from webui_stack.host.errors import HostError
@@ -24,6 +23,7 @@ from webui_stack.host.stack import STACK_LABEL
 from webui_stack.host.system import System
 from webui_stack.host.verbs import survey as verb
 from webui_stack.model import survey
+from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import Supplied
 

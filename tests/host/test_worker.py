@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from webui_stack import host_program
 from webui_stack.host import protocol
 from webui_stack.host.protocol import Event, Failure, Request, Result
+from webui_stack.render import host_program
 
 # Verbs that a test can follow and hold up: they wait until a file is there.
 VERBS = """

@@ -20,8 +20,8 @@ import pytest
 from tests.defaults import settings
 from tests.lab.precious import within
 from tests.lab.session import EARLIER, NAME, ROOT, Lab, reachable
-from webui_stack import host_program
 from webui_stack.model import docker_config
+from webui_stack.render import host_program
 
 pytestmark = pytest.mark.lab
 

@@ -13,10 +13,10 @@ import pytest
 from tests import surveys
 from tests.defaults import ROOT, settings
 from tests.forks import Ended, Forks
-from webui_stack import templates
 from webui_stack.host.machine import os_release
 from webui_stack.model import docker_config
 from webui_stack.model.machine import Machine
+from webui_stack.render import templates
 
 # What a host is asked its survey by.
 SURVEY = "for python in "

@@ -13,9 +13,10 @@ import pytest
 from tests import surveys
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, converged, fresh
 from tests.unit.test_bundle import pack
-from webui_stack import bundle, host_program
+from webui_stack import bundle
 from webui_stack.model import docker, lock
 from webui_stack.model.lock import Image, Lock
+from webui_stack.render import host_program
 
 VALKEY, WEBUI = (str(LAB_SETTINGS[name]) for name in ("valkey_image", "open_webui_image"))
 # As in tests/fixtures/compose/observe-2.26.1.json

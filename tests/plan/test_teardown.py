@@ -6,8 +6,8 @@ from typing import Any
 
 from tests import surveys
 from tests.plan.conftest import SURVEY, Pyinfra, answering, converged, fresh
-from webui_stack import host_program
 from webui_stack.host import protocol
+from webui_stack.render import host_program
 
 RUNBOOK = "runbooks/teardown.py"
 GOES = {"what": "container open-webui", "state": "goes", "why": ""}

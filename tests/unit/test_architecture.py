@@ -95,10 +95,10 @@ LIBRARY = {
     "remote": {"pyinfra", "webui_stack.access", "webui_stack.frame"},
     "secrets": {"pydantic", "webui_stack.settings.model"},
     "host_program": set[str](),
-    "templates": {"pydantic", "jinja2", "webui_stack.host.protocol", "webui_stack.host_program", *of_pure()},
+    "templates": {"pydantic", "jinja2", "webui_stack.host.protocol", "webui_stack.render.host_program", *of_pure()},
     "adoption": {
         *("pydantic", "typing_extensions", "webui_stack.model.compose", "webui_stack.model.document"),
-        *("webui_stack.settings.model", "webui_stack.templates"),
+        *("webui_stack.settings.model", "webui_stack.render.templates"),
     },
     "swarm": {"webui_stack.model.compose", "webui_stack.model.document", "webui_stack.settings.model"},
     "survey": {
@@ -118,7 +118,7 @@ LIBRARY = {
             "webui_stack.model.survey",
             "webui_stack.model.swarm",
         ),
-        "webui_stack.templates",
+        "webui_stack.render.templates",
     },
     "database": {"webui_stack.settings.model"},
     "history": set[str](),
@@ -146,7 +146,7 @@ LIBRARY = {
             "webui_stack.settings.model",
             "webui_stack.model.survey",
         ),
-        "webui_stack.templates",
+        "webui_stack.render.templates",
     },
     "diagnosis": {
         "webui_stack.model.check",

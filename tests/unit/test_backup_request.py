@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from webui_stack import host_program, templates
 from webui_stack.host import protocol
 from webui_stack.host.assembly import Stack
 from webui_stack.host.verbs import drill, restore, swarm_restore
 from webui_stack.host.verbs.backup import Request
 from webui_stack.model.machine import Machine
+from webui_stack.render import host_program, templates
 
 KEYS = {"OPENAI_API_KEY": "env:X", "AUDIO_STT_OPENAI_API_KEY": "env:Y"}
 SERVICE = "/etc/systemd/system/open-webui-backup.service"

@@ -8,7 +8,8 @@ import pytest
 
 from tests import surveys
 from tests.defaults import settings
-from webui_stack import drift, templates
+from webui_stack import drift
+from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 
 LAB: dict[str, Any] = {

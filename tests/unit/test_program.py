@@ -19,12 +19,12 @@ from pyinfra.api import Host
 from tests.defaults import settings
 from tests.local import local_host
 from tests.stack_folder import as_root
-from webui_stack import host_program, templates
 from webui_stack.host import recovery
 from webui_stack.host.verbs import VERBS
 from webui_stack.ops import program
 from webui_stack.ops.program import HostRefusedError, NoPythonError
 from webui_stack.remote import RemoteError
+from webui_stack.render import host_program, templates
 from webui_stack.settings.sources import Supplied
 
 DAY_S = 86400.0

@@ -13,11 +13,11 @@ import yaml
 
 from tests.defaults import settings
 from tests.host.fake_files import FakeFiles
-from webui_stack import templates
 from webui_stack.host.assembly import Stack
 from webui_stack.host.stack_file import StackFile
 from webui_stack.host.verbs.swarm import Request
 from webui_stack.model.swarm import LABELS, Work
+from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 
 SWARM = {

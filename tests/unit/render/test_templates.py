@@ -20,11 +20,11 @@ from pydantic import SecretStr
 
 from tests import surveys
 from tests.defaults import FIXTURES, ROOT, settings
-from webui_stack import host_program, templates
 from webui_stack.host import assembly, protocol, secrets
 from webui_stack.host.verbs import backup, migrate, offsite, rollback, rotate, up, upgrade
 from webui_stack.model import compose, machine
 from webui_stack.model.machine import Machine
+from webui_stack.render import host_program, templates
 from webui_stack.settings.sources import Supplied
 
 TUTORIAL = yaml.safe_load((FIXTURES / "tutorial-compose.yml").read_text())

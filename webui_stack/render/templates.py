@@ -13,10 +13,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 from pydantic import SecretStr
 
-from webui_stack import host_program
 from webui_stack.host import protocol
 from webui_stack.model import compose, docker, doctor_observed, survey, swarm
 from webui_stack.model.machine import Machine
+from webui_stack.render import host_program
 from webui_stack.settings.model import VECTOR_POOL, Settings
 from webui_stack.settings.sources import HiddenItems, HiddenLines, Supplied
 
