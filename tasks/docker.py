@@ -11,9 +11,10 @@ from pyinfra.api import deploy
 from pyinfra.operations import dnf, files, server, systemd, sysvinit
 
 from tasks import preflight, sources
-from webui_stack import apt, bundle, delivery, operations, packages
+from webui_stack import bundle, delivery, operations, packages
 from webui_stack.model import docker, docker_config, lock
 from webui_stack.model.survey import DOCKER_UNIT, Survey
+from webui_stack.plan import apt_sources
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 
@@ -67,10 +68,10 @@ def _repository_refusals(settings: Settings, survey: Survey) -> list[str]:
     if settings.docker_source != "docker-ce" or sources.opened(settings):
         return []
     texts, repository = survey.engine.apt_sources, survey.machine.repository_of(settings.docker_repo_url)
-    for path in apt.replaced(texts, repository, docker.APT_SOURCES):
+    for path in apt_sources.replaced(texts, repository, docker.APT_SOURCES):
         told = f"{path}: has Docker's repository, which {docker.APT_SOURCES} takes over; it is kept as {path}.disabled"
         host.log_styled(told, fg="yellow", log_func=logger.warning)
-    return apt.refusals(texts, repository, docker.APT_SOURCES)
+    return apt_sources.refusals(texts, repository, docker.APT_SOURCES)
 
 
 def _locked_refusals(settings: Settings, survey: Survey) -> list[str]:
@@ -142,7 +143,9 @@ def _apt_repository(settings: Settings, survey: Callable[[], Survey]) -> None:
             sha256sum=settings.docker_repo_key_sha256,
         )
     wanted = templates.docker_repository(settings, machine)
-    theirs = apt.replaced(observed.apt_sources, machine.repository_of(settings.docker_repo_url), docker.APT_SOURCES)
+    theirs = apt_sources.replaced(
+        observed.apt_sources, machine.repository_of(settings.docker_repo_url), docker.APT_SOURCES
+    )
     # With ours in the same command: between the two, apt might fail altogether.
     aside = " && ".join(shlex.join(["mv", "-f", path, f"{path}.disabled"]) for path in theirs)
     if aside and all(survey().files.get(path) == text for path, text in wanted.items()):
@@ -152,7 +155,7 @@ def _apt_repository(settings: Settings, survey: Callable[[], Survey]) -> None:
         contents=wanted,
         present=lambda: survey().files,
         # Nothing that apt can't use comes to the host, nor takes the place of what it can.
-        checks={docker.APT_SOURCES: lambda new: f"{apt.probe_command(new)} && {_keep(docker.APT_SOURCES)}"},
+        checks={docker.APT_SOURCES: lambda new: f"{apt_sources.probe_command(new)} && {_keep(docker.APT_SOURCES)}"},
         apply=aside or None,
     )
 

@@ -14,9 +14,10 @@ from pyinfra.api import DeployError, Inventory, deploy
 from pyinfra.api.exceptions import PyinfraError
 
 from tasks import python, sources
-from webui_stack import adoption, bundle, database, exit_status, facts, invocation, operations, remote, rollout
+from webui_stack import bundle, exit_status, facts, invocation, operations, remote
 from webui_stack.model import compose, docker_config, machine, swarm
 from webui_stack.observation import Observation
+from webui_stack.plan import adoption, database_guard, rollout
 from webui_stack.remote import RemoteError
 from webui_stack.render import templates
 from webui_stack.settings import sources as secrets
@@ -153,7 +154,7 @@ def _machine(checked: Settings) -> None:
         running = survey.services.containers
         found = machine.refusals(survey.machine, checked, observed.made_at_s, has_stack=bool(running))
         found += adoption.refusals(running, checked)
-        found += database.refusals(checked, host.name, survey.database)
+        found += database_guard.refusals(checked, host.name, survey.database)
         if checked.topology == "swarm":
             found += swarm.host_refusals(checked, survey.services)
         if source := sources.opened(checked):

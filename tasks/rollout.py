@@ -13,9 +13,10 @@ from pyinfra.api import BaseStateCallback, DeployError, Inventory, State, deploy
 from pyinfra.api.output import format_text
 
 from tasks import preflight
-from webui_stack import invocation, rollout
+from webui_stack import invocation
 from webui_stack.operations import Commands
-from webui_stack.rollout import Batch, Fate, Policy
+from webui_stack.plan import rollout
+from webui_stack.plan.rollout import Batch, Fate, Policy
 
 # What pyinfra says of each host at each operation that is another batch's.
 _SKIPPED = format_text("Skipped", "blue")

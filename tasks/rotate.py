@@ -10,9 +10,10 @@ from pyinfra import host, inventory, logger
 from pyinfra.api import Inventory, deploy
 
 from tasks import preflight, sources
-from webui_stack import deployment, drift, operations
+from webui_stack import deployment, operations
 from webui_stack.model import docker_config
 from webui_stack.observation import Observation
+from webui_stack.plan import drift
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 

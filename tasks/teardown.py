@@ -7,8 +7,9 @@ from pyinfra.api import deploy
 
 from tasks import deployment, preflight
 from webui_stack import deployment as deployments
-from webui_stack import facts, operations, packages, teardown
+from webui_stack import facts, operations, packages
 from webui_stack.ops import program
+from webui_stack.plan import teardown
 from webui_stack.remote import RemoteError
 from webui_stack.settings.model import Settings
 

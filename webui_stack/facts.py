@@ -14,10 +14,11 @@ from pyinfra import logger
 from pyinfra.api import FactBase, FactProcessError, Host
 from typing_extensions import override
 
-from webui_stack import adoption, frame, remote, teardown
+from webui_stack import frame, remote
 from webui_stack.host import protocol
 from webui_stack.model import doctor_observed, document, lock, survey
 from webui_stack.ops import program
+from webui_stack.plan import adoption, teardown
 from webui_stack.remote import RemoteError
 
 _T = TypeVar("_T")

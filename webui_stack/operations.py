@@ -241,7 +241,7 @@ def restore_secrets(arguments: HiddenItems) -> Commands:
 def teardown(arguments: Mapping[str, Any]) -> Commands:
     """Ensure nothing is left on the host of what this project made there, but what `arguments` keep.
 
-    These are `webui_stack.teardown.request`; the verb `teardown` of the host's program decides and removes. It goes on
+    These are `webui_stack.plan.teardown.request`; the verb `teardown` of the host's program decides and removes. It goes on
     when this run is cut off, and tells of each thing what became of it. Fails where something could not be removed.
     """
     yield FunctionCommand(_ask, ("teardown", HiddenItems(arguments)), {})
@@ -297,7 +297,7 @@ def services(
     work. It goes on when this run is cut off. When a container does not get healthy, it returns to the last good
     deploy, and the operation fails then. Where this `upgrades`, the verb is `upgrade`: it may change the form of the
     data, and puts them back. Whether a container of another origin may be replaced is preflight's
-    question (`webui_stack.adoption`).
+    question (`webui_stack.plan.adoption`).
 
     Why not pyinfra's `docker.compose`: it always runs and always reports a change (3.10).
     """

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State, operation
 
-from webui_stack import apt, remote
+from webui_stack import remote
 from webui_stack.operations import Commands
+from webui_stack.plan import apt_sources
 
 _NO_SOURCES = (
     "-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=- -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="
@@ -86,7 +87,7 @@ def _install(state: State, host: Host, names: list[str], sources: dict[str, str]
         done, said = _patiently(host, f"{_APT_GET} install --no-install-recommends --no-remove {shlex.join(names)}")
     except _HeldError as error:
         return _fail(host, [str(error)])
-    if lost := apt.removed(said):
+    if lost := apt_sources.removed(said):
         wanted, gone = ", ".join(names), " ".join(lost)
         return _fail(
             host,
@@ -97,9 +98,9 @@ def _install(state: State, host: Host, names: list[str], sources: dict[str, str]
         )
     if not done:
         # Of a source that is out of reach apt only warns: the packages are missing then.
-        return _fail(host, [*apt.complaints(update_said), *(apt.complaints(said) or said)])
+        return _fail(host, [*apt_sources.complaints(update_said), *(apt_sources.complaints(said) or said)])
     if not updated:
-        for line in apt.dead(update_said, sources):
+        for line in apt_sources.dead(update_said, sources):
             told = f"apt: expected all sources of packages to work, got an error from {line}; mend or remove it"
             host.log_styled(told, fg="yellow", log_func=logger.warning)
     return True
@@ -110,7 +111,7 @@ def _remove(state: State, host: Host, names: list[str]) -> bool:  # noqa: ARG001
         done, said = _patiently(host, f"{_APT_GET} remove {shlex.join(names)}")
     except _HeldError as error:
         return _fail(host, [str(error)])
-    return done or _fail(host, apt.complaints(said) or said)
+    return done or _fail(host, apt_sources.complaints(said) or said)
 
 
 def _turn(state: State, host: Host) -> bool:  # noqa: ARG001
@@ -132,9 +133,9 @@ def _patiently(host: Host, command: str) -> tuple[bool, list[str]]:
     while True:
         done, output = remote.attempt(host, command, shown=True)
         said = [*output.stdout_lines, *output.stderr_lines]
-        if done or not apt.is_locked(said):
+        if done or not apt_sources.is_locked(said):
             return done, said
-        holder = apt.holder(said)
+        holder = apt_sources.holder(said)
         if time.monotonic() > deadline:
             raise _HeldError(
                 f"apt: expected its turn within {_PATIENCE_S / 60:.0f} minutes, got it kept by {holder}; "

@@ -10,12 +10,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from webui_stack import drift
 from webui_stack.model import compose, deploy_log
 from webui_stack.model.check import Check
 from webui_stack.model.deploy_log import Record
 from webui_stack.model.lock import Wanted
 from webui_stack.model.survey import Survey
+from webui_stack.plan import drift
 from webui_stack.settings.model import Settings
 
 # Digits of a digest in the table, as many as Docker shows of an id; the JSON has all.

@@ -13,12 +13,12 @@ import pytest
 from tests.host.fake_docker import Exit, Process, Program
 from tests.host.fake_engine import REFUSED, UNAVAILABLE, FakeEngine
 from tests.host.faults import CRASH_AFTER, CRASH_BEFORE, Crash, Faults
-from webui_stack import adoption
-from webui_stack.adoption import HandMade
 from webui_stack.host import protocol
 from webui_stack.host.engine import Container, NewContainer, NotFound, Port
 from webui_stack.host.errors import HostError
 from webui_stack.host.verbs import hand_made
+from webui_stack.plan import adoption
+from webui_stack.plan.adoption import HandMade
 from webui_stack.render import templates
 
 KEY = "k" * 44

@@ -9,7 +9,7 @@ import pytest
 from tests import surveys
 from tests.defaults import settings
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, configured, converged, fresh
-from webui_stack import drift
+from webui_stack.plan import drift
 
 _STAT = "user=root group=root mode=-rw-r--r-- atime=0 mtime=0 ctime=0 size=9 '/opt/open-webui/watchdog.sh'"
 ANOTHER = surveys.DAEMON_JSON.replace("live-restore", "debug")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.defaults import ROOT, settings
 from tests.plan.conftest import Pyinfra, Run, answering, converged, fresh, machine
-from webui_stack import rollout
+from webui_stack.plan import rollout
 from webui_stack.settings.model import Settings
 
 # What changes a host. Surveys and leases are no such commands, and pyinfra's own facts neither.

@@ -107,7 +107,7 @@ LIBRARY = {
     },
     "drift": {
         *(
-            "webui_stack.apt",
+            "webui_stack.plan.apt_sources",
             "webui_stack.model.compose",
             "webui_stack.model.docker_config",
             "webui_stack.model.docker",
@@ -182,7 +182,7 @@ LIBRARY = {
         *("webui_stack.ops.program", "webui_stack.progress", "webui_stack.remote", "webui_stack.settings.sources"),
         "webui_stack.model.swarm",
     },
-    "packages": {"pyinfra", "webui_stack.apt", "webui_stack.operations", "webui_stack.remote"},
+    "packages": {"pyinfra", "webui_stack.plan.apt_sources", "webui_stack.operations", "webui_stack.remote"},
     "formation": {
         *("gevent", "pyinfra", "webui_stack.operations", "webui_stack.remote", "webui_stack.settings.sources"),
         "webui_stack.model.swarm",

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.unit.test_apt import DEAD, DEBIANS, DPKG_HELD, LISTS_HELD, MAIN
+from tests.unit.plan.test_apt_sources import DEAD, DEBIANS, DPKG_HELD, LISTS_HELD, MAIN
 from webui_stack import packages, remote
 
 SOURCES = {MAIN: DEBIANS, "/etc/apt/sources.list.d/old.list": "deb http://ppa.example.org/old trixie main\n"}

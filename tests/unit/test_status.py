@@ -10,7 +10,7 @@ from rich.console import Console
 
 from tests import surveys
 from tests.defaults import settings
-from tests.unit.test_drift import LAB, files
+from tests.unit.plan.test_drift import LAB, files
 from webui_stack import status
 from webui_stack.model import deploy_log, survey
 from webui_stack.model.check import Check

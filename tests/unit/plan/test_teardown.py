@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from webui_stack import teardown
 from webui_stack.host import protocol
 from webui_stack.host.removal import Request
 from webui_stack.model import docker_config
@@ -16,6 +15,7 @@ from webui_stack.model.docker import Engine
 from webui_stack.model.document import IncompleteError
 from webui_stack.model.machine import Machine
 from webui_stack.model.survey import Survey
+from webui_stack.plan import teardown
 
 DEBIAN_13 = Machine(distribution="debian", version="13")
 WITH_ALL: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://chat.example.org"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.defaults import ROOT
-from webui_stack import apt
+from webui_stack.plan import apt_sources
 
 REPOSITORY = "https://download.docker.com/linux/debian"
 OURS = "/etc/apt/sources.list.d/docker.sources"
@@ -79,16 +79,16 @@ Components: main
 def test_dockers_repository_is_known_by_what_apt_makes_of_it(
     path: str, text: str, replaced: list[str], refused: int
 ) -> None:
-    assert apt.replaced({path: text}, REPOSITORY, OURS) == replaced
-    assert len(apt.refusals({path: text}, REPOSITORY, OURS)) == refused
+    assert apt_sources.replaced({path: text}, REPOSITORY, OURS) == replaced
+    assert len(apt_sources.refusals({path: text}, REPOSITORY, OURS)) == refused
 
 
 def test_a_shared_file_is_refused_by_file_and_line() -> None:
-    assert apt.refusals({MAIN: f"{DEBIANS}\n{MIRROR}"}, REPOSITORY, OURS) == [
+    assert apt_sources.refusals({MAIN: f"{DEBIANS}\n{MIRROR}"}, REPOSITORY, OURS) == [
         "docker repository: expected it in a file of its own, got https://mirrors.example.org/docker-ce/linux/debian/ "
         "in /etc/apt/sources.list, line 3, among other sources; remove it there, this project adds its own file"
     ]
-    (line,) = apt.refusals({"/etc/apt/sources.list.d/all.sources": SHARED}, REPOSITORY, OURS)
+    (line,) = apt_sources.refusals({"/etc/apt/sources.list.d/all.sources": SHARED}, REPOSITORY, OURS)
     assert "all.sources, line 7," in line
 
 
@@ -96,19 +96,19 @@ def test_the_address_of_the_settings_is_dockers_and_its_neighbour_is_not() -> No
     """A second entry for the very repository, with another key, would break apt; one beside it would not."""
     same = "deb [signed-by=/k] http://packages.example.org/linux/debian trixie stable\n"
     beside = "deb http://packages.example.org/linux/debian-security trixie-security main\n"
-    assert apt.replaced({LIST: same}, "http://packages.example.org/linux/debian", OURS) == [LIST]
-    assert apt.replaced({LIST: beside}, "http://packages.example.org/linux/debian", OURS) == []
+    assert apt_sources.replaced({LIST: same}, "http://packages.example.org/linux/debian", OURS) == [LIST]
+    assert apt_sources.replaced({LIST: beside}, "http://packages.example.org/linux/debian", OURS) == []
 
 
 def test_options_and_continued_fields_are_read() -> None:
-    assert apt.sources({LIST: MIRROR, "/x.sources": DEB822}) == [
-        apt.Source(
+    assert apt_sources.sources({LIST: MIRROR, "/x.sources": DEB822}) == [
+        apt_sources.Source(
             LIST,
             1,
             "https://mirrors.example.org/docker-ce/linux/debian/",
             "/usr/share/keyrings/docker-archive-keyring.gpg",
         ),
-        apt.Source("/x.sources", 2, f"{REPOSITORY}/", "/etc/apt/keyrings/docker.asc"),
+        apt_sources.Source("/x.sources", 2, f"{REPOSITORY}/", "/etc/apt/keyrings/docker.asc"),
     ]
 
 
@@ -130,35 +130,35 @@ DEAD = [
 
 
 def test_held_locks_are_waited_for_by_their_holders_names() -> None:
-    assert apt.is_locked(DPKG_HELD)
-    assert apt.is_locked(LISTS_HELD)
-    assert apt.holder(DPKG_HELD) == "unattended-upgr (pid 127), which holds /var/lib/dpkg/lock-frontend"
-    assert apt.holder(LISTS_HELD) == "apt-get (pid 142), which holds /var/lib/apt/lists/lock"
-    assert apt.holder(["E: Could not get lock /var/lib/dpkg/lock - open (11: Resource temporarily unavailable)"]) == (
-        "another package manager"
-    )
+    assert apt_sources.is_locked(DPKG_HELD)
+    assert apt_sources.is_locked(LISTS_HELD)
+    assert apt_sources.holder(DPKG_HELD) == "unattended-upgr (pid 127), which holds /var/lib/dpkg/lock-frontend"
+    assert apt_sources.holder(LISTS_HELD) == "apt-get (pid 142), which holds /var/lib/apt/lists/lock"
+    assert apt_sources.holder(
+        ["E: Could not get lock /var/lib/dpkg/lock - open (11: Resource temporarily unavailable)"]
+    ) == ("another package manager")
 
 
 def test_no_other_failure_is_waited_for() -> None:
-    assert not apt.is_locked(DEAD)
-    assert not apt.is_locked(["E: Unable to locate package docker-ce", "Setting up lock-tools"])
-    assert not apt.is_locked([])
+    assert not apt_sources.is_locked(DEAD)
+    assert not apt_sources.is_locked(["E: Unable to locate package docker-ce", "Setting up lock-tools"])
+    assert not apt_sources.is_locked([])
 
 
 def test_a_dead_source_is_named_with_its_file_and_line() -> None:
     texts = {MAIN: DEBIANS, "/etc/apt/sources.list.d/old.list": "\ndeb http://ppa.example.org/old/ trixie main\n"}
-    assert apt.dead(DEAD, texts) == ["http://ppa.example.org/old/ in /etc/apt/sources.list.d/old.list, line 2"]
+    assert apt_sources.dead(DEAD, texts) == ["http://ppa.example.org/old/ in /etc/apt/sources.list.d/old.list, line 2"]
 
 
 def test_what_no_file_has_is_told_in_apts_words() -> None:
-    assert apt.dead(DEAD, {}) == list(dict.fromkeys(DEAD))
+    assert apt_sources.dead(DEAD, {}) == list(dict.fromkeys(DEAD))
     unnamed = ["E: The package cache file is corrupted"]
-    assert apt.dead(unnamed, {MAIN: DEBIANS}) == unnamed
+    assert apt_sources.dead(unnamed, {MAIN: DEBIANS}) == unnamed
 
 
 def test_an_address_that_begins_as_a_dead_one_is_not_dead() -> None:
     texts = {MAIN: "deb http://ppa.example.org/o trixie main\n"}
-    assert apt.dead(DEAD, texts) == list(dict.fromkeys(DEAD))
+    assert apt_sources.dead(DEAD, texts) == list(dict.fromkeys(DEAD))
 
 
 # --- The probe of a new file ---------------------------------------------------------------------------
@@ -176,7 +176,7 @@ def test_the_probe_asks_apt_for_the_new_file_alone_and_leaves_nothing(tmp_path: 
     (folder / "apt-get").chmod(0o755)
     new = tmp_path / "docker.sources.new"
     new.write_text("Types: deb\n")
-    command = apt.probe_command(str(new))
+    command = apt_sources.probe_command(str(new))
 
     def probed() -> subprocess.CompletedProcess[str]:
         environment = {"PATH": f"{folder}:/usr/bin:/bin", "TMPDIR": str(tmp_path)}

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.defaults import settings
-from webui_stack import rollout
-from webui_stack.rollout import Batch, Fate
+from webui_stack.plan import rollout
+from webui_stack.plan.rollout import Batch, Fate
 from webui_stack.settings.model import Settings
 
 HOSTS = [f"web-{number}" for number in range(1, 11)]

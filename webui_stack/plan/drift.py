@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from webui_stack import apt
 from webui_stack.model import compose, docker, docker_config, lock, swarm
 from webui_stack.model.lock import Wanted
 from webui_stack.model.survey import BACKUP_UNIT, DOCKER_UNIT, WATCHDOG_UNIT, Survey
+from webui_stack.plan import apt_sources
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 
@@ -48,7 +48,7 @@ def _docker(settings: Settings, survey: Survey) -> Iterator[str]:
         if survey.engine.repository_key_sha256 != settings.docker_repo_key_sha256:
             yield f"{docker.APT_KEY}: is not the key that docker_repo_key_sha256 says"
         repository = survey.machine.repository_of(settings.docker_repo_url)
-        for path in apt.replaced(survey.engine.apt_sources, repository, docker.APT_SOURCES):
+        for path in apt_sources.replaced(survey.engine.apt_sources, repository, docker.APT_SOURCES):
             yield f"{path}: has Docker's repository, too"
     if survey.machine.has_systemd and DOCKER_UNIT not in survey.units:
         yield f"{DOCKER_UNIT}: is not both active and enabled"

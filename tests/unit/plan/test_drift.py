@@ -8,7 +8,7 @@ import pytest
 
 from tests import surveys
 from tests.defaults import settings
-from webui_stack import drift
+from webui_stack.plan import drift
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 

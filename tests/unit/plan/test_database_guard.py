@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from webui_stack import database
+from webui_stack.plan import database_guard
 
 MANY: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://chat.example.org"}
 SWITCHED = "move them first (docs/operations.md, Replicas), then set database_switch = ['chat-1'] for one run; or keep "
@@ -15,7 +15,7 @@ SWITCHED = "move them first (docs/operations.md, Replicas), then set database_sw
 
 @pytest.mark.parametrize("changes", [{}, {"database": "postgres"}, MANY, {"database_url": "env:X"}], ids=str)
 def test_a_host_without_people_may_have_any_database(changes: dict[str, Any]) -> None:
-    assert database.refusals(settings(**changes), "chat-1", "") == []
+    assert database_guard.refusals(settings(**changes), "chat-1", "") == []
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,7 @@ def test_a_host_without_people_may_have_any_database(changes: dict[str, Any]) ->
     ids=str,
 )
 def test_people_stay_where_they_are(changes: dict[str, Any], present: str) -> None:
-    assert database.refusals(settings(**changes), "chat-1", present) == []
+    assert database_guard.refusals(settings(**changes), "chat-1", present) == []
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def test_people_stay_where_they_are(changes: dict[str, Any], present: str) -> No
 def test_people_who_would_find_none_of_their_chats_stop_the_deploy(
     changes: dict[str, Any], present: str, line: str
 ) -> None:
-    assert database.refusals(settings(**changes), "chat-1", present) == [line]
+    assert database_guard.refusals(settings(**changes), "chat-1", present) == [line]
 
 
 def test_the_hosts_that_are_named_may_switch_and_no_others() -> None:
     switching = settings(**MANY, database_switch=["chat-1"])
-    assert database.refusals(switching, "chat-1", "sqlite") == []
-    (line,) = database.refusals(switching, "chat-10", "sqlite")
+    assert database_guard.refusals(switching, "chat-1", "sqlite") == []
+    (line,) = database_guard.refusals(switching, "chat-10", "sqlite")
     assert "database_switch = ['chat-10']" in line
 
 
@@ -91,13 +91,13 @@ def test_the_hosts_that_are_named_may_switch_and_no_others() -> None:
 def test_where_the_operators_own_variable_leads_is_theirs_to_know(present: str) -> None:
     """A host deployed with it says "external" at each run after."""
     own = settings(open_webui_secret_env={"DATABASE_URL": "env:X"})
-    assert database.refusals(own, "chat-1", present) == []
-    assert bool(database.refusals(settings(), "chat-1", present)) == (present == "external")
+    assert database_guard.refusals(own, "chat-1", present) == []
+    assert bool(database_guard.refusals(settings(), "chat-1", present)) == (present == "external")
 
 
 @pytest.mark.parametrize("changes", [{}, MANY, {"database_url": "env:X"}], ids=str)
 def test_a_damaged_record_of_the_database_is_no_claim_and_no_permission(changes: dict[str, Any]) -> None:
-    (line,) = database.refusals(settings(**changes), "chat-1", "unknown")
+    (line,) = database_guard.refusals(settings(**changes), "chat-1", "unknown")
     assert "got a damaged /opt/open-webui/.good/.env" in line
     assert "docker volume rm" not in line
-    assert database.refusals(settings(**changes, database_switch=["chat-1"]), "chat-1", "unknown") == []
+    assert database_guard.refusals(settings(**changes, database_switch=["chat-1"]), "chat-1", "unknown") == []

@@ -9,9 +9,9 @@ import pytest
 
 from tests import surveys
 from tests.defaults import settings
-from webui_stack import adoption
-from webui_stack.adoption import HandMade
 from webui_stack.model import compose, document
+from webui_stack.plan import adoption
+from webui_stack.plan.adoption import HandMade
 
 OURS = surveys.parsed(surveys.DEPLOYED).services.containers
 # A lab host with the tutorial's deployment, Engine 26.1.5; OPENAI_API_KEY was added to its run.
