@@ -12,7 +12,7 @@ from pyinfra.connectors.fake import FakeConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
 _here = Path(__file__).resolve().parent
-# As webui_stack/frame.py has them.
+# As webui_stack/transport/frame.py has them.
 _MARK = r"answer-[0-9a-f]{32}"
 _ANSWER = rf"{_MARK} \d+\n(.*)\n{_MARK}"
 _recording = json.loads((_here / ".work" / "recording.json").read_text())

@@ -8,10 +8,10 @@ from pyinfra.api import deploy
 from tasks import preflight, reports
 from webui_stack import operations, progress
 from webui_stack.model.check import Check
-from webui_stack.ops import program
-from webui_stack.remote import RemoteError
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
+from webui_stack.transport import program
+from webui_stack.transport.remote import RemoteError
 
 _EXTERNAL = "expected a database of the stack's own, got database_url; try out its backup where that is made"
 

@@ -10,9 +10,9 @@ from pyinfra import logger
 from pyinfra.api import Host
 
 from tasks import preflight
-from webui_stack import remote
 from webui_stack.model import swarm
 from webui_stack.settings.model import Settings
+from webui_stack.transport import remote
 
 
 def refusals(settings: Settings) -> list[str]:

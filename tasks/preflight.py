@@ -14,15 +14,16 @@ from pyinfra.api import DeployError, Inventory, deploy
 from pyinfra.api.exceptions import PyinfraError
 
 from tasks import python, sources
-from webui_stack import bundle, exit_status, facts, invocation, operations, remote
+from webui_stack import bundle, exit_status, facts, invocation, operations
 from webui_stack.model import compose, docker_config, machine, swarm
 from webui_stack.observation import Observation
 from webui_stack.plan import adoption, database_guard, rollout
-from webui_stack.remote import RemoteError
 from webui_stack.render import templates
 from webui_stack.settings import sources as secrets
 from webui_stack.settings.model import Settings, SettingsError, defaults, from_data
 from webui_stack.settings.sources import SecretError, Supplied
+from webui_stack.transport import remote
+from webui_stack.transport.remote import RemoteError
 
 
 def check(*, brings_python: bool = False) -> Settings:

@@ -6,9 +6,9 @@ from pyinfra import host, logger
 from pyinfra.api import Host, deploy
 
 from tasks import sources
-from webui_stack import invocation, packages, remote
-from webui_stack.ops import program
+from webui_stack import invocation, packages
 from webui_stack.settings.model import Settings
+from webui_stack.transport import program, remote
 
 # Which package it is. RHEL 8's python3 is 3.6, and its newer ones have names of their own.
 _PACKAGE = """\

@@ -7,10 +7,10 @@ from pyinfra.api import deploy
 
 from tasks import backup, preflight
 from webui_stack import operations
-from webui_stack.ops import program
-from webui_stack.remote import RemoteError
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
+from webui_stack.transport import program
+from webui_stack.transport.remote import RemoteError
 
 # Hosts whose deploys were listed already, while the run was planned.
 _listed: set[str] = set()

@@ -8,10 +8,10 @@ from pyinfra.api import deploy
 from tasks import deployment, preflight
 from webui_stack import deployment as deployments
 from webui_stack import facts, operations, packages
-from webui_stack.ops import program
 from webui_stack.plan import teardown
-from webui_stack.remote import RemoteError
 from webui_stack.settings.model import Settings
+from webui_stack.transport import program
+from webui_stack.transport.remote import RemoteError
 
 
 def remove(settings: Settings) -> None:

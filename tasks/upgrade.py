@@ -6,11 +6,11 @@ from pyinfra import host
 from pyinfra.api import Host, deploy
 
 from tasks import backup, drill, preflight
-from webui_stack import operations, remote, serving
+from webui_stack import operations, serving
 from webui_stack.model import compose
-from webui_stack.ops import program
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
+from webui_stack.transport import program, remote
 
 # Hosts whose images this run changes.
 _upgraded: set[str] = set()

@@ -6,8 +6,9 @@ import shlex
 
 from pyinfra.api import Host
 
-from webui_stack import remote, websocket
+from webui_stack import websocket
 from webui_stack.settings.sources import HiddenLines
+from webui_stack.transport import remote
 from webui_stack.websocket import ProbeError, Way
 
 EMAIL = "probe@open-webui-stack.invalid"

@@ -8,9 +8,9 @@ from pyinfra.api import Host
 from webui_stack import diagnosis, facts
 from webui_stack.model.check import Check
 from webui_stack.model.doctor_observed import Observed
-from webui_stack.remote import RemoteError
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
+from webui_stack.transport.remote import RemoteError
 
 # What this run saw on each of its hosts, with their settings.
 _observed: dict[str, Observed] = {}

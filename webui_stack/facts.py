@@ -1,6 +1,6 @@
 """Facts: observe a host in one remote command each. Parsing is in the pure modules.
 
-Each answer comes in a frame (`webui_stack.frame`): what a login shell prints is no part of it. pyinfra's own facts,
+Each answer comes in a frame (`webui_stack.transport.frame`): what a login shell prints is no part of it. pyinfra's own facts,
 which its operations ask, have none.
 """
 
@@ -14,12 +14,11 @@ from pyinfra import logger
 from pyinfra.api import FactBase, FactProcessError, Host
 from typing_extensions import override
 
-from webui_stack import frame, remote
 from webui_stack.host import protocol
 from webui_stack.model import doctor_observed, document, lock, survey
-from webui_stack.ops import program
 from webui_stack.plan import adoption, teardown
-from webui_stack.remote import RemoteError
+from webui_stack.transport import frame, program, remote
+from webui_stack.transport.remote import RemoteError
 
 _T = TypeVar("_T")
 

@@ -12,10 +12,10 @@ from gevent.lock import Semaphore
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import remote
 from webui_stack.model import swarm
 from webui_stack.operations import Commands
 from webui_stack.settings.sources import HiddenLines
+from webui_stack.transport import remote
 
 
 class Formation:

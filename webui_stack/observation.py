@@ -15,11 +15,11 @@ from gevent.lock import RLock
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import facts, remote, tunnel
+from webui_stack import facts
 from webui_stack.model import docker_config
 from webui_stack.model.survey import Survey
-from webui_stack.ops import program
 from webui_stack.settings.sources import HiddenLines
+from webui_stack.transport import program, remote, tunnel
 
 # Older, and the host may have moved on by itself, or while somebody read the plan.
 _FRESH_S = 30.0

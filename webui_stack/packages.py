@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State, operation
 
-from webui_stack import remote
 from webui_stack.operations import Commands
 from webui_stack.plan import apt_sources
+from webui_stack.transport import remote
 
 _NO_SOURCES = (
     "-o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=- -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache="

@@ -20,13 +20,14 @@ import redis
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import account, cause, certificate, entrance, event, remote, tunnel, valkey, websocket
+from webui_stack import account, cause, certificate, entrance, event, valkey, websocket
 from webui_stack.model import compose
 from webui_stack.model.check import Check
 from webui_stack.model.survey import Survey
 from webui_stack.observation import Observation
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
+from webui_stack.transport import remote, tunnel
 from webui_stack.websocket import ProbeError, Session, Way
 
 # One attempt at one check; far above a healthy answer, far below the deadline.

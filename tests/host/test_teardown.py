@@ -20,7 +20,6 @@ from tests.host.fake_engine import REFUSED, FakeEngine
 from tests.host.fake_files import FakeFiles, FakeKernel
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import Crash, Fault, Faults
-from webui_stack import transfer
 from webui_stack.host import deb_repository, dockerd
 from webui_stack.host.engine import NewContainer
 from webui_stack.host.errors import HostError
@@ -34,6 +33,7 @@ from webui_stack.model import docker as engine
 from webui_stack.model.machine import Machine
 from webui_stack.plan import teardown
 from webui_stack.render import templates
+from webui_stack.transport import transfer
 
 STACK, SETS, LOGS = "/opt/open-webui", "/var/backups/open-webui", "/var/log/open-webui"
 SET = f"{SETS}/20261129T030000Z"

@@ -1,7 +1,7 @@
 """What pyinfra's `@fake` connector leaves out.
 
-A shell prints an answer in a frame (`webui_stack.frame`); the host's program is called by a channel
-(`webui_stack.channel`).
+A shell prints an answer in a frame (`webui_stack.transport.frame`); the host's program is called by a channel
+(`webui_stack.transport.channel`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pyinfra.api import Host
 from pyinfra.connectors.fake import FakeConnector
 from pyinfra.connectors.util import CommandOutput, OutputLine
 
-from webui_stack import channel
 from webui_stack.host import protocol
+from webui_stack.transport import channel
 
 # Printed by each fake host's login shell before any command's own output.
 NOISE = "FAKE_LOGIN_SHELL_PRINTS"

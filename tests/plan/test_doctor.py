@@ -9,8 +9,8 @@ import pytest
 from tests import surveys
 from tests.doctor_documents import BARE, DEPLOYED, TUTORIAL, Document, changed, having
 from tests.plan.conftest import Pyinfra, Run
-from webui_stack.ops import program
 from webui_stack.render import host_program
+from webui_stack.transport import program
 
 CLAIMED = changed(DEPLOYED, '"onboarding":true,', "")  # somebody has signed up
 URL = "https://chat.example.org"

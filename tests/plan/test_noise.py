@@ -9,8 +9,8 @@ import pytest
 from tests import surveys
 from tests.plan.conftest import LAB_SETTINGS, SURVEY, Pyinfra, Run, converged, fresh
 from tests.plan.fake_shell import MUTE, NOISE
-from webui_stack import frame
 from webui_stack.host import protocol
+from webui_stack.transport import frame
 
 # As if it were an answer of ours, and as banners are.
 BANNER = 'Welcome!\npython\n- {"format":1,"result":{"value":{}}}\nno python\nheld somebody@else:1 1 99\n'

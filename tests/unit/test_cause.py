@@ -8,8 +8,8 @@ import pytest
 
 from tests.local import local_host
 from webui_stack import cause, valkey
-from webui_stack.ops import program
-from webui_stack.remote import RemoteError
+from webui_stack.transport import program
+from webui_stack.transport.remote import RemoteError
 
 FLUSHED = {"backend": "iptables", "managed": True, "nat": 0, "filter": 2}
 VALUES = {"WEBSOCKET_MANAGER": "redis", "CORS_ALLOW_ORIGIN": "https://chat.example.org"}

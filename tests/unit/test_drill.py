@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from tasks import drill
 from tests.defaults import settings
 from webui_stack.host.protocol import Event
-from webui_stack.remote import RemoteError
+from webui_stack.transport.remote import RemoteError
 
 def call(_host, verb, arguments, on_event):
     assert (verb, arguments["restore_set"]) == ("drill", "newest")

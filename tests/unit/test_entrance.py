@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.defaults import settings
-from webui_stack import certificate, entrance, tunnel
+from webui_stack import certificate, entrance
+from webui_stack.transport import tunnel
 from webui_stack.websocket import ProbeError, Way
 
 NAME = "chat.example.org"

@@ -14,7 +14,7 @@ from tests.local import local_host
 from webui_stack import facts
 from webui_stack.host import protocol
 from webui_stack.model import doctor_observed, survey
-from webui_stack.ops import program
+from webui_stack.transport import program
 
 
 def asked(fact: facts.Survey, command: str, path: str = "/usr/local/bin:/usr/bin:/bin") -> list[str]:

@@ -129,8 +129,8 @@ class Host:
         self.asked: list[dict[str, Any]] = []
         self.said: list[str] = []
         self._answers = iter(answers)
-        monkeypatch.setattr("webui_stack.ops.program.call", self.call)
-        monkeypatch.setattr("webui_stack.ops.program.withdraw", lambda _: self.said.append("withdrawn"))
+        monkeypatch.setattr("webui_stack.transport.program.call", self.call)
+        monkeypatch.setattr("webui_stack.transport.program.withdraw", lambda _: self.said.append("withdrawn"))
         monkeypatch.setattr("gevent.sleep", lambda _: None)
         monkeypatch.setattr("gevent.spawn", lambda *_: self)
 

@@ -20,12 +20,12 @@ from pydantic import SecretStr
 from pyinfra.api import Host
 
 from tests.local import local_host
-from webui_stack import backup_set, offsite, transfer
+from webui_stack import backup_set, offsite
 from webui_stack.host.errors import HostError
 from webui_stack.host.locks import Locks
 from webui_stack.host.protocol import Event, Failure
 from webui_stack.host.verbs import VERBS, arrival
-from webui_stack.ops import program
+from webui_stack.transport import program, transfer
 
 NAME = "20261126T033000Z"
 FILES = {"open-webui.tar": b"marker of a chat\n" * 5000, "valkey.rdb": b"marker of a key\n" * 20, "images": b"x\n"}

@@ -15,9 +15,10 @@ import socketio
 from aiohttp import web
 
 from tests.defaults import settings
-from webui_stack import cause, proof, remote, valkey, websocket
+from webui_stack import cause, proof, valkey, websocket
 from webui_stack.model import compose
 from webui_stack.model.check import Check
+from webui_stack.transport import remote
 from webui_stack.websocket import Way
 
 PUBLIC, OTHER = "https://chat.example.org", "https://intranet.example.org"

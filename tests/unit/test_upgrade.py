@@ -26,7 +26,7 @@ import json, sys
 from types import SimpleNamespace
 from tasks import upgrade
 from tests.defaults import settings
-from webui_stack.remote import RemoteError
+from webui_stack.transport.remote import RemoteError
 
 def call(_host, verb, arguments, _on_event):
     assert (verb, arguments["valkey"]) == ("serving", "redis-valkey")

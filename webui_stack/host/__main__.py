@@ -1,6 +1,6 @@
 """Run one verb: `python3 -I -S FOLDER VERB` with a request on stdin. Exit status 0 whenever an answer was written.
 
-FOLDER is the one that the operator's side sent (`webui_stack.ops.program`). A verb that changes the host runs in a
+FOLDER is the one that the operator's side sent (`webui_stack.transport.program`). A verb that changes the host runs in a
 process of its own (`worker.py`), whose answer this one passes on.
 
 `FOLDER VERB plain` is for units and scripts of the host: the verb runs in this very process, which ends with them, and

@@ -26,7 +26,7 @@ _PIECE = 1 << 20
 
 
 class Archive:
-    """An archive at a path. It is in a folder that root alone can enter (`webui_stack.transfer`)."""
+    """An archive at a path. It is in a folder that root alone can enter (`webui_stack.transport.transfer`)."""
 
     def __init__(self, system: System, engine: Engine, path: str) -> None:
         self._system, self._engine, self._path = system, engine, path

@@ -19,7 +19,7 @@ FORMAT = 1
 
 
 FRAMED = "-"
-"""The token of an answer that comes in a frame of its own (`webui_stack.frame`), where nobody else prints."""
+"""The token of an answer that comes in a frame of its own (`webui_stack.transport.frame`), where nobody else prints."""
 PLAIN = "plain"
 """The token of an answer for people, as in a journal: its lines are texts, and begin with no token.
 

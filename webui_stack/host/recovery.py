@@ -63,7 +63,7 @@ class Recovery:
     def arm(self) -> bool:
         """Ensure this very program runs the verb `recover` at the next boot; False without systemd.
 
-        The program's folder stays as long as the unit names it (`webui_stack.ops.program`).
+        The program's folder stays as long as the unit names it (`webui_stack.transport.program`).
         """
         if not self._system.has_systemd():
             return False

@@ -1,7 +1,7 @@
 """The host's program as it is sent: its files, and where a host has them.
 
 Each version lies in a folder named by the hash of its files, so that two releases of this project can work on one host,
-and systemd units go on with the program they began with. `webui_stack.ops.program` sends it and calls it.
+and systemd units go on with the program they began with. `webui_stack.transport.program` sends it and calls it.
 """
 
 from __future__ import annotations

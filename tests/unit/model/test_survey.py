@@ -10,7 +10,7 @@ from tests.surveys import DEPLOYED, FRESH, changed, printed, replaced
 from webui_stack.host import protocol
 from webui_stack.model import survey, swarm
 from webui_stack.model.document import IncompleteError
-from webui_stack.ops import program
+from webui_stack.transport import program
 
 
 def test_a_deployed_host_is_read_whole() -> None:

@@ -15,7 +15,7 @@ from . import files as made_files
 from .items import Item, looked_at, unknown
 from .request import Request
 
-# Where a large file is while it travels to the host, or from it (webui_stack/transfer.py).
+# Where a large file is while it travels to the host, or from it (webui_stack/transport/transfer.py).
 TRANSFER = "/var/lib/open-webui-stack.transfer"
 # Where apt works on the packages of a bundle (`deb_repository.py`).
 PACKAGES = "/var/lib/open-webui-stack.packages"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from webui_stack import access
-from webui_stack.access import Access
+from webui_stack.transport import access
+from webui_stack.transport.access import Access
 
 # What `sudo -n true` said on Debian 13 (sudo 1.9.16).
 ASKED = "sudo: a password is required"

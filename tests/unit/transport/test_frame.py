@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from webui_stack.frame import BrokenAnswerError, Frame, FrameError, NoAnswerError
+from webui_stack.transport.frame import BrokenAnswerError, Frame, FrameError, NoAnswerError
 
 NOISE = "Welcome to this host!\nanswer-0 3\nyou have mail"  # without a final line break
 

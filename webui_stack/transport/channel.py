@@ -17,8 +17,8 @@ from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.connectors.local import LocalConnector
 from pyinfra.connectors.util import extract_control_arguments, make_unix_command_for_host
 
-from webui_stack.frame import NOTHING, Frame
-from webui_stack.remote import RemoteError
+from webui_stack.transport.frame import NOTHING, Frame
+from webui_stack.transport.remote import RemoteError
 
 # What a login shell may print before the command does.
 _NOISE = 1 << 20

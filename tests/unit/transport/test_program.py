@@ -21,11 +21,11 @@ from tests.local import local_host
 from tests.stack_folder import as_root
 from webui_stack.host import recovery
 from webui_stack.host.verbs import VERBS
-from webui_stack.ops import program
-from webui_stack.ops.program import HostRefusedError, NoPythonError
-from webui_stack.remote import RemoteError
 from webui_stack.render import host_program, templates
 from webui_stack.settings.sources import Supplied
+from webui_stack.transport import program
+from webui_stack.transport.program import HostRefusedError, NoPythonError
+from webui_stack.transport.remote import RemoteError
 
 DAY_S = 86400.0
 LOOK: dict[str, Any] = json.loads(templates.survey_request(settings(), Supplied(None, None, {}))[0])["arguments"]

@@ -15,10 +15,10 @@ from typing import Any
 
 from pyinfra.api import Host
 
-from webui_stack import channel, remote
 from webui_stack.host import protocol
-from webui_stack.remote import RemoteError
 from webui_stack.render.host_program import FOLDER, PYTHONS, TOO_OLD, archive, place
+from webui_stack.transport import channel, remote
+from webui_stack.transport.remote import RemoteError
 
 UNITS = "/etc/systemd/system"
 """Where units of this project are: one may name a program that does not run now."""

@@ -16,8 +16,8 @@ import pytest
 from pyinfra.api import Host
 
 from tests.local import local_host
-from webui_stack import channel, transfer
-from webui_stack.remote import RemoteError
+from webui_stack.transport import channel, transfer
+from webui_stack.transport.remote import RemoteError
 
 # Each byte, and each pair of what shells and terminals change: line ends, NUL, what is no UTF-8.
 BYTES = bytes(range(256)) * 3 + b"\r\n\n\0\xff\r" + os.urandom(200_000)

@@ -13,8 +13,8 @@ from pyinfra.api import Host
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS, pop_global_arguments
 from pyinfra.connectors.util import CommandOutput
 
-from webui_stack import access
-from webui_stack.frame import Frame, FrameError
+from webui_stack.transport import access
+from webui_stack.transport.frame import Frame, FrameError
 
 
 class RemoteError(Exception):

@@ -14,8 +14,8 @@ import gevent
 from paramiko import Channel, ChannelException, SSHException
 from pyinfra.api import Host
 
-from webui_stack.ops import program
-from webui_stack.remote import RemoteError
+from webui_stack.transport import program
+from webui_stack.transport.remote import RemoteError
 
 # RFC 4254, 5.1.
 _PROHIBITED = 1

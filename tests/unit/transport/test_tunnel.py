@@ -14,10 +14,9 @@ from paramiko import ChannelException
 from pyinfra.api import Host
 
 from tests.local import local_host
-from webui_stack import tunnel
-from webui_stack.ops import program
-from webui_stack.remote import RemoteError
-from webui_stack.tunnel import TunnelError
+from webui_stack.transport import program, tunnel
+from webui_stack.transport.remote import RemoteError
+from webui_stack.transport.tunnel import TunnelError
 
 BYTES = bytes(range(256)) * 1000
 
