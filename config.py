@@ -3,7 +3,7 @@
 import atexit
 import gc
 
-from webui_stack import exit_status
+from webui_stack.ops import exit_status
 
 # The oldest release whose @fake connector, loops and facts behave as the tests here expect.
 REQUIRE_PYINFRA_VERSION = ">=3.10,<4"

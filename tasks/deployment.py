@@ -6,7 +6,7 @@ from pyinfra import host, inventory
 from pyinfra.api import deploy
 
 from tasks import preflight, sources, swarm
-from webui_stack import deployment, operations
+from webui_stack.ops import operations, session
 from webui_stack.settings.model import Settings
 
 
@@ -27,7 +27,7 @@ def _begin(settings: Settings, acts: bool) -> list[str]:
     observation = preflight.observation()
     locked = [] if acts else sources.wanted(settings, observation.survey().machine)
     others = swarm.differences() if settings.topology == "swarm" and not acts else []
-    return deployment.begin(observation, settings, locked, others, acts=acts)
+    return session.begin(observation, settings, locked, others, acts=acts)
 
 
 @deploy("Deployment")
@@ -37,7 +37,7 @@ def end() -> None:
 
 
 def _end() -> list[str]:
-    deployment.end(inventory.get_host(host.name))
+    session.end(inventory.get_host(host.name))
     return []
 
 
@@ -46,6 +46,6 @@ def leave() -> None:
     """Ensure nothing is left of the lease, and nothing is written any more: the end where all else is gone."""
     operations.gate(
         name="Leave the host",
-        check=lambda: deployment.leave(inventory.get_host(host.name)),
+        check=lambda: session.leave(inventory.get_host(host.name)),
         at_execution=True,
     )

@@ -11,9 +11,10 @@ from pyinfra.api import deploy
 from pyinfra.operations import dnf, files, server, systemd, sysvinit
 
 from tasks import preflight, sources
-from webui_stack import bundle, delivery, operations, packages
+from webui_stack import bundle, delivery
 from webui_stack.model import docker, docker_config, lock
 from webui_stack.model.survey import DOCKER_UNIT, Survey
+from webui_stack.ops import operations, packages
 from webui_stack.plan import apt_sources
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings

@@ -6,7 +6,8 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import reports
-from webui_stack import doctor, operations
+from webui_stack import doctor
+from webui_stack.ops import operations
 from webui_stack.settings.model import Settings
 
 

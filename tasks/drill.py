@@ -6,8 +6,8 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import preflight, reports
-from webui_stack import operations, progress
 from webui_stack.model.check import Check
+from webui_stack.ops import operations, progress
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program

@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import backup, preflight
-from webui_stack import deployment, operations
+from webui_stack.ops import operations, session
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 
@@ -50,7 +50,7 @@ def settle(settings: Settings) -> None:
 def _refusals(settings: Settings) -> list[str]:
     survey = preflight.observation().survey()
     if survey.cut_off:
-        return deployment.unended(survey)
+        return session.unended(survey)
     found = []
     if settings.database_kind != "postgres":
         found.append(

@@ -14,9 +14,10 @@ from pyinfra.api import DeployError, Inventory, deploy
 from pyinfra.api.exceptions import PyinfraError
 
 from tasks import python, sources
-from webui_stack import bundle, exit_status, facts, invocation, operations
+from webui_stack import bundle
 from webui_stack.model import compose, docker_config, machine, swarm
-from webui_stack.observation import Observation
+from webui_stack.ops import cli_arguments, exit_status, facts, operations
+from webui_stack.ops.host_state import Observation
 from webui_stack.plan import adoption, database_guard, rollout
 from webui_stack.render import templates
 from webui_stack.settings import sources as secrets
@@ -225,8 +226,8 @@ def _read(inventory: Inventory) -> tuple[dict[str, _Checked], list[str]]:
     problems += rollout.problems(policies, [target.name for target in inventory])
     if not problems and any(checked.topology == "swarm" for checked in policies.values()):
         problems += swarm.problems(policies | _of_others(inventory, shipped, policies), policies)
-        problems += [line for file in invocation.deploy_files() for line in swarm.runbook_refusals(Path(file).stem)]
-        if option := invocation.out_of_step():
+        problems += [line for file in cli_arguments.deploy_files() for line in swarm.runbook_refusals(Path(file).stem)]
+        if option := cli_arguments.out_of_step():
             problems.append(f"topology: expected all hosts of a swarm to go in step, got {option}; leave it out")
     return found, problems
 

@@ -6,7 +6,7 @@ from pyinfra import host, logger
 from pyinfra.api import Host, deploy
 
 from tasks import sources
-from webui_stack import invocation, packages
+from webui_stack.ops import cli_arguments, packages
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program, remote
 
@@ -29,7 +29,7 @@ def bring(on: Host, settings: Settings) -> bool:
     """
     if sources.opened(settings):
         raise program.NoPythonError(do="install python3 on it by hand: the bundle has none")
-    if invocation.is_dry() or not invocation.agrees():
+    if cli_arguments.is_dry() or not cli_arguments.agrees():
         return False
     manager, names = _package(on)
     on.log("python3: there is none; installing it", log_func=logger.info)

@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
 from tasks import nodes, offsite, preflight, stack, tool
-from webui_stack import deployment, operations
+from webui_stack.ops import operations, session
 from webui_stack.render import templates
 from webui_stack.settings import sources
 from webui_stack.settings.model import Settings
@@ -23,7 +23,7 @@ def check(settings: Settings) -> None:
 def _refusals(settings: Settings) -> list[str]:
     survey = preflight.observation().survey
     if survey().cut_off == "upgrade":
-        return deployment.unended(survey())
+        return session.unended(survey())
     there = [name for name in templates.containers(settings) if name in survey().services.containers]
     if settings.topology == "swarm" and (not _is_bare() or survey().swarm.serves):
         there = ["a stack in the swarm"]

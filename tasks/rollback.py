@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import backup, preflight
-from webui_stack import operations
+from webui_stack.ops import operations
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program

@@ -13,8 +13,8 @@ from pyinfra.api import BaseStateCallback, DeployError, Inventory, State, deploy
 from pyinfra.api.output import format_text
 
 from tasks import preflight
-from webui_stack import invocation
-from webui_stack.operations import Commands
+from webui_stack.ops import cli_arguments
+from webui_stack.ops.operations import Commands
 from webui_stack.plan import rollout
 from webui_stack.plan.rollout import Batch, Fate, Policy
 
@@ -53,7 +53,7 @@ def _of_run(inventory: Inventory) -> _Run | None:
     plan = rollout.batches(policy, [target.name for target in inventory if target.name in targeted])
     if len(plan) < 2:
         return None
-    if option := invocation.out_of_step():
+    if option := cli_arguments.out_of_step():
         raise DeployError(
             f"nothing was changed: rollout_canary, rollout_batch: expected all hosts to go in step, got {option}; "
             "leave it out, or set rollout_canary = 0 and rollout_batch = '100%' for this run"

@@ -10,9 +10,9 @@ from pyinfra import host, inventory, logger
 from pyinfra.api import Inventory, deploy
 
 from tasks import preflight, sources
-from webui_stack import deployment, operations
 from webui_stack.model import docker_config
-from webui_stack.observation import Observation
+from webui_stack.ops import operations, session
+from webui_stack.ops.host_state import Observation
 from webui_stack.plan import drift
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
@@ -30,7 +30,7 @@ def check(settings: Settings) -> None:
 def _refusals(settings: Settings) -> list[str]:
     survey = _apart_from_supplied(host.name, inventory).survey()
     if survey.cut_off:
-        return deployment.unended(survey)
+        return session.unended(survey)
     found = drift.of_stack(settings, survey, sources.wanted(settings, survey.machine))
     if found:
         more = f" and {len(found) - 1} more" if len(found) > 1 else ""

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from pyinfra import logger
 
-from webui_stack import bundle, invocation
+from webui_stack import bundle
 from webui_stack.bundle import Bundle, BundleError
 from webui_stack.model import lock
 from webui_stack.model.lock import Lock, LockError, Wanted
 from webui_stack.model.machine import Machine
+from webui_stack.ops import cli_arguments
 from webui_stack.settings.model import Settings
 
 
@@ -56,7 +57,7 @@ def lock_path(settings: Settings) -> Path:
     """The host's lock file, whether it is there or not."""
     if settings.lock_file:
         return Path(settings.lock_file).expanduser().absolute()
-    file = invocation.inventory_file()
+    file = cli_arguments.inventory_file()
     return file.with_suffix(".lock.toml") if file else Path("no-inventory-file.lock.toml").absolute()
 
 
@@ -64,7 +65,7 @@ def bundle_path(settings: Settings) -> Path:
     """The host's bundle, whether it is there or not."""
     if settings.bundle_file:
         return Path(settings.bundle_file).expanduser().absolute()
-    file = invocation.inventory_file()
+    file = cli_arguments.inventory_file()
     return Path("bundles", f"{file.stem if file else 'no-inventory-file'}.tar").absolute()
 
 

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pyinfra.api import deploy
 
 from tasks import nodes, preflight, sources
-from webui_stack import delivery, operations
+from webui_stack import delivery
 from webui_stack.model import compose, swarm
 from webui_stack.model.compose import Observed
 from webui_stack.model.lock import Wanted
+from webui_stack.ops import operations
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 

@@ -8,9 +8,10 @@ from pyinfra import host, inventory
 from pyinfra.api import Inventory, deploy
 
 from tasks import preflight
-from webui_stack import formation, operations
-from webui_stack.formation import Formation
 from webui_stack.model import swarm
+from webui_stack.ops import operations
+from webui_stack.ops import swarm as formation
+from webui_stack.ops.swarm import Formation
 from webui_stack.settings.model import Settings
 
 

@@ -6,8 +6,8 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 
 from tasks import deployment, preflight
-from webui_stack import deployment as deployments
-from webui_stack import facts, operations, packages
+from webui_stack.ops import facts, operations, packages
+from webui_stack.ops import session as deployments
 from webui_stack.plan import teardown
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program

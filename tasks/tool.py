@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tasks import preflight
-from webui_stack import operations, packages
+from webui_stack.ops import operations, packages
 
 
 def bring(package: str, why: str, home: str) -> None:

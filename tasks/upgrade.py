@@ -6,8 +6,9 @@ from pyinfra import host
 from pyinfra.api import Host, deploy
 
 from tasks import backup, drill, preflight
-from webui_stack import operations, serving
+from webui_stack import serving
 from webui_stack.model import compose
+from webui_stack.ops import operations
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program, remote

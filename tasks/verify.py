@@ -10,7 +10,7 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 
 from tasks import preflight
-from webui_stack import operations
+from webui_stack.ops import operations
 from webui_stack.settings.model import Settings
 
 

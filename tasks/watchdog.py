@@ -7,8 +7,8 @@ from pyinfra.api import deploy
 from pyinfra.operations import files, systemd
 
 from tasks import preflight, unit
-from webui_stack import operations
 from webui_stack.model.survey import WATCHDOG_TIMER, WATCHDOG_UNIT
+from webui_stack.ops import operations
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 

@@ -15,7 +15,7 @@ from typing import IO, Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
-from webui_stack.progress import Counted, Progress
+from webui_stack.ops.progress import Counted, Progress
 
 MANIFEST = "manifest.json"
 # Beside the manifest of a set whose files are encrypted: what lies here, as the manifest describes what is on the host.

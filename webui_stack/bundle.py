@@ -18,7 +18,7 @@ from pathlib import Path
 
 from webui_stack.model import lock
 from webui_stack.model.lock import Lock, LockError, Wanted
-from webui_stack.progress import Counted, Progress
+from webui_stack.ops.progress import Counted, Progress
 
 _SUMS = "SHA256SUMS"
 _LOCK = "lock.toml"

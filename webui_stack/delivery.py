@@ -11,12 +11,13 @@ from typing import Any
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import bundle, facts, progress
+from webui_stack import bundle
 from webui_stack.bundle import Bundle, BundleError
 from webui_stack.model import lock
 from webui_stack.model.compose import Image
 from webui_stack.model.lock import Held, Wanted
-from webui_stack.progress import Progress
+from webui_stack.ops import facts, progress
+from webui_stack.ops.progress import Progress
 from webui_stack.transport import program, transfer
 
 Images = Mapping[str, Image]

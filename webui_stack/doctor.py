@@ -5,9 +5,10 @@ from __future__ import annotations
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import diagnosis, facts
+from webui_stack import diagnosis
 from webui_stack.model.check import Check
 from webui_stack.model.doctor_observed import Observed
+from webui_stack.ops import facts
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 from webui_stack.transport.remote import RemoteError

@@ -15,7 +15,7 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from webui_stack import backup_set
 from webui_stack.backup_set import MANIFEST, BackupSet, Made, SetError
-from webui_stack.progress import Counted, Progress, line
+from webui_stack.ops.progress import Counted, Progress, line
 from webui_stack.settings.sources import HiddenItems
 from webui_stack.transport import program, remote, transfer
 

@@ -24,7 +24,7 @@ from webui_stack import account, cause, certificate, entrance, event, valkey, we
 from webui_stack.model import compose
 from webui_stack.model.check import Check
 from webui_stack.model.survey import Survey
-from webui_stack.observation import Observation
+from webui_stack.ops.host_state import Observation
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 from webui_stack.transport import remote, tunnel

@@ -87,11 +87,11 @@ LIBRARY = {
         "webui_stack.model.machine",
     },
     "progress": set[str](),
-    "bundle": {"webui_stack.model.lock", "webui_stack.progress"},
-    "backup_set": {"pydantic", "webui_stack.progress"},
+    "bundle": {"webui_stack.model.lock", "webui_stack.ops.progress"},
+    "backup_set": {"pydantic", "webui_stack.ops.progress"},
     "access": set[str](),
     "invocation": {"pyinfra_cli"},
-    "exit_status": {"click", "pyinfra", "pyinfra_cli", "webui_stack.invocation"},
+    "exit_status": {"click", "pyinfra", "pyinfra_cli", "webui_stack.ops.cli_arguments"},
     "remote": {"pyinfra", "webui_stack.transport.access", "webui_stack.transport.frame"},
     "secrets": {"pydantic", "webui_stack.settings.model"},
     "host_program": set[str](),
@@ -169,7 +169,13 @@ LIBRARY = {
         *of_pure(),
     },
     "observation": {
-        *("gevent", "pyinfra", "webui_stack.model.docker_config", "webui_stack.facts", "webui_stack.transport.remote"),
+        *(
+            "gevent",
+            "pyinfra",
+            "webui_stack.model.docker_config",
+            "webui_stack.ops.facts",
+            "webui_stack.transport.remote",
+        ),
         *(
             "webui_stack.transport.program",
             "webui_stack.settings.sources",
@@ -187,29 +193,40 @@ LIBRARY = {
     },
     "tunnel": {"gevent", "paramiko", "pyinfra", "webui_stack.transport.program", "webui_stack.transport.remote"},
     "delivery": {
-        *("pyinfra", "webui_stack.bundle", "webui_stack.model.compose", "webui_stack.facts", "webui_stack.model.lock"),
-        *("webui_stack.transport.program", "webui_stack.progress", "webui_stack.transport.transfer"),
+        *(
+            "pyinfra",
+            "webui_stack.bundle",
+            "webui_stack.model.compose",
+            "webui_stack.ops.facts",
+            "webui_stack.model.lock",
+        ),
+        *("webui_stack.transport.program", "webui_stack.ops.progress", "webui_stack.transport.transfer"),
     },
     "offsite": {
-        *("pydantic", "pyinfra", "webui_stack.backup_set", "webui_stack.transport.program", "webui_stack.progress"),
+        *("pydantic", "pyinfra", "webui_stack.backup_set", "webui_stack.transport.program", "webui_stack.ops.progress"),
         *("webui_stack.transport.remote", "webui_stack.settings.sources", "webui_stack.transport.transfer"),
     },
     "operations": {
-        *("pyinfra", "webui_stack.model.compose", "webui_stack.model.docker_config", "webui_stack.exit_status"),
+        *("pyinfra", "webui_stack.model.compose", "webui_stack.model.docker_config", "webui_stack.ops.exit_status"),
         *(
             "webui_stack.transport.program",
-            "webui_stack.progress",
+            "webui_stack.ops.progress",
             "webui_stack.transport.remote",
             "webui_stack.settings.sources",
         ),
         "webui_stack.model.swarm",
     },
-    "packages": {"pyinfra", "webui_stack.plan.apt_sources", "webui_stack.operations", "webui_stack.transport.remote"},
+    "packages": {
+        "pyinfra",
+        "webui_stack.plan.apt_sources",
+        "webui_stack.ops.operations",
+        "webui_stack.transport.remote",
+    },
     "formation": {
         *(
             "gevent",
             "pyinfra",
-            "webui_stack.operations",
+            "webui_stack.ops.operations",
             "webui_stack.transport.remote",
             "webui_stack.settings.sources",
         ),
@@ -262,7 +279,7 @@ def test_inventories_import_nothing_of_the_project(path: Path) -> None:
 
 
 def test_pyinfras_configuration_imports_the_exit_status_alone() -> None:
-    assert beyond(ROOT / "config.py", {"webui_stack.exit_status"}) == set()
+    assert beyond(ROOT / "config.py", {"webui_stack.ops.exit_status"}) == set()
 
 
 @pytest.mark.parametrize("path", modules("lab/*.py"), ids=lambda path: path.stem)

@@ -12,7 +12,7 @@ import pytest
 
 from webui_stack import backup_set
 from webui_stack.backup_set import SetError, Writer
-from webui_stack.progress import Progress
+from webui_stack.ops.progress import Progress
 
 NAME = "20261126T033000Z"
 FILES = {"open-webui.tar": b"data" * 1000, "valkey.rdb": b"keys", "images": b"x\n"}

@@ -14,7 +14,7 @@ from webui_stack import bundle
 from webui_stack.bundle import Bundle, BundleError
 from webui_stack.model import lock
 from webui_stack.model.lock import Image, Lock, Wanted
-from webui_stack.progress import Progress
+from webui_stack.ops.progress import Progress
 
 ID = "sha256:" + "1" * 64
 IMAGE = bundle.image_part(ID)
@@ -162,7 +162,7 @@ def test_the_operators_lock_decides_which_packages_are_installed(good: Bundle) -
 def test_progress_is_told_of_what_is_long_and_of_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     clock = iter([0.0, 1.0, 6.0, 6.0, 7.0])
-    monkeypatch.setattr("webui_stack.progress.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("webui_stack.ops.progress.time.monotonic", lambda: next(clock))
     progress = Progress("uploading x", 4_000_000, said.append)
     progress.add(1_000_000)
     assert said == []

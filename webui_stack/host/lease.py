@@ -2,7 +2,7 @@
 
 The lease is a file on the host, so that it holds between machines; a lock makes taking it atomic. It is in /run, so
 that a reboot ends it. Renewal makes the lease of a killed run short, and that of a long run safe
-(`webui_stack/lease.py`).
+(`webui_stack/ops/lease.py`).
 """
 
 from __future__ import annotations

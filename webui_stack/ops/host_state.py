@@ -15,9 +15,9 @@ from gevent.lock import RLock
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import facts
 from webui_stack.model import docker_config
 from webui_stack.model.survey import Survey
+from webui_stack.ops import facts
 from webui_stack.settings.sources import HiddenLines
 from webui_stack.transport import program, remote, tunnel
 

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from webui_stack import lease
 from webui_stack.host.holder import Holder, Processes
 from webui_stack.host.lease import EXPIRY_S
-from webui_stack.lease import RENEWAL_S, has_ended, keep_renewed
+from webui_stack.ops import lease
+from webui_stack.ops.lease import RENEWAL_S, has_ended, keep_renewed
 
 OTHER = {"owner": "mallory@elsewhere:4711:4026531836:17:boot-2", "since_s": 1_800_000_000.0, "left_s": 60.4}
 FREE: dict[str, Any] = {"other": None, "busy": None}

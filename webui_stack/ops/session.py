@@ -9,12 +9,12 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.api import BaseStateCallback, Host, State
 
-from webui_stack import lease
 from webui_stack.model import deploy_log
 from webui_stack.model.deploy_log import Record, Result
 from webui_stack.model.lock import Wanted
 from webui_stack.model.survey import Survey
-from webui_stack.observation import Observation
+from webui_stack.ops import lease
+from webui_stack.ops.host_state import Observation
 from webui_stack.plan import drift
 from webui_stack.settings.model import Settings
 

@@ -13,7 +13,7 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from webui_stack.model import swarm
-from webui_stack.operations import Commands
+from webui_stack.ops.operations import Commands
 from webui_stack.settings.sources import HiddenLines
 from webui_stack.transport import remote
 

@@ -108,10 +108,10 @@ def _leave(status: int) -> None:
 
 def _nobody() -> str:
     """Why a run has no host."""
-    from webui_stack import invocation
+    from webui_stack.ops import cli_arguments
 
     names = [host.name for host in state.inventory]
-    typed = invocation.inventory()
+    typed = cli_arguments.inventory()
     if names:
         shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         return f"--limit, --exclude: expected a host of {typed}, got none; it has {shown}"
@@ -139,7 +139,7 @@ def _show(self: ClickException, file: Any = None) -> None:  # noqa: ARG001 click
 
 def describe(error: BaseException, filename: str = "") -> str:
     """An unexpected error in one line: where, what, and what to do if that is known."""
-    from webui_stack import invocation
+    from webui_stack.ops import cli_arguments
 
     where = f"{filename}: " if filename else ""
     if isinstance(error, SyntaxError):
@@ -147,10 +147,10 @@ def describe(error: BaseException, filename: str = "") -> str:
         return f"{at}: expected Python, got a mistake ({error.msg}); look there and in the line before"
     if isinstance(error, EOFError):
         return "expected an answer on the terminal, got none; add -y, and for sudo's password set _sudo_password"
-    if isinstance(error, ValueError) and invocation.has_bad_data():
+    if isinstance(error, ValueError) and cli_arguments.has_bad_data():
         return "--data: expected NAME=VALUE, got no =; write --data open_webui_port=3000"
     if isinstance(error, IndexError) and not _has_state():
-        return f'{invocation.inventory()}: expected a name for each host, got an empty one; write ("NAME", {{...}})'
+        return f'{cli_arguments.inventory()}: expected a name for each host, got an empty one; write ("NAME", {{...}})'
     line = _line_in(error, filename)
     if line:
         where = f"{filename}, line {line}: "

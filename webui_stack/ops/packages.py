@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State, operation
 
-from webui_stack.operations import Commands
+from webui_stack.ops.operations import Commands
 from webui_stack.plan import apt_sources
 from webui_stack.transport import remote
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from tests.unit.plan.test_apt_sources import DEAD, DEBIANS, DPKG_HELD, LISTS_HELD, MAIN
-from webui_stack import packages
+from webui_stack.ops import packages
 from webui_stack.transport import remote
 
 SOURCES = {MAIN: DEBIANS, "/etc/apt/sources.list.d/old.list": "deb http://ppa.example.org/old trixie main\n"}

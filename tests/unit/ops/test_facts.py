@@ -11,9 +11,9 @@ from pyinfra.api import FactProcessError, Host
 
 from tests import surveys
 from tests.local import local_host
-from webui_stack import facts
 from webui_stack.host import protocol
 from webui_stack.model import doctor_observed, survey
+from webui_stack.ops import facts
 from webui_stack.transport import program
 
 
