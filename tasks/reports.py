@@ -10,7 +10,7 @@ from pyinfra import host, inventory, state
 from pyinfra.api import Inventory
 
 from webui_stack.model.check import Check
-from webui_stack.report import Report, Row
+from webui_stack.reports.report import Report, Row
 
 # Between two times the files of a growing report are written.
 _PAUSE_S = 2.0

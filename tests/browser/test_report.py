@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from webui_stack import report
 from webui_stack.model.check import Check
-from webui_stack.report import Row
+from webui_stack.reports import report
+from webui_stack.reports.report import Row
 
 ARGUMENTS = ["--disable-gpu", "--disable-background-networking", "--no-first-run"]
 STARTED = datetime(2026, 11, 22, 21, 22, 5, tzinfo=UTC)

@@ -11,10 +11,10 @@ from rich.console import Console
 from tests import surveys
 from tests.defaults import settings
 from tests.unit.plan.test_drift import LAB, files
-from webui_stack import status
 from webui_stack.model import deploy_log, survey
 from webui_stack.model.check import Check
-from webui_stack.status import Status
+from webui_stack.reports import status
+from webui_stack.reports.status import Status
 
 RECORD = deploy_log.Record("2026-11-25T18:03:04Z", "root@desk", "c0b41bea6307", "changed", 7.5)
 DIGEST = "sha256:" + "9" * 64

@@ -13,9 +13,9 @@ import pytest
 from rich.console import Console
 
 from tests.defaults import ROOT
-from webui_stack import report
 from webui_stack.model.check import Check
-from webui_stack.report import Latency, Report, Row, State
+from webui_stack.reports import report
+from webui_stack.reports.report import Latency, Report, Row, State
 
 STARTED = datetime(2026, 11, 22, 21, 22, 5, tzinfo=UTC)
 OK = Check("container redis", True, "redis-valkey is running")
