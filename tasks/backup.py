@@ -9,7 +9,7 @@ from pyinfra.api import deploy
 from pyinfra.operations import files
 
 from tasks import offsite, preflight, tool, unit
-from webui_stack.backup_set import Made
+from webui_stack.artifacts.backup_set import Made
 from webui_stack.model import compose
 from webui_stack.model.survey import BACKUP_UNIT
 from webui_stack.ops import operations

@@ -8,8 +8,9 @@ from pyinfra import host, inventory, state
 from pyinfra.api import DeployError, Inventory, deploy
 
 from tasks import preflight, sources
-from webui_stack import bundle, delivery
-from webui_stack.bundle import Bundle
+from webui_stack.artifacts import bundle
+from webui_stack.artifacts import images as delivery
+from webui_stack.artifacts.bundle import Bundle
 from webui_stack.model import lock
 from webui_stack.model.lock import Lock, LockError, Wanted
 from webui_stack.ops import facts, lease, operations

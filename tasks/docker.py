@@ -11,7 +11,7 @@ from pyinfra.api import deploy
 from pyinfra.operations import dnf, files, server, systemd, sysvinit
 
 from tasks import preflight, sources
-from webui_stack import bundle, delivery
+from webui_stack.artifacts import bundle, images
 from webui_stack.model import docker, docker_config, lock
 from webui_stack.model.survey import DOCKER_UNIT, Survey
 from webui_stack.ops import operations, packages
@@ -115,7 +115,7 @@ def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
     if source := sources.opened(settings):
         if missing:
             packages.turn(name="Wait for other package managers")
-        delivery.packages(
+        images.packages(
             name="Install Docker from the bundle",
             names=wanted,
             present=observed.packages,

@@ -10,8 +10,8 @@ from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
 from tasks import tool
-from webui_stack import backup_set, offsite
-from webui_stack.backup_set import Made, SetError
+from webui_stack.artifacts import backup_set, offsite
+from webui_stack.artifacts.backup_set import Made, SetError
 from webui_stack.render import templates
 from webui_stack.settings import sources
 from webui_stack.settings.model import Settings

@@ -14,7 +14,7 @@ from pyinfra.api import DeployError, Inventory, deploy
 from pyinfra.api.exceptions import PyinfraError
 
 from tasks import python, sources
-from webui_stack import bundle
+from webui_stack.artifacts import bundle
 from webui_stack.model import compose, docker_config, machine, swarm
 from webui_stack.ops import cli_arguments, exit_status, facts, operations
 from webui_stack.ops.host_state import Observation

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from pyinfra import logger
 
-from webui_stack import bundle
-from webui_stack.bundle import Bundle, BundleError
+from webui_stack.artifacts import bundle
+from webui_stack.artifacts.bundle import Bundle, BundleError
 from webui_stack.model import lock
 from webui_stack.model.lock import Lock, LockError, Wanted
 from webui_stack.model.machine import Machine

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pyinfra.api import deploy
 
 from tasks import nodes, preflight, sources
-from webui_stack import delivery
+from webui_stack.artifacts import images
 from webui_stack.model import compose, swarm
 from webui_stack.model.compose import Observed
 from webui_stack.model.lock import Wanted
@@ -116,7 +116,7 @@ def _bring_images(settings: Settings) -> None:
     if locked:
         source = sources.opened(settings)
         name = "Load the images" if source else "Pull the locked images"
-        delivery.images(name=name, wanted=locked, source=source, present=lambda: survey().services.images)
+        images.images(name=name, wanted=locked, source=source, present=lambda: survey().services.images)
     else:
         operations.images(
             name="Pull the images",
@@ -126,4 +126,4 @@ def _bring_images(settings: Settings) -> None:
 
 
 def _with_locked(observed: Observed, locked: list[Wanted]) -> Observed:
-    return replace(observed, images=delivery.as_locked(locked, observed.images))
+    return replace(observed, images=images.as_locked(locked, observed.images))

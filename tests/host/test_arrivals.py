@@ -64,7 +64,7 @@ class World(FakeSystem):
         return Ended(1, "", self.errors) if self.errors else Ended(0, "", "")
 
     def send(self, *, encrypted: bool = True) -> None:
-        """As the operator's side does (`webui_stack.offsite`)."""
+        """As the operator's side does (`webui_stack.artifacts.offsite`)."""
         arrivals = self.arrivals
         if arrivals.is_there(NAME, sha256(MANIFEST)):
             return

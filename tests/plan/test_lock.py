@@ -12,8 +12,8 @@ import pytest
 
 from tests import surveys
 from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run, answering, converged, fresh
-from tests.unit.test_bundle import pack
-from webui_stack import bundle
+from tests.unit.artifacts.test_bundle import pack
+from webui_stack.artifacts import bundle
 from webui_stack.model import docker, lock
 from webui_stack.model.lock import Image, Lock
 from webui_stack.render import host_program

@@ -195,7 +195,7 @@ LIBRARY = {
     "delivery": {
         *(
             "pyinfra",
-            "webui_stack.bundle",
+            "webui_stack.artifacts.bundle",
             "webui_stack.model.compose",
             "webui_stack.ops.facts",
             "webui_stack.model.lock",
@@ -203,7 +203,13 @@ LIBRARY = {
         *("webui_stack.transport.program", "webui_stack.ops.progress", "webui_stack.transport.transfer"),
     },
     "offsite": {
-        *("pydantic", "pyinfra", "webui_stack.backup_set", "webui_stack.transport.program", "webui_stack.ops.progress"),
+        *(
+            "pydantic",
+            "pyinfra",
+            "webui_stack.artifacts.backup_set",
+            "webui_stack.transport.program",
+            "webui_stack.ops.progress",
+        ),
         *("webui_stack.transport.remote", "webui_stack.settings.sources", "webui_stack.transport.transfer"),
     },
     "operations": {

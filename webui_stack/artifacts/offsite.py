@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from pyinfra import logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import backup_set
-from webui_stack.backup_set import MANIFEST, BackupSet, Made, SetError
+from webui_stack.artifacts import backup_set
+from webui_stack.artifacts.backup_set import MANIFEST, BackupSet, Made, SetError
 from webui_stack.ops.progress import Counted, Progress, line
 from webui_stack.settings.sources import HiddenItems
 from webui_stack.transport import program, remote, transfer

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from webui_stack import bundle
-from webui_stack.bundle import Bundle, BundleError
+from webui_stack.artifacts import bundle
+from webui_stack.artifacts.bundle import Bundle, BundleError
 from webui_stack.model import lock
 from webui_stack.model.lock import Image, Lock, Wanted
 from webui_stack.ops.progress import Progress

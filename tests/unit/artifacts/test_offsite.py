@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from pyinfra.api import Host
 
 from tests.local import local_host
-from webui_stack import backup_set, offsite
+from webui_stack.artifacts import backup_set, offsite
 from webui_stack.host.errors import HostError
 from webui_stack.host.locks import Locks
 from webui_stack.host.protocol import Event, Failure

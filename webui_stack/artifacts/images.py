@@ -11,8 +11,8 @@ from typing import Any
 from pyinfra import host, logger
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack import bundle
-from webui_stack.bundle import Bundle, BundleError
+from webui_stack.artifacts import bundle
+from webui_stack.artifacts.bundle import Bundle, BundleError
 from webui_stack.model import lock
 from webui_stack.model.compose import Image
 from webui_stack.model.lock import Held, Wanted

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from webui_stack import backup_set
-from webui_stack.backup_set import SetError, Writer
+from webui_stack.artifacts import backup_set
+from webui_stack.artifacts.backup_set import SetError, Writer
 from webui_stack.ops.progress import Progress
 
 NAME = "20261126T033000Z"
