@@ -10,12 +10,12 @@ from pyinfra.api import deploy
 from rich.text import Text
 
 from tasks import preflight, sources
-from webui_stack import proof
 from webui_stack.model.check import Check
 from webui_stack.ops import operations
 from webui_stack.reports import report, status
 from webui_stack.reports.status import Status
 from webui_stack.settings.model import Settings
+from webui_stack.verify import checks as proof
 
 _found: dict[str, Status] = {}
 

@@ -6,12 +6,12 @@ from pyinfra import host
 from pyinfra.api import Host, deploy
 
 from tasks import backup, drill, preflight
-from webui_stack import serving
 from webui_stack.model import compose
 from webui_stack.ops import operations
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program, remote
+from webui_stack.verify import serving
 
 # Hosts whose images this run changes.
 _upgraded: set[str] = set()

@@ -16,7 +16,7 @@ from webui_stack.settings.model import Settings
 
 def _load() -> tuple[ModuleType, ModuleType]:
     from tasks import reports
-    from webui_stack import proof
+    from webui_stack.verify import checks as proof
 
     return proof, reports
 

@@ -18,7 +18,6 @@ from tests.host.fake_docker import Exit, Process, Program
 from tests.host.fake_engine import REFUSED, UNAVAILABLE, FakeEngine
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import CRASH_AFTER, CRASH_BEFORE, CRASH_WITHIN, Crash, Faults
-from webui_stack import serving as operators
 from webui_stack.host import published
 from webui_stack.host.engine import NewContainer
 from webui_stack.host.errors import HostError
@@ -26,6 +25,7 @@ from webui_stack.host.protocol import Event
 from webui_stack.host.stack import FOLDER_LABEL
 from webui_stack.host.verbs import serving
 from webui_stack.render import templates
+from webui_stack.verify import serving as operators
 
 PASSWORD = "sesame-of-monitor"
 NAMES = ("redis-valkey", "open-webui", "open-webui-proxy")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.defaults import ROOT
 from tests.surveys import replaced
-from tests.unit.test_serving import WORKS
+from tests.unit.verify.test_serving import WORKS
 
 WENT_BACK = "went back"
 ANSWERS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from webui_stack import valkey
+from webui_stack.verify import valkey
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from tests.defaults import settings
-from webui_stack import certificate, entrance
 from webui_stack.transport import tunnel
-from webui_stack.websocket import ProbeError, Way
+from webui_stack.verify import certificate, endpoint
+from webui_stack.verify.websocket import ProbeError, Way
 
 NAME = "chat.example.org"
 DAY_S = 86400.0
@@ -141,12 +141,12 @@ def entered(server: Server, ca: Signed | None = None, folder: Path | None = None
         **changes,
     )
     host: Any = None  # nothing is asked of it
-    return entrance.of(host, wanted, "open-webui-proxy", 5)
+    return endpoint.of(host, wanted, "open-webui-proxy", 5)
 
 
 def shown_by(way: Way) -> Any:
     """The certificate that a client is shown there and takes."""
-    found = entrance.certificate_of(way)
+    found = endpoint.certificate_of(way)
     assert found
     return found
 
@@ -159,7 +159,7 @@ def test_a_whole_chain_is_trusted_by_who_knows_its_root(serve: Any, tmp_path: Pa
 def test_a_missing_intermediate_is_refused_though_the_root_is_known(serve: Any, tmp_path: Path) -> None:
     way = entered(serve(LEAF), ROOT, tmp_path)
     with pytest.raises(ssl.SSLCertVerificationError) as error:
-        entrance.certificate_of(way)
+        endpoint.certificate_of(way)
     found = certificate.refused(error.value, "renew it")
     assert found.is_fault
     assert "serve the intermediate certificates too" in found.next_step
@@ -170,23 +170,23 @@ def test_an_intermediate_in_the_file_of_the_ca_fills_no_gap(serve: Any, tmp_path
     way = entered(serve(LEAF), ROOT, tmp_path)
     (tmp_path / "ca.pem").write_bytes(ROOT.pem + MIDDLE.pem)
     with pytest.raises(ssl.SSLCertVerificationError):
-        entrance.certificate_of(way)
+        endpoint.certificate_of(way)
 
 
 def test_a_chain_of_a_root_that_nobody_knows_is_refused(serve: Any, tmp_path: Path) -> None:
     server = serve(LEAF, MIDDLE)
     for way in (entered(server), entered(server, STRANGER, tmp_path)):
         with pytest.raises(ssl.SSLCertVerificationError):
-            entrance.certificate_of(way)
+            endpoint.certificate_of(way)
 
 
 def test_a_root_in_the_file_of_the_certificate_is_the_operators_word(serve: Any) -> None:
-    assert entrance.certificate_of(entered(serve(LEAF, MIDDLE, ROOT)))
+    assert endpoint.certificate_of(entered(serve(LEAF, MIDDLE, ROOT)))
 
 
 def test_a_root_in_that_file_fills_no_gap(serve: Any) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        entrance.certificate_of(entered(serve(LEAF, ROOT)))
+        endpoint.certificate_of(entered(serve(LEAF, ROOT)))
 
 
 @pytest.mark.parametrize("alone", [ALONE, SIGNS_NOTHING], ids=["no usage named", "for signatures of a server only"])
@@ -203,29 +203,29 @@ def test_the_operators_own_proxy_is_checked_against_their_own_ca(serve: Any, tmp
     host: Any = None
     for given, ok in (({"verify_ca": str(tmp_path / "ca.pem")}, True), ({}, False)):
         wanted = settings(verify_url=f"https://127.0.0.1:{server.port}", **given)
-        way = entrance.of(host, wanted, "", 5)
+        way = endpoint.of(host, wanted, "", 5)
         if ok:
-            assert entrance.certificate_of(way)
+            assert endpoint.certificate_of(way)
         else:
             with pytest.raises(ssl.SSLCertVerificationError):
-                entrance.certificate_of(way)
+                endpoint.certificate_of(way)
 
 
 def test_another_name_is_refused(serve: Any) -> None:
     other = sign("other.example.org", ca=False, names=("other.example.org",))
     with pytest.raises(ssl.SSLCertVerificationError) as error:
-        entrance.certificate_of(entered(serve(other)))
+        endpoint.certificate_of(entered(serve(other)))
     assert "has to be in the certificate" in certificate.refused(error.value, "").next_step
 
 
 def test_without_tls_there_is_no_certificate() -> None:
     host: Any = None
-    assert entrance.certificate_of(entrance.of(host, settings(verify_url="http://127.0.0.1:1"), "", 5)) is None
+    assert endpoint.certificate_of(endpoint.of(host, settings(verify_url="http://127.0.0.1:1"), "", 5)) is None
 
 
 def test_a_ca_file_without_a_root_says_so(serve: Any, tmp_path: Path) -> None:
     with pytest.raises(ProbeError, match="verify_ca: expected a root certificate"):
-        entrance.certificate_of(entered(serve(LEAF, MIDDLE), MIDDLE, tmp_path))
+        endpoint.certificate_of(entered(serve(LEAF, MIDDLE), MIDDLE, tmp_path))
 
 
 # --- How long it is still valid -----------------------------------------------------------------------
@@ -276,7 +276,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """All that name service knows, and where each name leads."""
     found: dict[str, str] = {}
 
-    monkeypatch.setattr(entrance, "_unknown", lambda name: "" if name in found else f"{name}: not known")
+    monkeypatch.setattr(endpoint, "_unknown", lambda name: "" if name in found else f"{name}: not known")
     return found
 
 
@@ -300,13 +300,13 @@ JUMP = object()
 
 
 def test_name_service_is_asked_for_a_name() -> None:
-    assert entrance._unknown("127.0.0.1") == ""
-    assert entrance._unknown("no name at all").startswith("no name at all: ")
+    assert endpoint._unknown("127.0.0.1") == ""
+    assert endpoint._unknown("no name at all").startswith("no name at all: ")
 
 
 def test_a_name_of_ssh_alone_is_the_address_that_ssh_reached(names: dict[str, str], refusing: list[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as sshd, socket.create_connection(sshd.getsockname()) as connection:
-        way = entrance.of(behind(connection), settings(**PORT), "proxy", 1)
+        way = endpoint.of(behind(connection), settings(**PORT), "proxy", 1)
     assert (way.url, way.dial, way.detour) == ("http://127.0.0.1:3000", None, "")
     assert refusing == []
 
@@ -314,7 +314,7 @@ def test_a_name_of_ssh_alone_is_the_address_that_ssh_reached(names: dict[str, st
 def test_a_name_of_ssh_alone_behind_a_jump_host_is_reached_through_ssh_and_said(
     names: dict[str, str], refusing: list[str]
 ) -> None:
-    way = entrance.of(behind(JUMP), settings(**PORT), "proxy", 1)
+    way = endpoint.of(behind(JUMP), settings(**PORT), "proxy", 1)
     assert way.url == "http://web-1:3000"
     assert way.dial is not None
     assert way.dial() == "127.0.0.1:3000 of the host"
@@ -325,7 +325,7 @@ def test_a_host_behind_a_jump_host_that_refuses_this_machine_is_reached_through_
     names: dict[str, str], refusing: list[str]
 ) -> None:
     names["web-1"] = "10.0.0.5"
-    way = entrance.of(behind(JUMP), settings(**PORT), "proxy", 1)
+    way = endpoint.of(behind(JUMP), settings(**PORT), "proxy", 1)
     assert way.detour == "web-1:3000: refused, and SSH goes there by another host"
     assert refusing == ["web-1"]
 
@@ -334,12 +334,12 @@ def test_a_closed_port_of_a_host_without_a_jump_host_is_no_detour(names: dict[st
     """A firewall that keeps this machine out keeps people out."""
     names["web-1"] = "10.0.0.5"
     with socket.create_server(("127.0.0.1", 0)) as sshd, socket.create_connection(sshd.getsockname()) as connection:
-        way = entrance.of(behind(connection), settings(**PORT), "proxy", 1)
+        way = endpoint.of(behind(connection), settings(**PORT), "proxy", 1)
     assert (way.url, way.dial, way.detour) == ("http://web-1:3000", None, "")
 
 
 def test_the_proxy_behind_a_jump_host_is_reached_through_ssh_and_said(
     names: dict[str, str], refusing: list[str]
 ) -> None:
-    way = entrance.of(behind(JUMP), settings(public_url=f"https://{NAME}"), "proxy", 1)
+    way = endpoint.of(behind(JUMP), settings(public_url=f"https://{NAME}"), "proxy", 1)
     assert (way.url, way.detour) == (f"https://{NAME}", "web-1: not known")

@@ -6,10 +6,10 @@ import shlex
 
 from pyinfra.api import Host
 
-from webui_stack import websocket
 from webui_stack.settings.sources import HiddenLines
 from webui_stack.transport import remote
-from webui_stack.websocket import ProbeError, Way
+from webui_stack.verify import websocket
+from webui_stack.verify.websocket import ProbeError, Way
 
 EMAIL = "probe@open-webui-stack.invalid"
 

@@ -20,7 +20,6 @@ import redis
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import account, cause, certificate, entrance, event, valkey, websocket
 from webui_stack.model import compose
 from webui_stack.model.check import Check
 from webui_stack.model.survey import Survey
@@ -28,7 +27,8 @@ from webui_stack.ops.host_state import Observation
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings
 from webui_stack.transport import remote, tunnel
-from webui_stack.websocket import ProbeError, Session, Way
+from webui_stack.verify import account, certificate, endpoint, event, hints, valkey, websocket
+from webui_stack.verify.websocket import ProbeError, Session, Way
 
 # One attempt at one check; far above a healthy answer, far below the deadline.
 _ATTEMPT_S = 5.0
@@ -160,7 +160,7 @@ class _Probe:
         if subscribers > processes:
             why = "those of a host that was lost end within half a minute: run it again; or what else listens there?"
         elif not enough:
-            why = self._why_cut_off() or cause.of_silence(
+            why = self._why_cut_off() or hints.of_silence(
                 self.host, [one.container for one in self._processes], monitor
             )
         self.told["subscribers"] = str(subscribers)
@@ -246,7 +246,7 @@ class _Probe:
                     return
         except ProbeError as error:
             # Open WebUI lets nobody in either while it can't listen on Valkey.
-            given = cause.variables(self.host, self._processes[0].container) if self._processes else {}
+            given = hints.variables(self.host, self._processes[0].container) if self._processes else {}
             hint = "a proxy in between must pass the Upgrade header; `docker logs open-webui` may say more"
             yield Check("websocket handshake", False, str(error), self._why_refused(given, way) or hint)
             return
@@ -262,7 +262,7 @@ class _Probe:
                 else "Caddy renews it at a third of its lifetime: `docker logs open-webui-proxy` tells why it did not"
             )
         try:
-            shown = entrance.certificate_of(way)
+            shown = endpoint.certificate_of(way)
         except ssl.SSLCertVerificationError as error:
             yield certificate.refused(error, renewal)
         except ProbeError as error:
@@ -293,9 +293,9 @@ class _Probe:
                 with websocket.connected(replace(way, origin=origin), _ATTEMPT_S) as session:
                     yield Check(name, True, f"connected in {session.handshake_ms:.0f} ms")
             except ProbeError as error:
-                given = cause.variables(self.host, self._processes[0].container) if self._processes else {}
+                given = hints.variables(self.host, self._processes[0].container) if self._processes else {}
                 hint = "a proxy in between must keep Origin as it is; else see open_webui_cors_origins"
-                yield Check(name, False, str(error), cause.of_refusal(given, origin) or hint)
+                yield Check(name, False, str(error), hints.of_refusal(given, origin) or hint)
 
     def _held(self, session: Session) -> Iterator[Check]:
         """That nothing in between ends a quiet websocket. Events that follow show that it was not just forgotten."""
@@ -312,12 +312,12 @@ class _Probe:
             )
 
     def _why_refused(self, given: dict[str, str], way: Way) -> str:
-        return self._why_cut_off() or cause.of_refusal(given, way.origin) or self._why_silent()
+        return self._why_cut_off() or hints.of_refusal(given, way.origin) or self._why_silent()
 
     def _why_cut_off(self) -> str:
         """Why packets do not get through at all; asked once for each attempt."""
         if self.flushed is None:
-            self.flushed = cause.of_firewall(self.host)
+            self.flushed = hints.of_firewall(self.host)
         return self.flushed
 
     def _events_to_all(self) -> Iterator[Check]:
@@ -381,7 +381,7 @@ class _Probe:
     def _way_in(self) -> Way:
         proxy = self.observed.of("proxy")
         name = proxy.name if proxy else compose.container_of("proxy")
-        return entrance.of(self.host, self.settings, name, _ATTEMPT_S)
+        return endpoint.of(self.host, self.settings, name, _ATTEMPT_S)
 
     def _way_to(self, process: _Process) -> Way:
         """The way to one process, past the published port."""
@@ -430,7 +430,7 @@ class _Probe:
             return cut_off
         try:
             with self._client(valkey.MONITOR) as monitor:
-                return cause.of_silence(self.host, [one.container for one in self._processes], monitor)
+                return hints.of_silence(self.host, [one.container for one in self._processes], monitor)
         except redis.RedisError:
             return ""
 

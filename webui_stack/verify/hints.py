@@ -13,11 +13,11 @@ from pyinfra import logger
 from pyinfra.api import Host
 from typing_extensions import TypedDict
 
-from webui_stack import valkey
 from webui_stack.host import protocol
 from webui_stack.model import document, firewall
 from webui_stack.model.doctor_document import PacketFilter
 from webui_stack.transport import program, remote
+from webui_stack.verify import valkey
 
 # Variables that decide about websockets, and are no secrets; the password in an address is cut out on the host.
 _SHOWN, _ADDRESSES = ("WEBSOCKET_MANAGER", "CORS_ALLOW_ORIGIN"), ("WEBSOCKET_REDIS_URL",)

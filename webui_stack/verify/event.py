@@ -8,8 +8,8 @@ from typing import Any
 
 import redis
 
-from webui_stack import valkey, websocket
-from webui_stack.websocket import ProbeError, Session, Way
+from webui_stack.verify import valkey, websocket
+from webui_stack.verify.websocket import ProbeError, Session, Way
 
 _NAME = "open-webui-stack:probe"
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.local import local_host
-from webui_stack import cause, valkey
 from webui_stack.transport import program
 from webui_stack.transport.remote import RemoteError
+from webui_stack.verify import hints, valkey
 
 FLUSHED = {"backend": "iptables", "managed": True, "nat": 0, "filter": 2}
 VALUES = {"WEBSOCKET_MANAGER": "redis", "CORS_ALLOW_ORIGIN": "https://chat.example.org"}
@@ -56,21 +56,21 @@ def test_a_variable_that_leads_elsewhere_is_named(
     monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], why: str
 ) -> None:
     answers(monkeypatch, answer(**changes))
-    assert cause.of_silence(local_host(), ["open-webui"], MONITOR) == why
+    assert hints.of_silence(local_host(), ["open-webui"], MONITOR) == why
 
 
 def test_an_origin_that_is_not_listed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     answers(monkeypatch, answer())
-    given = cause.variables(local_host(), "open-webui")
-    assert cause.of_refusal(given, "https://chat.example.org") == ""
-    assert "without https://other.example.org" in cause.of_refusal(given, "https://other.example.org")
+    given = hints.variables(local_host(), "open-webui")
+    assert hints.of_refusal(given, "https://chat.example.org") == ""
+    assert "without https://other.example.org" in hints.of_refusal(given, "https://other.example.org")
 
 
 def test_rules_that_are_gone_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     answers(monkeypatch, answer())
-    assert cause.of_firewall(local_host()).startswith("Docker's rules are gone from the packet filter (nat): somebody ")
+    assert hints.of_firewall(local_host()).startswith("Docker's rules are gone from the packet filter (nat): somebody ")
     answers(monkeypatch, {**answer(), "packet_filter": None})
-    assert cause.of_firewall(local_host()) == ""
+    assert hints.of_firewall(local_host()) == ""
 
 
 @pytest.mark.parametrize(
@@ -80,5 +80,5 @@ def test_rules_that_are_gone_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_no_answer_explains_nothing(monkeypatch: pytest.MonkeyPatch, found: Any) -> None:
     answers(monkeypatch, found)
-    assert cause.variables(local_host(), "open-webui") == {}
-    assert cause.of_silence(local_host(), ["open-webui"], MONITOR) == ""
+    assert hints.variables(local_host(), "open-webui") == {}
+    assert hints.of_silence(local_host(), ["open-webui"], MONITOR) == ""

@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 
 from pyinfra.api import Host
 
-from webui_stack import certificate
 from webui_stack.model import compose
 from webui_stack.settings import origin
 from webui_stack.settings.model import Settings
 from webui_stack.transport import remote, tunnel
-from webui_stack.websocket import ProbeError, Way
+from webui_stack.verify import certificate
+from webui_stack.verify.websocket import ProbeError, Way
 
 # Where Caddy keeps the certificate of its own CA (https://caddyserver.com/docs/automatic-https#local-https, 2.6).
 _INTERNAL_CA = "/data/caddy/pki/authorities/local/root.crt"

@@ -15,11 +15,12 @@ import socketio
 from aiohttp import web
 
 from tests.defaults import settings
-from webui_stack import cause, proof, valkey, websocket
 from webui_stack.model import compose
 from webui_stack.model.check import Check
 from webui_stack.transport import remote
-from webui_stack.websocket import Way
+from webui_stack.verify import checks as proof
+from webui_stack.verify import hints, valkey, websocket
+from webui_stack.verify.websocket import Way
 
 PUBLIC, OTHER = "https://chat.example.org", "https://intranet.example.org"
 
@@ -99,7 +100,7 @@ def test_as_many_listen_as_the_settings_want(
     heard: int, processes: int, ok: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(valkey, "subscribers", lambda _: heard)
-    monkeypatch.setattr(cause, "of_silence", lambda *_: "")
+    monkeypatch.setattr(hints, "of_silence", lambda *_: "")
     named = ["open-webui", "open-webui-2"][:processes]
     found = probe(*map(container, named))
     monitor: Any = None
