@@ -6,7 +6,7 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import reports
-from webui_stack import doctor
+from webui_stack.doctor import look
 from webui_stack.ops import operations
 from webui_stack.settings.model import Settings
 
@@ -18,7 +18,7 @@ def examine(settings: Settings) -> None:
     Changes nothing, needs no preflight and no stack; every host is in the run's report. Two operations, because
     pyinfra ends the first on all hosts before it starts the second: only then can hosts be compared with each other.
     """
-    operations.gate(name="Look at the host", check=lambda: doctor.look(host, settings), at_execution=True)
+    operations.gate(name="Look at the host", check=lambda: look.look(host, settings), at_execution=True)
     operations.gate(
         name="Say what was found",
         check=lambda: _problems(settings),
@@ -27,6 +27,6 @@ def examine(settings: Settings) -> None:
 
 
 def _problems(settings: Settings) -> list[str]:
-    checks = doctor.run(host, settings)
+    checks = look.run(host, settings)
     reports.add("doctor", settings.external_url, checks)
-    return doctor.tell(host, checks)
+    return look.tell(host, checks)

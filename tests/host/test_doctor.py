@@ -17,7 +17,7 @@ from tests.host.fake_docker import Exit, Process, Program
 from tests.host.fake_engine import FAILED, REFUSED, UNAVAILABLE, FakeEngine
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import Faults
-from webui_stack import diagnosis
+from webui_stack.doctor import rules
 from webui_stack.host import protocol
 from webui_stack.host.engine import Container, Info, NewContainer, Unavailable
 from webui_stack.host.errors import HostError
@@ -375,7 +375,7 @@ def test_a_valkey_that_does_not_answer_in_time_is_told(world: World) -> None:
     assert found.unread == (
         "valkey-cli in redis-valkey: expected an answer, got none in 10 s; look at `docker logs redis-valkey`",
     )
-    (row,) = [check for check in diagnosis.checks(found, settings()) if check.name == "valkey: answers"]
+    (row,) = [check for check in rules.checks(found, settings()) if check.name == "valkey: answers"]
     assert (row.is_fault, row.seen) == (True, "no answer")
 
 
@@ -499,7 +499,7 @@ def test_a_swarm_without_a_leader_is_a_fault(world: World, manages: str, leader:
     seen = world.seen(**SWARM)
     assert seen.nodes == nodes
     another = settings(**{**SWARM, "swarm_runs": ["proxy"]})  # a manager without containers of ours
-    rows = [check for check in diagnosis.checks(seen, another) if check.name.startswith("node ")]
+    rows = [check for check in rules.checks(seen, another) if check.name.startswith("node ")]
     assert [check.is_fault for check in rows] == [name == "?" for name in nodes]
 
 

@@ -9,7 +9,7 @@ import pytest
 from tests.defaults import settings
 from tests.doctor_documents import BARE, DEPLOYED, NEWER, TUTORIAL, Document, having
 from tests.surveys import replaced
-from webui_stack import diagnosis
+from webui_stack.doctor import rules
 from webui_stack.model import doctor_observed
 from webui_stack.model.document import IncompleteError
 
@@ -48,14 +48,14 @@ def test_the_acl_log_is_read_in_both_protocols(answer: str) -> None:
 def test_an_answer_of_another_form_is_an_error_and_no_crash(answer: str) -> None:
     found = answered(answer)
     assert found.errors == (answer,)
-    assert diagnosis.checks(found, settings())
+    assert rules.checks(found, settings())
 
 
 def test_what_it_cannot_read_is_kept() -> None:
     lines = ["psql in open-webui-postgres: expected an answer, got exit code 2; look at its log", "another"]
     found = doctor_observed.parse(having(DEPLOYED, unread=lines))
     assert found.unread == tuple(lines)
-    told = [check for check in diagnosis.checks(found, settings()) if check.name == "unread"]
+    told = [check for check in rules.checks(found, settings()) if check.name == "unread"]
     assert [(check.seen, check.is_fault) for check in told] == [(line, False) for line in lines]
 
 

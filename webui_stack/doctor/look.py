@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack import diagnosis
+from webui_stack.doctor import rules
 from webui_stack.model.check import Check
 from webui_stack.model.doctor_observed import Observed
 from webui_stack.ops import facts
@@ -31,8 +31,8 @@ def look(host: Host, settings: Settings) -> list[str]:
 def run(host: Host, settings: Settings) -> list[Check]:
     """All checks of one host; those against other hosts need `look` to have been at all of them."""
     return [
-        *diagnosis.checks(_observed[host.name], settings),
-        *diagnosis.across(_observed, _settings, host.name),
+        *rules.checks(_observed[host.name], settings),
+        *rules.across(_observed, _settings, host.name),
     ]
 
 

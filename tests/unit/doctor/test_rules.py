@@ -8,7 +8,7 @@ import pytest
 
 from tests.defaults import settings
 from tests.doctor_documents import BARE, DEPLOYED, NEWER, TUTORIAL, Document, changed, having
-from webui_stack import diagnosis
+from webui_stack.doctor import rules
 from webui_stack.model import doctor_observed
 from webui_stack.model.check import Check
 
@@ -49,7 +49,7 @@ FINE = having(
 
 
 def judged(document: Document, **changes: Any) -> list[Check]:
-    return diagnosis.checks(doctor_observed.parse(document), settings(**changes))
+    return rules.checks(doctor_observed.parse(document), settings(**changes))
 
 
 def levels(checks: list[Check]) -> dict[str, str]:
@@ -537,7 +537,7 @@ def fleet(**keys: tuple[str, str | None]) -> dict[str, dict[str, str]]:
     """For each host what is said of its key, from (fingerprint, public URL) by host name."""
     seen = {name: doctor_observed.Observed(key_fingerprint=key) for name, (key, _) in keys.items()}
     wanted = {name: settings(open_webui_public_url=url) for name, (_, url) in keys.items()}
-    return {name: levels(diagnosis.across(seen, wanted, name)) for name in keys}
+    return {name: levels(rules.across(seen, wanted, name)) for name in keys}
 
 
 def test_hosts_behind_one_url_need_one_key() -> None:
