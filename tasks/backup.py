@@ -8,7 +8,7 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import files
 
-from tasks import offsite, preflight, tool, unit
+from tasks import host_packages, offsite, preflight, unit
 from webui_stack.artifacts.backup_set import Made
 from webui_stack.model import compose
 from webui_stack.model.survey import BACKUP_UNIT
@@ -53,7 +53,7 @@ def keep(settings: Settings) -> None:
     survey = preflight.observation().survey
     if templates.kept_backup(settings, survey().machine, survey().files):
         if settings.backup_age_recipient:
-            tool.bring_age("backup_age_recipient")
+            host_packages.bring_age("backup_age_recipient")
         _put(templates.kept_backup(settings, survey().machine, survey().files), settings.backup_schedule)
     _remove_old(settings, templates.old_backup(settings, survey().files))
     if drift.has_backup_timer(survey()):
@@ -64,7 +64,7 @@ def put(settings: Settings) -> None:
     """Ensure the host has a stack, and what it takes to make a set of it."""
     operations.gate(name="Check that there is a stack", check=lambda: _without_stack(settings))
     if settings.backup_age_recipient:
-        tool.bring_age("backup_age_recipient")
+        host_packages.bring_age("backup_age_recipient")
     contents = templates.backup(settings, preflight.observation().survey().machine)
     if contents:
         _put(contents, settings.backup_schedule)

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
-from tasks import tool
+from tasks import host_packages
 from webui_stack.artifacts import backup_set, offsite
 from webui_stack.artifacts.backup_set import Made, SetError
 from webui_stack.render import templates
@@ -45,7 +45,7 @@ def copy(settings: Settings, made: Made) -> None:
 def open_repository(settings: Settings) -> None:
     """Ensure the host has what it needs to copy sets to the restic repository by itself; nothing without one."""
     if settings.backup_restic_repository:
-        tool.bring_restic()
+        host_packages.bring_restic()
         offsite.keep_key(
             name="Put what opens the restic repository",
             arguments=templates.offsite_key_request(settings, _environment(settings)),
@@ -76,7 +76,7 @@ def bring(settings: Settings, identity: str) -> Settings:
         )
         return settings.model_copy(update={"restore_set": chosen.name})
     if settings.backup_restic_repository:
-        tool.bring_restic()
+        host_packages.bring_restic()
         offsite.bring(
             name="Bring the set from the restic repository",
             arguments=templates.offsite_bring_request(settings, _environment(settings)),

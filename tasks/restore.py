@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
-from tasks import nodes, offsite, preflight, stack, tool
+from tasks import host_packages, offsite, preflight, stack, swarm_preflight
 from webui_stack.ops import operations, session
 from webui_stack.render import templates
 from webui_stack.settings import sources
@@ -54,7 +54,7 @@ def load(settings: Settings) -> None:
         return
     identity = _identity(settings)
     if identity:
-        tool.bring_age("restore_age_identity")
+        host_packages.bring_age("restore_age_identity")
     settings = offsite.bring(settings, identity)
     arguments = _request(settings, identity)
     if settings.topology == "swarm":
@@ -65,7 +65,7 @@ def load(settings: Settings) -> None:
             stack.launch_data(settings)
         operations.gate(
             name="Check that all hosts share one folder",
-            check=lambda: nodes.folder_refusals(settings),
+            check=lambda: swarm_preflight.folder_refusals(settings),
             at_execution=True,
         )
     operations.restore(name="Put the set's data in place", arguments=arguments, verb=_verb(settings))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pyinfra.api import deploy
 
-from tasks import nodes, preflight, sources
+from tasks import preflight, sources, swarm_preflight
 from webui_stack.artifacts import images
 from webui_stack.model import compose, swarm
 from webui_stack.model.compose import Observed
@@ -87,7 +87,9 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool, data_only:
         _bring_images(settings)
     if not is_lead:
         return
-    operations.gate(name="Check that each node can run it", check=lambda: nodes.refusals(settings), at_execution=True)
+    operations.gate(
+        name="Check that each node can run it", check=lambda: swarm_preflight.refusals(settings), at_execution=True
+    )
     locked = sources.wanted(settings, survey().machine)
     definition, *_ = templates.project(settings)
     directory = settings.stack_dir

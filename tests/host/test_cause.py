@@ -12,11 +12,12 @@ import pytest
 from tests.host.fake_engine import REFUSED, UNAVAILABLE, FakeEngine
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import CRASH_BEFORE, Crash, Faults
+from webui_stack.documents import document
 from webui_stack.host.engine import Info, NewContainer
 from webui_stack.host.errors import HostError
 from webui_stack.host.stack import SERVICE_LABEL
 from webui_stack.host.verbs import cause
-from webui_stack.model import document, firewall
+from webui_stack.model import firewall
 from webui_stack.verify import hints as operators
 
 GIVEN = {

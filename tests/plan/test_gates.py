@@ -10,7 +10,7 @@ from tests.plan.conftest import Pyinfra, Run, fresh
 
 DEPLOY = """
 from pyinfra import host
-from webui_stack import operations
+from webui_stack.ops import operations
 
 def check():
     return {"@fake/refused": ["water: expected less, got more; move uphill"]}.get(host.name, [])

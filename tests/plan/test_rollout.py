@@ -90,7 +90,7 @@ def told(run: Run, fate: str) -> list[str]:
 SHORT = """
 from pyinfra import host
 from tasks import preflight, rollout
-from webui_stack import operations
+from webui_stack.ops import operations
 
 settings = preflight.check()
 survey = preflight.observation().survey

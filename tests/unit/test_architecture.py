@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -14,14 +14,39 @@ import pytest
 
 from tests.defaults import ROOT
 
-PURE = {
-    *("access", "swarm"),
-    *("apt", "check", "origin", "settings", "secrets", "machine", "engine", "docker_config", "compose"),
-    *("templates", "adoption"),
-    *("certificate", "firewall", "ports"),
-    *("symptoms", "diagnosis", "survey", "drift", "history", "lock", "rollout", "progress", "database"),
-    *("digits", "document", "doctor_document", "frame", "serving", "teardown"),
+# The rooms of the operator's side, in the order of the arrows: which other rooms each imports, and which libraries.
+ROOMS: dict[str, tuple[str, set[str]]] = {
+    "settings": ("", {"pydantic", "pydantic_core"}),
+    "documents": ("settings", {"pydantic", "typing_extensions"}),
+    "model": ("settings documents", {"pydantic", "typing_extensions"}),
+    "render": ("settings documents model", {"jinja2", "pydantic"}),
+    "plan": ("settings documents model render", {"pydantic", "typing_extensions"}),
+    "transport": ("settings documents model render", {"gevent", "paramiko", "pyinfra"}),
+    "ops": (
+        "settings documents model render plan transport",
+        {"click", "gevent", "pydantic", "pyinfra", "pyinfra_cli", "typing_extensions"},
+    ),
+    "reports": ("settings documents model plan", {"jinja2", "rich"}),
+    "artifacts": ("settings documents model transport ops", {"pydantic", "pyinfra"}),
+    "verify": (
+        "settings documents model render transport ops",
+        {
+            "cryptography",
+            "gevent",
+            "greenlet",
+            "pydantic",
+            "pyinfra",
+            "redis",
+            "requests",
+            "socketio",
+            "typing_extensions",
+        },
+    ),
+    "doctor": ("settings documents model render transport ops", {"pyinfra"}),
 }
+PURE = ("settings", "documents", "model", "render", "plan", "reports")
+# Both sides speak by `protocol`, and name a lease's holder in one form: a run learns whether an earlier run is dead.
+OF_THE_HOST = {"ops/lease.py": {"errors", "holder", "lease", "protocol"}}
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
 
@@ -58,187 +83,18 @@ def beyond(path: Path, allowed: set[str]) -> set[str]:
     }
 
 
-def of_pure() -> set[str]:
-    return {f"webui_stack.{name}" for name in PURE}
+def room_of(name: str) -> str:
+    """The room of a dotted name of the library; "" for one that is in none."""
+    _, _, below = name.partition("webui_stack.")
+    return below.split(".")[0] if below.split(".")[0] in {*ROOMS, "host"} else ""
 
 
-LIBRARY = {
-    "apt": set[str](),
-    "check": set[str](),
-    "origin": {"pydantic_core"},
-    "settings": {"pydantic", "pydantic_core", "webui_stack.settings.origin"},
-    "digits": set[str](),
-    "document": {"pydantic", "typing_extensions"},
-    "doctor_document": {"typing_extensions", "webui_stack.model.document"},
-    "ports": {"webui_stack.model.compose", "webui_stack.model.document", "webui_stack.settings.model"},
-    "machine": {"webui_stack.model.document", "webui_stack.model.ports", "webui_stack.settings.model"},
-    "engine": {"webui_stack.settings.digits", "webui_stack.model.document", "webui_stack.model.machine"},
-    "docker_config": {"webui_stack.model.compose", "webui_stack.model.document", "webui_stack.settings.model"},
-    "frame": set[str](),
-    "compose": {"webui_stack.settings.digits", "webui_stack.model.document"},
-    "lock": {
-        *(
-            "pydantic",
-            "typing_extensions",
-            "webui_stack.model.compose",
-            "webui_stack.model.document",
-            "webui_stack.model.docker",
-        ),
-        "webui_stack.model.machine",
-    },
-    "progress": set[str](),
-    "bundle": {"webui_stack.model.lock", "webui_stack.ops.progress"},
-    "backup_set": {"pydantic", "webui_stack.ops.progress"},
-    "access": set[str](),
-    "invocation": {"pyinfra_cli"},
-    "exit_status": {"click", "pyinfra", "pyinfra_cli", "webui_stack.ops.cli_arguments"},
-    "remote": {"pyinfra", "webui_stack.transport.access", "webui_stack.transport.frame"},
-    "secrets": {"pydantic", "webui_stack.settings.model"},
-    "host_program": set[str](),
-    "templates": {"pydantic", "jinja2", "webui_stack.host.protocol", "webui_stack.render.host_program", *of_pure()},
-    "adoption": {
-        *("pydantic", "typing_extensions", "webui_stack.model.compose", "webui_stack.model.document"),
-        *("webui_stack.settings.model", "webui_stack.render.templates"),
-    },
-    "swarm": {"webui_stack.model.compose", "webui_stack.model.document", "webui_stack.settings.model"},
-    "survey": {
-        *("pydantic", "webui_stack.model.compose", "webui_stack.model.docker_config", "webui_stack.model.document"),
-        *("webui_stack.model.docker", "webui_stack.model.machine", "webui_stack.model.swarm"),
-    },
-    "drift": {
-        *(
-            "webui_stack.plan.apt_sources",
-            "webui_stack.model.compose",
-            "webui_stack.model.docker_config",
-            "webui_stack.model.docker",
-        ),
-        *(
-            "webui_stack.model.lock",
-            "webui_stack.settings.model",
-            "webui_stack.model.survey",
-            "webui_stack.model.swarm",
-        ),
-        "webui_stack.render.templates",
-    },
-    "database": {"webui_stack.settings.model"},
-    "history": set[str](),
-    "rollout": set[str](),
-    "firewall": set[str](),
-    "serving": {"pydantic", "typing_extensions", "webui_stack.model.document"},
-    "certificate": {"cryptography", "webui_stack.model.check"},
-    "symptoms": {
-        "pydantic",
-        "webui_stack.settings.digits",
-        "webui_stack.model.doctor_document",
-        "webui_stack.model.document",
-    },
-    "teardown": {
-        *(
-            "pydantic",
-            "typing_extensions",
-            "webui_stack.model.compose",
-            "webui_stack.model.docker_config",
-            "webui_stack.model.document",
-        ),
-        *(
-            "webui_stack.model.docker",
-            "webui_stack.host.protocol",
-            "webui_stack.settings.model",
-            "webui_stack.model.survey",
-        ),
-        "webui_stack.render.templates",
-    },
-    "diagnosis": {
-        "webui_stack.model.check",
-        "webui_stack.model.compose",
-        "webui_stack.model.docker",
-        "webui_stack.model.firewall",
-        "webui_stack.settings.origin",
-        "webui_stack.settings.model",
-        "webui_stack.model.doctor_observed",
-    },
-    "report": {"webui_stack.model.check", "jinja2", "rich"},
-    "facts": {
-        *(
-            "pyinfra",
-            "typing_extensions",
-            "webui_stack.host.protocol",
-            "webui_stack.transport.program",
-            "webui_stack.transport.remote",
-        ),
-        *of_pure(),
-    },
-    "observation": {
-        *(
-            "gevent",
-            "pyinfra",
-            "webui_stack.model.docker_config",
-            "webui_stack.ops.facts",
-            "webui_stack.transport.remote",
-        ),
-        *(
-            "webui_stack.transport.program",
-            "webui_stack.settings.sources",
-            "webui_stack.model.survey",
-            "webui_stack.transport.tunnel",
-        ),
-    },
-    "channel": {"gevent", "paramiko", "pyinfra", "webui_stack.transport.frame", "webui_stack.transport.remote"},
-    "transfer": {
-        "paramiko",
-        "pyinfra",
-        "webui_stack.transport.channel",
-        "webui_stack.settings.digits",
-        "webui_stack.transport.remote",
-    },
-    "tunnel": {"gevent", "paramiko", "pyinfra", "webui_stack.transport.program", "webui_stack.transport.remote"},
-    "delivery": {
-        *(
-            "pyinfra",
-            "webui_stack.artifacts.bundle",
-            "webui_stack.model.compose",
-            "webui_stack.ops.facts",
-            "webui_stack.model.lock",
-        ),
-        *("webui_stack.transport.program", "webui_stack.ops.progress", "webui_stack.transport.transfer"),
-    },
-    "offsite": {
-        *(
-            "pydantic",
-            "pyinfra",
-            "webui_stack.artifacts.backup_set",
-            "webui_stack.transport.program",
-            "webui_stack.ops.progress",
-        ),
-        *("webui_stack.transport.remote", "webui_stack.settings.sources", "webui_stack.transport.transfer"),
-    },
-    "operations": {
-        *("pyinfra", "webui_stack.model.compose", "webui_stack.model.docker_config", "webui_stack.ops.exit_status"),
-        *(
-            "webui_stack.transport.program",
-            "webui_stack.ops.progress",
-            "webui_stack.transport.remote",
-            "webui_stack.settings.sources",
-        ),
-        "webui_stack.model.swarm",
-    },
-    "packages": {
-        "pyinfra",
-        "webui_stack.plan.apt_sources",
-        "webui_stack.ops.operations",
-        "webui_stack.transport.remote",
-    },
-    "formation": {
-        *(
-            "gevent",
-            "pyinfra",
-            "webui_stack.ops.operations",
-            "webui_stack.transport.remote",
-            "webui_stack.settings.sources",
-        ),
-        "webui_stack.model.swarm",
-    },
-}
+def in_rooms(rooms: Iterable[str]) -> list[Path]:
+    return [path for room in rooms for path in modules(f"webui_stack/{room}/*.py")]
+
+
+def named(path: Path) -> str:
+    return f"{path.parent.name}.{path.stem}"
 
 
 def test_the_scanner_sees_imports() -> None:
@@ -247,22 +103,28 @@ def test_the_scanner_sees_imports() -> None:
     ) | imports(ROOT / "tasks/preflight.py")
 
 
-@pytest.mark.parametrize("name", LIBRARY)
-def test_library_module_imports_only_what_it_may(name: str) -> None:
-    assert beyond(ROOT / "webui_stack" / f"{name}.py", LIBRARY[name]) == set()
+def test_every_module_of_the_library_is_in_a_room() -> None:
+    assert {path.name for path in modules("webui_stack/*.py")} == {"__init__.py"}
+    assert {path.parent.name for path in modules("webui_stack/*/__init__.py")} == {*ROOMS, "host"}
 
 
-@pytest.mark.parametrize("path", modules("webui_stack/*.py"), ids=lambda path: path.stem)
-def test_the_library_knows_no_task_and_no_lab(path: Path) -> None:
-    assert {name for name in imports(path) if name.split(".")[0] in PROJECT - {"webui_stack"}} == set()
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_has_a_dozen_modules_at_most_and_says_what_it_is(room: str) -> None:
+    inside = [path for path in modules(f"webui_stack/{room}/*.py") if path.stem != "__init__"]
+    assert 0 < len(inside) <= 12
+    assert ast.get_docstring(parsed(ROOT / f"webui_stack/{room}/__init__.py"))
 
 
-@pytest.mark.parametrize(
-    "path",
-    [path for path in modules("webui_stack/*.py") if path.stem in PURE | {"report", "bundle", "backup_set"}],
-    ids=lambda path: path.stem,
-)
-def test_pure_modules_and_reports_reach_no_network_and_no_host(path: Path) -> None:
+@pytest.mark.parametrize("path", in_rooms(ROOMS), ids=named)
+def test_a_room_imports_only_the_rooms_and_libraries_that_it_may(path: Path) -> None:
+    rooms, libraries = ROOMS[path.parent.name]
+    allowed = {f"webui_stack.{room}" for room in (path.parent.name, *rooms.split())}
+    hosts = OF_THE_HOST.get(f"{path.parent.name}/{path.name}", {"protocol"})
+    assert beyond(path, {*libraries, *allowed, *(f"webui_stack.host.{name}" for name in hosts)}) == set()
+
+
+@pytest.mark.parametrize("path", in_rooms(PURE), ids=named)
+def test_pure_rooms_reach_no_network_and_no_host(path: Path) -> None:
     reaching = {"pyinfra", "paramiko", "redis", "socketio", "socket", "http", "urllib.request", "tasks"}
     assert {name for name in imports(path) for root in reaching if f"{name}.".startswith(f"{root}.")} == set()
 
@@ -301,27 +163,22 @@ def test_benchmarks_drive_processes_and_import_no_project_code(path: Path) -> No
     assert {name for name in imports(path) if name.split(".")[0] in forbidden} == set()
 
 
-# Both ends name a lease's holder in one form: a run reads it to learn whether an earlier run of its machine is dead.
-HOST_MODULES_OF_THE_OPERATOR = {"lease": {"errors", "holder", "lease"}}
-
-
-@pytest.mark.parametrize(
-    "path", modules("webui_stack/*.py", "webui_stack/ops/*.py", "tasks/*.py"), ids=lambda p: f"{p.parent.name}.{p.stem}"
-)
-def test_the_operators_side_imports_the_hosts_protocol_alone_but_for_the_lease(path: Path) -> None:
+@pytest.mark.parametrize("path", modules("tasks/*.py"), ids=named)
+def test_tasks_import_nothing_of_the_hosts_program_but_its_protocol(path: Path) -> None:
     found = {name for name in imports(path) if name.startswith("webui_stack.host.")}
-    more = HOST_MODULES_OF_THE_OPERATOR.get(path.stem, set()) if path.parent.name == "webui_stack" else set()
-    assert {name.split(".")[2] for name in found} - {"protocol"} == more
+    assert {name.split(".")[2] for name in found} <= {"protocol"}
 
 
-def test_the_library_has_no_import_cycle() -> None:
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_has_no_import_cycle(room: str) -> None:
+    inside = {path.stem: path for path in modules(f"webui_stack/{room}/*.py")}
     graph = {
-        path.stem: {
-            name.split(".")[1]
+        stem: {
+            name.split(".")[2]
             for name in imports(path)
-            if name.startswith("webui_stack.") and (ROOT / f"{name.split('.')[0]}/{name.split('.')[1]}.py").exists()
+            if name.startswith(f"webui_stack.{room}.") and name.split(".")[2] in inside
         }
-        for path in modules("webui_stack/*.py")
+        for stem, path in inside.items()
     }
     while leaves := [name for name, needed in graph.items() if not needed & graph.keys()]:
         for name in leaves:
@@ -409,7 +266,7 @@ def undocumented(path: Path) -> Iterator[str]:
             yield f"{path.stem}.{name}"
 
 
-@pytest.mark.parametrize("path", modules("webui_stack/*.py", "tasks/*.py"), ids=lambda p: f"{p.parent.name}.{p.stem}")
+@pytest.mark.parametrize("path", [*in_rooms(ROOMS), *modules("tasks/*.py")], ids=named)
 def test_public_names_say_what_they_do(path: Path) -> None:
     assert list(undocumented(path)) == []
 
@@ -423,13 +280,13 @@ def test_the_docstring_rule_finds_what_lacks_one(tmp_path: Path) -> None:
 
 
 def test_every_test_file_says_what_it_claims() -> None:
-    files = modules("tests/unit/*.py", "tests/plan/*.py", "tests/*.py")
+    files = modules("tests/unit/**/*.py", "tests/plan/*.py", "tests/*.py")
     bare = [path.name for path in files if path.read_text() and ast.get_docstring(ast.parse(path.read_text())) is None]
     assert bare == []
 
 
 def test_the_library_leaves_the_standard_librarys_threads_alone() -> None:
     """pyinfra's command line makes them gevent's (`pyinfra_cli/__init__.py`, 3.10), which hangs what uses threads."""
-    names = ", ".join(f"webui_stack.{name}" for name in ("operations", "packages", "offsite"))
+    names = ", ".join(f"webui_stack.{name}" for name in ("ops.operations", "ops.packages", "artifacts.offsite"))
     code = f"import sys, {names}; sys.exit('pyinfra_cli' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

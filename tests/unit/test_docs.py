@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from tests.defaults import DEFAULTS, ROOT
-from tests.unit.test_architecture import imports
 from webui_stack.host.journal import OLD_MARK
 from webui_stack.host.verbs import DETACHED, VERBS, recover
 from webui_stack.model import swarm
 from webui_stack.settings.model import EVERYDAY_WORDS, Settings, SettingsError, from_data
 
 EXAMPLES = sorted((ROOT / "inventories").glob("*.example.py"))
-MODULES = {path.stem for path in (ROOT / "webui_stack").glob("*.py")} - {"__init__"}
+LIBRARY = [
+    path for path in (ROOT / "webui_stack").glob("*/*.py") if path.parent.name != "host" and path.stem != "__init__"
+]
 HOST_MODULES = sorted((ROOT / "webui_stack/host").rglob("*.py"))
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # A value that is offered, not given: `# "key": ...`, in blocks of lines that belong together.
@@ -89,7 +90,12 @@ def unknown(name: str) -> bool:
 @pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
 def test_a_setting_that_is_named_exists(path: Path) -> None:
     # `image`, an everyday word, is a row of doctor's.
-    words = named(path.read_text()) - MODULES - {module.stem for module in HOST_MODULES} - EVERYDAY_WORDS.keys()
+    words = (
+        named(path.read_text())
+        - {module.stem for module in LIBRARY}
+        - {module.stem for module in HOST_MODULES}
+        - EVERYDAY_WORDS.keys()
+    )
     words -= VERBS.keys() | recover.TABLE.keys()
     assert [name for name in sorted(words) if unknown(name)] == []
 
@@ -118,14 +124,7 @@ VERB_TABLES = page("### Verbs, and what a crash means", "## ")
 
 
 def test_every_module_of_the_library_is_in_the_table_once() -> None:
-    assert sorted(name for name in OPERATORS if "/" not in name) == sorted(MODULES)
-
-
-@pytest.mark.parametrize("place", range(len(OPERATORS)), ids=OPERATORS)
-def test_a_module_imports_only_those_before_it_in_the_table(place: int) -> None:
-    needed = {name.replace(".", "/") for name in imports(ROOT / f"webui_stack/{OPERATORS[place]}.py")}
-    later = {f"webui_stack/{name}" for name in OPERATORS[place:]}
-    assert {one for one in needed for name in later if f"{one}/".startswith(f"{name}/")} == set()
+    assert sorted(OPERATORS) == sorted(f"{path.parent.name}/{path.stem}" for path in LIBRARY)
 
 
 def test_every_module_of_the_hosts_program_is_in_its_table_once() -> None:

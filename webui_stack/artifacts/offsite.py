@@ -57,7 +57,8 @@ def copy(arguments: Mapping[str, Any], made: Made) -> Commands:
 def keep_key(arguments: HiddenItems) -> Commands:
     """Ensure the host keeps what opens the restic repository, for root alone: its timer has no operator to ask.
 
-    `arguments` are `webui_stack.render.templates.offsite_key_request`. They travel in the request of the verb `offsite_key`.
+    `arguments` are `webui_stack.render.templates.offsite_key_request`. They travel in the request of the verb
+    `offsite_key`.
     """
     yield FunctionCommand(_ask, ("offsite_key", arguments), {})
 
@@ -66,7 +67,8 @@ def keep_key(arguments: HiddenItems) -> Commands:
 def bring(arguments: HiddenItems) -> Commands:
     """Ensure the set is on the host, by the verb `offsite_bring` of its program; only looks where it is already.
 
-    `arguments` are `webui_stack.render.templates.offsite_bring_request`. Fails where the repository does not have the set.
+    `arguments` are `webui_stack.render.templates.offsite_bring_request`. Fails where the repository does not have the
+    set.
     """
     yield FunctionCommand(_ask, ("offsite_bring", arguments), {})
 

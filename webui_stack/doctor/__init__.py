@@ -1,1 +1,1 @@
-"""."""
+"""Rules about what was observed of a host: faults, advice, and the next step."""

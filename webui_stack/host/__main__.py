@@ -1,7 +1,7 @@
 """Run one verb: `python3 -I -S FOLDER VERB` with a request on stdin. Exit status 0 whenever an answer was written.
 
-FOLDER is the one that the operator's side sent (`webui_stack.transport.program`). A verb that changes the host runs in a
-process of its own (`worker.py`), whose answer this one passes on.
+FOLDER is the one that the operator's side sent (`webui_stack.transport.program`). A verb that changes the host runs in
+a process of its own (`worker.py`), whose answer this one passes on.
 
 `FOLDER VERB plain` is for units and scripts of the host: the verb runs in this very process, which ends with them, and
 keeps the locks that it was started with. Its error is on stderr, with an exit status of 1.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from webui_stack.model import document
+from webui_stack.documents import document
 from webui_stack.settings import digits
 
 NETWORK = "openwebui-network"

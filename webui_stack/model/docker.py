@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webui_stack.model import document
+from webui_stack.documents import document
 from webui_stack.model.machine import Machine
 from webui_stack.settings import digits
 

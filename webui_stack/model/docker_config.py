@@ -14,7 +14,8 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from webui_stack.model import compose, document
+from webui_stack.documents import document
+from webui_stack.model import compose
 from webui_stack.settings.model import Settings
 
 DAEMON_JSON = "/etc/docker/daemon.json"

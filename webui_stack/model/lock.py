@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, StringConstraints, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from webui_stack.model import compose, docker, document
+from webui_stack.documents import document
+from webui_stack.model import compose, docker
 from webui_stack.model.machine import Machine
 
 _HOW = "run runbooks/lock.py"

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webui_stack.model import document, ports
+from webui_stack.documents import document
+from webui_stack.model import ports
 from webui_stack.settings.model import Settings
 
 # Releases Docker publishes packages for and this project was written against, with their code names

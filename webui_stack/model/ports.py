@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from webui_stack.model import compose, document
+from webui_stack.documents import document
+from webui_stack.model import compose
 from webui_stack.settings.model import Settings
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from webui_stack.model import compose, docker_config, document, machine, swarm
+from webui_stack.documents import document
+from webui_stack.model import compose, docker_config, machine, swarm
 from webui_stack.model import docker as engine
 
 # The systemd units a run cares for.
@@ -30,10 +31,11 @@ class Survey:
     `files` are the contents of regular files that are root's and 0644, by path: any other file counts as absent,
     and thereby as one to be written again. `stale` has the paths that the secrets' step would change, with "content" or
     "mode"; `refused` says why it can't, "" where it can. `units` are the systemd units that are active and enabled.
-    `lease` is the lease's line (`webui_stack.ops.lease`), `last_deploy` the last line of the log (`webui_stack.model.deploy_log`).
-    `cut_off` is the runbook that was killed while data were in two places (`webui_stack/host/journal.py`). `database`
-    is where people's data are, "sqlite", "postgres" or "external"; "" where there are none, "unknown" where what tells
-    is damaged. `migrating` says whether runbooks/migrate.py has begun and not ended. `swarm` is the host's part of it.
+    `lease` is the lease's line (`webui_stack.ops.lease`), `last_deploy` the last line of the log
+    (`webui_stack.model.deploy_log`). `cut_off` is the runbook that was killed while data were in two places
+    (`webui_stack/host/journal.py`). `database` is where people's data are, "sqlite", "postgres" or "external"; "" where
+    there are none, "unknown" where what tells is damaged. `migrating` says whether runbooks/migrate.py has begun and
+    not ended. `swarm` is the host's part of it.
     """
 
     machine: machine.Machine = field(default_factory=machine.Machine)

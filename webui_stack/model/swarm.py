@@ -10,7 +10,8 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from webui_stack.model import compose, document
+from webui_stack.documents import document
+from webui_stack.model import compose
 from webui_stack.settings.model import Settings
 
 # What a host runs -> the label of its node that lets it.

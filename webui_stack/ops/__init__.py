@@ -1,1 +1,1 @@
-"""What reaches a host: facts, operations, the session with it, and the program that runs there."""
+"""pyinfra's side: facts, operations, and a run's session with each host."""

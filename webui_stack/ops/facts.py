@@ -1,7 +1,7 @@
 """Facts: observe a host in one remote command each. Parsing is in the pure modules.
 
-Each answer comes in a frame (`webui_stack.transport.frame`): what a login shell prints is no part of it. pyinfra's own facts,
-which its operations ask, have none.
+Each answer comes in a frame (`webui_stack.transport.frame`): what a login shell prints is no part of it. pyinfra's own
+facts, which its operations ask, have none.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pyinfra import logger
 from pyinfra.api import FactBase, FactProcessError, Host
 from typing_extensions import override
 
+from webui_stack.documents import document
 from webui_stack.host import protocol
-from webui_stack.model import doctor_observed, document, lock, survey
+from webui_stack.model import doctor_observed, lock, survey
 from webui_stack.plan import adoption, teardown
 from webui_stack.transport import frame, program, remote
 from webui_stack.transport.remote import RemoteError

@@ -133,9 +133,9 @@ def files(
 def docker_config(observe: Callable[[], configuration.Plan]) -> Commands:
     """Ensure Docker runs with the daemon.json of a plan; the keys of others, its mode and its owner stay.
 
-    `observe` gives the plan (`webui_stack.model.docker_config`); the verb `docker` of the host's program carries it out. The
-    file may have a secret, so it travels in the verb's request alone. Docker restarts only where a reload is not
-    enough. When Docker does not run with the new file, the operation fails, with the earlier file back and Docker
+    `observe` gives the plan (`webui_stack.model.docker_config`); the verb `docker` of the host's program carries it
+    out. The file may have a secret, so it travels in the verb's request alone. Docker restarts only where a reload is
+    not enough. When Docker does not run with the new file, the operation fails, with the earlier file back and Docker
     started again. It tells what stays as the host has it, and which containers a restart stops. With `--diff` only the
     keys we want are shown.
     """
@@ -196,7 +196,8 @@ def migrate_settle(stack_dir: str) -> Commands:
 
 @operation(is_idempotent=False)
 def recover(arguments: Mapping[str, Any]) -> Commands:
-    """Ensure nothing is cut off in the stack on the host; `arguments` are `webui_stack.render.templates.recover_request`.
+    """Ensure nothing is cut off in the stack on the host; `arguments` are
+    `webui_stack.render.templates.recover_request`.
 
     The verb `recover` of the host's program ends it: forward where what was cut off is healthy, else back to what ran
     before. Fails where neither can be.
@@ -216,7 +217,8 @@ def rollback(arguments: Mapping[str, Any]) -> Commands:
 
 @operation(is_idempotent=False)
 def restore(arguments: HiddenItems, verb: str) -> Commands:
-    """Ensure the stack's data are those of a backup set; `arguments` are those of `verb` (`webui_stack.render.templates`).
+    """Ensure the stack's data are those of a backup set; `arguments` are those of `verb`
+    (`webui_stack.render.templates`).
 
     The verb `restore` of the host's program swaps them, in a swarm `swarm_restore`, and goes on when this run is cut
     off. It makes a set of what is replaced first. Fails, with what was there in place, where the set can't be used or
@@ -241,8 +243,9 @@ def restore_secrets(arguments: HiddenItems) -> Commands:
 def teardown(arguments: Mapping[str, Any]) -> Commands:
     """Ensure nothing is left on the host of what this project made there, but what `arguments` keep.
 
-    These are `webui_stack.plan.teardown.request`; the verb `teardown` of the host's program decides and removes. It goes on
-    when this run is cut off, and tells of each thing what became of it. Fails where something could not be removed.
+    These are `webui_stack.plan.teardown.request`; the verb `teardown` of the host's program decides and removes. It
+    goes on when this run is cut off, and tells of each thing what became of it. Fails where something could not be
+    removed.
     """
     yield FunctionCommand(_ask, ("teardown", HiddenItems(arguments)), {})
 

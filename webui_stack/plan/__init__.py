@@ -1,1 +1,1 @@
-"""."""
+"""What therefore has to change on a host, and what may not. Pure."""

@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from webui_stack.model import compose, document
+from webui_stack.documents import document
+from webui_stack.model import compose
 from webui_stack.model.compose import Container as Observed
 from webui_stack.render.templates import open_webui_environment, secret_names
 from webui_stack.settings.model import Settings

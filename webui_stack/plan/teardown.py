@@ -10,8 +10,9 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
+from webui_stack.documents import document
 from webui_stack.host import protocol
-from webui_stack.model import compose, docker, docker_config, document
+from webui_stack.model import compose, docker, docker_config
 from webui_stack.model.survey import DEPLOY_LOG, Survey
 from webui_stack.render import templates
 from webui_stack.settings.model import Settings

@@ -1,1 +1,1 @@
-"""."""
+"""The files and requests that a host gets, rendered from settings. Pure."""

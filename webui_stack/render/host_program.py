@@ -19,7 +19,7 @@ PYTHONS = ("python3", "python3.14", "python3.13", "python3.12", "python3.11", "p
 TOO_OLD = 97
 """How what is sent ends on a Python that is too old: no program of this project, and no shell, ends like that."""
 
-_HOST = Path(__file__).resolve().parent / "host"
+_HOST = Path(__file__).resolve().parents[1] / "host"
 # Runs the package `host` beside it. Any Python can read it, so that an older one says so and is passed over.
 _START = """\
 import sys

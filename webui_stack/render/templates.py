@@ -17,10 +17,11 @@ from webui_stack.host import protocol
 from webui_stack.model import compose, docker, doctor_observed, survey, swarm
 from webui_stack.model.machine import Machine
 from webui_stack.render import host_program
+from webui_stack.settings import shipped
 from webui_stack.settings.model import VECTOR_POOL, Settings
 from webui_stack.settings.sources import HiddenItems, HiddenLines, Supplied
 
-_FOLDER = Path(__file__).parent.parent / "templates"
+_FOLDER = shipped.path("templates")
 _environment = Environment(
     loader=FileSystemLoader(_FOLDER),
     undefined=StrictUndefined,

@@ -1,1 +1,1 @@
-"""."""
+"""What a run saw, for people and machines: tables, pages, JSON."""

@@ -39,7 +39,7 @@ _LETTERS = 120
 _UNFOLDED = 3
 
 _environment = Environment(
-    loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
+    loader=FileSystemLoader(Path(__file__).parent),
     undefined=StrictUndefined,
     autoescape=True,
     trim_blocks=True,

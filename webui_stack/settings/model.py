@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainValidator, TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
-from webui_stack.settings import origin
+from webui_stack.settings import origin, shipped
 
 
 @dataclass(frozen=True)
@@ -457,7 +457,7 @@ AgeRecipient = Annotated[
 ]
 
 
-_DEFAULTS = Path(__file__).parent.parent / "inventories" / "group_data" / "all.py"
+_DEFAULTS = shipped.path("inventories") / "group_data" / "all.py"
 
 
 @cache

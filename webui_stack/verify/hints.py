@@ -13,9 +13,10 @@ from pyinfra import logger
 from pyinfra.api import Host
 from typing_extensions import TypedDict
 
+from webui_stack.documents import document
+from webui_stack.documents.doctor_document import PacketFilter
 from webui_stack.host import protocol
-from webui_stack.model import document, firewall
-from webui_stack.model.doctor_document import PacketFilter
+from webui_stack.model import firewall
 from webui_stack.transport import program, remote
 from webui_stack.verify import valkey
 

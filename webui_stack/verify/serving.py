@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from typing_extensions import TypedDict
 
-from webui_stack.model import document
+from webui_stack.documents import document
 
 
 class Container(TypedDict):

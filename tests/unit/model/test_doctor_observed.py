@@ -10,8 +10,8 @@ from tests.defaults import settings
 from tests.doctor_documents import BARE, DEPLOYED, NEWER, TUTORIAL, Document, having
 from tests.surveys import replaced
 from webui_stack.doctor import rules
+from webui_stack.documents.document import IncompleteError
 from webui_stack.model import doctor_observed
-from webui_stack.model.document import IncompleteError
 
 
 def answered(*lines: str) -> doctor_observed.Observed:

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import surveys
+from webui_stack.documents.document import IncompleteError
 from webui_stack.host import images
 from webui_stack.model import lock, machine
-from webui_stack.model.document import IncompleteError
 from webui_stack.model.lock import Held, Image, LocalImage, Lock, LockError, Seen, Wanted
 
 DEBIAN = machine.parse(surveys.captured("machine/debian-13"))

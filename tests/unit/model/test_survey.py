@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.surveys import DEPLOYED, FRESH, changed, printed, replaced
+from webui_stack.documents.document import IncompleteError
 from webui_stack.host import protocol
 from webui_stack.model import survey, swarm
-from webui_stack.model.document import IncompleteError
 from webui_stack.transport import program
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests import surveys
 from tests.defaults import settings
-from webui_stack.model import compose, document
+from webui_stack.documents import document
+from webui_stack.model import compose
 from webui_stack.plan import adoption
 from webui_stack.plan.adoption import HandMade
 

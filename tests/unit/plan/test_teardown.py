@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
+from webui_stack.documents.document import IncompleteError
 from webui_stack.host import protocol
 from webui_stack.host.removal import Request
 from webui_stack.model import docker_config
 from webui_stack.model.docker import Engine
-from webui_stack.model.document import IncompleteError
 from webui_stack.model.machine import Machine
 from webui_stack.model.survey import Survey
 from webui_stack.plan import teardown

@@ -407,4 +407,4 @@ def test_the_width_is_the_terminals_or_120(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_git_ignores_reports() -> None:
-    assert "reports/" in (ROOT / ".gitignore").read_text().splitlines()
+    assert "/reports/" in (ROOT / ".gitignore").read_text().splitlines()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.surveys import replaced
-from webui_stack.model import document
+from webui_stack.documents import document
 from webui_stack.verify import serving
 
 WORKS: dict[str, Any] = {

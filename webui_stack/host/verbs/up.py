@@ -48,7 +48,8 @@ STEPS: Sequence[Step] = (
 
 @dataclass(frozen=True)
 class Request:
-    """What the operator's side has planned (`webui_stack.model.compose.Work`), after it has put the files into the folder.
+    """What the operator's side has planned (`webui_stack.model.compose.Work`), after it has put the files into the
+    folder.
 
     `image` is Open WebUI's reference and `valkey_image` Valkey's, which looks for an append-only file where
     `appendonly` is set. `containers` are all that the stack has, in the order they start. Those in

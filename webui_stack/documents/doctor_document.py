@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from webui_stack.model.document import Moment
+from webui_stack.documents.document import Moment
 
 
 class Room(TypedDict):
