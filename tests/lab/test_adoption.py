@@ -118,6 +118,7 @@ def test_the_dry_run_shows_what_will_be_taken_over_and_what_changes(lab: Lab, by
     assert containers(by_hand.host) == running
 
 
+@pytest.mark.long
 def test_a_take_over_that_fails_gives_everything_back(lab: Lab, by_hand: Precious) -> None:
     ids = {name: value.split()[0] for name, value in containers(by_hand.host).items()}
     result = lab.run(

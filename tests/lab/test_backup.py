@@ -174,6 +174,7 @@ def test_a_wrong_key_touches_nothing(story: Story, tmp_path: Path) -> None:
     story.assert_kept()
 
 
+@pytest.mark.long
 def test_data_that_does_not_work_gives_way_to_what_was_there(story: Story) -> None:
     choice = story.damaged("20200102T000000Z", BROKEN)
     story.precious.valkey("SET", "open-webui:after-the-set", "here")
@@ -189,6 +190,7 @@ def test_data_that_does_not_work_gives_way_to_what_was_there(story: Story) -> No
     assert story.precious.valkey("GET", "open-webui:after-the-set") == "here"
 
 
+@pytest.mark.long
 def test_a_restore_that_is_killed_midway_is_ended_by_the_next_one(story: Story) -> None:
     story.host.check_output("systemctl stop open-webui-watchdog")  # it would end what was cut off
     thread = threading.Thread(target=story.restore)
@@ -423,6 +425,7 @@ def test_a_valkey_that_saves_by_itself_is_waited_for(story: Story) -> None:
     assert story.host.check_output("grep -c 'already in progress' /run/saves") != "0", "it never was at it"
 
 
+@pytest.mark.long
 def test_a_valkey_that_is_full_gives_no_set_and_people_go_on_reading(story: Story) -> None:
     """Its volume is on a disk of its own for once, which fills up."""
     before = sets(story.host)

@@ -37,6 +37,7 @@ def test_a_drift_alone_is_mended_and_nothing_else_touched(
     break_and_mend(lab, subtests, {name: SINGLE[name]})
 
 
+@pytest.mark.long
 def test_switching_the_append_only_file_off_and_on_again_loses_nothing(lab: Lab, deployed: dict[str, Any]) -> None:
     host = lab.host(FRESH)
     valkey = (

@@ -144,6 +144,7 @@ def test_a_migration_that_fails_half_way_is_undone_with_the_data(circle: Circle)
     circle.assert_as_before()
 
 
+@pytest.mark.long
 def test_an_upgrade_that_the_host_sees_broken_is_undone(circle: Circle) -> None:
     """The images are others, the schema is the same: nothing is rehearsed, and the data stay where they are."""
     image = circle.image(circle.earlier, "deaf", LISTEN_ELSEWHERE)

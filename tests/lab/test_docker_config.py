@@ -227,7 +227,13 @@ def blinded(shared: Shared, **overlooked: Any) -> docker_config.Plan:
     return plan
 
 
-@pytest.mark.parametrize("live_restore", [False, True], ids=["without live-restore", "with live-restore"])
+@pytest.mark.parametrize(
+    "live_restore",
+    [
+        pytest.param(False, id="without live-restore", marks=pytest.mark.long),
+        pytest.param(True, id="with live-restore"),
+    ],
+)
 def test_an_option_of_the_service_in_the_file_as_well_is_taken_back(shared: Shared, live_restore: bool) -> None:
     """H2 with its guards taken out: dockerd refuses what is a flag and in the file. `somebodys` runs on."""
     shared.configure(json.dumps({"live-restore": True} if live_restore else {}))
@@ -303,10 +309,8 @@ class Held:
         return str(self.host.run("pgrep -f -- '[-]-worker docker'").stdout).split()
 
 
-@pytest.mark.parametrize(
-    "how",
-    [pytest.param(signal.SIGINT, id="SIGINT", marks=pytest.mark.long), pytest.param(signal.SIGKILL, id="SIGKILL")],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL], ids=["SIGINT", "SIGKILL"])
 def test_a_change_goes_on_when_its_run_is_cut_off(shared: Shared, how: signal.Signals) -> None:
     """Held up where it waits for another, so that it is cut off before it has changed anything."""
     shared.configure(SYSLOG)

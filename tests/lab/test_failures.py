@@ -257,6 +257,7 @@ def test_a_compose_file_that_compose_refuses_never_gets_into_place(precious: Pre
     precious.assert_kept()
 
 
+@pytest.mark.long
 def test_a_container_that_never_gets_healthy_is_taken_back(lab: Lab, precious: Precious) -> None:
     on_disk = files(precious.host)
     result = lab.run(

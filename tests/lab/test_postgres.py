@@ -244,6 +244,7 @@ def test_an_upgrade_never_has_two_versions_on_one_database(stack: Stack) -> None
     assert stack.titles() == ["kept"]
 
 
+@pytest.mark.long
 def test_a_rollback_brings_back_the_version_and_its_data(stack: Stack) -> None:
     stack.write("since")
     newest = {"open_webui_image": stack.images["open_webui"]}
@@ -259,6 +260,7 @@ def test_a_rollback_brings_back_the_version_and_its_data(stack: Stack) -> None:
     assert made_first["open_webui"]["chats"] == 2, "what was written since is in a set"
 
 
+@pytest.mark.long
 def test_the_databases_password_is_renewed_and_the_old_one_good_for_nothing(stack: Stack) -> None:
     old = stack.host.check_output("grep ^DATABASE_URL= /opt/open-webui/.env").split("'")[1]
     before = containers(stack.host)

@@ -140,7 +140,17 @@ CONTROLS = {
 }
 
 
-@pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
+# Each restarts Open WebUI twice. The others show the same of the check that these are about.
+LONG = {"a wrong URL", "a wrong CORS list", "a pub/sub buffer too small for a large event"}
+
+
+@pytest.mark.parametrize(
+    "control",
+    [
+        pytest.param(control, id=name, marks=[pytest.mark.long] if name in LONG else [])
+        for name, control in CONTROLS.items()
+    ],
+)
 def test_the_probe_says_no_where_health_says_yes(
     lab: Lab, precious: Precious, second: Any, control: Control, capsys: pytest.CaptureFixture[str]
 ) -> None:

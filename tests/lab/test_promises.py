@@ -193,6 +193,7 @@ def test_a_reboot_brings_the_whole_stack_back(lab: Lab, precious: Precious) -> N
     precious.assert_kept()
 
 
+@pytest.mark.long
 def test_a_crash_loses_nothing_when_each_write_is_synced(
     impatient: Any, precious: Precious, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -219,6 +220,7 @@ def test_a_valkey_that_hangs_answers_again_within_a_minute(
     precious.assert_kept()
 
 
+@pytest.mark.long
 def test_a_valkey_that_cannot_save_is_left_to_run(lab: Lab, impatient: Any) -> None:
     """It refuses PING as it refuses writes (MISCONF). A restart would cost people's sockets, and mend nothing."""
     within(120, "the watchdog has nothing left to do", lambda: _is_settled(impatient))

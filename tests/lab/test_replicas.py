@@ -113,6 +113,7 @@ def test_an_upload_is_there_at_every_process(stack: Stack, token: str) -> None:
         assert visitor.download(file, token) == CONTENT
 
 
+@pytest.mark.long
 def test_a_crowd_outlives_a_killed_process(stack: Stack, show: Callable[[dict[str, Result]], None]) -> None:
     """Who was at the other one notices nothing; who was thrown out is back at once, while theirs starts again."""
     with stack.unwatched(), stack.door.crowd() as crowd:

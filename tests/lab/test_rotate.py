@@ -218,6 +218,7 @@ def test_a_start_that_fails_brings_the_old_secrets_back(story: Story) -> None:
     story.assert_converged()
 
 
+@pytest.mark.long
 def test_a_rotation_that_is_killed_midway_is_ended_by_the_host_itself(story: Story) -> None:
     """By the watchdog, once the compose that the rotation has started is at its end."""
     before, old = containers(story.host), open_webui(story.host)

@@ -237,6 +237,7 @@ def versions(swarm: Swarm) -> str:
     return str(json.loads(swarm.door.visitor().ask("GET", "/api/config").body)["version"])
 
 
+@pytest.mark.long
 def test_an_upgrade_that_changes_data_is_refused_to_a_deploy_and_taken_back_when_it_fails(swarm: Swarm) -> None:
     before = swarm.everything()
     token = swarm.door.sign_in()
@@ -314,6 +315,7 @@ END
 chmod 755 /usr/local/bin/docker"""
 
 
+@pytest.mark.long
 def test_what_does_not_get_healthy_is_taken_back_while_everybody_is_served(swarm: Swarm) -> None:
     before = swarm.tasks()
     host = swarm.host(LEAD)
@@ -466,6 +468,7 @@ def test_a_restore_that_is_killed_midway_is_ended_by_the_next_one(swarm: Swarm, 
     assert changed(swarm.deploy(**GOOD)) == []
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_is_made_up_for_and_gets_its_share_when_it_is_back(swarm: Swarm) -> None:
     container = f"open-webui-lab-{LAB}-host-{THIRD.rpartition('-')[2]}"
     with People(swarm.door) as people:
