@@ -1,0 +1,5 @@
+"""pyinfra's own configuration, read from the working directory. Settings are in inventories/."""
+
+from webui_stack.ops import exit_status
+
+exit_status.watch()
