@@ -14,7 +14,7 @@ from webui_stack.model import compose
 from webui_stack.model.survey import BACKUP_UNIT
 from webui_stack.ops import operations
 from webui_stack.plan import drift
-from webui_stack.render import templates
+from webui_stack.render import backup_requests, project, units
 from webui_stack.settings.model import Settings
 
 
@@ -41,7 +41,7 @@ def make(settings: Settings, made: Made) -> None:
         host.log_styled("no systemd, so no timer for backup_schedule", fg="yellow", log_func=logger.warning)
     else:
         unit.keep(BACKUP_UNIT, "the backup's timer", running=wanted)
-    operations.backup(name="Make a backup set", arguments=templates.backup_request(settings), made=made.note)
+    operations.backup(name="Make a backup set", arguments=backup_requests.backup_request(settings), made=made.note)
 
 
 @deploy("Backup")
@@ -51,11 +51,11 @@ def keep(settings: Settings) -> None:
     Does nothing on a host that has neither.
     """
     survey = preflight.observation().survey
-    if templates.kept_backup(settings, survey().machine, survey().files):
+    if units.kept_backup(settings, survey().machine, survey().files):
         if settings.backup_age_recipient:
             host_packages.bring_age("backup_age_recipient")
-        _put(templates.kept_backup(settings, survey().machine, survey().files), settings.backup_schedule)
-    _remove_old(settings, templates.old_backup(settings, survey().files))
+        _put(units.kept_backup(settings, survey().machine, survey().files), settings.backup_schedule)
+    _remove_old(settings, units.old_backup(settings, survey().files))
     if drift.has_backup_timer(survey()):
         unit.keep(BACKUP_UNIT, "the backup's timer", running=bool(settings.backup_schedule))
 
@@ -65,11 +65,11 @@ def put(settings: Settings) -> None:
     operations.gate(name="Check that there is a stack", check=lambda: _without_stack(settings))
     if settings.backup_age_recipient:
         host_packages.bring_age("backup_age_recipient")
-    contents = templates.backup(settings, preflight.observation().survey().machine)
+    contents = units.backup(settings, preflight.observation().survey().machine)
     if contents:
         _put(contents, settings.backup_schedule)
     # The service runs none of them any more, whatever it ran when the host was looked at.
-    _remove_old(settings, templates.old_backup(settings, preflight.observation().survey().files, runs=""))
+    _remove_old(settings, units.old_backup(settings, preflight.observation().survey().files, runs=""))
 
 
 def _put(contents: Mapping[str, str], schedule: str) -> None:
@@ -78,7 +78,7 @@ def _put(contents: Mapping[str, str], schedule: str) -> None:
     operations.files(
         name="Put the backup's files",
         contents=contents,
-        checks={unit: lambda _: templates.check_schedule_command(schedule)},
+        checks={unit: lambda _: units.check_schedule_command(schedule)},
         present=lambda: survey().files,
         apply="systemctl daemon-reload" if survey().machine.has_systemd else None,
     )
@@ -97,7 +97,7 @@ def _without_stack(settings: Settings) -> list[str]:
     if preflight.observation().survey().cut_off:
         return []  # what was cut off may have left a container out; it is put right first
     there = preflight.observation().survey().services
-    missing = set(templates.containers(settings)) - there.containers.keys()
+    missing = set(project.containers(settings)) - there.containers.keys()
     if settings.topology == "swarm":
         missing = {service for service in settings.images if compose.is_data(service) and not there.of(service)}
     if not missing:

@@ -16,7 +16,7 @@ from webui_stack.model import docker, docker_config, lock
 from webui_stack.model.survey import DOCKER_UNIT, Survey
 from webui_stack.ops import operations, packages
 from webui_stack.plan import apt_sources
-from webui_stack.render import templates
+from webui_stack.render import repository
 from webui_stack.settings.model import Settings
 
 
@@ -42,7 +42,7 @@ def install(settings: Settings) -> None:
     if settings.docker_registry_ca:
         operations.files(
             name="Trust the private registries",
-            contents=templates.authorities(settings),
+            contents=repository.authorities(settings),
             present=lambda: survey().files,
         )
     if settings.docker_source != "present":
@@ -103,7 +103,7 @@ def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
             dnf.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
         operations.files(
             name="Add Docker's repository",
-            contents=templates.docker_repository(settings, machine),
+            contents=repository.files(settings, machine),
             present=lambda: survey().files,
             checks={docker.DNF_REPOSITORY: lambda _: _keep(docker.DNF_REPOSITORY)},
         )
@@ -143,7 +143,7 @@ def _apt_repository(settings: Settings, survey: Callable[[], Survey]) -> None:
             mode="644",
             sha256sum=settings.docker_repo_key_sha256,
         )
-    wanted = templates.docker_repository(settings, machine)
+    wanted = repository.files(settings, machine)
     theirs = apt_sources.replaced(
         observed.apt_sources, machine.repository_of(settings.docker_repo_url), docker.APT_SOURCES
     )

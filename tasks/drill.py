@@ -8,7 +8,7 @@ from pyinfra.api import deploy
 from tasks import preflight, reports
 from webui_stack.model.check import Check
 from webui_stack.ops import operations, progress
-from webui_stack.render import templates
+from webui_stack.render import backup_requests
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program
 from webui_stack.transport.remote import RemoteError
@@ -48,7 +48,7 @@ def run(settings: Settings) -> list[Check]:
     found = program.call(
         preflight.observation().host,
         "drill",
-        templates.drill_request(settings),
+        backup_requests.drill_request(settings),
         lambda event: host.log(progress.line(event.text, event.done, event.total)),
     )
     return [_shown(Check(one["name"], one["word"] == "ok", one["seen"])) for one in found]

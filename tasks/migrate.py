@@ -7,7 +7,7 @@ from pyinfra.api import deploy
 
 from tasks import backup, preflight
 from webui_stack.ops import operations, session
-from webui_stack.render import templates
+from webui_stack.render import stack_requests
 from webui_stack.settings.model import Settings
 
 # Hosts whose data this run moves.
@@ -31,8 +31,8 @@ def copy(settings: Settings) -> None:
     if preflight.observation().survey().database == "postgres":
         return
     _moved.add(host.name)
-    backup.put(templates.on_sqlite(settings))
-    operations.migrate(name="Copy the rows into Postgres", arguments=templates.migrate_request(settings))
+    backup.put(stack_requests.on_sqlite(settings))
+    operations.migrate(name="Copy the rows into Postgres", arguments=stack_requests.migrate_request(settings))
 
 
 @deploy("Migrate")

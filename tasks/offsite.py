@@ -12,7 +12,7 @@ from pyinfra.api import DeployError, deploy
 from tasks import host_packages
 from webui_stack.artifacts import backup_set, offsite
 from webui_stack.artifacts.backup_set import Made, SetError
-from webui_stack.render import templates
+from webui_stack.render import backup_requests
 from webui_stack.settings import sources
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import SecretError
@@ -38,7 +38,9 @@ def copy(settings: Settings, made: Made) -> None:
         )
     if settings.backup_restic_repository:
         offsite.copy(
-            name="Copy the set to the restic repository", arguments=templates.offsite_copy_request(settings), made=made
+            name="Copy the set to the restic repository",
+            arguments=backup_requests.offsite_copy_request(settings),
+            made=made,
         )
 
 
@@ -48,7 +50,7 @@ def open_repository(settings: Settings) -> None:
         host_packages.bring_restic()
         offsite.keep_key(
             name="Put what opens the restic repository",
-            arguments=templates.offsite_key_request(settings, _environment(settings)),
+            arguments=backup_requests.offsite_key_request(settings, _environment(settings)),
         )
 
 
@@ -79,7 +81,7 @@ def bring(settings: Settings, identity: str) -> Settings:
         host_packages.bring_restic()
         offsite.bring(
             name="Bring the set from the restic repository",
-            arguments=templates.offsite_bring_request(settings, _environment(settings)),
+            arguments=backup_requests.offsite_bring_request(settings, _environment(settings)),
         )
     return settings
 

@@ -19,7 +19,7 @@ from webui_stack.model import compose, docker_config, machine, swarm
 from webui_stack.ops import cli_arguments, exit_status, facts, operations
 from webui_stack.ops.host_state import Observation
 from webui_stack.plan import adoption, database_guard, rollout
-from webui_stack.render import templates
+from webui_stack.render import survey_requests
 from webui_stack.settings import sources as secrets
 from webui_stack.settings.model import Settings, SettingsError, defaults, from_data
 from webui_stack.settings.sources import SecretError, Supplied
@@ -144,7 +144,7 @@ def _bring_python(inventory: Inventory) -> None:
 @cache
 def _observation(name: str, inventory: Inventory) -> Observation:
     checked = _all_settings(inventory)[name]
-    request = templates.survey_request(checked.settings, checked.supplied)
+    request = survey_requests.survey_request(checked.settings, checked.supplied)
     return Observation(inventory.get_host(name), request, docker_config.alone(checked.settings))
 
 
@@ -172,7 +172,7 @@ def _machine(checked: Settings) -> None:
 def _taken_over(checked: Settings, strangers: list[str]) -> list[str]:
     """Tell what changes for people with containers made by hand; or why these can't be replaced."""
     try:
-        found = facts.ask_program(host, facts.HandMade, _stdin=templates.hand_made_request())
+        found = facts.ask_program(host, facts.HandMade, _stdin=survey_requests.hand_made_request())
     except RemoteError as error:
         return [facts.why(host, error)]
     if compose.container_of("open-webui") in strangers:

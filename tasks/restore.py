@@ -7,7 +7,7 @@ from pyinfra.api import DeployError, deploy
 
 from tasks import host_packages, offsite, preflight, stack, swarm_preflight
 from webui_stack.ops import operations, session
-from webui_stack.render import templates
+from webui_stack.render import project, stack_requests
 from webui_stack.settings import sources
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import HiddenItems
@@ -24,7 +24,7 @@ def _refusals(settings: Settings) -> list[str]:
     survey = preflight.observation().survey
     if survey().cut_off == "upgrade":
         return session.unended(survey())
-    there = [name for name in templates.containers(settings) if name in survey().services.containers]
+    there = [name for name in project.containers(settings) if name in survey().services.containers]
     if settings.topology == "swarm" and (not _is_bare() or survey().swarm.serves):
         there = ["a stack in the swarm"]
     if not there or host.name in settings.restore_over:
@@ -97,5 +97,5 @@ def _identity(settings: Settings) -> str:
 
 
 def _request(settings: Settings, identity: str = "") -> HiddenItems:
-    request = templates.swarm_restore_request if settings.topology == "swarm" else templates.restore_request
+    request = stack_requests.swarm_restore_request if settings.topology == "swarm" else stack_requests.restore_request
     return request(settings, identity, may_replace=host.name in settings.restore_over)

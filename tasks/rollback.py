@@ -7,7 +7,7 @@ from pyinfra.api import deploy
 
 from tasks import backup, preflight
 from webui_stack.ops import operations
-from webui_stack.render import templates
+from webui_stack.render import stack_requests
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program
 from webui_stack.transport.remote import RemoteError
@@ -28,7 +28,7 @@ def back(settings: Settings) -> None:
     backup.put(settings)
     operations.rollback(
         name="Go back to an earlier deploy",
-        arguments=templates.rollback_request(
+        arguments=stack_requests.rollback_request(
             settings, settings.rollback_to, may_replace=host.name in settings.restore_over
         ),
     )
@@ -39,7 +39,7 @@ def _list(settings: Settings) -> list[str]:
         return []
     _listed.add(host.name)
     try:
-        lines = program.call(preflight.observation().host, "releases", templates.releases_request(settings))
+        lines = program.call(preflight.observation().host, "releases", stack_requests.releases_request(settings))
     except RemoteError as error:
         return str(error).splitlines()
     for line in lines:

@@ -14,7 +14,7 @@ from webui_stack.model import docker_config
 from webui_stack.ops import operations, session
 from webui_stack.ops.host_state import Observation
 from webui_stack.plan import drift
-from webui_stack.render import templates
+from webui_stack.render import secrets_requests, survey_requests
 from webui_stack.settings.model import Settings
 
 
@@ -40,7 +40,7 @@ def _refusals(settings: Settings) -> list[str]:
         f"{name}: expected another value from its source, got the one in force; change it at its source first"
         for name in _rotated(settings)
         if getattr(settings, name, None)
-        and anew.get(f"{settings.stack_dir}/{templates.SECRET_FILES[name][0]}") != "content"
+        and anew.get(f"{settings.stack_dir}/{secrets_requests.SECRET_FILES[name][0]}") != "content"
     ]
 
 
@@ -49,7 +49,7 @@ def _apart_from_supplied(name: str, inventory: Inventory) -> Observation:
     """What is known of this host, were the secrets that are to be renewed not supplied but kept."""
     settings, supplied = preflight.settings(), preflight.supplied()
     kept: dict[str, Any] = {name: None for name in _rotated(settings) if hasattr(supplied, name)}
-    request = templates.survey_request(settings, replace(supplied, **kept))
+    request = survey_requests.survey_request(settings, replace(supplied, **kept))
     return Observation(inventory.get_host(name), request, docker_config.alone(settings))
 
 
@@ -68,7 +68,7 @@ def renew(settings: Settings) -> None:
     if rotated:
         operations.rotate(
             name="Put new secrets in place",
-            arguments=templates.rotate_request(settings, preflight.supplied(), rotated),
+            arguments=secrets_requests.rotate_request(settings, preflight.supplied(), rotated),
         )
 
 

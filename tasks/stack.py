@@ -12,7 +12,7 @@ from webui_stack.model import compose, swarm
 from webui_stack.model.compose import Observed
 from webui_stack.model.lock import Wanted
 from webui_stack.ops import operations
-from webui_stack.render import templates
+from webui_stack.render import project, secrets_requests, stack_requests
 from webui_stack.settings.model import Settings
 
 
@@ -36,7 +36,7 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
 
     operations.secrets(
         name="Make the secrets on the host",
-        request=lambda: templates.secrets_request(settings, supplied),
+        request=lambda: secrets_requests.secrets_request(settings, supplied),
         stale=lambda: survey().stale,
         refused=lambda: survey().refused,
     )
@@ -45,7 +45,7 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
     locked = sources.wanted(settings, survey().machine)
     operations.files(
         name="Put the compose project",
-        contents=lambda: templates.project_files(settings, survey().engine.server),
+        contents=lambda: project.host_files(settings, survey().engine.server),
         present=lambda: survey().files,
         checks={f"{directory}/compose.yaml": lambda new: compose.command(directory, "config", "--quiet", file=new)},
     )
@@ -55,9 +55,9 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
         directory=directory,
         images=settings.images,
         request=lambda work: (
-            templates.upgrade_request(settings, work)
+            stack_requests.upgrade_request(settings, work)
             if upgrades
-            else templates.up_request(settings, work, migrates=migrates)
+            else stack_requests.up_request(settings, work, migrates=migrates)
         ),
         upgrades=upgrades,
     )
@@ -79,7 +79,7 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool, data_only:
     if is_lead:
         operations.secrets(
             name="Make the secrets on the host",
-            request=lambda: templates.secrets_request(settings, supplied),
+            request=lambda: secrets_requests.secrets_request(settings, supplied),
             stale=lambda: survey().stale,
             refused=lambda: survey().refused,
         )
@@ -91,18 +91,18 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool, data_only:
         name="Check that each node can run it", check=lambda: swarm_preflight.refusals(settings), at_execution=True
     )
     locked = sources.wanted(settings, survey().machine)
-    definition, *_ = templates.project(settings)
+    definition, *_ = project.files(settings)
     directory = settings.stack_dir
     operations.files(
         name="Put the stack's files",
-        contents=lambda: templates.project_files(settings, survey().engine.server),
+        contents=lambda: project.host_files(settings, survey().engine.server),
         present=lambda: survey().files,
-        checks={f"{directory}/{definition}": lambda new: templates.check_stack_command(settings, new)},
+        checks={f"{directory}/{definition}": lambda new: project.check_stack_command(settings, new)},
     )
     operations.stack(
         name="Start what holds the data" if data_only else "Deploy the stack",
         pending=lambda: swarm.pending(survey().swarm, _with_locked(survey().services, locked).images, settings.images),
-        request=lambda work: templates.swarm_request(settings, work, upgrades=upgrades, data_only=data_only),
+        request=lambda work: stack_requests.swarm_request(settings, work, upgrades=upgrades, data_only=data_only),
     )
 
 

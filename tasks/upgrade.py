@@ -8,7 +8,7 @@ from pyinfra.api import Host, deploy
 from tasks import backup, drill, preflight
 from webui_stack.model import compose
 from webui_stack.ops import operations
-from webui_stack.render import templates
+from webui_stack.render import backup_requests, stack_requests, survey_requests
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program, remote
 from webui_stack.verify import serving
@@ -29,9 +29,9 @@ def prepare(settings: Settings) -> None:
     if preflight.observation().survey().cut_off:
         name = "Put back what was there before"
         if settings.topology == "swarm":
-            operations.mended_stack(name=name, request=lambda: templates.swarm_request(settings, upgrades=True))
+            operations.mended_stack(name=name, request=lambda: stack_requests.swarm_request(settings, upgrades=True))
         else:
-            operations.recover(name=name, arguments=templates.recover_request(settings))
+            operations.recover(name=name, arguments=stack_requests.recover_request(settings))
 
 
 @deploy("Upgrade")
@@ -64,7 +64,7 @@ def _rehearse(settings: Settings) -> list[str]:
 
 
 def _tried(settings: Settings, target: Host) -> list[str]:
-    found = program.call(target, "compare", templates.compare_request(settings))
+    found = program.call(target, "compare", stack_requests.compare_request(settings))
     revisions = [found["there"], found["wanted"]] if found["there"] else []
     host.log(f"schema: {found['schema']}{' from ' if revisions else ''}{' to '.join(revisions)}")
     if found["schema"] != "older" and not (found["valkey"] or found["postgres"]):
@@ -72,7 +72,7 @@ def _tried(settings: Settings, target: Host) -> list[str]:
     if not settings.upgrade_rehearse:
         host.log("not rehearsed: upgrade_rehearse is False")
         return []
-    asked = templates.backup_request(settings)
+    asked = backup_requests.backup_request(settings)
     name = program.call(target, "backup", asked, lambda event: host.log(event.text))
     made = settings.model_copy(update={"restore_set": name})
     return [f"rehearsal failed, nothing was changed: {check}" for check in drill.run(made) if check.is_fault]
@@ -91,7 +91,7 @@ def undo(settings: Settings) -> list[str]:
             program.call(
                 preflight.observation().host,
                 "serving",
-                templates.serving_request(settings),
+                survey_requests.serving_request(settings),
                 lambda event: host.log(event.text),
             )
         )
@@ -110,7 +110,7 @@ def undo(settings: Settings) -> list[str]:
 
 def _back(settings: Settings) -> list[str]:
     said: list[str] = []
-    asked = templates.rollback_request(settings, "previous", may_replace=True)
+    asked = stack_requests.rollback_request(settings, "previous", may_replace=True)
     try:
         program.call(preflight.observation().host, "rollback", asked, lambda event: said.append(event.text))
     except remote.RemoteError as error:

@@ -9,7 +9,7 @@ from pyinfra.operations import files, systemd
 from tasks import preflight, unit
 from webui_stack.model.survey import WATCHDOG_TIMER, WATCHDOG_UNIT
 from webui_stack.ops import operations
-from webui_stack.render import templates
+from webui_stack.render import units
 from webui_stack.settings.model import Settings
 
 
@@ -31,7 +31,7 @@ def keep(settings: Settings) -> None:
     if wanted:
         operations.files(
             name="Put the watchdog",
-            contents=lambda: templates.watchdog(settings, survey().machine),
+            contents=lambda: units.watchdog(settings, survey().machine),
             present=lambda: survey().files,
             apply=f"systemctl daemon-reload && systemctl try-restart {WATCHDOG_UNIT}",
         )
@@ -40,7 +40,7 @@ def keep(settings: Settings) -> None:
 
 def _remove_timer(settings: Settings) -> None:
     """Ensure nothing of the watchdog of earlier versions is left: a timer, which ran a script every five seconds."""
-    left = [path for path in templates.old_watchdog(settings) if path in preflight.observation().survey().files]
+    left = [path for path in units.old_watchdog(settings) if path in preflight.observation().survey().files]
     if not left:
         return
     systemd.service(

@@ -13,7 +13,7 @@ from webui_stack.host.engine import Engine
 from webui_stack.host.files import Files
 from webui_stack.host.system import System
 from webui_stack.host.verbs import survey
-from webui_stack.render import templates
+from webui_stack.render import survey_requests
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import Supplied
 
@@ -28,7 +28,7 @@ def silent() -> FakeEngine:
 
 
 def arguments(settings: Settings, supplied: Supplied = NOTHING) -> dict[str, Any]:
-    (line,) = templates.survey_request(settings, supplied)
+    (line,) = survey_requests.survey_request(settings, supplied)
     return dict(protocol.Request.read("survey", line).arguments)
 
 

@@ -25,7 +25,7 @@ from webui_stack.host.open_webui import told
 from webui_stack.host.stack import FOLDER_LABEL, STACK_LABEL
 from webui_stack.host.verbs import doctor
 from webui_stack.model import doctor_observed
-from webui_stack.render import templates
+from webui_stack.render import survey_requests
 from webui_stack.settings.model import Settings
 
 KEY = "k" * 48
@@ -39,7 +39,7 @@ IN_SWARM = "/run/secrets/open-webui.env"
 
 
 def request(wanted: Settings) -> doctor.Request:
-    line = templates.doctor_request(wanted)
+    line = survey_requests.doctor_request(wanted)
     return doctor.Request(**protocol.Request.read("doctor", line).arguments)
 
 
@@ -127,7 +127,7 @@ def test_the_verb_answers_the_request_of_a_runbook(tmp_path: Path, monkeypatch: 
     """On this machine, as it is, but for its Docker."""
     monkeypatch.setattr("webui_stack.host.dockerd.socket", lambda *_: str(tmp_path / "no.sock"))
     events: list[Any] = []
-    line = templates.doctor_request(settings(stack_dir="/nonexistent/stack"))
+    line = survey_requests.doctor_request(settings(stack_dir="/nonexistent/stack"))
     found = doctor.run(protocol.Request.read("doctor", line).arguments, events.append)
     seen = doctor_observed.parse(json.loads(json.dumps(found)))
     assert (seen.host["engine"], seen.host_number("disk_kb") > 0, events) == ("", True, [])

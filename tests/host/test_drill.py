@@ -32,7 +32,7 @@ from webui_stack.host.locks import LockedError, Locks
 from webui_stack.host.progress import Progress, Read
 from webui_stack.host.protocol import Event
 from webui_stack.host.verbs.drill import Drill, Finding, Request, bring
-from webui_stack.render import templates
+from webui_stack.render import backup_requests
 
 SETS, NAME, OLDER = "/var/backups/open-webui", "20261129T030000Z", "20261128T030000Z"
 SECRET = "of-the-live-stack"
@@ -432,7 +432,7 @@ def test_the_operators_side_asks_with_the_settings_and_without_a_secret(changes:
         open_webui_read_only=True,
         **changes,
     )
-    asked = Request(**json.loads(json.dumps(templates.drill_request(wanted))))
+    asked = Request(**json.loads(json.dumps(backup_requests.drill_request(wanted))))
     assert (asked.kind, asked.read_only, asked.environment["A"]) == (changes.get("database", "sqlite"), True, "b")
     assert asked.environment["REDIS_URL"] == "redis://redis:6379/0"
     assert not asked.environment.keys() & {"WEBUI_SECRET_KEY", "DATABASE_URL", "OPENAI_API_KEY"}

@@ -19,11 +19,11 @@ from webui_stack.host.errors import HostError
 from webui_stack.host.verbs import hand_made
 from webui_stack.plan import adoption
 from webui_stack.plan.adoption import HandMade
-from webui_stack.render import templates
+from webui_stack.render import survey_requests
 
 KEY = "k" * 44
 OWN_KEY = "/app/backend/.webui_secret_key"
-ARGUMENTS = protocol.Request.read("hand_made", templates.hand_made_request()).arguments
+ARGUMENTS = protocol.Request.read("hand_made", survey_requests.hand_made_request()).arguments
 PORTS = (Port("8080/tcp", "0.0.0.0", 3000), Port("8080/tcp", "::", 3000))
 
 

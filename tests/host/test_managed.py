@@ -15,7 +15,7 @@ from tests.host.asking import surveyed
 from tests.host.fake_system import FakeSystem
 from tests.stack_folder import NOTHING, Stack, as_root
 from webui_stack.host import managed
-from webui_stack.render import templates
+from webui_stack.render import project
 from webui_stack.settings.sources import Supplied
 
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE+IBk/2==\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----"
@@ -54,7 +54,7 @@ def put_project(stack: Stack, supplied: Supplied = NOTHING, **changes: Any) -> N
     """The project on this machine as a deploy leaves it, each file an hour older than the one before."""
     some = settings(stack_dir=str(stack.folder), **changes)
     stack.write(supplied, **changes)
-    for number, (name, text) in enumerate(templates.project(some).items()):
+    for number, (name, text) in enumerate(project.files(some).items()):
         path = stack.folder / name
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)
@@ -70,7 +70,7 @@ def test_each_service_with_files_of_its_own_is_known_by_their_newest(stack: Stac
     changes = {**MANY, **certificate}
     put_project(stack, WITH_KEY, **changes)
     users = int((stack.folder / "valkey/users.acl").stat().st_mtime)
-    assert list(templates.project(settings(**changes)))[3:] == ["proxy/Caddyfile", "proxy/certificate.pem"]
+    assert list(project.files(settings(**changes)))[3:] == ["proxy/Caddyfile", "proxy/certificate.pem"]
     assert mounted(stack, WITH_KEY, **changes) == {"redis": users, "proxy": 1_700_000_000 - 3 * 3600}
 
 

@@ -35,7 +35,7 @@ from webui_stack.host.protocol import Event
 from webui_stack.host.run_log import RunLog
 from webui_stack.host.verbs import backup, migrate, recover, up
 from webui_stack.host.verbs.migrate import Migration, Request
-from webui_stack.render import templates
+from webui_stack.render import stack_requests
 
 FOLDER, SETS = "/opt/stack", "/var/backups/open-webui"
 MARK = f"{FOLDER}/.migrating"
@@ -45,7 +45,7 @@ WANTED = settings(
     public_url="https://chat.example.org",
     postgres_volume=fake_postgres.VOLUME,
 )
-ASKED = json.loads(json.dumps(templates.migrate_request(WANTED)))
+ASKED = json.loads(json.dumps(stack_requests.migrate_request(WANTED)))
 ASKED["stack"]["postgres_image"], ASKED["request"]["image"] = fake_postgres.IMAGE, "webui:1"
 STACK, REQUEST = Stack(**ASKED["stack"]), Request(**ASKED["request"])
 SERVICES = [("redis", "valkey:8", "redis-valkey"), ("open-webui", "webui:1", "open-webui")]

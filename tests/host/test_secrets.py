@@ -36,7 +36,7 @@ from webui_stack.host.locks import Locks
 from webui_stack.host.protocol import Event
 from webui_stack.host.stack import FOLDER_LABEL
 from webui_stack.host.verbs import secrets as verb
-from webui_stack.render import templates
+from webui_stack.render import secrets_requests
 from webui_stack.settings.sources import Supplied
 
 KEY = "-----BEGIN EC PRIVATE KEY-----\nMHcCAQEE+IBk/2==\nAwEHoUQDQgAE\n-----END EC PRIVATE KEY-----"
@@ -610,7 +610,7 @@ def test_the_work_lock_is_held_while_secrets_are_written(monkeypatch: pytest.Mon
     monkeypatch.setattr(dockerd, "engine", lambda _: FakeEngine())
     events: list[Event] = []
     some = settings(stack_dir="/opt/stack")
-    verb.run(templates.secrets_request(some, NOTHING), events.append)
+    verb.run(secrets_requests.secrets_request(some, NOTHING), events.append)
     (found,) = holders
     assert (found or "").startswith("secrets, process ")
     assert [event.text for event in events] == [
@@ -618,5 +618,5 @@ def test_the_work_lock_is_held_while_secrets_are_written(monkeypatch: pytest.Mon
         "/opt/stack: set mode and owner of ., secrets, valkey",
     ]
     events.clear()
-    verb.run(templates.secrets_request(some, NOTHING), events.append)
+    verb.run(secrets_requests.secrets_request(some, NOTHING), events.append)
     assert events == []

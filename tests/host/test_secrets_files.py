@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from tests.defaults import settings
 from tests.stack_folder import DERIVED, FILES, NOTHING, Stack, as_root, fill_folder
-from webui_stack.render import templates
+from webui_stack.render import project
 from webui_stack.settings.sources import Supplied
 
 PROXIED: dict[str, Any] = {"public_url": "https://chat.example.org"}
@@ -378,6 +378,6 @@ def test_compose_finds_every_variable_that_its_file_asks_for(stack: Stack, certi
             else Supplied(None, None, {}, database_url=supplied.database_url)
         )
         stack.write(some, **changes)
-        text = templates.project(settings(**changes))["compose.yaml"]
+        text = project.files(settings(**changes))["compose.yaml"]
         asked = set(re.findall(r"(?<!\$)\$\{([A-Z0-9_]+):\?run deploy\.py\}", text))
         assert asked == read_env(stack.text(".env")).keys()

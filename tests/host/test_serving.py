@@ -24,7 +24,7 @@ from webui_stack.host.errors import HostError
 from webui_stack.host.protocol import Event
 from webui_stack.host.stack import FOLDER_LABEL
 from webui_stack.host.verbs import serving
-from webui_stack.render import templates
+from webui_stack.render import survey_requests
 from webui_stack.verify import serving as operators
 
 PASSWORD = "sesame-of-monitor"
@@ -94,7 +94,7 @@ class World:
 
     def document(self, **changes: Any) -> dict[str, Any]:
         """The document as it is sent."""
-        asked = serving.Request(**json.loads(json.dumps(templates.serving_request(settings(**changes)))))
+        asked = serving.Request(**json.loads(json.dumps(survey_requests.serving_request(settings(**changes)))))
         found = serving.look(asked, self.system, self.engine, self.events.append)
         sent: dict[str, Any] = json.loads(json.dumps(found))
         return sent
@@ -137,7 +137,7 @@ def test_the_verb_answers_on_this_machine_that_its_docker_is_unknown(
     monkeypatch.setattr("webui_stack.host.dockerd.socket", lambda *_: str(tmp_path / "no.sock"))
     monkeypatch.setattr("webui_stack.host.verbs.serving.require_root", lambda: None)
     with pytest.raises(HostError, match=r"^docker: expected an answer to "):
-        serving.run(templates.serving_request(settings()), lambda _: None)
+        serving.run(survey_requests.serving_request(settings()), lambda _: None)
 
 
 def test_each_process_is_asked_and_told_of(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_with_a_proxy_no_published_port_is_tried(world: World) -> None:
     ("bind", "address"), [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("127.0.0.1", "127.0.0.1"), ("10.0.0.8", "10.0.0.8")]
 )
 def test_the_published_port_is_tried_where_this_host_reaches_it(bind: str, address: str) -> None:
-    asked = templates.serving_request(settings(open_webui_bind=bind))
+    asked = survey_requests.serving_request(settings(open_webui_bind=bind))
     assert asked["published"] == {"address": address, "port": 3000}
 
 

@@ -23,7 +23,7 @@ from webui_stack.host.stack import STACK_LABEL
 from webui_stack.host.system import System
 from webui_stack.host.verbs import survey as verb
 from webui_stack.model import survey
-from webui_stack.render import templates
+from webui_stack.render import survey_requests
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import Supplied
 
@@ -79,7 +79,7 @@ def test_a_request_shows_no_secret_when_printed() -> None:
     """The very text that travels holds them."""
     supplied = Supplied(SecretStr("sesame0123456789ab"), None, {"A": SecretStr("sesame-too")})
     some = nowhere(open_webui_secret_env={"A": "env:X"})
-    sent = templates.survey_request(some, supplied)
+    sent = survey_requests.survey_request(some, supplied)
     assert "sesame" in "".join(sent)
     assert "sesame" not in f"{sent} {sent!r}"
     assert "compose" not in f"{sent} {sent!r}"

@@ -32,7 +32,8 @@ from webui_stack.model import compose, docker_config, machine, survey
 from webui_stack.model import docker as engine
 from webui_stack.model.machine import Machine
 from webui_stack.plan import teardown
-from webui_stack.render import templates
+from webui_stack.render import project, secrets_requests
+from webui_stack.render import units as rendered_units
 from webui_stack.transport import transfer
 
 STACK, SETS, LOGS = "/opt/open-webui", "/var/backups/open-webui", "/var/log/open-webui"
@@ -500,16 +501,16 @@ def test_every_file_that_is_put_on_a_host_is_known() -> None:
         **REPLICATED,
     )
     paths = [
-        *templates.project(some),
-        *templates.watchdog(some, Machine()),
-        *templates.old_watchdog(some),
-        *templates.backup(some, Machine()),
-        *templates._old_backup(some),
+        *project.files(some),
+        *rendered_units.watchdog(some, Machine()),
+        *rendered_units.old_watchdog(some),
+        *rendered_units.backup(some, Machine()),
+        *rendered_units.old_backup_paths(some),
     ]
     known = {*files.MADE, *(f"{units.FOLDER}/{unit}" for unit in units.UNITS)}
     assert len(paths) == 12
     assert {path.removeprefix("/srv/s/") for path in paths} <= known
-    assert {file for names in templates.SECRET_FILES.values() for file in names} <= files.WITH_DATA
+    assert {file for names in secrets_requests.SECRET_FILES.values() for file in names} <= files.WITH_DATA
     assert traces.TRANSFER == transfer.FOLDER
     assert traces.PACKAGES == deb_repository.FOLDER
 

@@ -16,7 +16,7 @@ from tests.forks import Ended, Forks
 from webui_stack.host.machine import os_release
 from webui_stack.model import docker_config
 from webui_stack.model.machine import Machine
-from webui_stack.render import templates
+from webui_stack.render import project, units
 
 # What a host is asked its survey by.
 SURVEY = "for python in "
@@ -66,9 +66,9 @@ def converged(**data: Any) -> dict[str, Any]:
     """A lab host right after its deploy, by the output captured there."""
     changed = {**LAB_SETTINGS, **data}
     wanted = settings(**changed)
-    project = {f"{wanted.stack_dir}/{path}": text for path, text in templates.project(wanted).items()}
+    files = {f"{wanted.stack_dir}/{path}": text for path, text in project.files(wanted).items()}
     host = {"survey": surveys.DEPLOYED, "fake_responses": {"dpkg -l": _DPKG}, **changed}
-    return answering(host, machine=machine(), files={**project, **templates.watchdog(wanted, Machine())})
+    return answering(host, machine=machine(), files={**files, **units.watchdog(wanted, Machine())})
 
 
 def configured(host: dict[str, Any], daemon_json: str, **changes: Any) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def send(chosen: BackupSet, sets: str, identity: SecretStr) -> Commands:
 def copy(arguments: Mapping[str, Any], made: Made) -> Commands:
     """Ensure the restic repository has the set that was `made`, by the verb `offsite_copy` of the host's program.
 
-    `arguments` are `webui_stack.render.templates.offsite_copy_request`. The repository is made where it is missing.
+    `arguments` are `backup_requests.offsite_copy_request`. The repository is made where it is missing.
     """
     yield FunctionCommand(_copy, (arguments, made), {})
 
@@ -57,7 +57,7 @@ def copy(arguments: Mapping[str, Any], made: Made) -> Commands:
 def keep_key(arguments: HiddenItems) -> Commands:
     """Ensure the host keeps what opens the restic repository, for root alone: its timer has no operator to ask.
 
-    `arguments` are `webui_stack.render.templates.offsite_key_request`. They travel in the request of the verb
+    `arguments` are `backup_requests.offsite_key_request`. They travel in the request of the verb
     `offsite_key`.
     """
     yield FunctionCommand(_ask, ("offsite_key", arguments), {})
@@ -67,7 +67,7 @@ def keep_key(arguments: HiddenItems) -> Commands:
 def bring(arguments: HiddenItems) -> Commands:
     """Ensure the set is on the host, by the verb `offsite_bring` of its program; only looks where it is already.
 
-    `arguments` are `webui_stack.render.templates.offsite_bring_request`. Fails where the repository does not have the
+    `arguments` are `backup_requests.offsite_bring_request`. Fails where the repository does not have the
     set.
     """
     yield FunctionCommand(_ask, ("offsite_bring", arguments), {})

@@ -9,7 +9,7 @@ from webui_stack.doctor import rules
 from webui_stack.model.check import Check
 from webui_stack.model.doctor_observed import Observed
 from webui_stack.ops import facts
-from webui_stack.render import templates
+from webui_stack.render import survey_requests
 from webui_stack.settings.model import Settings
 from webui_stack.transport.remote import RemoteError
 
@@ -22,7 +22,7 @@ def look(host: Host, settings: Settings) -> list[str]:
     """Observe the host, in one remote command, for `run`. The only problem here is that nothing can be observed."""
     _settings[host.name] = settings
     try:
-        _observed[host.name] = facts.ask_program(host, facts.Symptoms, _stdin=templates.doctor_request(settings))
+        _observed[host.name] = facts.ask_program(host, facts.Symptoms, _stdin=survey_requests.doctor_request(settings))
     except RemoteError as error:
         return [facts.why(host, error)]
     return []

@@ -126,7 +126,7 @@ def why(host: Host, error: RemoteError) -> str:
 
 
 class Survey(_Verb[survey.Survey]):
-    """The host and all that is on it, from `templates.survey_request`."""
+    """The host and all that is on it, from `survey_requests.survey_request`."""
 
     verb = "survey"
     unanswered = survey.Survey()
@@ -182,7 +182,7 @@ def held_images(host: Host, images: Iterable[lock.Wanted]) -> dict[str, lock.Hel
 
 
 class HandMade(_Verb[adoption.HandMade]):
-    """What somebody gave the tutorial's containers of their own, from `templates.hand_made_request`. Names alone."""
+    """Names of what somebody gave the tutorial's containers, from `survey_requests.hand_made_request`."""
 
     verb = "hand_made"
     unanswered = replace(adoption.NONE)
@@ -204,7 +204,7 @@ class Teardown(_Verb[list[teardown.Found]]):
 
 
 class Symptoms(_Verb[doctor_observed.Observed]):
-    """What doctor looks at, from `templates.doctor_request`."""
+    """What doctor looks at, from `survey_requests.doctor_request`."""
 
     verb = "doctor"
     unanswered = doctor_observed.Observed()

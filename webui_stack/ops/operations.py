@@ -160,7 +160,7 @@ def docker_config(observe: Callable[[], configuration.Plan]) -> Commands:
 
 @operation(is_idempotent=False)
 def backup(arguments: Mapping[str, Any], made: Callable[[Any], None]) -> Commands:
-    """Ensure there is one more backup set on the host; `arguments` are `webui_stack.render.templates.backup_request`.
+    """Ensure there is one more backup set on the host; `arguments` are `backup_requests.backup_request`.
 
     The verb `backup` of the host's program makes it, and goes on when this run is cut off. `made` gets its name. Fails,
     with every earlier set as it was, where the set could not be completed and read back.
@@ -170,7 +170,7 @@ def backup(arguments: Mapping[str, Any], made: Callable[[Any], None]) -> Command
 
 @operation(is_idempotent=False)
 def rotate(arguments: HiddenItems) -> Commands:
-    """Ensure secrets of the stack are others than before and in force; `arguments` are `templates.rotate_request`.
+    """Ensure the stack's secrets are new and in force; `arguments` are `secrets_requests.rotate_request`.
 
     The verb `rotate` of the host's program renews them, and goes on when this run is cut off. Fails where Open WebUI
     does not get healthy with the new ones: the old ones are in force again then.
@@ -180,7 +180,7 @@ def rotate(arguments: HiddenItems) -> Commands:
 
 @operation(is_idempotent=False)
 def migrate(arguments: Mapping[str, Any]) -> Commands:
-    """Ensure people's rows are in the stack's own Postgres; `arguments` are `templates.migrate_request`.
+    """Ensure people's rows are in the stack's own Postgres; `arguments` are `stack_requests.migrate_request`.
 
     The verb `migrate` of the host's program moves them, and goes on when this run is cut off. Open WebUI is stopped
     then. Fails where a row can't be moved: Open WebUI runs as before then.
@@ -196,8 +196,7 @@ def migrate_settle(stack_dir: str) -> Commands:
 
 @operation(is_idempotent=False)
 def recover(arguments: Mapping[str, Any]) -> Commands:
-    """Ensure nothing is cut off in the stack on the host; `arguments` are
-    `webui_stack.render.templates.recover_request`.
+    """Ensure no change of the stack on the host is cut off; `arguments` are `stack_requests.recover_request`.
 
     The verb `recover` of the host's program ends it: forward where what was cut off is healthy, else back to what ran
     before. Fails where neither can be.
@@ -207,7 +206,7 @@ def recover(arguments: Mapping[str, Any]) -> Commands:
 
 @operation(is_idempotent=False)
 def rollback(arguments: Mapping[str, Any]) -> Commands:
-    """Ensure an earlier release is in force; `arguments` are `webui_stack.render.templates.rollback_request`.
+    """Ensure an earlier release is in force; `arguments` are `stack_requests.rollback_request`.
 
     The verb `rollback` of the host's program does it, and goes on when this run is cut off. Does nothing where that
     release is in force. Fails, with what ran before running on, where the release does not get healthy.
@@ -217,8 +216,7 @@ def rollback(arguments: Mapping[str, Any]) -> Commands:
 
 @operation(is_idempotent=False)
 def restore(arguments: HiddenItems, verb: str) -> Commands:
-    """Ensure the stack's data are those of a backup set; `arguments` are those of `verb`
-    (`webui_stack.render.templates`).
+    """Ensure the stack's data are those of a backup set; `arguments` are the request for `verb` (`stack_requests`).
 
     The verb `restore` of the host's program swaps them, in a swarm `swarm_restore`, and goes on when this run is cut
     off. It makes a set of what is replaced first. Fails, with what was there in place, where the set can't be used or
@@ -258,8 +256,8 @@ def secrets(
 
     The verb `secrets` of the host's program makes them; `stale` tells which files it would change, `refused` why it
     can't (`survey.Survey`). Changes when a secret is missing, was supplied anew, or a file derived from one differs in
-    content, mode or owner. `request` is `templates.secrets_request`: it may hold supplied secrets, and travels in the
-    verb's request alone. Fails when a secret on the host can't be used, naming its file.
+    content, mode or owner. `request` is `secrets_requests.secrets_request`: it may hold supplied secrets, so it travels
+    in the verb's request alone. Fails when a secret on the host can't be used, naming its file.
     """
     if why := refused():
         yield _refuse([why])
@@ -330,7 +328,7 @@ def stack(
 def mended_stack(request: Callable[[], Mapping[str, Any]]) -> Commands:
     """Ensure an upgrade of the stack in the swarm that was cut off is ended: it stays where it serves, or is undone.
 
-    The verb `swarm_mend` of the host's program does that. `request` is `templates.swarm_request`.
+    The verb `swarm_mend` of the host's program does that. `request` is `stack_requests.swarm_request`.
     """
     yield FunctionCommand(_ask, ("swarm_mend", HiddenItems(request())), {})
 

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 from webui_stack.documents import document
 from webui_stack.model import compose
 from webui_stack.model.compose import Container as Observed
-from webui_stack.render.templates import open_webui_environment, secret_names
+from webui_stack.render.environment import open_webui_environment, secret_names
 from webui_stack.settings.model import Settings
 
 _VOLUME_SETTING = {

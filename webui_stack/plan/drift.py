@@ -8,7 +8,7 @@ from webui_stack.model import compose, docker, docker_config, lock, swarm
 from webui_stack.model.lock import Wanted
 from webui_stack.model.survey import BACKUP_UNIT, DOCKER_UNIT, WATCHDOG_UNIT, Survey
 from webui_stack.plan import apt_sources
-from webui_stack.render import templates
+from webui_stack.render import managed, units
 from webui_stack.settings.model import Settings
 
 
@@ -55,7 +55,7 @@ def _docker(settings: Settings, survey: Survey) -> Iterator[str]:
 
 
 def _files(settings: Settings, survey: Survey) -> Iterator[str]:
-    for path, text in templates.managed_files(settings, survey.machine, survey.engine.server).items():
+    for path, text in managed.files(settings, survey.machine, survey.engine.server).items():
         if path not in survey.files:
             yield f"{path}: missing, or not root's and 0644"
         elif survey.files[path] != text:
@@ -94,7 +94,7 @@ def _watchdog(settings: Settings, survey: Survey) -> Iterator[str]:
     wanted = settings.watchdog_pause_s > 0
     if not survey.machine.has_systemd:
         return
-    for path in templates.old_watchdog(settings):
+    for path in units.old_watchdog(settings):
         if path in survey.files:
             yield f"{path}: is of an earlier version"
     if wanted != (WATCHDOG_UNIT in survey.units):
@@ -107,11 +107,11 @@ def has_backup_timer(survey: Survey) -> bool:
 
 
 def _backup(settings: Settings, survey: Survey) -> Iterator[str]:
-    for path, text in templates.kept_backup(settings, survey.machine, survey.files).items():
+    for path, text in units.kept_backup(settings, survey.machine, survey.files).items():
         if survey.files[path] != text:
             yield f"{path}: differs"
     if settings.runs("data"):
-        for path in templates.old_backup(settings, survey.files):
+        for path in units.old_backup(settings, survey.files):
             yield f"{path}: is of an earlier version"
     wanted = bool(settings.backup_schedule)
     if has_backup_timer(survey) and wanted != (BACKUP_UNIT in survey.units):

@@ -14,7 +14,7 @@ from webui_stack.documents import document
 from webui_stack.host import protocol
 from webui_stack.model import compose, docker, docker_config
 from webui_stack.model.survey import DEPLOY_LOG, Survey
-from webui_stack.render import templates
+from webui_stack.render import project
 from webui_stack.settings.model import Settings
 
 
@@ -45,9 +45,9 @@ def request(settings: Settings, host: str, observed: Survey) -> dict[str, Any]:
         "backup_dir": settings.backup_dir,
         "data": host in settings.teardown_data,
         "backups": host in settings.teardown_backups,
-        "containers": templates.containers(settings),
-        "known": list(dict.fromkeys([*templates.containers(settings), *map(compose.container_of, compose.DATA)])),
-        "volumes": templates.volumes(settings),
+        "containers": project.containers(settings),
+        "known": list(dict.fromkeys([*project.containers(settings), *map(compose.container_of, compose.DATA)])),
+        "volumes": project.volumes(settings),
         "remembered": _remembered(settings),
         "network": compose.NETWORK,
         "network_label": compose.NETWORK_LABEL,

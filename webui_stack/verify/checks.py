@@ -24,7 +24,7 @@ from webui_stack.model import compose
 from webui_stack.model.check import Check
 from webui_stack.model.survey import Survey
 from webui_stack.ops.host_state import Observation
-from webui_stack.render import templates
+from webui_stack.render import project
 from webui_stack.settings.model import Settings
 from webui_stack.transport import remote, tunnel
 from webui_stack.verify import account, certificate, endpoint, event, hints, valkey, websocket
@@ -385,8 +385,8 @@ class _Probe:
 
     def _way_to(self, process: _Process) -> Way:
         """The way to one process, past the published port."""
-        dial = partial(tunnel.dial, process.host, process.address, templates.OPEN_WEBUI_PORT, _ATTEMPT_S)
-        url = f"http://{process.address}:{templates.OPEN_WEBUI_PORT}"
+        dial = partial(tunnel.dial, process.host, process.address, project.OPEN_WEBUI_PORT, _ATTEMPT_S)
+        url = f"http://{process.address}:{project.OPEN_WEBUI_PORT}"
         return Way(url, dial, self.settings.external_url or self._way_in.origin)
 
     def _client(self, user: str) -> AbstractContextManager[redis.Redis]:

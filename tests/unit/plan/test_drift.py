@@ -9,7 +9,7 @@ import pytest
 from tests import surveys
 from tests.defaults import settings
 from webui_stack.plan import drift
-from webui_stack.render import templates
+from webui_stack.render import managed, units
 from webui_stack.settings.model import Settings
 
 LAB: dict[str, Any] = {
@@ -22,7 +22,7 @@ LAB: dict[str, Any] = {
 
 def files(wanted: Settings) -> dict[str, str]:
     deployed = surveys.parsed(surveys.DEPLOYED)
-    return templates.managed_files(wanted, deployed.machine, deployed.engine.server)
+    return managed.files(wanted, deployed.machine, deployed.engine.server)
 
 
 def found(sections: dict[str, Any] | None = None, daemon_json: str = surveys.DAEMON_JSON, **changes: Any) -> list[str]:
@@ -103,7 +103,7 @@ def backed_up(put: Settings, *, runs: bool = True) -> dict[str, Any]:
     """The sections of a host where runbooks/backup.py put its files with these settings."""
     machine = surveys.parsed(surveys.DEPLOYED).machine
     return {
-        "files": {**files(settings(**LAB)), **templates.backup(put, machine)},
+        "files": {**files(settings(**LAB)), **units.backup(put, machine)},
         "units": [*surveys.DEPLOYED["units"], *(["open-webui-backup.timer"] if runs else [])],
     }
 

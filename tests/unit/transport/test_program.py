@@ -21,14 +21,14 @@ from tests.local import local_host
 from tests.stack_folder import as_root
 from webui_stack.host import recovery
 from webui_stack.host.verbs import VERBS
-from webui_stack.render import host_program, templates
+from webui_stack.render import host_program, survey_requests
 from webui_stack.settings.sources import Supplied
 from webui_stack.transport import program
 from webui_stack.transport.program import HostRefusedError, NoPythonError
 from webui_stack.transport.remote import RemoteError
 
 DAY_S = 86400.0
-LOOK: dict[str, Any] = json.loads(templates.survey_request(settings(), Supplied(None, None, {}))[0])["arguments"]
+LOOK: dict[str, Any] = json.loads(survey_requests.survey_request(settings(), Supplied(None, None, {}))[0])["arguments"]
 
 
 @pytest.fixture

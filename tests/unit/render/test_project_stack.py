@@ -17,7 +17,8 @@ from webui_stack.host.assembly import Stack
 from webui_stack.host.stack_file import StackFile
 from webui_stack.host.verbs.swarm import Request
 from webui_stack.model.swarm import LABELS, Work
-from webui_stack.render import templates
+from webui_stack.render import project, stack_requests
+from webui_stack.render.environment import open_webui_environment
 from webui_stack.settings.model import Settings
 
 SWARM = {
@@ -38,7 +39,7 @@ def of(**changes: Any) -> Settings:
 
 def stack(**changes: Any) -> dict[str, Any]:
     """The definition with its variables as they are named."""
-    text = templates.project(of(**changes))["stack.yaml"]
+    text = project.files(of(**changes))["stack.yaml"]
     found: dict[str, Any] = yaml.safe_load(text)
     return found
 
@@ -78,7 +79,7 @@ def test_a_browser_hears_within_half_a_minute_that_its_host_is_gone() -> None:
     names = ("WEBSOCKET_SERVER_PING_INTERVAL", "WEBSOCKET_SERVER_PING_TIMEOUT")
     found = stack()["services"]["open-webui"]["environment"]
     assert sum(int(found[name]) for name in names) <= 30
-    on_one_host = templates.open_webui_environment(of(topology="compose", open_webui_shared_dir=None, swarm_runs=[]))
+    on_one_host = open_webui_environment(of(topology="compose", open_webui_shared_dir=None, swarm_runs=[]))
     assert not set(names) & on_one_host.keys()
     own = stack(open_webui_env={names[0]: "5"})["services"]["open-webui"]["environment"]
     assert own[names[0]] == "5"
@@ -139,9 +140,9 @@ def test_no_secret_is_in_the_definition_and_each_is_read_from_a_file(tmp_path: P
 
 def test_another_file_of_the_proxy_is_another_config() -> None:
     def name(**changes: Any) -> str:
-        project = templates.project(of(**changes))
-        sha256 = hashlib.sha256(project["proxy/Caddyfile"].encode()).hexdigest()
-        found = str(yaml.safe_load(project["stack.yaml"])["configs"]["caddyfile"]["name"])
+        files = project.files(of(**changes))
+        sha256 = hashlib.sha256(files["proxy/Caddyfile"].encode()).hexdigest()
+        found = str(yaml.safe_load(files["stack.yaml"])["configs"]["caddyfile"]["name"])
         assert found == f"open-webui-caddyfile-{sha256[:12]}"
         return found
 
@@ -149,7 +150,7 @@ def test_another_file_of_the_proxy_is_another_config() -> None:
 
 
 def test_the_proxy_asks_where_the_processes_are() -> None:
-    caddyfile = templates.project(of())["proxy/Caddyfile"]
+    caddyfile = project.files(of())["proxy/Caddyfile"]
     assert "dynamic a {\n\t\t\tname open-webui\n\t\t\tport 8080\n" in caddyfile
     assert "health_uri" not in caddyfile, "Caddy has no active checks of dynamic upstreams"
 
@@ -161,27 +162,27 @@ def test_uploads_are_in_the_shared_folder_or_in_no_folder() -> None:
 
 
 def test_only_the_host_with_the_data_has_files() -> None:
-    assert templates.project(of(swarm_runs=["open-webui"], swarm_manager=False)) == {}
-    assert next(iter(templates.project(of()))) == "stack.yaml"
+    assert project.files(of(swarm_runs=["open-webui"], swarm_manager=False)) == {}
+    assert next(iter(project.files(of()))) == "stack.yaml"
 
 
 def test_hidden_characters_of_a_setting_reach_the_process() -> None:
     name = """It's a $lab "chat" ${HOME}"""
-    text = templates.project(of(open_webui_env={"WEBUI_NAME": name}))["stack.yaml"]
+    text = project.files(of(open_webui_env={"WEBUI_NAME": name}))["stack.yaml"]
     found = yaml.safe_load(text)["services"]["open-webui"]["environment"]["WEBUI_NAME"]
     assert found.replace("$$", "$") == name
     assert "$" not in found.replace("$$", "")
 
 
 def request(**changes: Any) -> Request:
-    asked = templates.swarm_request(of(**changes))
+    asked = stack_requests.swarm_request(of(**changes))
     assert Stack(**asked["stack"]).folder == "/opt/open-webui"
     return Request(**json.loads(json.dumps(asked["request"])))
 
 
 @pytest.mark.parametrize("changes", VARIANTS, ids=str)
 def test_the_hosts_program_reads_the_definition_and_gives_all_that_it_leaves_open(changes: dict[str, Any]) -> None:
-    text, asked = templates.project(of(**changes))["stack.yaml"], request(**changes)
+    text, asked = project.files(of(**changes))["stack.yaml"], request(**changes)
     files = FakeFiles()
     files.make_folder("/s")
     files.write("/s/stack.yaml", text)
@@ -197,19 +198,19 @@ def test_the_hosts_program_reads_the_definition_and_gives_all_that_it_leaves_ope
 def test_only_the_migrator_migrates_and_it_sees_peoples_folder() -> None:
     asked = request()
     assert asked.environment["ENABLE_DB_MIGRATIONS"] == "true"
-    assert asked.environment.items() >= templates.open_webui_environment(of()).items()
+    assert asked.environment.items() >= open_webui_environment(of()).items()
     assert (asked.shared_dir, request(**S3).shared_dir) == ("/srv/shared/open-webui", "")
 
 
 def test_only_an_upgrade_may_change_data_and_only_what_is_crowded_gets_new_tasks() -> None:
     some = of()
-    crowded = templates.swarm_request(some, [Work("crowded", again="open-webui"), Work("other")])["request"]
+    crowded = stack_requests.swarm_request(some, [Work("crowded", again="open-webui"), Work("other")])["request"]
     assert (crowded["upgrades"], crowded["again"]) == (False, ["open-webui"])
-    assert templates.swarm_request(some, upgrades=True)["request"]["upgrades"] is True
+    assert stack_requests.swarm_request(some, upgrades=True)["request"]["upgrades"] is True
 
 
 def test_no_secret_is_in_a_request_and_each_has_its_name() -> None:
     asked = request(open_webui_secret_env={"OPENAI_API_KEY": "env:X"})
     assert {"WEBUI_SECRET_KEY", "REDIS_URL", "DATABASE_URL", "OPENAI_API_KEY"} <= set(asked.variables)
-    assert asked.secrets == templates.stack_secrets(of())
+    assert asked.secrets == project.stack_secrets(of())
     assert "env:X" not in str(asked)

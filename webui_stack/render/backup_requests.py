@@ -1,0 +1,112 @@
+"""Requests for the verbs of the host's program that make, copy and try backup sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import SecretStr
+
+from webui_stack.model import compose
+from webui_stack.render import project
+from webui_stack.render.environment import open_webui_environment
+from webui_stack.settings.model import Settings
+from webui_stack.settings.sources import HiddenItems
+
+# Open WebUI downloads these folders of its data again (open_webui/config.py, 0.12). A set omits them, unless the host
+# is offline.
+_DOWNLOADED = ["cache/embedding/models", "cache/tiktoken", "cache/whisper/models"]
+
+
+def backup_request(settings: Settings, *, holds_lock: bool = False, mends: bool = False) -> dict[str, Any]:
+    """The request for the verb `backup` (`host/verbs/backup.py`). It holds no secret."""
+    in_swarm = settings.topology == "swarm"
+
+    def runs(service: str) -> str:
+        return service if in_swarm else compose.container_of(service)
+
+    on_postgres = settings.database_kind == "postgres"
+    people = settings.open_webui_volume if not in_swarm else settings.open_webui_shared_dir or ""
+    volumes = [
+        *([] if in_swarm else [people]),
+        settings.valkey_volume,
+        *([settings.postgres_volume] if on_postgres else []),
+    ]
+    return {
+        "stack_dir": settings.stack_dir,
+        "backup_dir": settings.backup_dir,
+        "swarm": compose.STACK if in_swarm else "",
+        "images": {compose.container_of(service): reference for service, reference in settings.images.items()},
+        "open_webui": compose.container_of("open-webui"),
+        "valkey": runs("redis"),
+        "postgres": runs("postgres") if on_postgres else "",
+        "people": people,
+        "volumes": volumes,
+        "folders": [people] if in_swarm and people else [],
+        "files": [project.DEFINITION[settings.topology], "valkey", *(["proxy"] if settings.public_url else [])],
+        "left_out": left_out(settings),
+        "keep": settings.backup_keep,
+        "reserve_mb": settings.backup_min_free_mb,
+        "age_recipient": settings.backup_age_recipient or "",
+        "in_clear": sorted(settings.open_webui_secret_env),
+        "holds_lock": holds_lock,
+        "mends": mends,
+    }
+
+
+def left_out(settings: Settings) -> list[str]:
+    """Folders of Open WebUI's data that a backup set omits."""
+    return [] if settings.open_webui_offline else _DOWNLOADED
+
+
+def offsite_copy_request(settings: Settings) -> dict[str, Any]:
+    """The request for the verb `offsite_copy`, without the set's name (`host/verbs/offsite.py`). It holds no secret."""
+    return {
+        "stack_dir": settings.stack_dir,
+        "backup_dir": settings.backup_dir,
+        "repository": settings.backup_restic_repository,
+        "keep": settings.backup_keep,
+    }
+
+
+def offsite_key_request(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenItems:
+    """The request for the verb `offsite_key`: keep the variables that open the restic repository."""
+    return HiddenItems({"stack_dir": settings.stack_dir, "environment": _values(environment)})
+
+
+def offsite_bring_request(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenItems:
+    """The request for the verb `offsite_bring`: fetch the set `restore_set`, unless the host has it."""
+    return HiddenItems(
+        {
+            "backup_dir": settings.backup_dir,
+            "repository": settings.backup_restic_repository,
+            "wanted": settings.restore_set,
+            "host": settings.restore_restic_host or "",
+            "environment": _values(environment),
+        }
+    )
+
+
+def _values(environment: Mapping[str, SecretStr]) -> dict[str, str]:
+    return {name: value.get_secret_value() for name, value in sorted(environment.items())}
+
+
+def drill_request(settings: Settings) -> dict[str, Any]:
+    """The request for the verb `drill` (`host/verbs/drill.py`). It holds no secret."""
+    environment = open_webui_environment(settings) | {
+        "REDIS_URL": "redis://redis:6379/0",
+        "WEBSOCKET_REDIS_URL": "redis://redis:6379/1",
+        "OFFLINE_MODE": "true",  # its network leads nowhere
+        "HF_HUB_OFFLINE": "1",
+    }
+    return {
+        "backup_dir": settings.backup_dir,
+        "restore_set": settings.restore_set,
+        "open_webui_image": settings.open_webui_image,
+        "valkey_image": settings.valkey_image,
+        "postgres_image": settings.postgres_image if settings.database_kind == "postgres" else "",
+        "environment": environment,
+        "cap_add": settings.open_webui_cap_add,
+        "read_only": settings.open_webui_read_only,
+        "start_s": settings.open_webui_start_timeout_s,
+    }

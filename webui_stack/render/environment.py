@@ -1,0 +1,80 @@
+"""Open WebUI's variables: those that its container gets, and the names of those that are secret."""
+
+from __future__ import annotations
+
+from webui_stack.settings.model import VECTOR_POOL, Settings
+
+
+def secret_names(settings: Settings) -> list[str]:
+    """Open WebUI's variables that `templates/env.j2` defines."""
+    database = [] if settings.database_kind == "sqlite" else ["DATABASE_URL", "PGVECTOR_DB_URL"]
+    return ["WEBUI_SECRET_KEY", "REDIS_URL", "WEBSOCKET_REDIS_URL", *database]
+
+
+def open_webui_environment(settings: Settings) -> dict[str, str]:
+    """Open WebUI's variables that are no secret: ours, then whatever `open_webui_env` adds or changes.
+
+    Source of each value: https://docs.openwebui.com/reference/env-configuration (0.12).
+    """
+    environment = {
+        "ENABLE_WEBSOCKET_SUPPORT": "true",
+        "WEBSOCKET_MANAGER": "redis",
+        "REDIS_KEY_PREFIX": settings.open_webui_key_prefix,
+        # Without it a dead Valkey hangs the app instead of failing the request.
+        "REDIS_SOCKET_CONNECT_TIMEOUT": "5",
+        # Below valkey_timeout_s, so that pooled connections are never found closed.
+        "REDIS_HEALTH_CHECK_INTERVAL": "60",
+        "REDIS_SOCKET_KEEPALIVE": "True",
+        "ENABLE_DB_MIGRATIONS": "true",
+        "UVICORN_WORKERS": "1",
+        "CORS_ALLOW_ORIGIN": settings.cors_allow_origin,
+        "JWT_EXPIRES_IN": settings.open_webui_jwt_expires_in,
+        "ENABLE_PERSISTENT_CONFIG": str(settings.open_webui_persistent_config),
+    }
+    if settings.open_webui_read_only:
+        # It copies its front end's static files there at each start (open_webui/config.py, 0.12).
+        environment["STATIC_DIR"] = "/tmp/static"  # noqa: S108 a tmpfs of its own
+    if settings.external_url:
+        environment["WEBUI_URL"] = settings.external_url
+        if settings.external_url.startswith("https:"):
+            environment["WEBUI_SESSION_COOKIE_SECURE"] = "true"
+    if settings.public_url:
+        environment |= {
+            # The proxy compresses, and what is streamed must not wait for a compressor.
+            "ENABLE_COMPRESSION_MIDDLEWARE": "false",
+            # Whose word on a client's address counts. Nobody but the stack's own containers reaches it: it is not
+            # published.
+            "FORWARDED_ALLOW_IPS": settings.network_subnet or "*",
+        }
+    if settings.database_kind != "sqlite":
+        environment |= {
+            "VECTOR_DB": "pgvector",
+            "DATABASE_POOL_SIZE": str(settings.database_pool_size),
+            "DATABASE_POOL_MAX_OVERFLOW": str(settings.database_pool_overflow),
+            "PGVECTOR_POOL_SIZE": str(VECTOR_POOL),
+        }
+    if settings.open_webui_replicas > 1 or settings.topology == "swarm":
+        environment |= {
+            # Each process would run pip for the same tools at once, into the same folders.
+            "ENABLE_PIP_INSTALL_FRONTMATTER_REQUIREMENTS": "False",
+            # For many users: less writing of who was seen when, more threads, and a faster JSON.
+            "DATABASE_USER_ACTIVE_STATUS_UPDATE_INTERVAL": "300",
+            "THREAD_POOL_SIZE": str(settings.thread_pool_size),
+            "ENABLE_ORJSON": "True",
+        }
+    if settings.topology == "swarm":
+        environment |= {
+            # A host that is gone closes no connection: browsers learn it from a ping that does not come, at the latest
+            # after both together. By default (25 and 20 s) fifty of them were without events for 50 s in the lab.
+            "WEBSOCKET_SERVER_PING_INTERVAL": "10",
+            "WEBSOCKET_SERVER_PING_TIMEOUT": "10",
+        }
+    if settings.open_webui_offline:
+        environment |= {"OFFLINE_MODE": "true", "HF_HUB_OFFLINE": "1"}
+    environment |= settings.open_webui_env
+    return {name: value for name, value in environment.items() if name not in settings.open_webui_secret_env}
+
+
+def migrating_environment(settings: Settings) -> dict[str, str]:
+    """Open WebUI's variables for the container that migrates the database."""
+    return open_webui_environment(settings) | {"ENABLE_DB_MIGRATIONS": "true"}

@@ -1,0 +1,80 @@
+"""Requests for the verbs of the host's program that make and rotate the stack's secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import SecretStr
+
+from webui_stack.render import project, stack_requests
+from webui_stack.settings.model import Settings
+from webui_stack.settings.sources import HiddenItems, Supplied
+
+# Name in `rotate_secrets` -> its files below `stack_dir`. First is the file of the secret that an operator may supply.
+SECRET_FILES = {
+    "valkey_password": ["secrets/valkey-password", "secrets/valkey-monitor-password"],
+    "open_webui_secret_key": ["secrets/webui-secret-key"],
+    "postgres_password": ["secrets/postgres-password"],
+    "probe_password": ["secrets/probe-password"],
+}
+
+
+def secrets_request(settings: Settings, supplied: Supplied) -> HiddenItems:
+    """The request for the verb `secrets` (`host/verbs/secrets.py`).
+
+    It holds the operator's own secrets: only ever sent on stdin.
+    """
+    return HiddenItems({"wish": wish(settings, supplied)})
+
+
+def rotate_request(settings: Settings, supplied: Supplied, rotated: Iterable[str]) -> HiddenItems:
+    """The request for the verb `rotate`: renew the secrets that `rotated` names (`host/verbs/rotate.py`).
+
+    It holds the operator's own secrets: only ever sent on stdin.
+    """
+    rotated = list(rotated)
+    return HiddenItems(
+        {
+            "stack": stack_requests.stack_request(settings),
+            "request": {
+                "rotated": rotated,
+                "files": [file for name in rotated for file in SECRET_FILES[name]],
+                "containers": project.containers(settings),
+            },
+            "wish": wish(settings, supplied),
+        }
+    )
+
+
+def wish(settings: Settings, supplied: Supplied) -> dict[str, Any]:
+    """The secrets that the stack needs, and templates of the files made of them (`host/secrets.py`)."""
+
+    def text(secret: SecretStr | None) -> str:
+        return secret.get_secret_value() if secret else ""
+
+    def secret(name: str, own: SecretStr | None = None, **more: Any) -> dict[str, Any]:
+        return {"name": name, "file": name.replace("_", "-"), "supplied": text(own), **more}
+
+    found = [
+        secret("valkey_password", supplied.valkey_password),
+        {**secret("monitor_password"), "file": "valkey-monitor-password"},
+        secret("webui_secret_key", supplied.open_webui_secret_key, also="+/=._~:@%-"),
+    ]
+    if settings.database_kind == "postgres":
+        found.append(secret("postgres_password", supplied.postgres_password, mode=0o644))
+    elif settings.database_kind == "external":
+        found.append({**secret("database_url", supplied.database_url, kept=False), "file": ""})
+    if settings.public_url and settings.proxy_tls == "files":
+        found.append(secret("proxy_key", supplied.proxy_certificate_key, kept=False))
+    if settings.verify_level == "user":
+        found.append(secret("probe_password"))
+    return {
+        "folder": settings.stack_dir,
+        "secrets": found,
+        "acl": project.acl_template(settings),
+        "env": project.env_template(settings),
+        "marks": project.OWN_MARKS,
+        "environment": {name: text(one) for name, one in supplied.environment.items()},
+        "adopts": settings.stack_adopt,
+    }
