@@ -1,7 +1,8 @@
 """The command `webui-stack`: a name for each job, and its options by name. pyinfra does the work.
 
 Each verb prints the pyinfra command that it stands for, and becomes that command: its output, its exit status and
-Ctrl-C are pyinfra's. Only `new`, `check` and `settings` are done here; a dry run of a deploy tells all that `check` does.
+Ctrl-C are pyinfra's. Only `new`, `check` and `settings` are done here. A dry run of a deploy tells all that `check`
+does.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def settings() -> None:
 @click.option("--data", multiple=True, metavar="NAME=VALUE", help="A setting for this run; may be repeated.")
 def check(inventory: Path, hosts: tuple[str, ...], data: tuple[str, ...]) -> None:
     """Check the settings of all hosts; contacts none."""
-    from webui_stack import settings_check  # loads pyinfra
+    from webui_stack.ops import settings_check  # loads pyinfra
 
     root = repository(inventory)
     os.chdir(root)

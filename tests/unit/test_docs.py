@@ -17,8 +17,11 @@ from webui_stack.model import swarm
 from webui_stack.settings.model import EVERYDAY_WORDS, Settings, SettingsError, from_data
 
 EXAMPLES = sorted((ROOT / "inventories").glob("*.example.py"))
+_ELSEWHERE = {"host", "starter", "tasks"}
 LIBRARY = [
-    path for path in (ROOT / "webui_stack").glob("*/*.py") if path.parent.name != "host" and path.stem != "__init__"
+    path
+    for path in (ROOT / "webui_stack").glob("*/*.py")
+    if path.parent.name not in _ELSEWHERE and path.stem != "__init__"
 ]
 HOST_MODULES = sorted((ROOT / "webui_stack/host").rglob("*.py"))
 DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

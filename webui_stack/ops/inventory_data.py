@@ -8,7 +8,7 @@ from typing import Any
 from pyinfra.api import Host
 
 KEY = "open_webui_stack"
-"""In a pyinfra repository of one's own: `open_webui_stack = {"open_webui_port": 3001}`, for all hosts, a group or a host."""
+"""Of a dictionary of settings, for all hosts, a group or a host: `open_webui_stack = {"open_webui_port": 3001}`."""
 
 
 class InventoryDataError(ValueError):
@@ -34,7 +34,7 @@ def of_host(host: Host) -> dict[str, Any]:
                 f'write {KEY} = {{"open_webui_port": 3001}}'
             )
         merged.update(given)
-    told = dict(host.inventory.get_override_data())
+    told = dict(host.inventory.override_data)
     told.pop(KEY, None)
     return {**merged, **told}
 
@@ -42,10 +42,10 @@ def of_host(host: Host) -> dict[str, Any]:
 def _places(host: Host) -> list[tuple[str, Mapping[str, Any]]]:
     """The places that may have data of the host, the innermost last."""
     inventory = host.inventory
-    groups = [(f"group {name}", inventory.get_group_data(name)) for name in host.groups]
+    groups = [(f"group {name}", inventory.group_data.get(name, {})) for name in host.groups]
     return [
-        ("all hosts", inventory.get_data()),
+        ("all hosts", inventory.data),
         *groups,
-        (f"host {host.name}", inventory.get_host_data(host.name)),
-        ("--data", inventory.get_override_data()),
+        (f"host {host.name}", inventory.host_data.get(host.name, {})),
+        ("--data", inventory.override_data),
     ]

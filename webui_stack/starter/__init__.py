@@ -12,7 +12,7 @@ _NAMES = {"gitignore": ".gitignore"}
 
 
 def make(folder: Path) -> list[Path]:
-    """Ensure the folder has a starter's files; tells which. Raises `FileExistsError` where one of them is there already."""
+    """Ensure the folder has a starter's files, and tell which. Raises `FileExistsError` where one of them is there."""
     files = {
         folder / path.relative_to(_FILES).with_name(_NAMES.get(path.name, path.name)): path
         for path in sorted(_FILES.rglob("*"))
