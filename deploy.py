@@ -2,6 +2,7 @@
 
 from tasks import backup, deployment, docker, network, preflight, rollout, stack, swarm, verify, watchdog
 
+verify.prepare()  # loads what proves, while the hosts are looked at
 settings = preflight.check(brings_python=True)  # every problem of every setting, before any host is touched
 
 

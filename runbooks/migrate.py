@@ -2,6 +2,7 @@
 
 from tasks import deployment, docker, migrate, network, preflight, stack, verify, watchdog
 
+verify.prepare()
 settings = preflight.check()
 migrate.check(settings)
 deployment.begin(settings, acts=True)

@@ -2,6 +2,7 @@
 
 from tasks import deployment, docker, network, preflight, restore, stack, swarm, verify, watchdog
 
+verify.prepare()
 settings = preflight.check()
 restore.check(settings)
 deployment.begin(settings, acts=True)

@@ -2,6 +2,7 @@
 
 from tasks import deployment, preflight, rollback, verify
 
+verify.prepare()
 settings = preflight.settings()
 deployment.begin(settings, acts=True)
 rollback.back(settings)

@@ -2,6 +2,7 @@
 
 from tasks import deployment, preflight, rotate, verify
 
+verify.prepare()
 settings = preflight.check()
 rotate.check(settings)
 deployment.begin(settings, acts=True)

@@ -2,6 +2,7 @@
 
 from tasks import deployment, docker, network, preflight, rollout, stack, upgrade, verify, watchdog
 
+verify.prepare()
 settings = preflight.check()
 
 

@@ -2,4 +2,5 @@
 
 from tasks import preflight, verify
 
+verify.prepare()
 verify.prove(preflight.settings())

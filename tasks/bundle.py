@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from pyinfra import host, inventory, state
-from pyinfra.api import DeployError, Inventory, deploy
+from pyinfra.api import DeployError, deploy
 
 from tasks import preflight, sources
 from webui_stack.artifacts import bundle
@@ -13,12 +11,11 @@ from webui_stack.artifacts import images as delivery
 from webui_stack.artifacts.bundle import Bundle
 from webui_stack.model import lock
 from webui_stack.model.lock import Lock, LockError, Wanted
-from webui_stack.ops import facts, lease, operations
+from webui_stack.ops import facts, lease, operations, run
 from webui_stack.settings.model import Settings
 
 
-@cache
-def _one_host(_: Inventory) -> None:
+def _one_host() -> None:
     if len(state.activated_hosts) != 1:
         raise DeployError(
             f"bundle: expected one host to take images and packages from, got {len(state.activated_hosts)}; "
@@ -34,7 +31,7 @@ def pack(settings: Settings) -> None:
     left as it was. The lock file gets the SHA-256 of the packages. Raises `DeployError` for more hosts, or without
     a lock.
     """
-    _one_host(inventory)
+    _one_host()
     found = _lock(settings)
     machine = preflight.observation().survey().machine
     images = lock.wanted(found, sources.references(settings), machine)
@@ -62,18 +59,19 @@ def _record(settings: Settings, found: Lock, platform: str, made: Bundle) -> Non
     host.log(f"wrote the SHA-256 of its packages to {file}: commit that file, and take it along with the bundle")
 
 
-_leases: dict[str, lease.Lease] = {}
+class _Leases(dict[str, lease.Lease]):
+    """The leases that this run holds, by host."""
 
 
 def _claim() -> list[str]:
     problems, taken = lease.take(inventory.get_host(host.name))
     if taken:
-        _leases[host.name] = taken
+        run.current().once(_Leases)[host.name] = taken
     return problems
 
 
 def _let_go() -> list[str]:
-    _leases.pop(host.name).release()
+    run.current().once(_Leases).pop(host.name).release()
     return []
 
 

@@ -27,6 +27,6 @@ def examine(settings: Settings) -> None:
 
 
 def _problems(settings: Settings) -> list[str]:
-    checks = look.run(host, settings)
+    checks = look.judge(host, settings)
     reports.add("doctor", settings.external_url, checks)
     return look.tell(host, checks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pyinfra import host, inventory, logger, state
@@ -10,7 +11,7 @@ from pyinfra.api import deploy
 from tasks import preflight, sources
 from webui_stack.model import lock
 from webui_stack.model.lock import Lock, LockError, Seen
-from webui_stack.ops import facts, operations
+from webui_stack.ops import facts, operations, run
 from webui_stack.settings.model import Settings
 
 
@@ -26,15 +27,19 @@ def record(settings: Settings) -> None:
     operations.gate(name="Write the lock", check=lambda: _write(settings))
 
 
-_seen: dict[str, tuple[Path, Seen]] = {}
-_told: set[Path] = set()
+@dataclass
+class _Recording:
+    """What this run saw on each host, for which lock file; and the files that it has written."""
+
+    seen: dict[str, tuple[Path, Seen]] = field(default_factory=dict)
+    written: set[Path] = field(default_factory=set)
 
 
 def _look(settings: Settings) -> list[str]:
     survey = preflight.observation().survey()
     images = facts.running_images(host)
     packages = {} if settings.docker_source == "present" else survey.engine.family
-    _seen[host.name] = (
+    run.current().once(_Recording).seen[host.name] = (
         sources.lock_path(settings),
         Seen(host.name, sources.references(settings), images, lock.platform(survey.machine), packages),
     )
@@ -42,27 +47,27 @@ def _look(settings: Settings) -> list[str]:
 
 
 def _write(settings: Settings) -> list[str]:
-    file = sources.lock_path(settings)
-    mine = [name for name, (of, _) in _seen.items() if of == file]
+    file, recording = sources.lock_path(settings), run.current().once(_Recording)
+    mine = [name for name, (of, _) in recording.seen.items() if of == file]
     targeted = state.activated_hosts | state.failed_hosts
-    absent = sorted(target.name for target in targeted if target.name not in _seen)
+    absent = sorted(target.name for target in targeted if target.name not in recording.seen)
     if absent and state.is_executing:
         return [
             f"lock: expected to look at every host, got nothing from {', '.join(absent)}; mend that, or use --limit"
         ]
-    if absent or file in _told:  # a dry run goes through both operations host by host
+    if absent or file in recording.written:  # a dry run goes through both operations host by host
         return []
     try:
         old = sources.read_lock(file) or Lock()
-        everybody = {target.name for target in inventory} == set(_seen)
+        everybody = {target.name for target in inventory} == set(recording.seen)
         new = lock.record(
-            [_seen[target.name][1] for target in inventory if target.name in mine], old, keep=not everybody
+            [recording.seen[target.name][1] for target in inventory if target.name in mine], old, keep=not everybody
         )
     except LockError as error:
         return error.problems
     changes = lock.changes(old, new)
     if state.is_executing:
-        _told.add(file)
+        recording.written.add(file)
         if changes:
             sources.write_lock(file, new)
     for line in changes:

@@ -6,12 +6,13 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import backup, preflight
-from webui_stack.ops import operations, session
+from webui_stack.ops import operations, run, session
 from webui_stack.render import stack_requests
 from webui_stack.settings.model import Settings
 
-# Hosts whose data this run moves.
-_moved: set[str] = set()
+
+class _Moved(set[str]):
+    """Hosts whose data this run moves."""
 
 
 @deploy("Migrate")
@@ -30,7 +31,7 @@ def copy(settings: Settings) -> None:
     """
     if preflight.observation().survey().database == "postgres":
         return
-    _moved.add(host.name)
+    run.current().once(_Moved).add(host.name)
     backup.put(stack_requests.on_sqlite(settings))
     operations.migrate(name="Copy the rows into Postgres", arguments=stack_requests.migrate_request(settings))
 
@@ -41,7 +42,7 @@ def settle(settings: Settings) -> None:
 
     Also of a move by a run before, which ended between the move and this. Does nothing where nothing was moved.
     """
-    if host.name not in _moved and not preflight.observation().survey().migrating:
+    if host.name not in run.current().once(_Moved) and not preflight.observation().survey().migrating:
         return
     backup.put(settings)
     operations.migrate_settle(name="Remove the mark of the move", stack_dir=settings.stack_dir)

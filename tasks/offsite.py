@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -12,6 +11,7 @@ from pyinfra.api import DeployError, deploy
 from tasks import host_packages
 from webui_stack.artifacts import backup_set, offsite
 from webui_stack.artifacts.backup_set import Made, SetError
+from webui_stack.ops import run
 from webui_stack.render import backup_requests
 from webui_stack.settings import sources
 from webui_stack.settings.model import Settings
@@ -86,7 +86,8 @@ def bring(settings: Settings, identity: str) -> Settings:
     return settings
 
 
-_read = cache(sources.read_source)
+def _read(source: str) -> str:
+    return run.current().once(sources.read_source, source)
 
 
 def _environment(settings: Settings) -> dict[str, SecretStr]:

@@ -10,13 +10,13 @@ from typing import Any, NamedTuple
 
 from gevent import GreenletExit
 from pyinfra import host, inventory, logger, state
-from pyinfra.api import DeployError, Inventory, deploy
+from pyinfra.api import DeployError, deploy
 from pyinfra.api.exceptions import PyinfraError
 
 from tasks import python, sources
 from webui_stack.artifacts import bundle
 from webui_stack.model import compose, docker_config, machine, swarm
-from webui_stack.ops import cli_arguments, exit_status, facts, operations
+from webui_stack.ops import cli_arguments, exit_status, facts, operations, run
 from webui_stack.ops.host_state import Observation
 from webui_stack.plan import adoption, database_guard, rollout
 from webui_stack.render import survey_requests
@@ -35,18 +35,17 @@ def check(*, brings_python: bool = False) -> Settings:
     run before any change; a host that can't carry the stack only drops out itself.
     """
     checked = settings()
-    _locks(inventory)
+    run.current().once(_check_locks)
     if brings_python:
-        _bring_python(inventory)
-    _enter(host.name, inventory)
+        run.current().once(_bring_python)
+    run.current().once(_enter, host.name)
     _machine(checked=checked)
     return checked
 
 
-@cache
-def _enter(name: str, inventory: Inventory) -> None:
+def _enter(name: str) -> None:
     """Ensure this host answers as root; otherwise it fails with the reason, and the run goes on with the others."""
-    observed = _observation(name, inventory)
+    observed = _observation(name)
     try:
         observed.survey()
         if observed.lacks_python:
@@ -74,76 +73,73 @@ def _enter(name: str, inventory: Inventory) -> None:
 def settings() -> Settings:
     """This host's settings, once all targeted hosts' are known to be sound."""
     exit_status.watch()  # for a run from another folder, where pyinfra does not read config.py
-    return _all_settings(inventory)[host.name].settings
+    return _all_settings()[host.name].settings
 
 
 def supplied() -> Supplied:
     """The secrets the operator supplies for this host."""
-    return _all_settings(inventory)[host.name].supplied
+    return _all_settings()[host.name].supplied
 
 
 def observation() -> Observation:
     """What is known of this host in this run."""
-    return _observation(host.name, inventory)
+    return _observation(host.name)
 
 
 def everywhere() -> list[Observation]:
     """What is known of the hosts that this host's stack is on: of itself, or of all that are in its swarm."""
     if settings().topology == "compose":
         return [observation()]
-    return [_observation(name, inventory) for name in _present()]
+    return [_observation(name) for name in _present()]
 
 
 def lead() -> Observation:
     """What is known of the host that has the stack's Valkey, and steers the swarm if there is one."""
-    leads = [one for one in everywhere() if _all_settings(inventory)[one.host.name].settings.runs("data")]
+    leads = [one for one in everywhere() if _all_settings()[one.host.name].settings.runs("data")]
     return leads[0]
 
 
 def swarm_hosts() -> dict[str, swarm.Host]:
     """All hosts of this run that nothing failed on, with what was observed of the swarm there."""
-    return {
-        name: swarm.Host(_all_settings(inventory)[name].settings, _observation(name, inventory).survey().swarm)
-        for name in _present()
-    }
+    return {name: swarm.Host(_all_settings()[name].settings, _observation(name).survey().swarm) for name in _present()}
 
 
 def mtu_between_hosts() -> int | None:
     """The smallest MTU of the interfaces that this run's hosts reach each other by; None where nobody could tell."""
-    checked = _all_settings(inventory)
-    return machine.mtu_between(
-        (checked[name].settings, _observation(name, inventory).survey().machine) for name in _present()
-    )
+    checked = _all_settings()
+    return machine.mtu_between((checked[name].settings, _observation(name).survey().machine) for name in _present())
 
 
 def _present() -> list[str]:
     """This run's hosts but for those that dropped out; the one with the data stays, since all others are about it."""
     failed = {target.name for target in state.failed_hosts}
-    checked = _all_settings(inventory)
+    checked = _all_settings()
     return [name for name, one in checked.items() if name not in failed or one.settings.runs("data")]
 
 
 def dropped_out() -> list[Observation]:
     """What was known of this run's hosts that something failed on."""
     present = set(_present())
-    return [_observation(name, inventory) for name in _all_settings(inventory) if name not in present]
+    return [_observation(name) for name in _all_settings() if name not in present]
 
 
 def is_whole() -> bool:
     """Whether this run is about all hosts of the inventory."""
-    return len(_all_settings(inventory)) == len(inventory)
+    return len(_all_settings()) == len(inventory)
 
 
-@cache
-def _bring_python(inventory: Inventory) -> None:
+def _bring_python() -> None:
     """Let each host of this run have a Python before it is looked at: those of a swarm look at each other."""
-    for name, checked in _all_settings(inventory).items():
-        _observation(name, inventory).bring_python = partial(python.bring, settings=checked.settings)
+    for name, checked in _all_settings().items():
+        _observation(name).bring_python = partial(python.bring, settings=checked.settings)
 
 
-@cache
-def _observation(name: str, inventory: Inventory) -> Observation:
-    checked = _all_settings(inventory)[name]
+def _observation(name: str) -> Observation:
+    return run.current().once(_new_observation, name)
+
+
+def _new_observation(name: str) -> Observation:
+    checked = _all_settings()[name]
     request = survey_requests.survey_request(checked.settings, checked.supplied)
     return Observation(inventory.get_host(name), request, docker_config.alone(checked.settings))
 
@@ -181,9 +177,8 @@ def _taken_over(checked: Settings, strangers: list[str]) -> list[str]:
     return adoption.dropped(found, strangers, checked) + adoption.too_new(found, checked)
 
 
-@cache
-def _locks(inventory: Inventory) -> None:
-    if problems := sources.check({name: one.settings for name, one in _all_settings(inventory).items()}):
+def _check_locks() -> None:
+    if problems := sources.check({name: one.settings for name, one in _all_settings().items()}):
         raise DeployError("nothing was changed\n" + "\n".join(problems))
 
 
@@ -192,17 +187,16 @@ class _Checked(NamedTuple):
     supplied: Supplied
 
 
-def _all_settings(inventory: Inventory) -> dict[str, _Checked]:
+def _all_settings() -> dict[str, _Checked]:
     """Settings and supplied secrets by host. Raises `DeployError` with all problems of all hosts of this run."""
-    found, problems = _read(inventory)
+    found, problems = run.current().once(_read)
     if problems:
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
         raise DeployError(f"nothing was changed: {count} in the settings\n" + "\n".join(problems))
     return found
 
 
-@cache
-def _read(inventory: Inventory) -> tuple[dict[str, _Checked], list[str]]:
+def _read() -> tuple[dict[str, _Checked], list[str]]:
     """Settings and supplied secrets by host, and the problems, in one go for all hosts of this run.
 
     The defaults are read from this repository, so that an inventory kept elsewhere, which pyinfra gives
@@ -225,14 +219,14 @@ def _read(inventory: Inventory) -> tuple[dict[str, _Checked], list[str]]:
     policies = {name: checked.settings for name, checked in found.items()}
     problems += rollout.problems(policies, [target.name for target in inventory])
     if not problems and any(checked.topology == "swarm" for checked in policies.values()):
-        problems += swarm.problems(policies | _of_others(inventory, shipped, policies), policies)
+        problems += swarm.problems(policies | _of_others(shipped, policies), policies)
         problems += [line for file in cli_arguments.deploy_files() for line in swarm.runbook_refusals(Path(file).stem)]
         if option := cli_arguments.out_of_step():
             problems.append(f"topology: expected all hosts of a swarm to go in step, got {option}; leave it out")
     return found, problems
 
 
-def _of_others(inventory: Inventory, shipped: Mapping[str, Any], targeted: Iterable[str]) -> dict[str, Settings]:
+def _of_others(shipped: Mapping[str, Any], targeted: Iterable[str]) -> dict[str, Settings]:
     """The settings of the inventory's hosts that are not targeted, as far as they are sound: one stack is on all."""
     found = {}
     for other in inventory:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Collection, Sequence
-from functools import cache
 
 from pyinfra import host, inventory, state
-from pyinfra.api import Inventory
 
 from webui_stack.model.check import Check
-from webui_stack.reports.report import Report, Row
+from webui_stack.ops import run
+from webui_stack.reports.report import Report
+from webui_stack.reports.rows import Row
 
 # Between two times the files of a growing report are written.
 _PAUSE_S = 2.0
@@ -18,8 +18,7 @@ _DROPPED_OUT = "dropped out earlier in this run; its reason is above"
 _UNTOUCHED = "untouched: too many hosts of the batches before it failed"
 
 
-@cache
-def _of_run(title: str, inventory: Inventory) -> Report:
+def _begun(title: str) -> Report:
     targeted = state.activated_hosts | state.failed_hosts
     report = Report(title, [target.name for target in inventory if target in targeted], pause_s=_PAUSE_S)
     atexit.register(report.write)
@@ -28,7 +27,7 @@ def _of_run(title: str, inventory: Inventory) -> Report:
 
 def close(title: str, untouched: Collection[str]) -> None:
     """Ensure every host is in the run's report, also those nothing was done to; prints the table if none was yet."""
-    report = _of_run(title, inventory)
+    report = run.current().once(_begun, title)
     notes = {failed.name: _DROPPED_OUT for failed in state.failed_hosts} | dict.fromkeys(untouched, _UNTOUCHED)
     for name in [missing for missing in report.missing if missing in notes]:
         if report.add(Row(name, "", note=notes[name])):
@@ -41,7 +40,7 @@ def add(title: str, address: str, checks: Sequence[Check]) -> None:
     The page is `reports/<time>/report.html` below the working directory, never more than 2 s behind, and complete
     when the run ends.
     """
-    report = _of_run(title, inventory)
+    report = run.current().once(_begun, title)
     for failed in state.failed_hosts:
         if not report.rows[failed.name].checks:
             report.add(Row(failed.name, "", note=_DROPPED_OUT))

@@ -6,14 +6,15 @@ from pyinfra import host
 from pyinfra.api import deploy
 
 from tasks import backup, preflight
-from webui_stack.ops import operations
+from webui_stack.ops import operations, run
 from webui_stack.render import stack_requests
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program
 from webui_stack.transport.remote import RemoteError
 
-# Hosts whose deploys were listed already, while the run was planned.
-_listed: set[str] = set()
+
+class _Listed(set[str]):
+    """Hosts whose deploys were listed already, while this run was planned."""
 
 
 @deploy("Rollback")
@@ -35,9 +36,10 @@ def back(settings: Settings) -> None:
 
 
 def _list(settings: Settings) -> list[str]:
-    if host.name in _listed:
+    listed = run.current().once(_Listed)
+    if host.name in listed:
         return []
-    _listed.add(host.name)
+    listed.add(host.name)
     try:
         lines = program.call(preflight.observation().host, "releases", stack_requests.releases_request(settings))
     except RemoteError as error:

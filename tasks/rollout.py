@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection
-from functools import cache, partial
+from functools import partial
 from typing import Any
 
 import gevent
 from pyinfra import host, inventory, logger, state
-from pyinfra.api import BaseStateCallback, DeployError, Inventory, State, deploy, operation
+from pyinfra.api import BaseStateCallback, DeployError, State, deploy, operation
 from pyinfra.api.output import format_text
 
 from tasks import preflight
-from webui_stack.ops import cli_arguments
+from webui_stack.ops import cli_arguments, run
 from webui_stack.ops.operations import Commands
 from webui_stack.plan import rollout
 from webui_stack.plan.rollout import Batch, Fate, Policy
@@ -33,20 +33,19 @@ def in_batches(provision: Callable[[], None]) -> None:
     Each host adds the operations of its own batch, and shares one with each neighbouring batch: that leaves pyinfra
     a single order for all operations. Whether a batch may start is asked when it is its turn (`_if`).
     """
-    run = _of_run(inventory)
-    if run is None:
+    batches = run.current().once(_planned)
+    if batches is None:
         provision()
         return
-    for number in host.loop(range(len(run.plan))):  # type: ignore[no-untyped-call]
-        if host.name in run.sharing[number]:
-            _turn(name=f"{run.title(number)} | Wait for the batches before", run=run, number=number)
-        if host.name in run.plan[number]:
+    for number in host.loop(range(len(batches.plan))):  # type: ignore[no-untyped-call]
+        if host.name in batches.sharing[number]:
+            _turn(name=f"{batches.title(number)} | Wait for the batches before", batches=batches, number=number)
+        if host.name in batches.plan[number]:
             # pyinfra writes the name into the function, and hosts of other batches may share it: hence the lambda.
-            deploy(run.title(number))(lambda: provision())(_if=[partial(run.is_open, number)])
+            deploy(batches.title(number))(lambda: provision())(_if=[partial(batches.is_open, number)])
 
 
-@cache
-def _of_run(inventory: Inventory) -> _Run | None:
+def _planned() -> _Rollout | None:
     """The rollout all targeted hosts take part in, or None when all of them are one batch."""
     targeted = {target.name for target in state.activated_hosts | state.failed_hosts}
     policy = preflight.settings()  # all hosts' are the same in this, or preflight would have refused
@@ -58,19 +57,19 @@ def _of_run(inventory: Inventory) -> _Run | None:
             f"nothing was changed: rollout_canary, rollout_batch: expected all hosts to go in step, got {option}; "
             "leave it out, or set rollout_canary = 0 and rollout_batch = '100%' for this run"
         )
-    return _Run(inventory.state, policy, plan)
+    return _Rollout(run.current().state, policy, plan)
 
 
 @operation()
-def _turn(run: _Run, number: int) -> Commands:
+def _turn(batches: _Rollout, number: int) -> Commands:
     """Ensure it is settled whether a batch starts, and that the pause before it is over. Changes nothing."""
-    if state.is_executing and host.name in run.plan[number]:
-        run.open(number)
+    if state.is_executing and host.name in batches.plan[number]:
+        batches.open(number)
     host.noop("waits for the hosts of the batches before")
     yield from ()
 
 
-class _Run(BaseStateCallback, logging.Filter):
+class _Rollout(BaseStateCallback, logging.Filter):
     """A rollout as it goes on; pyinfra tells it which operation starts, and when the run is over."""
 
     def __init__(self, state: State, policy: Policy, plan: list[Batch]) -> None:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 from pyinfra import host, inventory, logger
-from pyinfra.api import Inventory, deploy
+from pyinfra.api import deploy
 
 from tasks import preflight, sources
 from webui_stack.model import docker_config
-from webui_stack.ops import operations, session
+from webui_stack.ops import operations, run, session
 from webui_stack.ops.host_state import Observation
 from webui_stack.plan import drift
 from webui_stack.render import secrets_requests, survey_requests
@@ -28,7 +27,7 @@ def check(settings: Settings) -> None:
 
 
 def _refusals(settings: Settings) -> list[str]:
-    survey = _apart_from_supplied(host.name, inventory).survey()
+    survey = run.current().once(_apart_from_supplied, host.name).survey()
     if survey.cut_off:
         return session.unended(survey)
     found = drift.of_stack(settings, survey, sources.wanted(settings, survey.machine))
@@ -44,8 +43,7 @@ def _refusals(settings: Settings) -> list[str]:
     ]
 
 
-@cache
-def _apart_from_supplied(name: str, inventory: Inventory) -> Observation:
+def _apart_from_supplied(name: str) -> Observation:
     """What is known of this host, were the secrets that are to be renewed not supplied but kept."""
     settings, supplied = preflight.settings(), preflight.supplied()
     kept: dict[str, Any] = {name: None for name in _rotated(settings) if hasattr(supplied, name)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 from pyinfra import logger
@@ -13,14 +12,14 @@ from webui_stack.artifacts.bundle import Bundle, BundleError
 from webui_stack.model import lock
 from webui_stack.model.lock import Lock, LockError, Wanted
 from webui_stack.model.machine import Machine
-from webui_stack.ops import cli_arguments
+from webui_stack.ops import cli_arguments, run
 from webui_stack.settings.model import Settings
 
 
 def check(of_all: Mapping[str, Settings]) -> list[str]:
     """Every problem of these hosts' locks and bundles: unreadable, or without an image that the settings name."""
     bundles = {bundle_path(settings) for settings in of_all.values() if settings.image_source == "bundle"}
-    if broken := [str(found) for path in sorted(bundles) if isinstance(found := _read_bundle(path), BundleError)]:
+    if broken := [str(found) for path in sorted(bundles) if isinstance(found := _bundle(path), BundleError)]:
         return broken
     problems = [line for name, settings in of_all.items() for line in _problems(name, settings)]
     return list(dict.fromkeys(problems))
@@ -73,7 +72,7 @@ def opened(settings: Settings) -> Bundle | None:
     """The bundle this host is deployed from; None when it is not. Raises `BundleError` when that is none."""
     if settings.image_source != "bundle":
         return None
-    found = _read_bundle(bundle_path(settings))
+    found = _bundle(bundle_path(settings))
     if isinstance(found, BundleError):
         raise found
     return found
@@ -100,9 +99,12 @@ def wanted(settings: Settings, machine: Machine) -> list[Wanted]:
     return lock.wanted(found, references(settings), machine) if found else []
 
 
-@cache
 def read_lock(file: Path) -> Lock | None:
-    """The lock in a file, None where there is no such file. Raises `LockError` when it is no lock."""
+    """The lock in a file, as this run first read it; None without a file. Raises `LockError` when it is no lock."""
+    return run.current().once(_read_lock, file)
+
+
+def _read_lock(file: Path) -> Lock | None:
     try:
         return lock.parse(file.read_text(encoding="ascii"), file.name)
     except FileNotFoundError:
@@ -118,9 +120,12 @@ def write_lock(file: Path, written: Lock) -> None:
     new.replace(file)
 
 
-@cache
-def _read_bundle(file: Path) -> Bundle | BundleError:
+def _bundle(file: Path) -> Bundle | BundleError:
     """Read once for all hosts, and the failure, too: comparing the checksums of gigabytes takes a while."""
+    return run.current().once(_read_bundle, file)
+
+
+def _read_bundle(file: Path) -> Bundle | BundleError:
     try:
         return bundle.read(file, logger.info)
     except BundleError as error:

@@ -11,13 +11,15 @@ from rich.text import Text
 
 from tasks import preflight, sources
 from webui_stack.model.check import Check
-from webui_stack.ops import operations
-from webui_stack.reports import report, status
+from webui_stack.ops import operations, run
+from webui_stack.reports import report, status, table
 from webui_stack.reports.status import Status
 from webui_stack.settings.model import Settings
-from webui_stack.verify import checks as proof
+from webui_stack.verify import proof
 
-_found: dict[str, Status] = {}
+
+class _Found(dict[str, Status]):
+    """What this run found on each host that it could look at."""
 
 
 @deploy("Status")
@@ -40,16 +42,18 @@ def _look(settings: Settings) -> list[str]:
         at_once = settings.model_copy(update={"verify_timeout_s": 0, "verify_hold_s": 0})
         proved = proof.run(observation, at_once, preflight.lead(), preflight.everywhere())
         checks, told = proved.checks, proved.told
-    _found[host.name] = status.of(settings, survey, sources.wanted(settings, survey.machine), checks, told)
+    locked = sources.wanted(settings, survey.machine)
+    run.current().once(_Found)[host.name] = status.of(settings, survey, locked, checks, told)
     return []
 
 
 def _show() -> list[str]:
+    found = run.current().once(_Found)
     targeted = [one.name for one in inventory if one in state.activated_hosts | state.failed_hosts]
-    if host.name != next(name for name in targeted if name in _found):
+    if host.name != next(name for name in targeted if name in found):
         return []
-    hosts = {name: _found.get(name, Status(note="could not be looked at; its reason is above")) for name in targeted}
-    out = report.console(sys.stderr)
+    hosts = {name: found.get(name, Status(note="could not be looked at; its reason is above")) for name in targeted}
+    out = table.console(sys.stderr)
     out.print(status.table(hosts))
     for line in status.differences(hosts):
         out.print(Text(line), soft_wrap=True)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from pyinfra import host, inventory
-from pyinfra.api import Inventory, deploy
+from pyinfra.api import deploy
 
 from tasks import preflight
 from webui_stack.model import swarm
-from webui_stack.ops import operations
+from webui_stack.ops import operations, run
 from webui_stack.ops import swarm as formation
 from webui_stack.ops.swarm import Formation
 from webui_stack.settings.model import Settings
@@ -24,23 +22,21 @@ def form(settings: Settings) -> None:
     """
     if settings.topology != "swarm":
         return
-    run = of_run(inventory)
+    forming = run.current().once(_formation)
     operations.gate(
         name="Check the swarm that is there",
-        check=lambda: swarm.refusals(host.name, run.observe()),
+        check=lambda: swarm.refusals(host.name, forming.observe()),
     )
-    steers = host.name == swarm.steering(run.observe())
-    if host.name == swarm.lead(run.observe()):
-        formation.start(name="Start the swarm", formation=run)
-    formation.join(name="Join the swarm", formation=run)
+    steers = host.name == swarm.steering(forming.observe())
+    if host.name == swarm.lead(forming.observe()):
+        formation.start(name="Start the swarm", formation=forming)
+    formation.join(name="Join the swarm", formation=forming)
     if steers:
-        formation.renew_tokens(name="Renew the join tokens", formation=run)
-        formation.shape(name="Give each node its work", formation=run, knows_all=preflight.is_whole())
+        formation.renew_tokens(name="Renew the join tokens", formation=forming)
+        formation.shape(name="Give each node its work", formation=forming, knows_all=preflight.is_whole())
 
 
-@cache
-def of_run(inventory: Inventory) -> Formation:
-    """What this run does to the swarm; one for all its hosts."""
+def _formation() -> Formation:
     return Formation(preflight.swarm_hosts, inventory.get_host)
 
 

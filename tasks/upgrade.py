@@ -7,14 +7,15 @@ from pyinfra.api import Host, deploy
 
 from tasks import backup, drill, preflight
 from webui_stack.model import compose
-from webui_stack.ops import operations
+from webui_stack.ops import operations, run
 from webui_stack.render import backup_requests, stack_requests, survey_requests
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program, remote
 from webui_stack.verify import serving
 
-# Hosts whose images this run changes.
-_upgraded: set[str] = set()
+
+class _Upgraded(set[str]):
+    """Hosts whose images this run changes."""
 
 
 @deploy("Upgrade")
@@ -56,7 +57,7 @@ def _rehearse(settings: Settings) -> list[str]:
     ):
         host.log("every image is the one that runs")
         return []
-    _upgraded.add(host.name)
+    run.current().once(_Upgraded).add(host.name)
     try:
         return _tried(settings, observation.host)
     except remote.RemoteError as error:
@@ -84,7 +85,7 @@ def undo(settings: Settings) -> list[str]:
     Nothing is undone unless the host itself sees that the stack is broken: what people wrote since would leave it,
     because of a network between here and there.
     """
-    if host.name not in _upgraded:
+    if host.name not in run.current().once(_Upgraded):
         return []
     try:
         faults = serving.faults(

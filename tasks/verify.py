@@ -10,20 +10,28 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 
 from tasks import preflight
-from webui_stack.ops import operations
+from webui_stack.ops import operations, run
 from webui_stack.settings.model import Settings
 
 
 def _load() -> tuple[ModuleType, ModuleType]:
     from tasks import reports
-    from webui_stack.verify import checks as proof
+    from webui_stack.verify import proof
 
     return proof, reports
 
 
-# What speaks to Valkey and over websockets, and draws tables, takes 0.25 s of processor time to load. That is
-# done while the hosts are surveyed, which is waiting.
-_loaded = gevent.spawn(_load)
+def _loading() -> gevent.Greenlet:
+    return gevent.spawn(_load)
+
+
+def prepare() -> None:
+    """Ensure what `prove` needs is being loaded. Call it before the hosts are looked at.
+
+    What speaks to Valkey and over websockets, and draws tables, takes 0.25 s of processor time to load. A run waits
+    for its hosts' answers meanwhile. Without this call `prove` loads it.
+    """
+    run.current().once(_loading)
 
 
 @deploy("Verify")
@@ -41,7 +49,7 @@ def prove(settings: Settings, *, otherwise: Callable[[], list[str]] = list) -> N
 
 
 def _problems(settings: Settings, otherwise: Callable[[], list[str]]) -> list[str]:
-    proof, reports = _loaded.get()
+    proof, reports = run.current().once(_loading).get()
     proved = proof.run(preflight.observation(), settings, preflight.lead(), preflight.everywhere())
     reports.add("verify", proved.address, proved.checks)
     failed = [check for check in proved.checks if check.is_fault]

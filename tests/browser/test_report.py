@@ -13,8 +13,8 @@ import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from webui_stack.model.check import Check
-from webui_stack.reports import report
-from webui_stack.reports.report import Row
+from webui_stack.reports import page as report_page
+from webui_stack.reports.rows import Row
 
 ARGUMENTS = ["--disable-gpu", "--disable-background-networking", "--no-first-run"]
 STARTED = datetime(2026, 11, 22, 21, 22, 5, tzinfo=UTC)
@@ -51,7 +51,7 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
     requests: list[str] = []
 
     def opened(rows: list[Row], scheme: str = "light") -> Page:
-        path.write_text(report.html("doctor", STARTED, {row.host: row for row in rows}))
+        path.write_text(report_page.html("doctor", STARTED, {row.host: row for row in rows}))
         page = context.new_page()
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.on("console", lambda message: complaints.append(message.text))
@@ -181,7 +181,7 @@ def test_what_a_host_says_is_shown_as_it_is(opened: Callable[..., Page]) -> None
 
 def test_a_script_would_not_run_even_if_escaping_failed(browser: Browser, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    text = report.html("doctor", STARTED, {})
+    text = report_page.html("doctor", STARTED, {})
     script = "<script>document.title = 'owned'</script>"
     titles = []
     for changed in (text, re.sub(r"<meta http-equiv=.*", "", text)):

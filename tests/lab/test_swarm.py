@@ -189,7 +189,7 @@ def swarm(request: pytest.FixtureRequest) -> Iterator[Swarm]:
 
 @pytest.fixture(scope="module")
 def upgraded(swarm: Swarm) -> Swarm:
-    """The version of the settings runs. Where the test of the upgrade is left out, as in `make long`, it is made here."""
+    """The version of the settings runs. `make long` leaves the test of the upgrade out, so it is made here."""
     if versions(swarm) != NEWEST:
         assert swarm.run("-y", "runbooks/upgrade.py").returncode == 0
     return swarm

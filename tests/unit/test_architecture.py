@@ -146,8 +146,8 @@ def test_inventories_import_nothing_of_the_project(path: Path) -> None:
     assert beyond(path, set()) == set()
 
 
-def test_pyinfras_configuration_imports_the_exit_status_alone() -> None:
-    assert beyond(ROOT / "config.py", {"webui_stack.ops.exit_status"}) == set()
+def test_pyinfras_configuration_imports_what_concerns_its_process_alone() -> None:
+    assert beyond(ROOT / "config.py", {"webui_stack.ops.exit_status", "webui_stack.ops.run"}) == set()
 
 
 @pytest.mark.parametrize("path", modules("lab/*.py"), ids=lambda path: path.stem)
@@ -184,6 +184,75 @@ def test_a_room_has_no_import_cycle(room: str) -> None:
         for name in leaves:
             del graph[name]
     assert graph == {}
+
+
+# --- What a run finds is kept by the run (`ops/run.py`), and nothing happens at import --------------
+
+# Caches without an argument whose result is part of the installed project.
+OF_THE_PROJECT = {"settings.model.defaults", "render.host_program.archive", "render.host_program.digest"}
+
+
+def kept_by_the_module(source: str) -> list[str]:
+    """Each empty container that a module has, for somebody to fill, and each greenlet that its import starts."""
+    found = []
+    for node in ast.parse(source).body:
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr) else None
+        text = ast.unparse(value) if value else ""
+        if text in {"{}", "[]", "set()", "dict()", "list()", "WeakKeyDictionary()"} or re.match(
+            r"[\w.]*\bspawn\(", text
+        ):
+            found.append(ast.unparse(node))
+    return found
+
+
+def cached(source: str) -> dict[str, ast.FunctionDef]:
+    """The functions of a module whose results a process keeps."""
+    decorated = {"cache", "functools.cache", "lru_cache", "functools.lru_cache"}
+    return {
+        node.name: node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef)
+        and decorated & {ast.unparse(one).partition("(")[0] for one in node.decorator_list}
+    }
+
+
+@pytest.mark.parametrize("path", [*in_rooms(ROOMS), *modules("tasks/*.py")], ids=named)
+def test_a_module_keeps_nothing_of_a_run(path: Path) -> None:
+    renamed = ["_RENAMED: dict[str, str] = {}"] if named(path) == "settings.model" else []  # a table that is empty yet
+    assert kept_by_the_module(path.read_text()) == renamed
+    functions = cached(path.read_text())
+    assert "tasks" not in path.parts or functions == {}
+    assert [
+        name
+        for name, node in functions.items()
+        if not node.args.args
+        and not ast.unparse(node.returns or node).startswith("TypeAdapter[")
+        and f"{named(path)}.{name}" not in OF_THE_PROJECT
+    ] == []
+
+
+@pytest.mark.parametrize(
+    ("source", "kept", "caches"),
+    [
+        ("_seen: dict[str, int] = {}", 1, 0),
+        ("_told = set()", 1, 0),
+        ("_lines = []", 1, 0),
+        ("_loaded = gevent.spawn(load)", 1, 0),
+        ("_TABLE = {'a': 1}\n_NAMES = set(_TABLE)", 0, 0),
+        ("def f():\n    found = {}", 0, 0),
+        ("@cache\ndef f(inventory):\n    return 1", 0, 1),
+        ("@functools.lru_cache(maxsize=1)\ndef f():\n    return 1", 0, 1),
+    ],
+)
+def test_the_rule_about_modules_finds_what_breaks_it(source: str, kept: int, caches: int) -> None:
+    assert (len(kept_by_the_module(source)), len(cached(source))) == (kept, caches)
+
+
+@pytest.mark.parametrize("path", modules("deploy.py", "runbooks/*.py"), ids=lambda path: path.stem)
+def test_a_deploy_file_that_proves_loads_the_proof_before_hosts_are_looked_at(path: Path) -> None:
+    text = path.read_text()
+    called = [name for name in re.findall(r"(?m)^.*?\b((?:verify|preflight)\.\w+)\(", text) if name != "verify.prove"]
+    assert ("verify.prove(" in text) is (called[0] == "verify.prepare")
 
 
 # Questions of text that say yes to digits of every script, superscripts among them, which `int` then may refuse.

@@ -24,6 +24,8 @@ ANSWERS = {
 SCRIPT = f"""
 import json, sys
 from types import SimpleNamespace
+from pyinfra.api import Inventory, State
+from pyinfra.context import ctx_state
 from tasks import upgrade
 from tests.defaults import settings
 from webui_stack.transport.remote import RemoteError
@@ -34,12 +36,13 @@ def call(_host, verb, arguments, _on_event):
         raise RemoteError(answer)
     return answer
 
+ctx_state.set(State(Inventory((["h"], {{}}))))
 upgrade.host = SimpleNamespace(name="h", log=print)
 upgrade.preflight.observation = lambda: SimpleNamespace(host=None)
 upgrade.program.call = call
 upgrade._back = lambda _: [{WENT_BACK!r}]
 told = {{"not upgraded": upgrade.undo(settings())}}
-upgrade._upgraded.add("h")
+upgrade.run.current().once(upgrade._Upgraded).add("h")
 for name, answer in json.load(sys.stdin).items():
     told[name] = upgrade.undo(settings())
 print(json.dumps(told))

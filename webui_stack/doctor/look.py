@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack.doctor import rules
+from webui_stack.doctor import fleet, rules
 from webui_stack.model.check import Check
 from webui_stack.model.doctor_observed import Observed
-from webui_stack.ops import facts
+from webui_stack.ops import facts, run
 from webui_stack.render import survey_requests
 from webui_stack.settings.model import Settings
 from webui_stack.transport.remote import RemoteError
 
-# What this run saw on each of its hosts, with their settings.
-_observed: dict[str, Observed] = {}
-_settings: dict[str, Settings] = {}
+
+@dataclass
+class _Looks:
+    """What this run saw on each host, and each host's settings."""
+
+    observed: dict[str, Observed] = field(default_factory=dict)
+    settings: dict[str, Settings] = field(default_factory=dict)
 
 
 def look(host: Host, settings: Settings) -> list[str]:
-    """Observe the host, in one remote command, for `run`. The only problem here is that nothing can be observed."""
-    _settings[host.name] = settings
+    """Observe the host, in one remote command, for `judge`. The only problem here is that nothing can be observed."""
+    looks = run.of(host.state).once(_Looks)
+    looks.settings[host.name] = settings
     try:
-        _observed[host.name] = facts.ask_program(host, facts.Symptoms, _stdin=survey_requests.doctor_request(settings))
+        found = facts.ask_program(host, facts.Symptoms, _stdin=survey_requests.doctor_request(settings))
+        looks.observed[host.name] = found
     except RemoteError as error:
         return [facts.why(host, error)]
     return []
 
 
-def run(host: Host, settings: Settings) -> list[Check]:
+def judge(host: Host, settings: Settings) -> list[Check]:
     """All checks of one host; those against other hosts need `look` to have been at all of them."""
+    looks = run.of(host.state).once(_Looks)
     return [
-        *rules.checks(_observed[host.name], settings),
-        *rules.across(_observed, _settings, host.name),
+        *rules.checks(looks.observed[host.name], settings),
+        *fleet.checks(looks.observed, looks.settings, host.name),
     ]
 
 

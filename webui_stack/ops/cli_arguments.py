@@ -10,11 +10,15 @@ from typing import Any
 from pyinfra_cli.cli import cli
 
 
-@cache
 def _parameters() -> dict[str, Any]:
+    return _parsed(tuple(sys.argv[1:]))
+
+
+@cache
+def _parsed(arguments: tuple[str, ...]) -> dict[str, Any]:
     """pyinfra 3.10 forgets them once they are read, and click's context belongs to another greenlet, so the command
     line is read once more, by the same parser."""
-    return dict(cli.make_context("pyinfra", sys.argv[1:], resilient_parsing=True).params)
+    return dict(cli.make_context("pyinfra", list(arguments), resilient_parsing=True).params)
 
 
 def inventory() -> str:

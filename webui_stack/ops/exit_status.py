@@ -24,27 +24,34 @@ from pyinfra import logger, state
 from pyinfra.api.state import StateStage
 from pyinfra.context import ctx_state
 
+from webui_stack.ops import run
+
 # pyinfra_cli and `invocation` are imported where they are used: pyinfra_cli makes the standard library's threads
 # gevent's (`pyinfra_cli/__init__.py`, 3.10). What imports `operations`, which only notes refusals, must not get that.
 
 PASSED, FAILED, NOT_TRIED, INTERRUPTED = 0, 1, 2, 130
 
 
-class _Run:
-    """What this process knows of its end, besides pyinfra's state."""
+class _Process:
+    """What this process knows of its end: it has one set of signal and exit handlers, and one exit status."""
 
     is_watched = False
     is_over = False
     """Whether an exit status was chosen that stays."""
+
+
+class _Plan:
+    """What a run knows of its end before anything is executed."""
+
     would_fail = False
-    """Whether a check refused a host before anything was executed."""
+    """Whether a check refused a host."""
 
 
 def watch() -> None:
     """Ensure this run ends as this module's docstring says. A second call changes nothing."""
-    if _Run.is_watched:
+    if _Process.is_watched:
         return
-    _Run.is_watched = True
+    _Process.is_watched = True
     from pyinfra_cli.exceptions import CliError, UnexpectedExternalError, UnexpectedInternalError, WrappedError
 
     signal.signal(signal.SIGINT, _interrupt)
@@ -56,7 +63,7 @@ def watch() -> None:
 
 def would_fail() -> None:
     """Note that a host would fail: a dry run ends with 1 then."""
-    _Run.would_fail = True
+    run.current().once(_Plan).would_fail = True
 
 
 def of_error() -> int:
@@ -73,7 +80,7 @@ def _has_state() -> bool:
 
 
 def _chosen(status: int) -> int:
-    _Run.is_over = True
+    _Process.is_over = True
     return status
 
 
@@ -89,12 +96,12 @@ def _interrupt(*_: object) -> None:
 
 def _correct() -> None:
     """Leave with another status than pyinfra's 0 where that would be taken for success."""
-    if _Run.is_over or not _has_state():
+    if _Process.is_over or not _has_state():
         return
     if not state.activated_hosts and not state.failed_hosts:
         print(_nobody(), file=sys.stderr)
         _leave(NOT_TRIED)
-    if state.failed_hosts or (_Run.would_fail and state.current_stage < StateStage.Execute):
+    if state.failed_hosts or (run.current().once(_Plan).would_fail and state.current_stage < StateStage.Execute):
         _leave(FAILED)
 
 

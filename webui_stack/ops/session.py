@@ -13,12 +13,10 @@ from webui_stack.model import deploy_log
 from webui_stack.model.deploy_log import Record, Result
 from webui_stack.model.lock import Wanted
 from webui_stack.model.survey import Survey
-from webui_stack.ops import lease
+from webui_stack.ops import lease, run
 from webui_stack.ops.host_state import Observation
 from webui_stack.plan import drift
 from webui_stack.settings.model import Settings
-
-_under_way: dict[str, Deployment] = {}
 
 
 class Deployment:
@@ -50,7 +48,7 @@ class Deployment:
 
     def end(self, line: str) -> None:
         """Write the last line and give the lease back. A host that can't be reached keeps both: the lease expires."""
-        _under_way.pop(self._host.name, None)
+        _under_way(self._host.state).pop(self._host.name, None)
         try:
             if self.lease:
                 self.lease.release(line)
@@ -58,6 +56,14 @@ class Deployment:
                 lease.log(self._host, line)
         except Exception as error:  # whatever it is, the deploy itself has ended
             self._host.log_styled(f"the log of deploys lacks this one: {error}", fg="yellow", log_func=logger.warning)
+
+
+class _Deployments(dict[str, Deployment]):
+    """A run's deploys that are under way, by host."""
+
+
+def _under_way(state: State) -> _Deployments:
+    return run.of(state).once(_Deployments)
 
 
 def unended(survey: Survey) -> list[str]:
@@ -84,14 +90,14 @@ def begin(
     _watch(host.state)
     if survey.cut_off and not acts:
         return unended(survey)
-    deployment = _under_way[host.name] = Deployment(host, settings)
+    deployment = _under_way(host.state)[host.name] = Deployment(host, settings)
     # Without systemd the survey does not see whether Docker is started at boot.
     due = acts or survey.lease or others or drift.of(settings, survey, locked)
     if survey.machine.has_systemd and not due:
         return []
     problems, deployment.lease = lease.take(host, deployment.record("started"))
     if problems:
-        del _under_way[host.name]
+        del _under_way(host.state)[host.name]
     else:
         observation.renew()
     return problems
@@ -99,13 +105,13 @@ def begin(
 
 def end(host: Host) -> None:
     """Ensure the host's log has this deploy, and its lease is free again."""
-    deployment = _under_way[host.name]
+    deployment = _under_way(host.state)[host.name]
     deployment.end(deployment.record("changed" if deployment.done else "unchanged"))
 
 
 def leave(host: Host) -> list[str]:
     """Ensure the host's lease is free again, with nothing left of it; otherwise a line says why."""
-    deployment = _under_way.pop(host.name)
+    deployment = _under_way(host.state).pop(host.name)
     assert deployment.lease is not None  # a run that acts has one
     try:
         deployment.lease.leave()
@@ -118,7 +124,7 @@ class _OnError(BaseStateCallback):
     """pyinfra goes on without a host that failed, and tells nobody but handlers like this one (3.10)."""
 
     def operation_host_error(self, state: State, host: Host, op_hash: str, *_rest: Any) -> None:  # type: ignore[override]
-        deployment = _under_way.get(host.name)
+        deployment = _under_way(state).get(host.name)
         if deployment:
             names = " or ".join(sorted(state.op_meta[op_hash].names))
             deployment.end(deployment.record("failed", names))

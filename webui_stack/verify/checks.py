@@ -1,4 +1,4 @@
-"""The proof that a deployed stack works, from Valkey's own mouth and through the published port.
+"""The checks of a deployed stack: what Valkey itself reports, and what arrives through the published port.
 
 No log line and no `/health` alone: both are fine while websockets are dead (open-webui#26425).
 """
@@ -6,10 +6,9 @@ No log line and no `/health` alone: both are fine while websockets are dead (ope
 from __future__ import annotations
 
 import math
-import shlex
 import ssl
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -17,7 +16,6 @@ from typing import NamedTuple
 
 import gevent
 import redis
-from pyinfra import logger
 from pyinfra.api import Host
 
 from webui_stack.model import compose
@@ -27,12 +25,12 @@ from webui_stack.ops.host_state import Observation
 from webui_stack.render import project
 from webui_stack.settings.model import Settings
 from webui_stack.transport import remote, tunnel
-from webui_stack.verify import account, certificate, endpoint, event, hints, valkey, websocket
+from webui_stack.verify import account, certificate, endpoint, event, hints, valkey, valkey_login, websocket
+from webui_stack.verify.valkey_login import Login
 from webui_stack.verify.websocket import ProbeError, Session, Way
 
 # One attempt at one check; far above a healthy answer, far below the deadline.
 _ATTEMPT_S = 5.0
-_PAUSE_S = 1.0
 # So old a result of Docker's health check is no answer any more. By default that runs every ten seconds.
 _HEALTH_AGE_S = 15
 # States a container does not leave by itself while we wait.
@@ -48,7 +46,7 @@ class _Process(NamedTuple):
 
 
 @dataclass
-class _Probe:
+class Probe:
     """One host's proof in progress; collects what the closing line tells.
 
     `lead` is the host that Valkey is on, `everywhere` are all hosts of the stack: with compose both are this one.
@@ -130,7 +128,7 @@ class _Probe:
             seen = f"PONG in {elapsed_ms:.1f} ms as user {valkey.USER}"
             yield Check("ping through SSH", True, seen, elapsed_ms=elapsed_ms)
         except redis.RedisError as error:
-            yield Check("ping through SSH", False, str(error), _valkey_hint(error))
+            yield Check("ping through SSH", False, str(error), valkey_login.next_step(error))
 
     def _monitored(self) -> Iterator[Check]:
         """What Valkey says of itself: its settings, and who listens."""
@@ -147,7 +145,7 @@ class _Probe:
                 if self.settings.verify_level != "ping":
                     yield self._subscribers(monitor)
         except redis.RedisError as error:
-            yield Check("settings in force", False, f"not known: {error}", _valkey_hint(error))
+            yield Check("settings in force", False, f"not known: {error}", valkey_login.next_step(error))
 
     def _subscribers(self, monitor: redis.Redis) -> Check:
         """One for each process. A swarm is known to have so many and no more: one too many is of one that is lost."""
@@ -391,24 +389,11 @@ class _Probe:
 
     def _client(self, user: str) -> AbstractContextManager[redis.Redis]:
         observed = self.observed if self.lead.host is self.host else self.lead.survey().services
-        container = observed.of("redis")
-        address = container.address if container else ""
-        if not address:
-            raise redis.ConnectionError(f"redis-valkey has no address in {compose.NETWORK}; start it first")
-        dial = partial(tunnel.dial, self.lead.host, address, valkey.PORT, _ATTEMPT_S)
-        return valkey.connect(dial, user, self._password(user), _ATTEMPT_S)
-
-    def _password(self, user: str) -> str:
-        """A Valkey user's password on the host. Raises `_UnreadError` where it can't be read."""
-        found = self._passwords.get()
-        if isinstance(found, _UnreadError):
-            raise found
-        return str(found[user])
+        return self._login.client(observed, user, _ATTEMPT_S)
 
     @cached_property
-    def _passwords(self) -> gevent.Greenlet:
-        """On its way from the host. Not a fact: pyinfra prints facts' output with -vvv."""
-        return gevent.spawn(_read_passwords, self.lead.host, self.settings.stack_dir)
+    def _login(self) -> Login:
+        return Login(self.lead.host, self.settings.stack_dir)
 
     @property
     def _processes(self) -> list[_Process]:
@@ -441,93 +426,6 @@ def _side_by_side(groups: Iterable[Callable[[], Iterable[Check]]]) -> list[Check
     return [check for greenlet in running for check in greenlet.get()]
 
 
-class _UnreadError(redis.RedisError):
-    """Valkey's passwords could not be read from the host: nothing is known of Valkey."""
-
-
-def _read_passwords(host: Host, stack_dir: str) -> dict[str, str] | _UnreadError:
-    folder = f"{stack_dir}/secrets"
-    try:
-        # grep ends the last line of a file, whether the file does or not.
-        lines = remote.run(host, f"cd {shlex.quote(folder)} && grep -h . valkey-password valkey-monitor-password")
-        return dict(zip((valkey.USER, valkey.MONITOR), lines, strict=True))
-    except remote.RemoteError as error:
-        return _UnreadError(f"passwords: expected two in {folder}, got {str(error).strip()}")
-    except ValueError:
-        return _UnreadError(f"passwords: expected two lines in {folder}, got {len(lines)}")
-
-
-def _valkey_hint(error: redis.RedisError) -> str:
-    if isinstance(error, _UnreadError):
-        return "run deploy.py again: it makes secrets that are missing"
-    if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
-        return "users.acl and secrets/ disagree; run deploy.py again"
-    if isinstance(error, redis.exceptions.BusyLoadingError):  # without its first word (redis-py 8)
-        return valkey.next_step("LOADING")
-    return valkey.next_step(str(error))
-
-
-@dataclass(frozen=True)
-class Proof:
-    """What was proved on a host, or not: the checks, and what Valkey and Open WebUI told of themselves meanwhile."""
-
-    checks: list[Check]
-    told: Mapping[str, str]
-
-    @property
-    def address(self) -> str:
-        """The URL people would use."""
-        return self.told.get("address", "")
-
-    @property
-    def line(self) -> str:
-        """What a person wants to know of a host that passed; what was not looked at is left out."""
-        return _line(self.told)
-
-
 def _short(container: str) -> str:
     """A container's name as people know it: a task's without the stack before it and the id behind it."""
     return ".".join(container.removeprefix(f"{compose.STACK}_").split(".")[:2])
-
-
-def run(
-    observation: Observation,
-    settings: Settings,
-    lead: Observation | None = None,
-    everywhere: Sequence[Observation] = (),
-) -> Proof:
-    """Ensure the stack on this host works, within `verify_timeout_s`, as far as `verify_level` goes.
-
-    In a swarm `lead` is the host that Valkey is on, `everywhere` are all its hosts: each proves the processes it has.
-    Polls, because a container that runs is not yet one that serves, and gives up early when a container
-    has stopped for good. Changes nothing but, at level "user", the probe's own account and a chat of its.
-    """
-    deadline = time.monotonic() + settings.verify_timeout_s
-    probe = _Probe(observation.host, settings, lead or observation, everywhere or [observation])
-    survey = observation.survey()
-    while True:
-        checks = probe.checks(survey)
-        failed = [check for check in checks if check.is_fault]
-        if not failed or any(check.settled for check in failed) or time.monotonic() >= deadline:
-            break
-        time.sleep(_PAUSE_S)
-        survey = observation.renew()
-    try:
-        probe.close()
-    except ProbeError as error:
-        probe.host.log_styled(f"the probe's login could not be ended: {error}", fg="yellow", log_func=logger.warning)
-    return Proof(checks, probe.told)
-
-
-def _line(told: Mapping[str, str]) -> str:
-    subscribers = told.get("subscribers", "")
-    parts = [
-        f"Open WebUI {told['Open WebUI']}" if "Open WebUI" in told else "",
-        f"Valkey {told['Valkey']}" if "Valkey" in told else "",
-        f"PONG in {told['PONG']}" if "PONG" in told else "",
-        f"{subscribers} subscriber{'' if subscribers == '1' else 's'}" if subscribers else "",
-        f"websocket in {told['websocket']}" if "websocket" in told else "",
-        f"event in {told['event']}" if "event" in told else "",
-        f"certificate {told['certificate']} more" if "certificate" in told else "",
-    ]
-    return f"{told.get('address', '')}  {', '.join(part for part in parts if part)}".strip()

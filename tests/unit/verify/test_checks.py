@@ -10,16 +10,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 import socketio
 from aiohttp import web
 
 from tests.defaults import settings
 from webui_stack.model import compose
 from webui_stack.model.check import Check
-from webui_stack.transport import remote
-from webui_stack.verify import checks as proof
-from webui_stack.verify import hints, valkey, websocket
+from webui_stack.verify import checks, hints, valkey, websocket
 from webui_stack.verify.websocket import Way
 
 PUBLIC, OTHER = "https://chat.example.org", "https://intranet.example.org"
@@ -52,7 +49,7 @@ def probe(*containers: compose.Container, **changes: Any) -> Any:
     held = changes.pop("verify_hold_s", 0)
     host: Any = None
     lead: Any = None
-    found = proof._Probe(host, settings(**changes).model_copy(update={"verify_hold_s": held}), lead, [])
+    found = checks.Probe(host, settings(**changes).model_copy(update={"verify_hold_s": held}), lead, [])
     found.observed = compose.Observed(containers={one.name: one for one in containers}, processes=processes)
     found.flushed = ""  # the packet filter is as it should be
     return found
@@ -204,29 +201,3 @@ def test_with_one_origin_there_is_no_further_one(server: int) -> None:
     way = Way(f"http://127.0.0.1:{server}", origin=PUBLIC)
     assert list(probe(open_webui_public_url=PUBLIC)._origins(way)) == []
     assert list(probe()._origins(way)) == [], "upstream's * lets every page in"
-
-
-@pytest.mark.parametrize(
-    ("answer", "seen"),
-    [
-        pytest.param(remote.RemoteError("answer of the host: expected its mark"), "expected its mark", id="no answer"),
-        pytest.param(["a"], "expected two lines in /opt/open-webui/secrets, got 1", id="one of two"),
-    ],
-)
-def test_passwords_that_cannot_be_read_are_no_disagreement_of_files(
-    monkeypatch: pytest.MonkeyPatch, answer: Any, seen: str
-) -> None:
-    def run(*_: object) -> Any:
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    monkeypatch.setattr(remote, "run", run)
-    found = proof._read_passwords(probe().host, "/opt/open-webui")
-    assert isinstance(found, redis.RedisError)
-    assert seen in str(found)
-    assert "disagree" not in proof._valkey_hint(found)
-
-
-def test_a_refused_login_is_still_a_disagreement_of_files() -> None:
-    assert "disagree" in proof._valkey_hint(redis.exceptions.AuthenticationError("WRONGPASS"))

@@ -1,0 +1,112 @@
+"""A run: what it keeps is made once, known by what makes it, and shared with no other run of the process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from pyinfra.api import Inventory, State
+from pyinfra.context import ctx_state
+
+from tests.defaults import ROOT
+from webui_stack.ops import exit_status, run
+
+calls: list[str] = []
+
+
+class Names(set[str]):
+    """As a module keeps hosts' names."""
+
+
+def told(name: str, mark: str = "!") -> str:
+    calls.append(name)
+    return name + mark
+
+
+def refuse() -> None:
+    calls.append("refuse")
+    raise OSError("no")
+
+
+@pytest.fixture(autouse=True)
+def no_calls() -> Iterator[None]:
+    calls.clear()
+    yield
+    ctx_state.reset()
+
+
+def state() -> State:
+    inventory = Inventory((["a", "b"], {}))  # type: ignore[no-untyped-call]
+    return State(inventory)
+
+
+def enter() -> State:
+    """Be in a new run, as pyinfra's command line is."""
+    entered = state()
+    ctx_state.set(entered)  # type: ignore[no-untyped-call]
+    return entered
+
+
+def test_a_result_is_made_once_for_its_arguments() -> None:
+    one = run.of(state())
+    assert [one.once(told, "a"), one.once(told, "a"), one.once(told, "b"), one.once(told, "a", mark="?")] == [
+        *("a!", "a!", "b!", "a?")
+    ]
+    assert calls == ["a", "b", "a"]
+
+
+def test_an_exception_is_not_kept() -> None:
+    one = run.of(state())
+    for _ in range(2):
+        with pytest.raises(OSError, match="no"):
+            one.once(refuse)
+    assert calls == ["refuse", "refuse"]
+
+
+def test_two_runs_share_nothing() -> None:
+    first, second = state(), state()
+    run.of(first).once(Names).add("a")
+    assert run.of(first).once(Names) == {"a"}
+    assert run.of(second).once(Names) == set()
+    assert run.of(first) is not run.of(second)
+
+
+def test_the_run_is_the_one_that_pyinfra_is_in() -> None:
+    first = enter()
+    run.current().once(Names).add("a")
+    assert run.current() is run.of(first)
+    assert run.current().inventory is first.inventory
+    second = enter()
+    assert run.current() is run.of(second)
+    assert run.current().once(Names) == set()
+
+
+def test_outside_of_a_run_there_is_none() -> None:
+    with pytest.raises(RuntimeError, match="expected pyinfra to be in one"):
+        run.current()
+
+
+def test_a_refusal_of_one_run_is_none_of_the_next() -> None:
+    enter()
+    exit_status.would_fail()
+    assert run.current().once(exit_status._Plan).would_fail
+    enter()
+    assert not run.current().once(exit_status._Plan).would_fail
+
+
+# At the exit the last handler is the first that was registered: it sees what the others have done.
+RARELY = """
+import atexit, gc
+atexit.register(lambda: print(gc.get_freeze_count() > 1000))
+from webui_stack.ops import run
+run.collect_garbage_rarely()
+run.collect_garbage_rarely()
+print(gc.get_threshold())
+"""
+
+
+def test_garbage_is_collected_rarely_and_never_at_the_exit() -> None:
+    done = subprocess.run([sys.executable, "-c", RARELY], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "(50000, 20, 20)\nTrue\n"
