@@ -1,5 +1,5 @@
 """pyinfra -y inventories/X.py runbooks/bundle.py --limit HOST: the locked images and packages as one archive."""
 
-from tasks import bundle, preflight
+from webui_stack.tasks import bundle, preflight
 
 bundle.pack(preflight.settings())

@@ -1,5 +1,5 @@
 """pyinfra -y inventories/X.py runbooks/drill.py: a backup set restored into a throw-away stack, counted, taken down."""
 
-from tasks import drill, preflight
+from webui_stack.tasks import drill, preflight
 
 drill.hold(preflight.settings())

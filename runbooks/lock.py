@@ -1,5 +1,5 @@
 """pyinfra -y inventories/X.py runbooks/lock.py: write down exactly what runs, so that deploys repeat it."""
 
-from tasks import lock, preflight
+from webui_stack.tasks import lock, preflight
 
 lock.record(preflight.settings())

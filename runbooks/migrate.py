@@ -1,6 +1,6 @@
 """pyinfra -y inventories/X.py runbooks/migrate.py --limit HOST: from SQLite to the stack's own Postgres."""
 
-from tasks import deployment, docker, migrate, network, preflight, stack, verify, watchdog
+from webui_stack.tasks import deployment, docker, migrate, network, preflight, stack, verify, watchdog
 
 verify.prepare()
 settings = preflight.check()

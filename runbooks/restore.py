@@ -1,6 +1,6 @@
 """pyinfra -y inventories/X.py runbooks/restore.py --limit HOST: a stack from a backup set, proved like any other."""
 
-from tasks import deployment, docker, network, preflight, restore, stack, swarm, verify, watchdog
+from webui_stack.tasks import deployment, docker, network, preflight, restore, stack, swarm, verify, watchdog
 
 verify.prepare()
 settings = preflight.check()

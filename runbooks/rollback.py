@@ -1,6 +1,6 @@
 """pyinfra -y inventories/X.py runbooks/rollback.py --limit HOST: back to an earlier good deploy; --dry lists them."""
 
-from tasks import deployment, preflight, rollback, verify
+from webui_stack.tasks import deployment, preflight, rollback, verify
 
 verify.prepare()
 settings = preflight.settings()

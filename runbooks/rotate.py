@@ -1,6 +1,6 @@
 """pyinfra -y inventories/X.py runbooks/rotate.py: new secrets for a stack that runs; Valkey is not restarted."""
 
-from tasks import deployment, preflight, rotate, verify
+from webui_stack.tasks import deployment, preflight, rotate, verify
 
 verify.prepare()
 settings = preflight.check()

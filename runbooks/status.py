@@ -1,5 +1,5 @@
 """pyinfra -y inventories/X.py runbooks/status.py: all hosts in a table; versions, health, drift, last deploy."""
 
-from tasks import preflight, status
+from webui_stack.tasks import preflight, status
 
 status.show(preflight.settings())

@@ -1,6 +1,6 @@
 """pyinfra -y inventories/X.py runbooks/upgrade.py: from the versions that run to the settings', or back by itself."""
 
-from tasks import deployment, docker, network, preflight, rollout, stack, upgrade, verify, watchdog
+from webui_stack.tasks import deployment, docker, network, preflight, rollout, stack, upgrade, verify, watchdog
 
 verify.prepare()
 settings = preflight.check()

@@ -8,7 +8,6 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import files
 
-from tasks import host_packages, offsite, preflight, unit
 from webui_stack.artifacts.backup_set import Made
 from webui_stack.model import compose
 from webui_stack.model.survey import BACKUP_UNIT
@@ -16,6 +15,8 @@ from webui_stack.ops import operations
 from webui_stack.plan import drift
 from webui_stack.render import backup_requests, project, units
 from webui_stack.settings.model import Settings
+
+from . import host_packages, offsite, preflight, unit
 
 
 def new() -> Made:

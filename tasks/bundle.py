@@ -5,7 +5,6 @@ from __future__ import annotations
 from pyinfra import host, inventory, state
 from pyinfra.api import DeployError, deploy
 
-from tasks import preflight, sources
 from webui_stack.artifacts import bundle
 from webui_stack.artifacts import images as delivery
 from webui_stack.artifacts.bundle import Bundle
@@ -13,6 +12,8 @@ from webui_stack.model import lock
 from webui_stack.model.lock import Lock, LockError, Wanted
 from webui_stack.ops import facts, lease, operations, run
 from webui_stack.settings.model import Settings
+
+from . import preflight, sources
 
 
 def _one_host() -> None:

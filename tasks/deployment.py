@@ -5,9 +5,10 @@ from __future__ import annotations
 from pyinfra import host, inventory
 from pyinfra.api import deploy
 
-from tasks import preflight, sources, swarm
 from webui_stack.ops import operations, session
 from webui_stack.settings.model import Settings
+
+from . import preflight, sources, swarm
 
 
 @deploy("Deployment")

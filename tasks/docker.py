@@ -10,7 +10,6 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import dnf, files, server, systemd, sysvinit
 
-from tasks import preflight, sources
 from webui_stack.artifacts import bundle, images
 from webui_stack.model import docker, docker_config, lock
 from webui_stack.model.survey import DOCKER_UNIT, Survey
@@ -18,6 +17,8 @@ from webui_stack.ops import operations, packages
 from webui_stack.plan import apt_sources
 from webui_stack.render import repository
 from webui_stack.settings.model import Settings
+
+from . import preflight, sources
 
 
 @deploy("Docker")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import deploy
 
-from tasks import reports
 from webui_stack.doctor import look
 from webui_stack.ops import operations
 from webui_stack.settings.model import Settings
+
+from . import reports
 
 
 @deploy("Doctor")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import deploy
 
-from tasks import preflight, reports
 from webui_stack.model.check import Check
 from webui_stack.ops import operations, progress
 from webui_stack.render import backup_requests
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program
 from webui_stack.transport.remote import RemoteError
+
+from . import preflight, reports
 
 _EXTERNAL = "expected a database of the stack's own, got database_url; try out its backup where that is made"
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from tasks import preflight
 from webui_stack.ops import operations, packages
+
+from . import preflight
 
 
 def bring(package: str, why: str, home: str) -> None:

@@ -8,11 +8,12 @@ from pathlib import Path
 from pyinfra import host, inventory, logger, state
 from pyinfra.api import deploy
 
-from tasks import preflight, sources
 from webui_stack.model import lock
 from webui_stack.model.lock import Lock, LockError, Seen
 from webui_stack.ops import facts, operations, run
 from webui_stack.settings.model import Settings
+
+from . import preflight, sources
 
 
 @deploy("Lock")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import deploy
 
-from tasks import backup, preflight
 from webui_stack.ops import operations, run, session
 from webui_stack.render import stack_requests
 from webui_stack.settings.model import Settings
+
+from . import backup, preflight
 
 
 class _Moved(set[str]):

@@ -8,10 +8,11 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import server
 
-from tasks import preflight
 from webui_stack.model import compose, swarm
 from webui_stack.ops import operations
 from webui_stack.settings.model import Settings
+
+from . import preflight
 
 
 @deploy("Network")

@@ -8,7 +8,6 @@ from pydantic import SecretStr
 from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
-from tasks import host_packages
 from webui_stack.artifacts import backup_set, offsite
 from webui_stack.artifacts.backup_set import Made, SetError
 from webui_stack.ops import run
@@ -16,6 +15,8 @@ from webui_stack.render import backup_requests
 from webui_stack.settings import sources
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import SecretError
+
+from . import host_packages
 
 
 @deploy("Off the host")

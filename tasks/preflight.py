@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
-from functools import cache, partial
-from pathlib import Path
-from typing import Any, NamedTuple
+from functools import partial
 
 from gevent import GreenletExit
 from pyinfra import host, inventory, logger, state
 from pyinfra.api import DeployError, deploy
 from pyinfra.api.exceptions import PyinfraError
 
-from tasks import python, sources
 from webui_stack.artifacts import bundle
+from webui_stack.inventory import reading
+from webui_stack.inventory.reading import Checked
 from webui_stack.model import compose, docker_config, machine, swarm
 from webui_stack.ops import cli_arguments, exit_status, facts, operations, run
 from webui_stack.ops.host_state import Observation
-from webui_stack.plan import adoption, database_guard, rollout
+from webui_stack.plan import adoption, database_guard, swarm_nodes
 from webui_stack.render import survey_requests
-from webui_stack.settings import sources as secrets
-from webui_stack.settings.model import Settings, SettingsError, defaults, from_data
-from webui_stack.settings.sources import SecretError, Supplied
+from webui_stack.settings.model import Settings
+from webui_stack.settings.sources import Supplied
 from webui_stack.transport import remote
 from webui_stack.transport.remote import RemoteError
+
+from . import python, sources
 
 
 def check(*, brings_python: bool = False) -> Settings:
@@ -99,9 +98,10 @@ def lead() -> Observation:
     return leads[0]
 
 
-def swarm_hosts() -> dict[str, swarm.Host]:
+def swarm_hosts() -> dict[str, swarm_nodes.Host]:
     """All hosts of this run that nothing failed on, with what was observed of the swarm there."""
-    return {name: swarm.Host(_all_settings()[name].settings, _observation(name).survey().swarm) for name in _present()}
+    checked = _all_settings()
+    return {name: swarm_nodes.Host(checked[name].settings, _observation(name).survey().swarm) for name in _present()}
 
 
 def mtu_between_hosts() -> int | None:
@@ -182,12 +182,7 @@ def _check_locks() -> None:
         raise DeployError("nothing was changed\n" + "\n".join(problems))
 
 
-class _Checked(NamedTuple):
-    settings: Settings
-    supplied: Supplied
-
-
-def _all_settings() -> dict[str, _Checked]:
+def _all_settings() -> dict[str, Checked]:
     """Settings and supplied secrets by host. Raises `DeployError` with all problems of all hosts of this run."""
     found, problems = run.current().once(_read)
     if problems:
@@ -196,43 +191,6 @@ def _all_settings() -> dict[str, _Checked]:
     return found
 
 
-def _read() -> tuple[dict[str, _Checked], list[str]]:
-    """Settings and supplied secrets by host, and the problems, in one go for all hosts of this run.
-
-    The defaults are read from this repository, so that an inventory kept elsewhere, which pyinfra gives
-    no `group_data` of ours, has them too.
-    """
-    shipped = defaults()
-    read = cache(secrets.read_source)
-    found: dict[str, _Checked] = {}
-    problems: list[str] = []
+def _read() -> tuple[dict[str, Checked], list[str]]:
     targeted = {target.name for target in state.activated_hosts}
-    for target in inventory:
-        if target.name not in targeted:
-            continue
-        data: dict[str, Any] = {**shipped, **target.data.dict()}  # type: ignore[no-untyped-call]
-        try:
-            checked = from_data(data)
-            found[target.name] = _Checked(checked, secrets.supply(checked, read))
-        except (SettingsError, SecretError) as error:
-            problems.extend(f"{target.name} / {problem}" for problem in error.problems)
-    policies = {name: checked.settings for name, checked in found.items()}
-    problems += rollout.problems(policies, [target.name for target in inventory])
-    if not problems and any(checked.topology == "swarm" for checked in policies.values()):
-        problems += swarm.problems(policies | _of_others(shipped, policies), policies)
-        problems += [line for file in cli_arguments.deploy_files() for line in swarm.runbook_refusals(Path(file).stem)]
-        if option := cli_arguments.out_of_step():
-            problems.append(f"topology: expected all hosts of a swarm to go in step, got {option}; leave it out")
-    return found, problems
-
-
-def _of_others(shipped: Mapping[str, Any], targeted: Iterable[str]) -> dict[str, Settings]:
-    """The settings of the inventory's hosts that are not targeted, as far as they are sound: one stack is on all."""
-    found = {}
-    for other in inventory:
-        if other.name not in targeted:
-            try:
-                found[other.name] = from_data({**shipped, **other.data.dict()})  # type: ignore[no-untyped-call]
-            except SettingsError:
-                continue
-    return found
+    return reading.read(inventory, targeted, cli_arguments.deploy_files(), cli_arguments.out_of_step())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pyinfra import host, logger
 from pyinfra.api import Host, deploy
 
-from tasks import sources
 from webui_stack.ops import cli_arguments, packages
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program, remote
+
+from . import sources
 
 # Which package it is. RHEL 8's python3 is 3.6, and its newer ones have names of their own.
 _PACKAGE = """\

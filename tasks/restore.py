@@ -5,12 +5,13 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
-from tasks import host_packages, offsite, preflight, stack, swarm_preflight
 from webui_stack.ops import operations, session
 from webui_stack.render import project, stack_requests
 from webui_stack.settings import sources
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import HiddenItems
+
+from . import host_packages, offsite, preflight, stack, swarm_preflight
 
 
 @deploy("Restore")

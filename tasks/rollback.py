@@ -5,12 +5,13 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import deploy
 
-from tasks import backup, preflight
 from webui_stack.ops import operations, run
 from webui_stack.render import stack_requests
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program
 from webui_stack.transport.remote import RemoteError
+
+from . import backup, preflight
 
 
 class _Listed(set[str]):

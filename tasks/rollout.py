@@ -12,11 +12,12 @@ from pyinfra import host, inventory, logger, state
 from pyinfra.api import BaseStateCallback, DeployError, State, deploy, operation
 from pyinfra.api.output import format_text
 
-from tasks import preflight
 from webui_stack.ops import cli_arguments, run
 from webui_stack.ops.operations import Commands
 from webui_stack.plan import rollout
 from webui_stack.plan.rollout import Batch, Fate, Policy
+
+from . import preflight
 
 # What pyinfra says of each host at each operation that is another batch's.
 _SKIPPED = format_text("Skipped", "blue")
@@ -183,6 +184,6 @@ class _Rollout(BaseStateCallback, logging.Filter):
 
 
 def _close_report(fates: dict[str, Fate]) -> None:
-    from tasks import reports  # loads what draws tables, which a run without batches does while hosts are surveyed
+    from . import reports  # loads what draws tables, which a run without batches does while hosts are surveyed
 
     reports.close("verify", [name for name, fate in fates.items() if fate is Fate.UNTOUCHED])

@@ -8,13 +8,14 @@ from typing import Any
 from pyinfra import host, inventory, logger
 from pyinfra.api import deploy
 
-from tasks import preflight, sources
 from webui_stack.model import docker_config
 from webui_stack.ops import operations, run, session
 from webui_stack.ops.host_state import Observation
 from webui_stack.plan import drift
 from webui_stack.render import secrets_requests, survey_requests
 from webui_stack.settings.model import Settings
+
+from . import preflight, sources
 
 
 @deploy("Rotate")

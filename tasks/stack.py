@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from pyinfra.api import deploy
 
-from tasks import preflight, sources, swarm_preflight
 from webui_stack.artifacts import images
 from webui_stack.model import compose, swarm
 from webui_stack.model.compose import Observed
@@ -14,6 +13,8 @@ from webui_stack.model.lock import Wanted
 from webui_stack.ops import operations
 from webui_stack.render import project, secrets_requests, stack_requests
 from webui_stack.settings.model import Settings
+
+from . import preflight, sources, swarm_preflight
 
 
 @deploy("Stack")

@@ -9,13 +9,14 @@ from pyinfra import host, inventory, state
 from pyinfra.api import deploy
 from rich.text import Text
 
-from tasks import preflight, sources
 from webui_stack.model.check import Check
 from webui_stack.ops import operations, run
 from webui_stack.reports import report, status, table
 from webui_stack.reports.status import Status
 from webui_stack.settings.model import Settings
 from webui_stack.verify import proof
+
+from . import preflight, sources
 
 
 class _Found(dict[str, Status]):

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pyinfra import host, inventory
 from pyinfra.api import deploy
 
-from tasks import preflight
-from webui_stack.model import swarm
 from webui_stack.ops import operations, run
 from webui_stack.ops import swarm as formation
 from webui_stack.ops.swarm import Formation
+from webui_stack.plan import swarm_nodes
 from webui_stack.settings.model import Settings
+
+from . import preflight
 
 
 @deploy("Swarm")
@@ -25,10 +26,10 @@ def form(settings: Settings) -> None:
     forming = run.current().once(_formation)
     operations.gate(
         name="Check the swarm that is there",
-        check=lambda: swarm.refusals(host.name, forming.observe()),
+        check=lambda: swarm_nodes.refusals(host.name, forming.observe()),
     )
-    steers = host.name == swarm.steering(forming.observe())
-    if host.name == swarm.lead(forming.observe()):
+    steers = host.name == swarm_nodes.steering(forming.observe())
+    if host.name == swarm_nodes.lead(forming.observe()):
         formation.start(name="Start the swarm", formation=forming)
     formation.join(name="Join the swarm", formation=forming)
     if steers:
@@ -45,6 +46,6 @@ def differences() -> list[str]:
     hosts = preflight.swarm_hosts()
     own = hosts[host.name]
     found = [] if own.observed.is_member else ["swarm: is not in it"]
-    if host.name == swarm.steering(hosts):
-        found += map(str, swarm.changes(hosts, knows_all=preflight.is_whole()))
+    if host.name == swarm_nodes.steering(hosts):
+        found += map(str, swarm_nodes.changes(hosts, knows_all=preflight.is_whole()))
     return found

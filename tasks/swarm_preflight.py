@@ -9,10 +9,11 @@ from gevent.pool import Pool
 from pyinfra import logger
 from pyinfra.api import Host
 
-from tasks import preflight
 from webui_stack.model import swarm
 from webui_stack.settings.model import Settings
 from webui_stack.transport import remote
+
+from . import preflight
 
 
 def refusals(settings: Settings) -> list[str]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pyinfra import host, logger
 from pyinfra.api import deploy
 
-from tasks import deployment, preflight
 from webui_stack.ops import facts, operations, packages
 from webui_stack.ops import session as deployments
 from webui_stack.plan import teardown
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program
 from webui_stack.transport.remote import RemoteError
+
+from . import deployment, preflight
 
 
 def remove(settings: Settings) -> None:

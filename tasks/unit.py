@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyinfra.operations import systemd
 
-from tasks import preflight
+from . import preflight
 
 
 def keep(unit: str, what: str, *, running: bool) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pyinfra import host
 from pyinfra.api import Host, deploy
 
-from tasks import backup, drill, preflight
 from webui_stack.model import compose
 from webui_stack.ops import operations, run
 from webui_stack.render import backup_requests, stack_requests, survey_requests
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program, remote
 from webui_stack.verify import serving
+
+from . import backup, drill, preflight
 
 
 class _Upgraded(set[str]):

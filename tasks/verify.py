@@ -9,14 +9,16 @@ import gevent
 from pyinfra import host, logger
 from pyinfra.api import deploy
 
-from tasks import preflight
 from webui_stack.ops import operations, run
 from webui_stack.settings.model import Settings
 
+from . import preflight
+
 
 def _load() -> tuple[ModuleType, ModuleType]:
-    from tasks import reports
     from webui_stack.verify import proof
+
+    from . import reports
 
     return proof, reports
 

@@ -6,11 +6,12 @@ from pyinfra import host, logger
 from pyinfra.api import deploy
 from pyinfra.operations import files, systemd
 
-from tasks import preflight, unit
 from webui_stack.model.survey import WATCHDOG_TIMER, WATCHDOG_UNIT
 from webui_stack.ops import operations
 from webui_stack.render import units
 from webui_stack.settings.model import Settings
+
+from . import preflight, unit
 
 
 @deploy("Watchdog")

@@ -7,7 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from webui_stack.settings.model import Settings, from_data
+from webui_stack.settings.model import Settings
+from webui_stack.settings.validation import from_data
 
 ROOT = Path(__file__).resolve().parents[1]
 FIXTURES = ROOT / "tests" / "fixtures"

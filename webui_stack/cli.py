@@ -139,11 +139,14 @@ def settings() -> None:
 @click.option("--data", multiple=True, metavar="NAME=VALUE", help="A setting for this run; may be repeated.")
 def check(inventory: Path, hosts: tuple[str, ...], data: tuple[str, ...]) -> None:
     """Check the settings of all hosts; contacts none."""
-    from webui_stack.ops import settings_check  # loads pyinfra
+    from webui_stack.inventory import check as checking  # loads pyinfra
 
-    root = repository(inventory)
+    root, file = repository(inventory), inventory.resolve()
     os.chdir(root)
-    problems, count = settings_check.of_file(os.path.relpath(inventory.resolve(), root), hosts, data)
+    try:
+        problems, count = checking.of_file(os.path.relpath(file, root), hosts, data)
+    except checking.CheckError as error:
+        raise click.ClickException(str(error)) from None
     for problem in problems:
         click.echo(problem, err=True)
     if problems:

@@ -3,7 +3,7 @@
 import base64
 import pickle
 
-from tasks import preflight
+from webui_stack.tasks import preflight
 
 preflight.check()
 print("seen", base64.b64encode(pickle.dumps(preflight.observation().survey().docker)).decode())

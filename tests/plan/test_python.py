@@ -45,7 +45,7 @@ def test_a_deploy_installs_it_at_once_and_refuses_a_host_that_has_none_afterward
 
 
 PLANNED = """\
-from tasks import python
+from webui_stack.tasks import python
 python.plan()
 """
 

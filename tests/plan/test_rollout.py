@@ -89,7 +89,7 @@ def told(run: Run, fate: str) -> list[str]:
 # A hundred hosts take this through pyinfra in a few seconds, and deploy.py in half a minute.
 SHORT = """
 from pyinfra import host
-from tasks import preflight, rollout
+from webui_stack.tasks import preflight, rollout
 from webui_stack.ops import operations
 
 settings = preflight.check()

@@ -71,14 +71,15 @@ def test_a_runbook_checks_the_settings_too(pyinfra: Pyinfra) -> None:
 
 
 COUNTING = """
-from tasks import preflight
+from webui_stack.inventory import reading
+from webui_stack.tasks import preflight
 
-read = preflight.from_data
+read = reading.from_data
 if read.__name__ == "from_data":
     def counted(data):
         print("a host's settings were read")
         return read(data)
-    preflight.from_data = counted
+    reading.from_data = counted
 preflight.check()
 """
 

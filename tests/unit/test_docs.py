@@ -13,8 +13,10 @@ import pytest
 from tests.defaults import DEFAULTS, ROOT
 from webui_stack.host.journal import OLD_MARK
 from webui_stack.host.verbs import DETACHED, VERBS, recover
-from webui_stack.model import swarm
-from webui_stack.settings.model import EVERYDAY_WORDS, Settings, SettingsError, from_data
+from webui_stack.settings import consistency
+from webui_stack.settings.errors import EVERYDAY_WORDS, SettingsError
+from webui_stack.settings.model import Settings
+from webui_stack.settings.validation import from_data
 
 EXAMPLES = sorted((ROOT / "inventories").glob("*.example.py"))
 _ELSEWHERE = {"host", "starter", "tasks"}
@@ -42,7 +44,7 @@ def problems(inventory: Path) -> list[str]:
             checked[name] = from_data({**DEFAULTS, **data})
         except SettingsError as error:
             return error.problems
-    return swarm.problems(checked, checked)
+    return consistency.swarm_problems(checked, checked)
 
 
 def offers(text: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ from tests.defaults import ROOT
 SCRIPT = """
 import json
 from types import SimpleNamespace
-from tasks import drill
+from webui_stack.tasks import drill
 from tests.defaults import settings
 from webui_stack.host.protocol import Event
 from webui_stack.transport.remote import RemoteError

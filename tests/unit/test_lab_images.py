@@ -18,7 +18,7 @@ import pytest
 from lab import docker, engine, extras, hosts, images, layers, lifecycle, models, parallel, registry, state, wheels
 from lab.errors import LabError
 from tests.defaults import DEFAULTS, ROOT
-from webui_stack.settings.model import from_data
+from webui_stack.settings.validation import from_data
 
 MAIN_JOB = ["valkey", "open_webui"]
 

@@ -26,7 +26,7 @@ import json, sys
 from types import SimpleNamespace
 from pyinfra.api import Inventory, State
 from pyinfra.context import ctx_state
-from tasks import upgrade
+from webui_stack.tasks import upgrade
 from tests.defaults import settings
 from webui_stack.transport.remote import RemoteError
 

@@ -10,7 +10,9 @@ from webui_stack.doctor.rule import PULLS, THREADS, Rule
 from webui_stack.model.check import Check
 from webui_stack.model.doctor_observed import ADDRESSES, Observed, number
 from webui_stack.settings import origin
-from webui_stack.settings.model import Settings, broken_variables, is_pinned_image, version_of
+from webui_stack.settings.environment import broken_variables
+from webui_stack.settings.image_reference import is_pinned_image, version_of
+from webui_stack.settings.model import Settings
 
 _LOOPBACK = re.compile(r"//(127\.[0-9]+\.[0-9]+\.[0-9]+|localhost|\[::1\])(?=[:/]|$)")
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 compared, not bound

@@ -12,8 +12,8 @@ from gevent.lock import Semaphore
 from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
-from webui_stack.model import swarm
 from webui_stack.ops.operations import Commands
+from webui_stack.plan import swarm_nodes
 from webui_stack.settings.sources import HiddenLines
 from webui_stack.transport import remote
 
@@ -21,7 +21,7 @@ from webui_stack.transport import remote
 class Formation:
     """One run's way to a swarm: all its hosts as observed, and who joined in it."""
 
-    def __init__(self, observe: Callable[[], swarm.Hosts], find: Callable[[str], Host]) -> None:
+    def __init__(self, observe: Callable[[], swarm_nodes.Hosts], find: Callable[[str], Host]) -> None:
         self.observe = observe
         self.find = find
         """pyinfra's own object for a host's name, good in any greenlet."""
@@ -37,7 +37,7 @@ def start(formation: Formation) -> Commands:
     if any(one.observed.is_member for one in hosts.values()):
         host.noop("there is a swarm")
     else:
-        yield StringCommand(swarm.init_command(hosts[host.name].settings))
+        yield StringCommand(swarm_nodes.init_command(hosts[host.name].settings))
 
 
 @operation()
@@ -53,14 +53,14 @@ def join(formation: Formation) -> Commands:
         yield FunctionCommand(_join, (formation,), {})
 
 
-def _is_missing(name: str, hosts: swarm.Hosts) -> bool:
+def _is_missing(name: str, hosts: swarm_nodes.Hosts) -> bool:
     """Whether the host has to join, or would have if the one that starts the swarm had done so."""
-    return not hosts[name].observed.is_member and name != swarm.starting(hosts)
+    return not hosts[name].observed.is_member and name != swarm_nodes.starting(hosts)
 
 
 def _join(state: State, host: Host, formation: Formation) -> bool:  # noqa: ARG001 pyinfra passes the state by this name
     hosts = formation.observe()
-    steering = swarm.steering(hosts)
+    steering = swarm_nodes.steering(hosts)
     own = hosts[steering].observed
     manager = next((node.address for node in own.nodes if node.id == own.member.id), "")
     if not manager:
@@ -72,8 +72,8 @@ def _join(state: State, host: Host, formation: Formation) -> bool:  # noqa: ARG0
         return False
     with formation.turn:
         try:
-            token = HiddenLines(remote.run(formation.find(steering), swarm.TOKEN_COMMAND)[0])
-            remote.run(formation.find(host.name), swarm.join_command(hosts[host.name].settings, manager), token)
+            token = HiddenLines(remote.run(formation.find(steering), swarm_nodes.TOKEN_COMMAND)[0])
+            remote.run(formation.find(host.name), swarm_nodes.join_command(hosts[host.name].settings, manager), token)
         except remote.RemoteError as error:
             host.log_styled(f"swarm: expected to join at {manager}, got: {error}", fg="red", log_func=logger.error)
             return False
@@ -90,7 +90,7 @@ def renew_tokens(formation: Formation) -> Commands:
         hosts = formation.observe()
         due = any(_is_missing(name, hosts) for name in hosts)
     if due:
-        yield StringCommand(swarm.ROTATE_COMMAND)
+        yield StringCommand(swarm_nodes.ROTATE_COMMAND)
     else:
         host.noop("nobody joined")
 
@@ -103,9 +103,9 @@ def shape(formation: Formation, *, knows_all: bool) -> Commands:
     and left alone.
     """
     hosts = formation.observe()
-    for line in swarm.strangers(hosts):
+    for line in swarm_nodes.strangers(hosts):
         host.log_styled(line, fg="yellow", log_func=logger.warning)
-    found = swarm.changes(hosts, knows_all=knows_all)
+    found = swarm_nodes.changes(hosts, knows_all=knows_all)
     if not found:
         host.noop("every node is as it is to be")
         return

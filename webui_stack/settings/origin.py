@@ -15,6 +15,10 @@ _WRITTEN = re.compile(r"https?://[^\x00-\x20\x7f/\\?#@%]+/?", re.IGNORECASE)
 _HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?|\[[0-9a-f:]+\]")
 
 
+# A host name, or an IPv4 address.
+HOST_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
+
+
 def canonical(url: str) -> str:
     """The origin of `url`, a scheme, a host and maybe a port, as browsers send it (https://url.spec.whatwg.org).
 

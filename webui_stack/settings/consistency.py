@@ -1,0 +1,350 @@
+"""Rules between settings: values of one host, or of the hosts of a swarm, that are fine alone and wrong together."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from webui_stack.settings import environment
+from webui_stack.settings.image_reference import version_of
+from webui_stack.settings.model import OTHER_THREADS, AddressPool, Settings
+
+
+@cache
+def _alone(name: str) -> TypeAdapter[Any]:
+    """The check of one field alone."""
+    return TypeAdapter(Settings.model_fields[name].rebuild_annotation())
+
+
+def disagreements(data: Mapping[str, Any], settings: Settings | None) -> list[str]:
+    """Problems of one host's settings that are fine alone and wrong together.
+
+    A field that is wrong alone is left out. `settings` is None when there is such a field: rules over many settings
+    apply once every field is fine.
+    """
+
+    def sound(name: str, otherwise: Any) -> Any:
+        try:
+            return _alone(name).validate_python(data.get(name), strict=True)
+        except ValidationError:
+            return otherwise
+
+    found = [
+        *_overlaps(sound("docker_address_pools", []), sound("network_subnet", None)),
+        *_folders({name: sound(name, None) for name in ("stack_dir", "backup_dir", "open_webui_shared_dir")}),
+        *_volumes({name: sound(name, None) for name in Settings.model_fields if name.endswith("_volume")}),
+        *_environment(
+            sound("open_webui_env", {}),
+            sound("open_webui_secret_env", {}),
+            version_of(sound("open_webui_image", "")),
+        ),
+        *_threads(sound("open_webui_env", {}), sound("open_webui_pids_limit", 0)),
+        *_repository(sound("backup_restic_repository", None), data.get("backup_restic_password")),
+    ]
+    return [*found, *_topology(settings)] if settings else found
+
+
+def _overlaps(pools: list[AddressPool], subnet: str | None) -> list[str]:
+    problems = []
+    ranges = [(f"docker_address_pools/{i}", ipaddress.IPv4Network(p.base)) for i, p in enumerate(pools)]
+    for i, pool in enumerate(pools):
+        if pool.size < ipaddress.IPv4Network(pool.base).prefixlen:
+            problems.append(
+                f"docker_address_pools/{i}/size: expected a prefix length not shorter than the base's, "
+                f"got /{pool.size} in {pool.base}; each network is cut from the base"
+            )
+    if subnet:
+        ranges.append(("network_subnet", ipaddress.IPv4Network(subnet)))
+    for i, (name, network) in enumerate(ranges):
+        for other_name, other in ranges[:i]:
+            if network.overlaps(other):
+                problems.append(
+                    f"{name}: expected a range of its own, got {network}, which overlaps {other_name} "
+                    f"({other}); choose another subnet"
+                )
+    return problems
+
+
+def _folders(paths: Mapping[str, str | None]) -> list[str]:
+    problems = []
+    there = [(name, path) for name, path in paths.items() if path]
+    for i, (name, path) in enumerate(there):
+        for other_name, other in there[:i]:
+            if f"{path}/".startswith(f"{other}/") or f"{other}/".startswith(f"{path}/"):
+                problems.append(
+                    f"{name}: expected a folder outside {other_name} ({other}), got {path}; name another, and move "
+                    "there what is in it"
+                )
+    return problems
+
+
+# Volumes that a drill makes and removes (webui_stack/host/throw_away.py).
+_OF_A_DRILL = {"open-webui-drill", "open-webui-postgres-drill", "redis-data-drill"}
+
+
+def _volumes(names: Mapping[str, str | None]) -> list[str]:
+    problems = []
+    seen: dict[str, str] = {}
+    for setting, name in names.items():
+        if name in _OF_A_DRILL:
+            problems.append(
+                f"{setting}: expected a volume that lasts, got {name!r}, which runbooks/drill.py removes; rename it"
+            )
+        elif name in seen:
+            problems.append(
+                f"{setting}: expected a volume of its own, got {name!r}, which {seen[name]} has as well; one service "
+                "would write over the data of the other"
+            )
+        elif name:
+            seen[name] = setting
+    return problems
+
+
+def _threads(plain: Mapping[str, str], limit: int) -> list[str]:
+    value = plain.get("THREAD_POOL_SIZE", "")
+    if not limit or not re.fullmatch(r"[0-9]{1,9}", value):
+        return []  # Open WebUI itself goes without what is no number
+    needed = 2 * int(value) + OTHER_THREADS
+    if needed <= limit:
+        return []
+    return [
+        f"open_webui_env/THREAD_POOL_SIZE: expected at most {max(0, limit - OTHER_THREADS) // 2} for "
+        f"open_webui_pids_limit = {limit}, got {value}; it sizes two pools, which with {OTHER_THREADS} other threads "
+        f"may be {needed}: lower it, or raise the limit"
+    ]
+
+
+def _environment(plain: dict[str, str], secret: dict[str, str], version: tuple[int, ...] | None) -> list[str]:
+    problems = []
+    broken = environment.broken_variables(version)
+    for setting, names in (("open_webui_env", plain), ("open_webui_secret_env", secret)):
+        for name in names:
+            where = f"{setting}/{name}"
+            if not environment.is_name(name):
+                problems.append(f"{where}: expected a variable name of letters, digits and _, got {name!r}; rename it")
+            elif name in environment.OWNED:
+                problems.append(
+                    f"{where}: expected a variable of your own, got one this project sets; {environment.OWNED[name]}"
+                )
+            elif environment.steers_compose(name):
+                problems.append(
+                    f"{where}: expected a variable of Open WebUI, got one that steers compose itself; remove it"
+                )
+            elif name in broken:
+                problems.append(f"{where}: must not be set; remove it: {broken[name]}")
+    for name, value in plain.items():
+        if name in secret:
+            problems.append(
+                f"open_webui_env/{name}: expected one place for it, got two; keep the one in open_webui_secret_env"
+            )
+        elif name not in environment.OWNED and (what := environment.secret_part(name, value)):
+            problems.append(
+                f"open_webui_env/{name}: expected no secret here, got a {what} that looks like one (value hidden); "
+                "move it to open_webui_secret_env, which keeps it out of compose.yaml and logs"
+            )
+    return problems
+
+
+def _repository(repository: str | None, password: object) -> list[str]:
+    if repository and password is None:
+        return [
+            "backup_restic_password: expected a secret source for backup_restic_repository, got None; supply one, and "
+            "keep it elsewhere: a password that only a lost host knew opens nothing"
+        ]
+    return []
+
+
+def _topology(settings: Settings) -> list[str]:
+    return [*_processes(settings), *_proxy(settings), *_shared(settings)]
+
+
+def _processes(settings: Settings) -> list[str]:
+    """What several processes need (https://docs.openwebui.com/troubleshooting/multi-replica, 0.12)."""
+    problems = []
+    many = settings.open_webui_replicas > 1 or settings.topology == "swarm"
+    why = f"open_webui_replicas = {settings.open_webui_replicas}" if settings.topology == "compose" else "a swarm"
+    if many and settings.database_kind == "sqlite":
+        problems.append(
+            f"database: expected 'postgres' or 'auto' for {why}, got 'sqlite'; processes that share a file of SQLite "
+            "corrupt it"
+        )
+    if settings.database_kind != "sqlite":
+        for setting in ("open_webui_env", "open_webui_secret_env"):
+            for name in sorted(getattr(settings, setting).keys() & environment.OWNED_WITH_A_DATABASE.keys()):
+                problems.append(
+                    f"{setting}/{name}: expected {environment.OWNED_WITH_A_DATABASE[name]}, got the variable; remove it"
+                )
+    if settings.database_url and settings.database != "auto":
+        problems.append(
+            f"database: expected 'auto' beside database_url, got {settings.database!r}; remove one of the two"
+        )
+    if many and not settings.public_url and settings.topology == "compose":
+        problems.append(
+            f"public_url: expected the proxy's URL for {why}, got None; only the proxy spreads people over them"
+        )
+    needed = settings.postgres_connections
+    if settings.database_kind == "postgres" and needed > settings.postgres_max_connections:
+        problems.append(
+            f"postgres_max_connections: expected {needed} or more for {settings.open_webui_replicas} processes of "
+            f"up to {settings.connections_per_process} and one more while they are replaced, got "
+            f"{settings.postgres_max_connections}; raise it, or lower database_pool_size and database_pool_overflow"
+        )
+    return problems
+
+
+def _proxy(settings: Settings) -> list[str]:
+    problems = []
+    if settings.public_url and settings.open_webui_public_url:
+        problems.append(
+            "open_webui_public_url: expected None beside public_url, got a URL; that one is for a proxy of your own, "
+            "remove one of them"
+        )
+    if settings.public_url and settings.proxy_tls == "files":
+        for name in ("proxy_certificate", "proxy_certificate_key"):
+            if getattr(settings, name) is None:
+                problems.append(f"{name}: expected it for proxy_tls = 'files', got None; name the file")
+    if settings.public_url and settings.proxy_http_port == settings.proxy_port:
+        problems.append(
+            f"proxy_http_port: expected another port than public_url's, got {settings.proxy_port} for both; 0 does "
+            "without it"
+        )
+    return problems
+
+
+def _shared(settings: Settings) -> list[str]:
+    """In a swarm a volume is its node's own: what one process writes, another does not find."""
+    if settings.topology != "swarm" or settings.open_webui_shared_dir:
+        return []
+    if settings.open_webui_env.get("STORAGE_PROVIDER", "local") != "local":
+        return []
+    return [
+        "open_webui_shared_dir: expected a folder that all hosts share, or open_webui_env with STORAGE_PROVIDER = 's3' "
+        "and its bucket, got neither; a file uploaded to one host would be missing on the others"
+    ]
+
+
+# --- All hosts of a swarm ---------------------------------------------------------------------------
+
+# Beginnings of settings that may differ between hosts. All others describe the one stack, and have to be the same.
+_OF_A_HOST = (
+    *("preflight_", "docker_", "verify_url", "backup_", "restore_", "rollout_", "teardown_"),
+    *("swarm_manager", "swarm_runs", "swarm_availability", "swarm_address", "watchdog_", "bundle_file", "stack_adopt"),
+)
+# Settings for batches of hosts, with the values that change nothing: a swarm's hosts are one stack.
+_BATCHES = {"rollout_canary": (0, []), "rollout_batch": (None, "100%"), "rollout_pause_s": (0,)}
+
+
+def swarm_problems(inventory: Mapping[str, Settings], targeted: Iterable[str]) -> list[str]:
+    """Why these hosts can't be one swarm, a line each; nothing for an inventory without a swarm.
+
+    `inventory` has the settings of all hosts; this run acts on those `targeted`.
+    """
+    topologies = {name: one.topology for name, one in inventory.items()}
+    if "swarm" not in topologies.values():
+        return []
+    if "compose" in topologies.values():
+        odd = [name for name, topology in topologies.items() if topology == "compose"]
+        return [
+            f"topology: expected 'swarm' for all hosts of the inventory, got 'compose' for {_names(odd)}; "
+            "a swarm has an inventory of its own"
+        ]
+    return [
+        *_swarm_roles(inventory, set(targeted)),
+        *_agreement(inventory),
+        *(
+            line
+            for one in dict.fromkeys(_refused_in_a_swarm(settings) for settings in inventory.values())
+            for line in one
+        ),
+    ]
+
+
+def _swarm_roles(inventory: Mapping[str, Settings], targeted: set[str]) -> Iterator[str]:
+    leads = [name for name, one in inventory.items() if one.runs("data")]
+    managers = [name for name, one in inventory.items() if one.swarm_manager]
+    if len(leads) != 1:
+        yield (
+            f"swarm_runs: expected exactly one host with 'data', got {_names(leads)}; Valkey's and Postgres's volumes "
+            "are on one host"
+        )
+    elif not inventory[leads[0]].swarm_manager:
+        yield (
+            f"swarm_manager: expected True for {leads[0]}, which has the data, got False; the swarm is steered there"
+        )
+    elif inventory[leads[0]].swarm_availability != "active":
+        yield (
+            f"swarm_availability: expected 'active' for {leads[0]}, which runs 'data', got 'drain'; "
+            "its volumes are nowhere else"
+        )
+    elif leads[0] not in targeted:
+        yield (
+            f"{leads[0]}: expected it in each run, since the swarm is steered from there, got it left out or out of "
+            "reach; add it to --limit, or see docs/operations.md, Swarm, when it is lost"
+        )
+    if len(managers) not in (1, 3):
+        yield (
+            f"swarm_manager: expected 1 or 3 managers, got {len(managers)} ({_names(managers)}); 2 fail when either "
+            "does, 3 go on when one does"
+        )
+    for what in ("open-webui", "proxy"):
+        if not any(one.runs(what) and one.swarm_availability == "active" for one in inventory.values()):
+            yield f"swarm_runs: expected {what!r} for at least one active host, got none; add it to one"
+
+
+def _agreement(inventory: Mapping[str, Settings]) -> Iterator[str]:
+    for name in next(iter(inventory.values())).model_fields_set:
+        if name.startswith(_OF_A_HOST):
+            continue
+        hosts: dict[str, list[str]] = {}
+        for host, one in inventory.items():
+            hosts.setdefault(repr(getattr(one, name)), []).append(host)
+        if len(hosts) > 1:
+            got = " and ".join(f"one for {_names(names)}" for names in hosts.values())
+            yield f"{name}: expected the same for all hosts of a swarm, which are one stack, got {got}; set it once"
+
+
+def _refused_in_a_swarm(settings: Settings) -> tuple[str, ...]:
+    found = []
+    if settings.stack_adopt:
+        found.append("stack_adopt: expected False in a swarm, got True; adopt it with topology = 'compose' first")
+    if not settings.public_url:
+        found.append("public_url: expected the proxy's URL for a swarm, got None; only the proxy is published there")
+    if settings.proxy_bind not in ("0.0.0.0", "::"):  # noqa: S104 what it has to be
+        found.append(
+            f"proxy_bind: expected '0.0.0.0' in a swarm, got {settings.proxy_bind!r}; Docker publishes on all "
+            "addresses there (docs/operations.md, Swarm)"
+        )
+    for name, usual in _BATCHES.items():
+        value = getattr(settings, name)
+        if value not in usual:
+            found.append(
+                f"{name}: expected it to be left as it is in a swarm, got {value!r}; its hosts are one stack, which "
+                "replaces one process at a time"
+            )
+    return tuple(found)
+
+
+def _names(names: Sequence[str], most: int = 5) -> str:
+    listed = ", ".join(names[:most]) or "none"
+    return listed if len(names) <= most else f"{listed} and {len(names) - most} more"
+
+
+# Runbook -> what to do in a swarm, where it does not work yet.
+_NOT_YET = {
+    "rollback": "set the version and the settings of before, and deploy",
+    "rotate": "remove the secret's file in stack_dir/secrets on the host with the data, and deploy",
+    "teardown": "`docker stack rm open-webui`, then `docker swarm leave` on each host; volumes stay",
+    "bundle": "make the bundle with an inventory of topology = 'compose'",
+}
+
+
+def runbook_refusals(runbook: str) -> list[str]:
+    """Why a runbook can't be run on a swarm."""
+    if runbook not in _NOT_YET:
+        return []
+    return [f"topology: expected 'compose' for runbooks/{runbook}.py, got 'swarm'; {_NOT_YET[runbook]}"]
