@@ -27,8 +27,7 @@ def copy(settings: Settings, made: Made) -> None:
     """
     if not settings.runs("data"):
         return
-    if settings.backup_fetch:
-        folder = Path(settings.backup_fetch).expanduser() / host.name.replace("/", "_")  # a connector's: @docker/NAME
+    if folder := fetched(settings):
         offsite.fetch(
             name="Fetch the set to this machine",
             sets=settings.backup_dir,
@@ -43,6 +42,13 @@ def copy(settings: Settings, made: Made) -> None:
             arguments=backup_requests.offsite_copy_request(settings),
             made=made,
         )
+
+
+def fetched(settings: Settings) -> Path | None:
+    """Where this host's sets are on this machine; None without `backup_fetch`."""
+    if not settings.backup_fetch:
+        return None
+    return Path(settings.backup_fetch).expanduser() / host.name.replace("/", "_")  # a connector's: @docker/NAME
 
 
 def open_repository(settings: Settings) -> None:
@@ -91,8 +97,13 @@ def _read(source: str) -> str:
     return run.current().once(sources.read_source, source)
 
 
+def environment(settings: Settings) -> dict[str, SecretStr]:
+    """What opens the restic repository. Raises `SecretError`."""
+    return sources.restic_environment(settings, _read)
+
+
 def _environment(settings: Settings) -> dict[str, SecretStr]:
     try:
-        return sources.restic_environment(settings, _read)
+        return environment(settings)
     except SecretError as error:
         raise DeployError(f"nothing was changed\n{error}") from None

@@ -81,7 +81,7 @@ class World(FakeSystem):
     ) -> Ended:
         del descriptors
         assert command[0] == "restic"
-        assert limit_s >= 3600, "a copy takes hours over a slow line"
+        assert limit_s >= 3600 or command[1] == "snapshots", "a copy takes hours over a slow line"
         self.asked.append(Asked(tuple(command), "", dict(environment), limit_s))
         word = command[1]
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import OFTEN_S, START_S, Precious, Watched, count_rows, within
-from tests.lab.session import FRESH, SPARE, Lab, containers, followed, state
+from tests.lab.session import FRESH, ROOT, SPARE, Lab, containers, followed, state
 
 pytestmark = pytest.mark.lab
 
@@ -76,6 +76,15 @@ class Story:
         print(result.stdout)
         return result.returncode, result.stdout
 
+    def listed(self, *arguments: str, status: int = 0) -> tuple[str, dict[str, Any]]:
+        """What the list of sets prints, and what it wrote of this host for programs."""
+        result = self.lab.run("-y", "runbooks/backups.py", *arguments, limit=FRESH)
+        print(result.stdout)
+        assert result.returncode == status
+        (file,) = (line[13:] for line in result.stdout.splitlines() if line.startswith("backup sets: "))
+        found: dict[str, Any] = json.loads((ROOT / file).read_text())[FRESH]
+        return result.stdout, found
+
     def damaged(self, name: str, command: str) -> tuple[str, ...]:
         """Make a set of another name out of the good one, change it by a command in its folder, and choose it."""
         self.host.check_output(f"rm -rf {SETS}/{name} && cp -a {SETS}/{self.name} {SETS}/{name}")
@@ -119,6 +128,46 @@ def test_the_set_holds_what_the_manifest_says(story: Story) -> None:
     }
     assert int(found["valkey_keys"]) > 0
     assert f"made {story.name}" in story.output
+
+
+def test_the_list_of_sets_says_what_the_manifest_says_and_changes_nothing(story: Story) -> None:
+    before, there = state(story.host), sets(story.host)
+    output, found = story.listed()
+    (one,) = found["sets"]
+    read = manifest(story.host, story.name)
+    counted = read["open_webui"]
+    assert (one["name"], one["places"], one["faults"]) == (story.name, ["host"], {})
+    assert (one["people"], one["chats"], one["files"]) == (counted["users"], counted["chats"], counted["files"])
+    assert one["images"] == {container: image["reference"] for container, image in read["images"].items()}
+    assert one["size_bytes"] == int(story.host.check_output(f"cat {SETS}/{story.name}/* | wc -c"))
+    assert 0 < one["age_s"] < 3600
+    assert (found["newest"], found["errors"], found["looked_at"]) == (story.name, {}, ["host"])
+    assert story.name in output
+    assert (state(story.host), sets(story.host)) == (before, there)
+
+
+def test_sets_that_are_not_whole_are_in_the_list_with_the_reason(story: Story) -> None:
+    cut, unread = "20200103T000000Z", "20200104T000000Z"
+    story.damaged(cut, "truncate --size=-1 valkey.rdb")
+    story.damaged(unread, "echo '{' >manifest.json")
+    try:
+        output, found = story.listed()
+    finally:
+        story.host.check_output(f"rm -r {SETS}/{cut} {SETS}/{unread}")
+    assert [one["name"] for one in found["sets"]] == [story.name, unread, cut]
+    assert f"{FRESH}: on the host: {unread}/manifest.json: expected to describe a backup set" in output
+    assert f"{FRESH}: on the host: {cut}/valkey.rdb: expected " in output
+
+
+def test_a_repository_without_an_answer_is_an_error_of_the_list_and_is_not_made(story: Story, tmp_path: Path) -> None:
+    """Without restic on the host, or without a repository there: both are errors, and neither is "none"."""
+    (tmp_path / "password").write_text("marker")
+    restic = ("--data", "backup_restic_repository=/srv/nowhere", "--data")
+    output, found = story.listed(*restic, f"backup_restic_password=file:{tmp_path / 'password'}", status=1)
+    assert [one["name"] for one in found["sets"]] == [story.name]
+    assert found["errors"]["restic"]
+    assert "what is in the restic repository is not known" in output
+    assert not story.host.file("/srv/nowhere").exists
 
 
 def test_no_secret_is_in_the_set_in_clear_and_nobody_else_can_read_it(story: Story) -> None:
@@ -281,6 +330,15 @@ def test_a_fetched_set_is_encrypted_where_there_is_a_recipient(fetched: Fetched,
     assert {path.stat().st_mode & 0o777 for path in fetched.set().iterdir()} == {0o600}
     assert f"encrypted to {story.encrypted[1].partition('=')[2]}" in fetched.output
     assert "in clear, as no backup_age_recipient is set" in fetched.output_in_clear
+
+
+def test_sets_that_only_this_machine_has_are_in_the_list(fetched: Fetched, story: Story) -> None:
+    _, found = story.listed("--data", f"backup_fetch={fetched.folder}")
+    here = {one["name"]: one for one in found["sets"] if one["places"] == ["here"]}
+    assert list(here) == [fetched.name]
+    assert (here[fetched.name]["faults"], here[fetched.name]["secrets"]) == ({}, "encrypted")
+    assert here[fetched.name]["people"] > 0
+    assert story.name in [one["name"] for one in found["sets"] if one["places"] == ["host"]]
 
 
 def test_an_encrypted_set_without_its_identity_touches_nothing(fetched: Fetched) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import Precious
-from tests.lab.session import FRESH, SPARE, SSH_CONFIG, Lab, rest
+from tests.lab.session import FRESH, ROOT, SPARE, SSH_CONFIG, Lab, rest
 
 pytestmark = pytest.mark.lab
 
@@ -124,6 +124,15 @@ def test_the_repository_has_the_set_as_it_is_on_the_host(story: Story) -> None:
     assert story.snapshots() == [(FRESH, {"open-webui-stack", story.name})]
     dumped = story.host.check_output(f"{AS_OPERATOR} dump latest {SETS}/{story.name}/open-webui.tar | sha256sum")
     assert dumped.split()[0] == sums(story.host, story.name)["open-webui.tar"]
+
+
+def test_the_list_of_sets_has_the_set_once_at_all_its_places(story: Story) -> None:
+    output = story.run("runbooks/backups.py", *RESTIC, *story.fetch)
+    (file,) = (line[13:] for line in output.splitlines() if line.startswith("backup sets: "))
+    (one,) = json.loads((ROOT / file).read_text())[FRESH]["sets"]
+    assert (one["name"], one["places"], one["faults"]) == (story.name, ["host", "restic", "here"], {})
+    output = story.run("runbooks/backups.py", *RESTIC, status=1, TEST_RESTIC_PASSWORD="another-one")
+    assert "restic: expected to list snapshots, got Fatal: wrong password" in output
 
 
 def test_no_secret_is_shown_or_readable_by_others(story: Story) -> None:

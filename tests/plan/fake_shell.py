@@ -50,7 +50,10 @@ def install() -> None:
 
 
 class _Called:
-    """A host's program at a verb that does nothing, lists nothing and ends well; by names of paramiko's `Channel`."""
+    """A host's program at a verb that does nothing, lists nothing and ends well; by names of paramiko's `Channel`.
+
+    What a verb of a host answers is in the host's `fake_results`.
+    """
 
     def __init__(self, host: Host, line: str) -> None:
         (mark,) = set(re.findall(r"MARK=(answer-[0-9a-f]{32})", line))
@@ -59,6 +62,7 @@ class _Called:
         host.log(f"{'asked' if verb.startswith('lease_') or verb == 'deploy_log' else 'called'} the verb {verb}")
         self._said, self._asked = f"\n{mark}\npython\n".encode(), b""
         results: dict[str, object] = {"lease_take": {"other": None, "busy": None}, "releases": []}
+        results |= host.data.get("fake_results", {})
         self._result = results.get(verb)
 
     def recv(self, nbytes: int) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from typing import IO, Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
+from webui_stack.documents.backup_document import Folder, FoundSet
 from webui_stack.ops.progress import Counted, Progress
 
 MANIFEST = "manifest.json"
@@ -110,6 +112,38 @@ def names(folder: Path) -> list[str]:
 def in_clear(folder: Path) -> list[str]:
     """The complete sets in a folder whose files are not encrypted, the oldest first."""
     return [name for name in names(folder) if not (folder / name / NOTE).exists()]
+
+
+def look(folder: Path) -> Folder:
+    """The sets in a folder, those that can't be read among them: each says what is wrong with it."""
+    found: Folder = {"errors": [], "newest": "", "newest_unknown": "", "sets": []}
+    try:
+        paths = sorted(path for path in folder.iterdir() if re.fullmatch(NAME, path.name))
+    except FileNotFoundError:
+        return found
+    except OSError as error:
+        found["errors"] = [f"{folder}: expected a folder of sets, got {error.strerror}; look at the path"]
+        return found
+    found["sets"] = [_look(path) for path in paths]
+    found["newest"] = next((path.name for path in reversed(paths) if path.is_dir()), "")
+    return found
+
+
+def _look(path: Path) -> FoundSet:
+    found: FoundSet = {"name": path.name, "size": None, "manifest": None, "sha256": "", "problems": []}
+    try:
+        content = (path / MANIFEST).read_bytes()
+        manifest = json.loads(content)
+        if isinstance(manifest, dict):
+            manifest.pop("parts", None)
+            found["manifest"], found["sha256"] = manifest, hashlib.sha256(content).hexdigest()
+        found["size"] = sum(one.stat().st_size for one in path.iterdir())
+        _read(path)
+    except (OSError, ValueError, RecursionError) as error:
+        found["problems"] = [f"{path}: expected a backup set, got {error}; take another one"]
+    except SetError as error:
+        found["problems"] = str(error).splitlines()
+    return found
 
 
 def keep(folder: Path, count: int) -> list[str]:

@@ -18,19 +18,22 @@ class IncompleteError(ValueError):
     """A section of the document is missing, or has another form: its contents are unknown."""
 
 
-def checked(name: str, form: TypeAdapter[_Document], content: object) -> _Document:
-    """The document called `name`, which has this form. Raises `IncompleteError` naming a section, and no value."""
+def checked(name: str, form: TypeAdapter[_Document], content: object, do: str = "run it again") -> _Document:
+    """The document called `name`, which has this form.
+
+    Raises `IncompleteError` naming a section, and no value; its text ends with what to `do`.
+    """
     try:
         return form.validate_python(content, strict=True)
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
         if not problem["loc"]:
-            raise IncompleteError(f"{name}: expected a JSON object, got something else; run it again") from None
+            raise IncompleteError(f"{name}: expected a JSON object, got something else; {do}") from None
         section, *inner = problem["loc"]
         got = "nothing"
         if inner or problem["type"] != "missing":
             got = f"another form of it ({'.'.join(map(str, inner))}: {problem['msg']})".replace("(: ", "(")
-        raise IncompleteError(f"{name}: expected the section {section!r}, got {got}; run it again") from None
+        raise IncompleteError(f"{name}: expected the section {section!r}, got {got}; {do}") from None
 
 
 def _moment(text: str) -> str:

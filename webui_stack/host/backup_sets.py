@@ -95,7 +95,7 @@ class BackupSets:
     def _is_of_a_restore(self, name: str) -> bool:
         try:
             found = json.loads(self._files.read(f"{self.folder}/{name}/{MANIFEST}") or b"")
-        except ValueError:  # who uses the set says what is wrong with it
+        except (ValueError, RecursionError):  # who uses the set says what is wrong with it
             return False
         return isinstance(found, dict) and found.get(MADE_FOR) == RESTORE
 

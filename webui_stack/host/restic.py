@@ -25,6 +25,8 @@ WAIT_S = 600.0
 PAUSE_S = 10.0
 # A first copy over a slow line takes long.
 LIMIT_S = 24 * 3600.0
+LOOK_S = 120.0
+"""How long a mere look may take: a storage that is away can keep restic for hours."""
 # "Repository does not exist", since restic 0.17.
 _NO_REPOSITORY = 10
 # Before, its words after any failed look for the configuration, and before them why it failed. Each kind of storage
@@ -119,14 +121,15 @@ class Repository:
         keep = ("--keep-last", str(count), "--prune")
         self._patiently("to forget older sets", "forget", "--quiet", *which, *keep)
 
-    def snapshots(self) -> list[Snapshot]:
-        """Our snapshots, the oldest first."""
+    def snapshots(self, where: str = "restore", *, limit_s: float = LIMIT_S) -> list[Snapshot]:
+        """Our snapshots, the oldest first. `where` begins an error's text."""
         wish = "to list snapshots"
-        ended = self._checked(wish, "snapshots", "--no-lock", "--json", "--tag", TAG, where="restore")
+        command = ("snapshots", "--no-lock", "--json", "--tag", TAG)
+        ended = self._checked(wish, *command, where=where, limit_s=limit_s)
         try:
             return [one for each in json.loads(ended.output) or () for one in _snapshots(each)]
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise _refused(wish, f"another form of its JSON ({type(error).__name__})", "restore") from None
+            raise _refused(wish, f"another form of its JSON ({type(error).__name__})", where) from None
 
     def restore(self, one: Snapshot, target: str) -> None:
         """Ensure the snapshot's set is below the folder `target`, at its path on the host that made it."""
@@ -152,15 +155,20 @@ class Repository:
             self._clock.sleep(PAUSE_S)
 
     def _checked(
-        self, wish: str, *arguments: str, where: str = "restic", tell: Callable[[str], object] | None = None
+        self,
+        wish: str,
+        *arguments: str,
+        where: str = "restic",
+        tell: Callable[[str], object] | None = None,
+        limit_s: float = LIMIT_S,
     ) -> Ended:
-        ended = self._run(*arguments, tell=tell)
+        ended = self._run(*arguments, tell=tell, limit_s=limit_s)
         if ended.status:
             raise _refused(wish, self._words(ended), where)
         return ended
 
-    def _run(self, *arguments: str, tell: Callable[[str], object] | None = None) -> Ended:
-        return self._system.carry_out("restic", *arguments, environment=self._environment, limit_s=LIMIT_S, tell=tell)
+    def _run(self, *arguments: str, tell: Callable[[str], object] | None = None, limit_s: float = LIMIT_S) -> Ended:
+        return self._system.carry_out("restic", *arguments, environment=self._environment, limit_s=limit_s, tell=tell)
 
     def _words(self, ended: Ended) -> str:
         """What restic says of its failure, in one line."""

@@ -87,6 +87,18 @@ def offsite_bring_request(settings: Settings, environment: Mapping[str, SecretSt
     )
 
 
+def backup_sets_request(settings: Settings, environment: Mapping[str, SecretStr] | None) -> HiddenItems:
+    """The request for the verb `backup_sets`. `environment` opens the restic repository, None to ask none."""
+    return HiddenItems(
+        {
+            "backup_dir": settings.backup_dir,
+            "repository": "" if environment is None else settings.backup_restic_repository or "",
+            "host": settings.restore_restic_host or "",
+            "environment": _values(environment or {}),
+        }
+    )
+
+
 def _values(environment: Mapping[str, SecretStr]) -> dict[str, str]:
     return {name: value.get_secret_value() for name, value in sorted(environment.items())}
 

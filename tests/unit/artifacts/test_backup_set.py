@@ -12,6 +12,7 @@ import pytest
 
 from webui_stack.artifacts import backup_set
 from webui_stack.artifacts.backup_set import SetError, Writer
+from webui_stack.documents.backup_document import Folder
 from webui_stack.ops.progress import Progress
 
 NAME = "20261126T033000Z"
@@ -218,3 +219,44 @@ def test_what_is_not_there_is_not_chosen(three: Path) -> None:
     (three / NAME / "images").unlink()
     with pytest.raises(SetError, match="images: expected 2 bytes, got no file"):
         backup_set.choose(three, "newest")
+
+
+# --- A look at all of them
+
+
+def test_a_look_at_a_folder_lists_whole_sets_and_damaged_ones(tmp_path: Path) -> None:
+    whole, short, without, other = (f"2026112{day}T033000Z" for day in range(1, 5))
+    arrive(tmp_path, {**FILES, "manifest.json": manifest(whole)}, whole)
+    arrive_encrypted(tmp_path, FILES, short)
+    (tmp_path / short / "images.age").write_bytes(b"")
+    (tmp_path / without).mkdir()
+    (tmp_path / other).write_bytes(b"")
+    (tmp_path / f"{whole}.part").mkdir()
+    found = backup_set.look(tmp_path)
+    assert (found["errors"], found["newest"]) == ([], without)
+    assert [one["name"] for one in found["sets"]] == [whole, short, without, other]
+    first, second, *others = found["sets"]
+    assert (first["manifest"], first["problems"]) == ({"name": whole, "host": "chat-1"}, [])
+    assert first["sha256"] == hashlib.sha256(manifest(whole)).hexdigest()
+    assert first["size"] == sum(path.stat().st_size for path in (tmp_path / whole).iterdir())
+    assert second["problems"] == [f"{short}/images.age: expected 6 bytes, got 0; take another set"]
+    for one in others:
+        assert one["manifest"] is None
+        assert "expected a backup set, got " in one["problems"][0]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"parts": 7}', "\xff"])
+def test_a_manifest_that_can_not_be_read_is_a_problem_of_its_set(tmp_path: Path, text: str) -> None:
+    (tmp_path / NAME).mkdir()
+    (tmp_path / NAME / "manifest.json").write_text(text, encoding="latin-1")
+    (one,) = backup_set.look(tmp_path)["sets"]
+    assert one["name"] == NAME
+    assert "expected " in one["problems"][0]
+
+
+def test_a_folder_that_is_missing_has_no_sets_and_one_that_can_not_be_listed_is_an_error(tmp_path: Path) -> None:
+    nothing: Folder = {"errors": [], "newest": "", "newest_unknown": "", "sets": []}
+    assert backup_set.look(tmp_path / "chat-1") == nothing
+    (tmp_path / "file").write_bytes(b"")
+    words = f"{tmp_path}/file: expected a folder of sets, got Not a directory; look at the path"
+    assert backup_set.look(tmp_path / "file") == {**nothing, "errors": [words]}

@@ -17,6 +17,7 @@ _PLACES = {
     "arrival_end": "arrival.end",
     "arrival_part": "arrival.part",
     "backup": "backup.run",
+    "backup_sets": "backup_sets.look",
     "cause": "cause.run",
     "compare": "releases.compare",
     "connect": "connect.run",
