@@ -58,7 +58,7 @@ class Container:
     `status` is created, running, paused, restarting, removing, exited or dead; `health` is "" without a health check,
     else starting, healthy or unhealthy. `image` is the reference it was made from, `image_id` what that meant then.
     `ports` are published while it runs; `published` has the ports inside that are, whenever it runs. `devices` are by
-    their path inside, those of a driver by its name, "GPU" without one.
+    their path inside, those of a driver by its name, "GPU" without one. `memory_bytes` is its limit, 0 for none.
     """
 
     id: str
@@ -94,6 +94,7 @@ class Container:
     log_driver: str = ""
     log_options: Mapping[str, str] = field(default_factory=dict)
     tty: bool = False
+    memory_bytes: int = 0
 
     @property
     def running(self) -> bool:
@@ -154,6 +155,7 @@ def container(data: Json) -> Container:
         log_driver=log.get("Type", ""),
         log_options=log.get("Config") or {},
         tty=config.get("Tty", False),
+        memory_bytes=host.get("Memory") or 0,
     )
 
 

@@ -29,6 +29,7 @@ _PLACES = {
     "load": "images.load",
     "migrate": "migrate.run",
     "migrate_settle": "migrate.settle",
+    "monitor": "monitor.run",
     "offsite_backup": "offsite.back_up",
     "offsite_bring": "offsite.bring",
     "offsite_copy": "offsite.copy",

@@ -11,11 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .. import backups, compose, digits, disk, dockerd, machine, open_webui, packet_filter, programs, stack, swarm
+from .. import backups, compose, disk, dockerd, machine, open_webui, packet_filter, programs, psql, stack, swarm
 from .. import valkey as valkey_
 from ..clock import Clock
 from ..engine import Container, Engine, EngineError, Info, NotFound, Unavailable
-from ..errors import HostError
 from ..system import System, require_root
 from ..unread import Unread
 
@@ -23,11 +22,6 @@ from ..unread import Unread
 _SOMEWHERE = "/var/lib"
 # Options of a log driver that are told. Others may hold a token (splunk-token).
 _LOG_OPTIONS = ("max-size", "max-file")
-# Clients of Postgres, and how many it takes; of its own processes none counts. Asked as Open WebUI's user, which does
-# not see what sessions of others are: those are an operator's.
-_CONNECTIONS = (
-    "SELECT count(*), current_setting('max_connections') FROM pg_stat_activity WHERE backend_type = 'client backend'"
-)
 
 
 @dataclass(frozen=True)
@@ -209,14 +203,8 @@ def _swarm(asked: Request, engine: Engine, info: Info | None) -> tuple[dict[str,
 
 def _postgres(engine: Engine, one: Container) -> dict[str, int] | None:
     """Connections in use, and how many there may be; None where it does not run."""
-    command = ["psql", "-XqAt", "-F", " ", "-U", "open-webui", "-d", "open-webui", "-c", _CONNECTIONS]
-    said = programs.said(engine, one, command)
-    if not said:
-        return None
-    numbers = [digits.whole(word) for word in said.split()]
-    if len(numbers) != 2 or None in numbers:
-        raise HostError(f"psql in {one.name}", expected="two numbers", got="another form", do="tell this project")
-    return {"used": numbers[0] or 0, "limit": numbers[1] or 0}
+    found = psql.connections(engine, one)
+    return found and found._asdict()
 
 
 def _caddy(engine: Engine, one: Container) -> str:

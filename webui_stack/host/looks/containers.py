@@ -1,0 +1,107 @@
+"""Containers: each one runs and is healthy, and none is started again and again; in a swarm, each service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from .. import digits
+from ..clock import moment
+from ..engine import Container
+from ..finding import Finding, Sample
+from .sight import Sight
+from .words import duration, name
+
+_DEPLOY = "run deploy.py"
+
+
+def look(at: Sight) -> Iterator[Finding | Sample]:
+    """Cost: one call to Docker for each container; in a swarm, one for all that run and two for each service."""
+    for service in at.asked.containers:
+        if at.asked.swarm:
+            yield from _service(at, service)
+        else:
+            yield from _container(at, service)
+        for one in at.containers[service]:
+            yield from _samples(one)
+            yield from _restarts(at, one)
+
+
+def _container(at: Sight, wanted: str) -> Iterator[Finding | Sample]:
+    one = at.one(wanted)
+    if one is None:
+        yield Finding(name("container", wanted), False, f"there is no container {wanted}", _DEPLOY)
+        yield from _up(wanted, is_up=False, is_well=False)
+        return
+    why = _why_not_well(at, one)
+    found = at.memory.restarts(one.name, one.id, one.started_at, by_a_verb=at.by_a_verb)
+    step = f"look at `docker logs {one.name}`, and run runbooks/doctor.py" if why else ""
+    mended = "restarted" if found.is_new and not why else ""
+    yield Finding(name("container", wanted), not why, why or f"{one.name} runs", step, mended=mended)
+
+
+def _why_not_well(at: Sight, one: Container) -> str:
+    """What is not as it should be, in words; "" for nothing. What a healthcheck printed may hold a secret."""
+    if one.status != "running":
+        code = f", with exit code {one.exit_code}" if one.status == "exited" else ""
+        memory = ", for want of memory" if one.oom_killed else ""
+        return f"{one.name} is {one.status}{code}{memory}" + (f": {one.error}" if one.error else "")
+    if one.health == "unhealthy":
+        return f"{one.name} is unhealthy: it stopped answering"
+    age_s = at.clock.now() - moment(one.started_at)
+    if one.health == "starting" and age_s > at.asked.thresholds.start_s:
+        return f"{one.name} has been starting for {duration(age_s)}"
+    return ""
+
+
+def _service(at: Sight, wanted: str) -> Iterator[Finding | Sample]:
+    found = at.services.get(wanted)
+    if found is None:
+        yield Finding(name("service", wanted), False, f"there is no service {wanted}", _DEPLOY)
+        return
+    yield Finding(
+        name("service", wanted),
+        found.running >= found.wanted,
+        f"{found.running} of {found.wanted} replicas of {wanted} run",
+        "" if found.running >= found.wanted else f"look at `docker service ps {wanted}`",
+    )
+    for kind, number in (("running", found.running), ("wanted", found.wanted)):
+        about = f"Replicas of a swarm's service that are {kind}."
+        yield Sample(f"open_webui_stack_service_replicas_{kind}", number, {"service": wanted}, about)
+    for one in at.containers[wanted]:
+        at.memory.restarts(one.name, one.id, one.started_at, by_a_verb=at.by_a_verb)
+
+
+def _restarts(at: Sight, one: Container) -> Iterator[Finding]:
+    # Noted by the look at the container above: asked again, nothing is new.
+    found = at.memory.restarts(one.name, one.id, one.started_at, by_a_verb=at.by_a_verb)
+    most = at.asked.thresholds.restarts_per_hour
+    yield Finding(
+        name("restarts", _service_name(one)),
+        found.in_an_hour <= most,
+        f"{one.name} was started {found.in_an_hour} times in the last hour",
+        f"look at `docker logs {one.name}`" if found.in_an_hour > most else "",
+    )
+
+
+def _service_name(one: Container) -> str:
+    """A swarm's containers have another name with each start: SERVICE.SLOT.ID."""
+    service, _, rest = one.name.partition(".")
+    slot = rest.partition(".")[0]
+    return f"{service}_{slot}" if digits.whole(slot) is not None else one.name
+
+
+def _samples(one: Container) -> Iterator[Sample]:
+    is_up = one.status == "running"
+    yield from _up(_service_name(one), is_up=is_up, is_well=is_up and one.health in ("healthy", ""))
+    labels = {"container": _service_name(one)}
+    about = "Starts of a container by Docker's restart policy, since it was made."
+    yield Sample("open_webui_stack_container_restarts_total", one.restarts, labels, about, "counter")
+    about = "When the container was started last, in seconds since 1970."
+    yield Sample("open_webui_stack_container_start_time_seconds", max(0, moment(one.started_at)), labels, about)
+
+
+def _up(name: str, *, is_up: bool, is_well: bool) -> Iterator[Sample]:
+    labels = {"container": name}
+    yield Sample("open_webui_stack_container_up", is_up, labels, "Whether the container runs.")
+    about = "Whether it runs, and its healthcheck, if any, passes."
+    yield Sample("open_webui_stack_container_healthy", is_well, labels, about)
