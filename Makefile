@@ -16,7 +16,7 @@ help: ## Show this list
 # Debian splits venv off its python3; it is the one thing python3 and make alone don't bring.
 # Not compiled in advance: Python compiles what is imported, which is a small part of it, and keeps it.
 $(READY): requirements-dev.txt
-	@echo "== Setting up .venv (about half a minute, 150 MB)"
+	@echo "== Setting up .venv (about a minute, 500 MB)"
 	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "python3: expected 3.11 or newer, got $$(python3 --version)"; exit 1; }
 	@python3 -c 'import ensurepip' 2>/dev/null || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get update -qq && apt-get install -y -qq python3-venv; \
@@ -44,7 +44,7 @@ cold: $(READY) ## As on a fresh machine: the default lab purged, both .venv, cac
 	$(BIN)/pip cache purge
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then apt-get clean && rm -rf /var/lib/apt/lists/*; \
 	  else echo "apt's caches stay: only root can remove them"; fi
-	rm -rf .venv benchmarks/.venv .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv benchmarks/.venv docs/_build .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (about 75 seconds)
@@ -134,6 +134,11 @@ $(BENCH_READY): benchmarks/requirements.txt
 bench: $(READY) $(BENCH_READY) ## Ours beside Ansible on eight lab hosts, to benchmarks/RESULTS.md (about an hour)
 	benchmarks/.venv/bin/python -m benchmarks.run $(BENCH)
 
+# No network: themes and pictures are in the packages and in docs/. A warning, such as a link to nowhere, is an error.
+docs: $(READY) ## The documentation as a site, in docs/_build/
+	$(BIN)/sphinx-build -W --keep-going -n -q docs docs/_build
+	@echo "docs/_build/index.html"
+
 lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  pyproject.toml -o requirements.txt
@@ -142,4 +147,4 @@ lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  benchmarks/requirements.in -o benchmarks/requirements.txt
 
-.PHONY: help setup lab lab-down cold check types fast durations test images long chromium soak bench lock
+.PHONY: help setup lab lab-down cold check types fast durations test images long chromium soak bench docs lock

@@ -3,7 +3,7 @@
 _shared = {
     "ssh_user": "deploy",
     "_sudo": True,
-    # One host first, then a quarter of all at a time; the first that fails stops the rest (docs/operations.md, Fleets).
+    # One host first, then a quarter of all at a time; the first that fails stops the rest (docs/how-to/fleets.md).
     "rollout_canary": ["pc-01.lab.example.org"],
     "rollout_batch": "25%",
 }

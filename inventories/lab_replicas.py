@@ -1,4 +1,4 @@
-"""Each host of a running lab with two processes of Open WebUI, Postgres and the proxy (`--with postgres,caddy`)."""
+"""Each host of a running lab with two replicas of Open WebUI, Postgres and the proxy (`--with postgres,caddy`)."""
 
 import runpy
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Three servers as one stack, in a swarm of Docker's own: copy to inventories/NAME.py (docs/operations.md, Swarm).
+"""Three servers as one stack, in a swarm of Docker's own: copy to inventories/NAME.py (docs/how-to/swarm.md).
 
-Which host has the data and which a proxy is said for each; all else is about the stack, and the same for all.
+Each host says what it runs. All other settings belong to the stack and are the same for all.
 """
 
 _stack = {

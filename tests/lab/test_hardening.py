@@ -1,4 +1,4 @@
-"""What the containers may do, as the kernel and Docker see it; docs/security.md has the whole list."""
+"""What the containers may do, as the kernel and Docker see it; docs/explanation/security.md has the whole list."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Story:
         return result
 
     def migrate(self) -> str:
-        """Move the rows, by the command of docs/operations.md; what it said."""
+        """Move the rows, by the command of docs/how-to/sqlite-to-postgres.md; what it said."""
         result = self.run("runbooks/migrate.py", "--data", f'database_switch=["{FRESH}"]')
         assert result.returncode == 0
         return result.stdout

@@ -169,7 +169,7 @@ def test_an_engine_that_is_present_is_only_checked(pyinfra: Pyinfra) -> None:
         (
             "by-hand",
             "container redis-valkey: expected one made by this project, got one made by compose in /root/tutorial; "
-            "set stack_adopt = True to take it over with its data (docs/operations.md, Adoption)",
+            "set stack_adopt = True to take it over with its data (docs/how-to/adopt.md)",
         ),
         (
             "by-hand",

@@ -1,4 +1,4 @@
-"""Who may import whom (docs/architecture.md), read from the source; and that public names say what they do."""
+"""Which room may import which (docs/explanation/architecture.md), from the source; and what public names say."""
 
 from __future__ import annotations
 

@@ -25,8 +25,19 @@ LIBRARY = [
     for path in (ROOT / "webui_stack").glob("*/*.py")
     if path.parent.name not in _ELSEWHERE and path.stem != "__init__"
 ]
+TASKS = sorted((ROOT / "tasks").glob("[!_]*.py"))
 HOST_MODULES = sorted((ROOT / "webui_stack/host").rglob("*.py"))
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *(path for path in sorted((ROOT / "docs").rglob("*.md")) if "_build" not in path.parts),
+]
+
+
+def page_id(path: Path) -> str:
+    """A page's name, or an index's with its folder."""
+    return "/".join(path.parts[-2:]) if path.stem == "index" else path.name
+
+
 # A value that is offered, not given: `# "key": ...`, in blocks of lines that belong together.
 OFFERED = re.compile(r'(?m)^ *# "\w+": .*\n(?:^ *# "\w+": .*\n)*')
 
@@ -92,13 +103,14 @@ def unknown(name: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("path", DOCS, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCS, ids=page_id)
 def test_a_setting_that_is_named_exists(path: Path) -> None:
     # `image`, an everyday word, is a row of doctor's.
     words = (
         named(path.read_text())
         - {module.stem for module in LIBRARY}
         - {module.stem for module in HOST_MODULES}
+        - {task.stem for task in TASKS}
         - EVERYDAY_WORDS.keys()
     )
     words -= VERBS.keys() | recover.TABLE.keys()
@@ -111,8 +123,8 @@ def test_a_setting_that_does_not_exist_is_found() -> None:
 
 
 def page(title: str, end: str) -> str:
-    """A part of docs/architecture.md: from a heading to the next line that begins with `end`."""
-    return (ROOT / "docs/architecture.md").read_text().partition(f"\n{title}\n")[2].partition(f"\n{end}")[0]
+    """A part of docs/explanation/architecture.md: from a heading to the next line that begins with `end`."""
+    return (ROOT / "docs/explanation/architecture.md").read_text().partition(f"\n{title}\n")[2].partition(f"\n{end}")[0]
 
 
 def rows(text: str) -> list[list[str]]:
@@ -172,7 +184,7 @@ def broken(path: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", [*DOCS, ROOT / "CHANGELOG.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*DOCS, ROOT / "CHANGELOG.md"], ids=page_id)
 def test_links_lead_somewhere(path: Path) -> None:
     assert broken(path) == []
 
@@ -183,3 +195,53 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
         "# One: two\n[a](#one-two) [b](#three) [c](gone.md) [d](a.md#one-two) [e](https://example.org/#x)\n"
     )
     assert broken(path) == ["#three", "gone.md"]
+
+
+def test_the_page_of_settings_is_current() -> None:
+    """`.venv/bin/python docs/generate.py` writes it."""
+    written = runpy.run_path(str(ROOT / "docs/generate.py"))
+    assert written["TARGET"].read_text() == written["page"]()
+    sections = written["sections"](written["SOURCE"].read_text())
+    read = {setting.name: eval(setting.default) for _, settings in sections for setting in settings}  # noqa: S307
+    assert read == DEFAULTS
+
+
+def deploy_files(text: str) -> set[str]:
+    """The deploy files and inventories of this repository that a page's commands run."""
+    commands = re.findall(r"(?m)^ *(?:LAB_NAME=\w+ )?pyinfra (.*)$", text)
+    words = {word for command in commands for word in command.partition(" #")[0].split()}
+    return {word for word in words if re.fullmatch(r"deploy\.py|runbooks/\w+\.py|inventories/(lab\w*|local)\.py", word)}
+
+
+@pytest.mark.parametrize("path", DOCS, ids=page_id)
+def test_what_a_page_runs_is_there(path: Path) -> None:
+    assert [name for name in sorted(deploy_files(path.read_text())) if not (ROOT / name).is_file()] == []
+
+
+def test_what_a_page_runs_is_found() -> None:
+    text = "pyinfra -y inventories/lab.py runbooks/gone.py --limit x # deploy.py\nother runbooks/no.py\n"
+    assert deploy_files(text) == {"inventories/lab.py", "runbooks/gone.py"}
+
+
+def test_each_runbook_is_on_the_page_of_commands() -> None:
+    page = (ROOT / "docs/reference/commands.md").read_text()
+    assert [
+        path.name for path in sorted((ROOT / "runbooks").glob("*.py")) if f"`runbooks/{path.name}`" not in page
+    ] == []
+
+
+def test_each_page_that_a_message_names_is_there() -> None:
+    """Errors and comments name pages, such as docs/how-to/https.md."""
+    sources = [
+        *(ROOT / "webui_stack").rglob("*.py"),
+        *(ROOT / "tasks").glob("*.py"),
+        *(ROOT / "inventories").rglob("*.py"),
+    ]
+    named = {page for path in sources for page in re.findall(r"\bdocs/[\w/-]+\.md\b", path.read_text())}
+    assert named
+    assert [page for page in sorted(named) if not (ROOT / page).is_file()] == []
+
+
+def test_every_task_is_named_on_the_page_of_the_architecture() -> None:
+    house = page("## The house", "## ")
+    assert [path.stem for path in TASKS if f"`{path.stem}`" not in house] == []

@@ -124,8 +124,7 @@ def read(path: Path, say: Callable[[str], None]) -> Bundle:
             return _read(path, archive, Progress(f"checking {path.name}", path.stat().st_size, say))
     except FileNotFoundError:
         raise BundleError(
-            f"bundle: expected {path}, got no such file; copy it there, or set bundle_file (docs/operations.md, "
-            "Air-gapped)"
+            f"bundle: expected {path}, got no such file; copy it there, or set bundle_file (docs/how-to/air-gapped.md)"
         ) from None
     except (OSError, tarfile.TarError) as error:
         raise BundleError(f"bundle {path.name}: expected a whole tar archive, got {error}; {_AGAIN}") from None

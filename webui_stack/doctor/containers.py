@@ -50,7 +50,7 @@ def _containers(seen: Observed, settings: Settings) -> Iterator[Check]:
             f"{name}: origin",
             container.directory == settings.stack_dir,
             f"made by {container.maker}",
-            f"stack_adopt = True and {DEPLOY} take it over with its data (docs/operations.md, Adoption)",
+            f"stack_adopt = True and {DEPLOY} take it over with its data (docs/how-to/adopt.md)",
             advice=True,
         )
         yield from _of_container(container)

@@ -46,7 +46,7 @@ def _engine(seen: Observed, _: Settings) -> Iterator[Check]:
         "docker: version",
         not unproved,
         "; ".join(unproved) or "Engine {}, Compose {}".format(*(version or "unknown" for version in versions)),
-        "deploy to a test host first: docs/operations.md, Proved on",
+        "deploy to a test host first: docs/reference/support.md",
         advice=True,
     )
 
@@ -69,7 +69,7 @@ def _overcommit(seen: Observed, _: Settings) -> Iterator[Check]:
         seen.host.get("overcommit_memory") == "1",
         f"vm.overcommit_memory is {seen.host.get('overcommit_memory')}",
         "Valkey's background saves may fail under memory pressure: `sysctl vm.overcommit_memory=1` "
-        "(docs/operations.md, Things this project leaves to you)",
+        "(docs/how-to/docker.md)",
         advice=True,
     )
 

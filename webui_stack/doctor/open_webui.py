@@ -143,7 +143,8 @@ def _published(seen: Observed, settings: Settings) -> Iterator[Check]:
         "open-webui: first admin",
         not reach,
         f"nobody has signed up yet, and {reach}" if reach else _claimed(unclaimed),
-        "the first to sign up is the admin: sign up now, or set open_webui_bind = '127.0.0.1' until you have",
+        "the first to sign up is the admin: sign up now; or, until you have, remove public_url and set "
+        "open_webui_bind = '127.0.0.1'",
         advice=reach.endswith(_PRIVATE),
     )
 
@@ -176,7 +177,7 @@ def _cors(seen: Observed, settings: Settings) -> Iterator[Check]:
             "open-webui: CORS",
             False,
             "CORS_ALLOW_ORIGIN is *: any web page may call it from a visitor's browser",
-            "set open_webui_public_url",
+            "set public_url, or open_webui_public_url for a proxy of your own",
             advice=True,
         )
         return
@@ -185,7 +186,7 @@ def _cors(seen: Observed, settings: Settings) -> Iterator[Check]:
         "open-webui: CORS",
         listed,
         allowed if listed else f"{allowed} has not the public URL {public}",
-        "websockets fail there without a word: open_webui_public_url, open_webui_cors_origins",
+        "websockets fail there without a word: public_url or open_webui_public_url, open_webui_cors_origins",
     )
 
 

@@ -47,7 +47,7 @@ _CONFLICTS = {"apt": _APT_CONFLICTS, "dnf": _DNF_CONFLICTS}
 # Compose 2.21 brought `up --wait-timeout` and stable `config --hash`; older ones behave differently.
 _MIN_COMPOSE = (2, 21)
 _MIN_ENGINE = (20, 10)
-# The newest major releases that the lab's tests ran on (docs/operations.md, "Proved on").
+# The newest major releases that the lab's tests ran on (docs/reference/support.md).
 _PROVED_ENGINE, _PROVED_COMPOSE = 28, 2
 # Brought the healthcheck's `start_interval`, with API 1.44. Compose and `docker stack` refuse it for older engines.
 START_INTERVAL_ENGINE = 25

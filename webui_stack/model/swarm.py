@@ -114,7 +114,7 @@ def host_refusals(settings: Settings, observed: compose.Observed) -> list[str]:
         found.insert(
             0,
             f"topology: expected no stack of this host's own, got {', '.join(alone)}; it has people's data: "
-            "make a backup, tear it down with topology = 'compose', and see docs/operations.md, Swarm",
+            "make a backup, tear it down with topology = 'compose', and see docs/how-to/swarm.md",
         )
     return found
 

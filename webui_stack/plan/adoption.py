@@ -166,7 +166,7 @@ def refusals(containers: Mapping[str, Observed], settings: Settings) -> list[str
         if name in strangers and not settings.stack_adopt:
             found.append(
                 f"container {name}: expected one made by this project, got one made by {container.maker}; "
-                "set stack_adopt = True to take it over with its data (docs/operations.md, Adoption)"
+                "set stack_adopt = True to take it over with its data (docs/how-to/adopt.md)"
             )
         setting = _VOLUME_SETTING["open-webui" if compose.is_process(service) else service]
         data = container.mounts.get(compose.data_of(service))

@@ -29,7 +29,7 @@ def refusals(settings: Settings, host: str, present: str) -> list[str]:
             "after a power cut, or a Docker that says nothing of its volumes; start Docker, or with the settings this "
             f"host was deployed with, set database_switch = [{host!r}] for one run"
         ]
-    moves = f"move them first (docs/operations.md, Replicas), then set database_switch = [{host!r}] for one run"
+    moves = f"move them first (docs/how-to/sqlite-to-postgres.md), then set database_switch = [{host!r}] for one run"
     if (present, wanted) == ("sqlite", "postgres"):
         moves = f"runbooks/migrate.py moves them, with database_switch = [{host!r}] for that run"
     return [

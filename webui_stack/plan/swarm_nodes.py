@@ -71,11 +71,11 @@ def refusals(name: str, hosts: Hosts) -> list[str]:
 def _leave(node: Node) -> str:
     """How a node with the data makes way for another one."""
     if node.state != "down":
-        return "people's data are there: see docs/operations.md, Swarm, on moving them"
+        return "people's data are there: see docs/how-to/swarm.md, on moving them"
     demote = f"docker node demote {node.name} && " if node.role == "manager" else ""
     return (
         f"people's data are there: if that host is lost for good, `{demote}docker node rm --force {node.name}` on "
-        "another manager, and run runbooks/restore.py (docs/operations.md, Swarm)"
+        "another manager, and run runbooks/restore.py (docs/how-to/swarm.md)"
     )
 
 

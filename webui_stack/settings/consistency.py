@@ -284,7 +284,7 @@ def _swarm_roles(inventory: Mapping[str, Settings], targeted: set[str]) -> Itera
     elif leads[0] not in targeted:
         yield (
             f"{leads[0]}: expected it in each run, since the swarm is steered from there, got it left out or out of "
-            "reach; add it to --limit, or see docs/operations.md, Swarm, when it is lost"
+            "reach; add it to --limit, or see docs/how-to/swarm.md, when it is lost"
         )
     if len(managers) not in (1, 3):
         yield (
@@ -317,7 +317,7 @@ def _refused_in_a_swarm(settings: Settings) -> tuple[str, ...]:
     if settings.proxy_bind not in ("0.0.0.0", "::"):  # noqa: S104 what it has to be
         found.append(
             f"proxy_bind: expected '0.0.0.0' in a swarm, got {settings.proxy_bind!r}; Docker publishes on all "
-            "addresses there (docs/operations.md, Swarm)"
+            "addresses there (docs/how-to/swarm.md)"
         )
     for name, usual in _BATCHES.items():
         value = getattr(settings, name)

@@ -65,7 +65,7 @@ OWNED = {
     "REDIS_URL": "remove it, it follows from the stack's Valkey",
     "REDIS_KEY_PREFIX": "set open_webui_key_prefix instead",
     "WEBUI_SECRET_KEY": "set open_webui_secret_key instead",
-    "WEBUI_URL": "set open_webui_public_url instead",
+    "WEBUI_URL": "set public_url instead, or open_webui_public_url for a proxy of your own",
     "CORS_ALLOW_ORIGIN": "set open_webui_cors_origins instead",
     "JWT_EXPIRES_IN": "set open_webui_jwt_expires_in instead",
     "ENABLE_PERSISTENT_CONFIG": "set open_webui_persistent_config instead",
@@ -77,7 +77,7 @@ _ONE_SERVER = "this stack's Valkey is one server, which Open WebUI would not ask
 # Variables upstream offers that break a stack: the first release that is fine with them, None where there is none yet,
 # and the reason.
 _BROKEN: dict[str, tuple[tuple[int, ...] | None, str]] = {
-    "UVICORN_WORKERS": (None, "Open WebUI's one-process database would be corrupted by more than one worker"),
+    "UVICORN_WORKERS": (None, "more than one worker corrupts the database; set open_webui_replicas instead"),
     "REDIS_SOCKET_TIMEOUT": ((0, 12, 4), "any value kills the Stop button before 0.12.4 (open-webui#27103, #27104)"),
     "WEBSOCKET_REDIS_OPTIONS": (None, "setting it disables the inherited connect timeout"),
     "REDIS_SENTINEL_HOSTS": (None, f"{_ONE_SERVER} but Sentinel"),

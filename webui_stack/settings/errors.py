@@ -51,6 +51,11 @@ def _is_secret(path: list[Any], value: Any) -> bool:
     return path[0] in (*sources, "backup_age_recipient") or path[0].startswith("backup_restic_")
 
 
+def rule_of(name: str) -> Rule:
+    """What a setting has to be, in the words of its error. Raises `KeyError` for an unknown name."""
+    return _rule([name])
+
+
 def _rule(path: list[Any]) -> Rule:
     """The innermost rule on the way to the value: an element's own before its container's."""
     field = Settings.model_fields[path[0]]

@@ -93,7 +93,7 @@ class Settings(BaseModel):
 
     docker_source: Annotated[
         Literal["docker-ce", "distro", "present"],
-        Rule("'docker-ce', 'distro' or 'present'", "see docs/operations.md, Docker"),
+        Rule("'docker-ce', 'distro' or 'present'", "see docs/how-to/docker.md"),
     ]
     docker_repo_url: PackageRepository
     docker_repo_key_sha256: Sha256
@@ -137,7 +137,7 @@ class Settings(BaseModel):
     lock_file: Annotated[str, Rule("a path on this machine, or an empty string", "'' follows no lock")] | None
     image_source: Annotated[
         Literal["registry", "bundle"],
-        Rule("'registry' or 'bundle'", "see docs/operations.md, Air-gapped"),
+        Rule("'registry' or 'bundle'", "see docs/how-to/air-gapped.md"),
     ]
     bundle_file: LocalPath | None
 
@@ -285,7 +285,7 @@ class Settings(BaseModel):
     restore_set: Annotated[
         str,
         matches(r"newest|[0-9]{8}T[0-9]{6}Z"),
-        Rule("'newest' or the name of a backup set", "e.g. '20261126T033000Z'; runbooks/backup.py lists them"),
+        Rule("'newest' or the name of a backup set", "e.g. '20261126T033000Z'; runbooks/backups.py lists them"),
     ]
     restore_over: Annotated[
         list[str], Rule("a list of host names", "only the live stacks of these hosts are replaced by a backup")

@@ -43,7 +43,7 @@ def test_what_was_made_by_hand_needs_the_operators_word() -> None:
     by_hand = containers("open-webui", labels={})
     assert adoption.refusals(by_hand, settings()) == [
         "container open-webui: expected one made by this project, got one made by hand; "
-        "set stack_adopt = True to take it over with its data (docs/operations.md, Adoption)"
+        "set stack_adopt = True to take it over with its data (docs/how-to/adopt.md)"
     ]
     assert adoption.refusals(by_hand, settings(stack_adopt=True)) == []
 

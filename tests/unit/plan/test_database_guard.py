@@ -10,7 +10,9 @@ from tests.defaults import settings
 from webui_stack.plan import database_guard
 
 MANY: dict[str, Any] = {"open_webui_replicas": 2, "public_url": "https://chat.example.org"}
-SWITCHED = "move them first (docs/operations.md, Replicas), then set database_switch = ['chat-1'] for one run; or keep "
+SWITCHED = (
+    "move them first (docs/how-to/sqlite-to-postgres.md), then set database_switch = ['chat-1'] for one run; or keep "
+)
 
 
 @pytest.mark.parametrize("changes", [{}, {"database": "postgres"}, MANY, {"database_url": "env:X"}], ids=str)

@@ -78,12 +78,12 @@ MISTAKES = [
     ),
     pytest.param(
         {"docker_source": "podman"},
-        "docker_source: expected 'docker-ce', 'distro' or 'present', got 'podman'; see docs/operations.md, Docker",
+        "docker_source: expected 'docker-ce', 'distro' or 'present', got 'podman'; see docs/how-to/docker.md",
         id="docker_source: unknown",
     ),
     pytest.param(
         {"docker_source": None},
-        "docker_source: expected 'docker-ce', 'distro' or 'present', got None; see docs/operations.md, Docker",
+        "docker_source: expected 'docker-ce', 'distro' or 'present', got None; see docs/how-to/docker.md",
         id="docker_source: None",
     ),
     pytest.param(
@@ -93,7 +93,7 @@ MISTAKES = [
     ),
     pytest.param(
         {"image_source": "archive"},
-        "image_source: expected 'registry' or 'bundle', got 'archive'; see docs/operations.md, Air-gapped",
+        "image_source: expected 'registry' or 'bundle', got 'archive'; see docs/how-to/air-gapped.md",
         id="image_source: unknown",
     ),
     pytest.param(
@@ -692,8 +692,8 @@ MISTAKES = [
     ),
     pytest.param(
         {"open_webui_env": {"UVICORN_WORKERS": "4"}},
-        "open_webui_env/UVICORN_WORKERS: must not be set; remove it: Open WebUI's "
-        "one-process database would be corrupted by more than one worker",
+        "open_webui_env/UVICORN_WORKERS: must not be set; remove it: more than "
+        "one worker corrupts the database; set open_webui_replicas instead",
         id="open_webui_env: UVICORN_WORKERS",
     ),
     pytest.param(
@@ -1168,7 +1168,7 @@ MISTAKES = [
     pytest.param(
         {"restore_set": "20261126"},
         "restore_set: expected 'newest' or the name of a backup set, got '20261126'; "
-        "e.g. '20261126T033000Z'; runbooks/backup.py lists them",
+        "e.g. '20261126T033000Z'; runbooks/backups.py lists them",
         id="restore_set: a day",
     ),
     pytest.param(

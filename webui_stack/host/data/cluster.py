@@ -72,7 +72,7 @@ class Cluster:
                 "postgres_image",
                 expected=f"PostgreSQL {wrote}, which the data there are from",
                 got=knows,
-                do="to change it, see docs/operations.md, Replicas; nothing was stopped",
+                do="to change it, see docs/how-to/postgres-major.md; nothing was stopped",
             )
 
     def _variable(self, name: str) -> str:
