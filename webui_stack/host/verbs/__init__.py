@@ -12,6 +12,7 @@ _PLACES = {
     "lease_release": "lease.release",
     "lease_renew": "lease.renew",
     "lease_take": "lease.take",
+    "alarm_test": "alarms.test",
     "arrival_begin": "arrival.begin",
     "arrival_drop": "arrival.drop",
     "arrival_end": "arrival.end",
