@@ -135,6 +135,10 @@ bench: $(READY) $(BENCH_READY) ## Ours beside Ansible on eight lab hosts, to ben
 	benchmarks/.venv/bin/python -m benchmarks.run $(BENCH)
 
 # No network: themes and pictures are in the packages and in docs/. A warning, such as a link to nowhere, is an error.
+dist: $(READY) ## The wheel, in dist/
+	@rm -rf dist
+	$(BIN)/python -m build --no-isolation --wheel --outdir dist .
+
 docs: $(READY) ## The documentation as a site, in docs/_build/
 	$(BIN)/sphinx-build -W --keep-going -n -q docs docs/_build
 	@echo "docs/_build/index.html"

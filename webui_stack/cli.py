@@ -11,7 +11,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -222,14 +222,14 @@ def _option(one: Given) -> click.Option:
     return click.Option([one.option, one.setting], multiple=one.many, metavar=one.metavar, help=one.says)
 
 
-def _become(words: list[str], root: Path, run: Callable[..., Any] = os.execv) -> None:
+def _become(words: list[str], root: Path) -> None:
     """Print the command, and become it: nothing of this process is left between the operator and pyinfra."""
     there = f"cd {shlex.quote(str(root))} && " if root != Path.cwd() else ""
     click.echo(f"$ {there}{shlex.join(words)}", err=True)
     os.chdir(root)
     sys.stdout.flush()
     sys.stderr.flush()
-    run(sys.executable, [sys.executable, "-m", *words])
+    os.execv(sys.executable, [sys.executable, "-m", *words])  # noqa: S606 a shell would read the words anew
 
 
 for _name, _verb in VERBS.items():

@@ -23,12 +23,13 @@ def of_file(file: str, hosts: Collection[str], told: Iterable[str]) -> tuple[lis
     """
     from pyinfra_cli.inventory import make_inventory  # makes the standard library's threads gevent's (pyinfra_cli 3.10)
 
-    inventory = make_inventory(file, override_data=dict(map(_pair, told)), cwd=".")
     state = State(check_for_changes=False)
-    state.init(inventory, Config())  # type: ignore[no-untyped-call]
-    with ctx_state.use(state), ctx_inventory.use(inventory):
-        names = _targeted(inventory, hosts)
-        _, problems = reading.read(inventory, names)
+    with ctx_state.use(state):  # while it reads the inventory, too, as pyinfra_cli/cli.py has it
+        inventory = make_inventory(file, override_data=dict(map(_pair, told)), cwd=".")
+        state.init(inventory, Config())  # type: ignore[no-untyped-call]
+        with ctx_inventory.use(inventory):
+            names = _targeted(inventory, hosts)
+            _, problems = reading.read(inventory, names)
     return problems, len(names)
 
 
