@@ -63,7 +63,8 @@ def test_unpacked_elsewhere_it_finds_its_own_files(wheel: Path, tmp_path: Path) 
     zipfile.ZipFile(wheel).extractall(tmp_path)
     code = (
         "import pathlib, webui_stack; from webui_stack import deploys; "
-        "from webui_stack.settings.model import defaults; from webui_stack.render import host_program, template; import webui_stack.tasks.preflight; "
+        "from webui_stack.settings.model import defaults; from webui_stack.render import host_program; "
+        "import webui_stack.tasks.preflight; "
         "print(pathlib.Path(webui_stack.__file__).parents[1]); print(deploys.file('deploy.py')); "
         "print(deploys.file('runbooks/status.py').is_file(), len(defaults()) > 100, host_program.digest())"
     )
