@@ -45,10 +45,9 @@ class Run:
         ask for what takes a while, both may call `make`, and both get the result of the first that is through.
         """
         key = (make, args, *sorted(kwargs.items()))
-        try:
-            found: _T = self._kept[key]
-        except KeyError:
-            found = self._kept.setdefault(key, make(*args, **kwargs))
+        if key not in self._kept:  # not by `except KeyError`: a traceback would begin with that
+            self._kept.setdefault(key, make(*args, **kwargs))
+        found: _T = self._kept[key]
         return found
 
 

@@ -60,8 +60,9 @@ def test_a_result_is_made_once_for_its_arguments() -> None:
 def test_an_exception_is_not_kept() -> None:
     one = run.of(state())
     for _ in range(2):
-        with pytest.raises(OSError, match="no"):
+        with pytest.raises(OSError, match="no") as raised:
             one.once(refuse)
+        assert raised.value.__context__ is None
     assert calls == ["refuse", "refuse"]
 
 
