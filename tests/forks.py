@@ -115,8 +115,9 @@ def _load() -> None:
     importlib.import_module("pyinfra_cli.main")
     for name in ("dnf", "files", "python", "server", "systemd", "sysvinit"):
         importlib.import_module(f"pyinfra.operations.{name}")
-    for path in sorted((ROOT / "webui_stack").glob("*.py")):
-        importlib.import_module(f"webui_stack.{path.stem}")
+    for path in sorted((ROOT / "webui_stack").glob("*/*.py")):
+        if path.parent.name not in ("host", "starter", "tasks"):
+            importlib.import_module(f"webui_stack.{path.parent.name}.{path.stem}")
 
 
 def _become(request: dict[str, Any]) -> None:
