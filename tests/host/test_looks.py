@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import os
 import socket
 import ssl
 import threading
@@ -224,7 +222,7 @@ def test_answers_that_are_no_pong_are_told_apart(world: Monitored, answer: str, 
 
 def test_a_valkey_that_says_nothing_and_one_that_does_not_run_give_no_pong(world: Monitored) -> None:
     world.valkey.silent = True
-    assert world.look("valkey")[0]["valkey_pong"].seen == "Valkey gave no answer for 10 s"
+    assert world.look("valkey")[0]["valkey_pong"].seen == "Valkey gave no answer for 5 s"
     world.docker.named("redis-valkey").status = "paused"
     assert world.look("valkey")[0]["valkey_pong"].seen == "Valkey does not run"
     world.docker.drop(world.docker.named("redis-valkey"))
@@ -254,7 +252,7 @@ def test_no_password_is_an_argument_or_in_a_finding(world: Monitored, monkeypatc
     again, _ = world.found(list(LOOKS))
     assert world.valkey.asked
     for process in world.valkey.asked:
-        assert PUBLISHER in process.stdin.decode()
+        assert (process.env["MONITOR"], process.env["PUBLISHER"]) == (MONITOR, PUBLISHER)
         assert all(secret not in " ".join(process.command) for secret in (MONITOR, PUBLISHER))
     assert all(secret not in str([findings, again]) for secret in (MONITOR, PUBLISHER))
 
@@ -673,7 +671,9 @@ def test_without_systemd_there_are_no_units_and_one_that_gives_no_answer_is_unkn
 
 
 def test_containers_that_are_not_of_the_last_good_release_are_found(world: Monitored) -> None:
-    assert world.look("drift")[1] == {"drifted_containers": 0}
+    world.system.put(f"{FOLDER}/.good/at", "20261129T030000Z\n")
+    release = {"release_info{release=20261129T030000Z}": 1}
+    assert world.look("drift")[1] == {"drifted_containers": 0, **release}
     world.docker.put_image("image:2", world.program)
     for name, new in (
         ("redis-valkey", replace(world.new("redis"), image="image:2")),
@@ -683,7 +683,7 @@ def test_containers_that_are_not_of_the_last_good_release_are_found(world: Monit
         world.docker.put_container(name, new)
     findings, samples = world.look("drift")
     assert findings["drift"].seen == "redis-valkey runs another image; open-webui has another configuration"
-    assert samples == {"drifted_containers": 2}
+    assert samples == {"drifted_containers": 2, **release}
 
 
 @pytest.mark.parametrize("images", ["", "\0\0", "one\n"])
@@ -735,6 +735,19 @@ def test_a_replica_that_is_gone_is_found(swarm: Monitored) -> None:
     assert {value for name, value in samples.items() if name.startswith("service_replicas_wanted")} == {1, 2}
 
 
+def test_a_replica_that_its_swarm_starts_again_and_again_is_found(swarm: Monitored) -> None:
+    """Each start makes another container, with another name."""
+    found = []
+    for _ in range(5):
+        findings, _ = swarm.look("containers")
+        found.append(findings["restarts_open_webui_redis_1"].ok)
+        swarm.clock.passed_s += 60
+        new = NewContainer("image:1", labels={SERVICE_LABEL: REDIS}, network="docker_gwbridge")
+        swarm.engine.swarm.put_service(REDIS, new, labels={STACK_LABEL: "open-webui"}, force=True)
+    assert found == [True, True, True, True, False]
+    assert len(swarm.memory._starts) == 2
+
+
 def test_a_service_that_is_missing_is_found_and_managers_without_an_answer_are_not(swarm: Monitored) -> None:
     swarm.engine.swarm.drop_service(WEBUI)
     assert swarm.look("containers")[0]["service_open_webui_open_webui"].ok is False
@@ -746,14 +759,6 @@ def test_a_service_that_is_missing_is_found_and_managers_without_an_answer_are_n
 def test_thresholds_are_the_operators(world: Monitored) -> None:
     world.request = replace(world.request, thresholds=Thresholds(connections_percent=0.1))
     assert world.look("valkey")[0]["valkey_connections"].ok is False
-
-
-def test_a_password_with_any_letter_reaches_valkey_as_it_is(world: Monitored) -> None:
-    """valkey-cli reads its lines as C strings."""
-    odd = base64.b64encode(os.urandom(30)).decode() + '"\\'
-    world.system.put(f"{FOLDER}/secrets/valkey-password", f"{odd}\n")
-    world.valkey.passwords["open-webui"] = odd
-    assert wells(world.look("event")[0]) == {"event_open_webui": True}
 
 
 def test_a_program_that_ends_with_its_container_is_no_error(world: Monitored) -> None:

@@ -142,10 +142,11 @@ def test_a_docker_that_gives_no_answer_is_one_finding(world: Watched) -> None:
     world.once()
     world.docker.down = True
     findings = world.once()
-    assert broken(findings) == {"docker": ""}
+    unknown = {f"look_{one.name}" for one in LOOKS if one.needs_docker}
+    assert broken(findings) == {"docker": "", **dict.fromkeys(unknown, "docker")}
     assert findings["docker"].seen.startswith("Docker gives no answer: nobody at /var/run/docker.sock")
     assert "disk_docker" in findings, "what it needs of Docker is known from before"
-    assert not [name for name in findings if name.startswith(("container_", "valkey_", "look_valkey"))]
+    assert not [name for name in findings if name.startswith(("container_", "valkey_"))]
     world.docker.down = False
     assert broken(world.once()) == {}
 
@@ -277,7 +278,7 @@ def test_a_verb_that_begins_during_the_round_explains_it(world: Watched) -> None
 def test_docker_that_a_verb_restarts_is_explained(world: Watched) -> None:
     with world.locks.work("docker"):
         world.docker.down = True
-        assert broken(world.once()) == {"docker": "docker"}
+        assert set(broken(world.once()).values()) == {"docker"}
 
 
 def test_no_lock_is_held_during_a_round_or_after_it(world: Watched) -> None:
@@ -299,9 +300,59 @@ def test_what_the_watchdog_restarted_is_mended_and_what_a_verb_did_is_not(world:
     world.restart("open-webui")
     assert {one.mended for one in world.once().values()} == {""}, "a verb was at work between two rounds"
     world.once()
-    world.once()
     world.restart("open-webui")
     assert world.once()["container_open_webui"].mended == "restarted"
+
+
+def test_what_a_verb_did_after_the_last_round_that_saw_it_is_not_mended(world: Watched) -> None:
+    world.once()
+    with world.locks.work("rotate"):
+        for _ in range(5):
+            world.once()
+        world.restart("open-webui")
+    assert {one.mended for one in world.once().values()} == {""}
+
+
+def test_what_valkey_denied_while_a_verb_was_at_work_is_no_fault_after_it(world: Watched) -> None:
+    def denied(age_s: float) -> list[dict[str, Any]]:
+        return [{"reason": "auth", "object": "AUTH", "username": "open-webui", "age-seconds": age_s}]
+
+    world.once()
+    with world.locks.work("rotate"):
+        world.once()
+    world.valkey.denied = denied(30)
+    assert broken(world.once()) == {}
+    world.valkey.denied = denied(90)
+    assert broken(world.once()) == {}
+    world.valkey.denied = denied(10)
+    assert broken(world.once()) == {"valkey_denials": ""}
+
+
+@pytest.mark.crash
+def test_whatever_docker_refuses_a_round_is_told_and_the_next_one_is_well(
+    tmp_path: Path, websockets: Websockets
+) -> None:
+    def whole(folder: Path) -> Watched:
+        world = Watched(folder, websockets)
+        world.put("open-webui-postgres", "postgres")
+        world.request = replace(world.request, postgres="open-webui-postgres")
+        world.anew()
+        return world
+
+    first = whole(tmp_path / "first")
+    first.once()
+    faults = [one for one in first.engine.faults.points() if not one.kind.startswith("crash")]
+    assert len(faults) > 10
+    for number, fault in enumerate(faults):
+        world = whole(tmp_path / str(number))
+        world.engine.faults = Faults(fault)
+        findings = world.once()
+        # Where Docker has its data is known from its file as well.
+        assert broken(findings) or first.engine.faults.calls[fault.index].name == "docker: info", fault
+        assert not [name for name, one in findings.items() if one.ok is False and name != "docker"], fault
+        world.engine.faults = Faults()
+        world.clock.passed_s += 600
+        assert broken(world.once()) == {}, fault
 
 
 # --- Numbers

@@ -97,7 +97,8 @@ class Server:
     """Serves the last text at GET /metrics, from a thread of its own. A scrape asks nobody anything."""
 
     def __init__(self, bind: str) -> None:
-        self._bind, self._text, self._server = bind, b"", None  # type: str, bytes, Any
+        self._bind, self._text = bind, b""
+        self._server: Any = None
 
     @property
     def port(self) -> int:

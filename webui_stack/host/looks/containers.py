@@ -8,6 +8,7 @@ from .. import digits
 from ..clock import moment
 from ..engine import Container
 from ..finding import Finding, Sample
+from .memory import Restarts
 from .sight import Sight
 from .words import duration, name
 
@@ -33,7 +34,7 @@ def _container(at: Sight, wanted: str) -> Iterator[Finding | Sample]:
         yield from _up(wanted, is_up=False, is_well=False)
         return
     why = _why_not_well(at, one)
-    found = at.memory.restarts(one.name, one.id, one.started_at, by_a_verb=at.by_a_verb)
+    found = _restarted(at, one)
     step = f"look at `docker logs {one.name}`, and run runbooks/doctor.py" if why else ""
     mended = "restarted" if found.is_new and not why else ""
     yield Finding(name("container", wanted), not why, why or f"{one.name} runs", step, mended=mended)
@@ -67,13 +68,10 @@ def _service(at: Sight, wanted: str) -> Iterator[Finding | Sample]:
     for kind, number in (("running", found.running), ("wanted", found.wanted)):
         about = f"Replicas of a swarm's service that are {kind}."
         yield Sample(f"open_webui_stack_service_replicas_{kind}", number, {"service": wanted}, about)
-    for one in at.containers[wanted]:
-        at.memory.restarts(one.name, one.id, one.started_at, by_a_verb=at.by_a_verb)
 
 
 def _restarts(at: Sight, one: Container) -> Iterator[Finding]:
-    # Noted by the look at the container above: asked again, nothing is new.
-    found = at.memory.restarts(one.name, one.id, one.started_at, by_a_verb=at.by_a_verb)
+    found = _restarted(at, one)  # noted above: asked again, nothing is new
     most = at.asked.thresholds.restarts_per_hour
     yield Finding(
         name("restarts", _service_name(one)),
@@ -81,6 +79,12 @@ def _restarts(at: Sight, one: Container) -> Iterator[Finding]:
         f"{one.name} was started {found.in_an_hour} times in the last hour",
         f"look at `docker logs {one.name}`" if found.in_an_hour > most else "",
     )
+
+
+def _restarted(at: Sight, one: Container) -> Restarts:
+    """A swarm makes another container for each start."""
+    id_ = "" if at.asked.swarm else one.id
+    return at.memory.restarts(_service_name(one), id_, one.started_at, by_a_verb=at.by_a_verb)
 
 
 def _service_name(one: Container) -> str:
@@ -96,6 +100,8 @@ def _samples(one: Container) -> Iterator[Sample]:
     labels = {"container": _service_name(one)}
     about = "Starts of a container by Docker's restart policy, since it was made."
     yield Sample("open_webui_stack_container_restarts_total", one.restarts, labels, about, "counter")
+    about = "The image that the container was made of."
+    yield Sample("open_webui_stack_container_image_info", 1, {**labels, "image": one.image}, about)
     about = "When the container was started last, in seconds since 1970."
     yield Sample("open_webui_stack_container_start_time_seconds", max(0, moment(one.started_at)), labels, about)
 

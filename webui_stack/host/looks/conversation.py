@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import valkey
+from .. import programs
 from ..certificate import Dial
-from ..engine import Container, Engine
+from ..engine import Container, Engine, ProgramFailed
 from ..open_webui import WEBSOCKET
 from ..socketio import NoSessionError, Session
 from ..system import why
@@ -29,12 +29,49 @@ from ..system import why
 _USER = "open-webui"
 CHANNEL = "socketio"
 _EVENT = "open-webui-stack:monitor"
-_QUESTIONS = ("PING", "INFO clients memory stats", "ACL LOG 16")
+# In seconds, for each question. The container's own `timeout` ends what Docker can't end.
+_ANSWER_S = 5
+# A question each, and not all on one stdin: with that, valkey-cli asks for COMMAND DOCS, which `monitor` may not, so
+# that each look would be in ACL LOG. No argument is a secret. Without passwords, the default user asks.
+_ASK = f"""\
+cli=valkey-cli
+command -v $cli >/dev/null || cli=redis-cli
+ask() {{
+  timeout {_ANSWER_S} $cli --json "$@"
+  [ $? != 124 ] || exit 124
+}}
+as() {{
+  user=$1 REDISCLI_AUTH=$2
+  shift 2
+  if [ "$REDISCLI_AUTH" ]; then
+    export REDISCLI_AUTH
+    ask --user "$user" "$@"
+  else
+    unset REDISCLI_AUTH
+    ask "$@"
+  fi
+}}
+channels=$1
+shift
+as monitor "$MONITOR" PING
+as monitor "$MONITOR" INFO clients memory stats
+as monitor "$MONITOR" ACL LOG 16
+# shellcheck disable=SC2086 # no channel has a blank
+as monitor "$MONITOR" PUBSUB NUMSUB $channels
+while [ $# -ge 2 ]; do
+  as {_USER} "$PUBLISHER" PUBLISH "$1" "$2"
+  shift 2
+done
+"""
+# Exit status of timeout(1) for a command that it ended.
+_TIMED_OUT = 124
+_LIMIT_S = 30.0
 _PORT = 8080
 # All websockets together have so long to open, and all events together to arrive.
 _OPEN_S, _ARRIVE_S = 10.0, 5.0
-# As valkey-cli --json shows an error of Valkey's.
+# As valkey-cli --json shows an error of Valkey's, and a line of INFO, which is no JSON.
 _ERROR = re.compile('error:"(.*)"')
+_INFO = re.compile("([a-z][a-z0-9_]*):(.*)")
 
 
 @dataclass(frozen=True)
@@ -69,7 +106,7 @@ class Ear:
 
 @dataclass(frozen=True)
 class Conversation:
-    """Valkey's answers, None for none in 10 s; and who waits for an event."""
+    """Valkey's answers, None where one did not come in time; and who waits for an event."""
 
     answers: Answers | None
     ears: Sequence[Ear]
@@ -112,7 +149,7 @@ def hold(
     held = Conversation(None, ears)
     try:
         monitor, publisher = passwords
-        lines = valkey.ask(engine, one, monitor, _questions(ears, publisher))
+        lines = _ask(engine, one, ears, monitor, publisher)
     except BaseException:
         held.end()
         raise
@@ -132,18 +169,27 @@ def _open(name: str, address: str, dial: Dial, limit_s: float) -> Ear:
         return Ear(name, why=why(error).lower())
 
 
-def _questions(ears: Sequence[Ear], publisher: str) -> list[str]:
-    """Lines for valkey-cli's stdin, which only root can read, unlike arguments."""
-    open_ones = [ear for ear in ears if ear.session]
-    channels = " ".join([CHANNEL, *(_quoted(ear.channel) for ear in open_ones)])
-    lines = [*_QUESTIONS, f"PUBSUB NUMSUB {channels}"]
-    if open_ones and publisher:
-        lines.append(f"AUTH {_USER} {_quoted(publisher)}")
-    for ear in open_ones:
-        assert ear.session
-        for channel, mark in ((ear.channel, ear.own), (CHANNEL, ear.common)):
-            lines.append(f"PUBLISH {_quoted(channel)} {_quoted(_message(ear.session.sid, mark))}")
-    return lines
+def _ask(engine: Engine, one: Container, ears: Sequence[Ear], monitor: str, publisher: str) -> list[str] | None:
+    """What valkey-cli writes, its errors at the end; None where a question had no answer in time."""
+    arguments = [" ".join([CHANNEL, *(ear.channel for ear in ears if ear.session)])]
+    for ear in ears:
+        if ear.session:
+            arguments += [ear.channel, _message(ear.session.sid, ear.own)]
+            arguments += [CHANNEL, _message(ear.session.sid, ear.common)]
+    try:
+        done = engine.exec(
+            one.name,
+            ["sh", "-c", _ASK, "sh", *arguments],
+            # Never an argument: only root can read a process's environment.
+            env={"MONITOR": monitor, "PUBLISHER": publisher},
+            accept=set(range(256)).difference(programs.NOT_RUN),
+            timeout_s=_LIMIT_S,
+        )
+    except ProgramFailed as error:
+        raise programs.unanswered("valkey-cli", one, f"exit code {error.exit_code}") from None
+    if done.exit_code == _TIMED_OUT:
+        return None
+    return (done.stdout + done.stderr).decode("utf-8", "replace").split("\n")
 
 
 def _message(sid: str, mark: str) -> str:
@@ -163,11 +209,6 @@ def _message(sid: str, mark: str) -> str:
     )
 
 
-def _quoted(word: str) -> str:
-    """A word as valkey-cli reads it (sds.c, sdssplitargs): ASCII, so that JSON's escapes are its own."""
-    return json.dumps(word)
-
-
 def _marks(session: Session, wanted: str, limit_s: float) -> set[str]:
     """The marks that arrive until the wanted one does."""
     found: set[str] = set()
@@ -185,19 +226,25 @@ def read(lines: Sequence[str]) -> Answers:
     denied: list[Mapping[str, Any]] = []
     errors: list[str] = []
     for line in filter(None, map(str.strip, lines)):
-        error = _ERROR.fullmatch(line)
-        try:
-            answer = None if error else json.loads(line)
-        except ValueError:
-            answer = None
-        if answer == "PONG":
+        error, row = _ERROR.fullmatch(line), _INFO.fullmatch(line)
+        answer = None if error or row else _json(line)
+        if error:
+            errors.append(error[1])
+        elif row:
+            info[row[1]] = row[2]
+        elif answer == "PONG":
             pong = True
-        elif isinstance(answer, str) and answer.startswith("#"):
-            info = {name: value for name, _, value in (row.partition(":") for row in answer.splitlines())}
         elif isinstance(answer, list) and answer[:1] == [CHANNEL]:
             listeners = dict(zip(answer[::2], answer[1::2]))  # noqa: B905 Python 3.9 has no `strict`
         elif isinstance(answer, list):
             denied = [one for one in answer if isinstance(one, dict)]
-        elif answer is None:
-            errors.append(error[1] if error else line)
+        elif answer is None and not line.startswith("#"):
+            errors.append(line)
     return Answers(pong, info, listeners, denied, errors)
+
+
+def _json(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None

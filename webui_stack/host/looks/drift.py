@@ -18,7 +18,7 @@ _OF_SERVICE = {"redis": "redis-valkey", "postgres": "open-webui-postgres", "prox
 
 
 def look(at: Sight) -> Iterator[Finding | Sample]:
-    """Cost: two small files. Nothing is found before the first good release."""
+    """Cost: three small files. Nothing is found before the first good release."""
     good = f"{at.asked.stack_dir}/.good"
     images = _images(at.system.text(f"{good}/images"))
     hashes = _hashes(at.system.text(f"{good}/known"))
@@ -31,6 +31,9 @@ def look(at: Sight) -> Iterator[Finding | Sample]:
                 found.append(f"{one.name} runs another image")
             elif hashes.get(one.labels.get(_SERVICE, ""), "") not in ("", one.labels.get(_HASH, "")):
                 found.append(f"{one.name} has another configuration")
+    about = "The last good deploy, by the moment it became good."
+    at_ = at.system.text(f"{good}/at").strip("\0 \n")
+    yield Sample("open_webui_stack_release_info", 1, {"release": at_}, about)
     seen = "; ".join(found) or "all containers are those of the last good deploy"
     step = "run deploy.py, which shows the difference by --dry" if found else ""
     yield Finding("drift", not found, seen, step)

@@ -29,9 +29,18 @@ class Memory:
         self._clock = clock
         self.began_s = clock.now()
         self.looked_s: float | None = None  # when the last look began
+        self._verb_s = -float("inf")
         self._answers: dict[str, tuple[float, Any]] = {}
         self._counters: dict[str, tuple[float, float | None]] = {}
         self._starts: dict[str, tuple[str, str, list[float]]] = {}
+
+    def note_verb(self) -> None:
+        """Note that a verb is at work, or was since the last look: what happened until now is its doing."""
+        self._verb_s = self._clock.monotonic()
+
+    def is_since_verb(self, age_s: float) -> bool:
+        """Whether something of this age has happened since a verb was at work last."""
+        return self._clock.monotonic() - age_s > self._verb_s
 
     def kept(self, what: str, for_s: float, ask: Callable[[], _Answer]) -> _Answer:
         """The answer to a question that is asked once in `for_s` seconds; after an error, once in ten minutes."""

@@ -47,6 +47,8 @@ class Sight:
 
     def __init__(self, asked: Request, host: Host, memory: Memory, *, by_a_verb: bool = False) -> None:
         self.asked, self.memory, self.by_a_verb = asked, memory, by_a_verb
+        if by_a_verb:
+            memory.note_verb()
         self.system, self.engine, self.files, self.clock = host.system, host.engine, host.files, host.clock
         self.dial = host.dial
         self._answers: dict[str, Any] = {}

@@ -10,7 +10,7 @@ from .conversation import CHANNEL, Answers
 from .sight import Sight
 from .words import percent
 
-_LOGS = "look at `docker logs redis-valkey`"
+_LOGS = "look at `docker logs {}`"
 # What a PING is answered by a Valkey that is alive and not well -> what it means, and what to do.
 _NOT_WELL = {
     "LOADING": ("it loads its data, and answers nobody until it has", "wait: a restart would begin that again"),
@@ -29,16 +29,18 @@ def look(at: Sight) -> Iterator[Finding | Sample]:
     held = at.conversation
     if one is None or held is None:
         if not at.asked.swarm or one:
-            yield Finding("valkey_pong", False, "Valkey does not run", _LOGS)
+            yield Finding(
+                "valkey_pong", False, "Valkey does not run", _LOGS.format(one.name if one else at.asked.valkey)
+            )
             yield _up(False)
         return
     if held.answers is None:
-        yield Finding("valkey_pong", False, "Valkey gave no answer for 10 s", _LOGS)
+        yield Finding("valkey_pong", False, "Valkey gave no answer for 5 s", _LOGS.format(one.name))
         yield _up(False)
         return
     said = held.answers
     yield _up(said.pong)
-    yield _pong(said)
+    yield _pong(said, one.name)
     yield from _login(said)
     yield from _subscribers(at, said)
     yield from _limits(at, said, one.memory_bytes)
@@ -50,13 +52,13 @@ def _up(answers: bool) -> Sample:
     return Sample("open_webui_stack_valkey_up", answers, help="Whether Valkey answers PONG.")
 
 
-def _pong(said: Answers) -> Finding:
+def _pong(said: Answers, container: str) -> Finding:
     if said.pong:
         return Finding("valkey_pong", True, "Valkey answers PONG")
     for word, (means, step) in _NOT_WELL.items():
         if any(error.startswith(word) for error in said.errors):
-            return Finding("valkey_pong", False, f"Valkey answers {word}: {means}", step)
-    return Finding("valkey_pong", False, "Valkey gave no PONG", _LOGS)
+            return Finding("valkey_pong", False, f"Valkey answers {word}: {means}", step.format(container))
+    return Finding("valkey_pong", False, "Valkey gave no PONG", _LOGS.format(container))
 
 
 def _login(said: Answers) -> Iterator[Finding]:
@@ -125,7 +127,7 @@ def _cut_off(at: Sight, said: Answers) -> Iterator[Finding | Sample]:
     about = "Connections that Valkey ended because their output buffer was full."
     yield Sample("open_webui_stack_valkey_buffer_disconnections_total", found, {}, about, "counter")
     age_s = at.memory.since_rise_s("valkey buffer disconnections", found)
-    is_well = age_s is None or age_s > at.asked.thresholds.recent_s
+    is_well = not _counts(at, age_s)
     yield Finding(
         "valkey_buffers",
         is_well,
@@ -147,7 +149,7 @@ def _denied(at: Sight, said: Answers) -> Iterator[Finding | Sample]:
     recent = []
     for entry in said.denied:
         age_s = _float(entry.get("age-seconds"))
-        if entry.get("username") == _USER and age_s is not None and age_s <= at.asked.thresholds.recent_s:
+        if entry.get("username") == _USER and _counts(at, age_s):
             recent.append(f"{entry.get('reason')} {str(entry.get('object')).partition('#')[0]}".strip())
     kinds = ", ".join(sorted(set(recent)))
     yield Finding(
@@ -156,6 +158,11 @@ def _denied(at: Sight, said: Answers) -> Iterator[Finding | Sample]:
         f"Valkey denies Open WebUI: {kinds}" if recent else "Valkey has denied Open WebUI nothing lately",
         "run deploy.py, which writes users.acl; runbooks/doctor.py shows the denials" if recent else "",
     )
+
+
+def _counts(at: Sight, age_s: float | None) -> bool:
+    """Whether what happened is a fault still. While a verb changes passwords, or starts Valkey again, it is none."""
+    return age_s is not None and age_s <= at.asked.thresholds.recent_s and at.memory.is_since_verb(age_s)
 
 
 def _number(said: Answers, name: str) -> int | None:

@@ -97,6 +97,7 @@ class Monitor:
         self._memory = Memory(host.clock)
         self._server = metrics.Server(asked.metrics_bind) if asked.metrics_bind else None
         self._said: set[str] = set()
+        self._worked = False  # whether a verb was at work in the last round
 
     def stay(self) -> None:
         """Look once in `interval_s`, for ever. A round that took longer is followed by the next one at once."""
@@ -123,6 +124,7 @@ class Monitor:
         self._memory.looked_s = began_s
         if not work.verb:  # one may have begun meanwhile
             work, _ = self._at_work()
+            self._worked = bool(work.verb)
         findings = [self._explained(look, one, work) for look, one in found]
         samples += self._own(findings, began_s, self._clock.monotonic() - began_monotonic_s)
         findings += self._show(samples)
@@ -140,7 +142,9 @@ class Monitor:
         yield None, Sample("open_webui_stack_docker_up", docker_answers, help="Whether Docker answers.")
         for look in self._looks:
             if look.needs_docker and not docker_answers:
-                continue  # nothing is known of what it looks at, and one finding says why
+                # Nothing is known of what it looks at, and one finding says why: Docker explains it as a verb would.
+                yield look, Finding(f"look_{look.name}", None, "Docker gives no answer", silenced_by=_DOCKER)
+                continue
             error = ""
             try:
                 for found in look.at(sight):
@@ -183,16 +187,17 @@ class Monitor:
     def _explained(self, look: Look | None, one: Finding, work: AtWork) -> Finding:
         """A finding with the verb that explains it: of what verbs stop, and of Docker, which one restarts."""
         stops = look.stops if look else one.name == _DOCKER
-        if one.ok is True or not stops or not work.explains(self._clock.now()):
+        if one.ok is True or one.silenced_by or not stops or not work.explains(self._clock.now()):
             return one
         return replace(one, silenced_by=work.verb)
 
     def _has_worked(self, work: AtWork) -> bool:
-        """Whether a verb may have started containers since the last round."""
-        if work.verb or self._memory.looked_s is None:
+        """Whether a verb may have changed something since the last round."""
+        worked, self._worked = self._worked, bool(work.verb)
+        if worked or work.verb or self._memory.looked_s is None:
             return True
         try:
-            return self._watcher.began_since(self._memory.looked_s - self._asked.interval_s)
+            return self._watcher.began_since(self._memory.looked_s)
         except HostError:
             return True
 
