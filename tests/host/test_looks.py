@@ -26,6 +26,7 @@ from webui_stack.host.engine import Network, NewContainer
 from webui_stack.host.errors import HostError
 from webui_stack.host.looks import LOOKS
 from webui_stack.host.looks.request import Served, Thresholds
+from webui_stack.host.looks.sight import slot
 from webui_stack.host.stack import SERVICE_LABEL, STACK_LABEL
 
 DAY_S = 86400.0
@@ -746,6 +747,30 @@ def test_a_replica_that_its_swarm_starts_again_and_again_is_found(swarm: Monitor
         swarm.engine.swarm.put_service(REDIS, new, labels={STACK_LABEL: "open-webui"}, force=True)
     assert found == [True, True, True, True, False]
     assert len(swarm.memory._starts) == 2
+
+
+def test_an_update_that_starts_the_next_replica_first_is_looked_at_once(swarm: Monitored) -> None:
+    new = NewContainer("image:1", labels={SERVICE_LABEL: WEBUI}, network="docker_gwbridge")
+    there = [one.name for one in swarm.docker.held.values() if one.name.startswith(WEBUI)]
+    slots = {name.rpartition(".")[0] for name in there}
+    for name in slots:
+        swarm.docker.put_container(f"{name}.next", new)
+    findings, samples = swarm.found(list(LOOKS))  # which takes no name twice
+    assert len([one for one in samples if one.startswith("container_up{container=open-webui_open-webui")]) == len(slots)
+    assert len([one for one in findings if one.startswith("event_")]) == len(slots)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("redis-valkey", "redis-valkey"),
+        ("open-webui_redis.1.x8a", "open-webui_redis.1"),
+        ("open-webui_proxy.kq3n0.x8a", "open-webui_proxy"),
+        ("a.b", "a.b"),
+    ],
+)
+def test_a_containers_slot_is_its_name_without_its_task(name: str, expected: str) -> None:
+    assert slot(name) == expected
 
 
 def test_a_service_that_is_missing_is_found_and_managers_without_an_answer_are_not(swarm: Monitored) -> None:

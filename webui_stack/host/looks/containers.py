@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .. import digits
 from ..clock import moment
 from ..engine import Container
 from ..finding import Finding, Sample
 from .memory import Restarts
-from .sight import Sight
+from .sight import Sight, slot
 from .words import duration, name
 
 _DEPLOY = "run deploy.py"
@@ -74,7 +73,7 @@ def _restarts(at: Sight, one: Container) -> Iterator[Finding]:
     found = _restarted(at, one)  # noted above: asked again, nothing is new
     most = at.asked.thresholds.restarts_per_hour
     yield Finding(
-        name("restarts", _service_name(one)),
+        name("restarts", slot(one.name)),
         found.in_an_hour <= most,
         f"{one.name} was started {found.in_an_hour} times in the last hour",
         f"look at `docker logs {one.name}`" if found.in_an_hour > most else "",
@@ -84,20 +83,13 @@ def _restarts(at: Sight, one: Container) -> Iterator[Finding]:
 def _restarted(at: Sight, one: Container) -> Restarts:
     """A swarm makes another container for each start."""
     id_ = "" if at.asked.swarm else one.id
-    return at.memory.restarts(_service_name(one), id_, one.started_at, by_a_verb=at.by_a_verb)
-
-
-def _service_name(one: Container) -> str:
-    """A swarm's containers have another name with each start: SERVICE.SLOT.ID."""
-    service, _, rest = one.name.partition(".")
-    slot = rest.partition(".")[0]
-    return f"{service}_{slot}" if digits.whole(slot) is not None else one.name
+    return at.memory.restarts(slot(one.name), id_, one.started_at, by_a_verb=at.by_a_verb)
 
 
 def _samples(one: Container) -> Iterator[Sample]:
     is_up = one.status == "running"
-    yield from _up(_service_name(one), is_up=is_up, is_well=is_up and one.health in ("healthy", ""))
-    labels = {"container": _service_name(one)}
+    yield from _up(slot(one.name), is_up=is_up, is_well=is_up and one.health in ("healthy", ""))
+    labels = {"container": slot(one.name)}
     about = "Starts of a container by Docker's restart policy, since it was made."
     yield Sample("open_webui_stack_container_restarts_total", one.restarts, labels, about, "counter")
     about = "The image that the container was made of."

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from ..finding import Finding, Sample
 from .conversation import Conversation, Ear
-from .sight import Sight
+from .sight import Sight, slot
 from .words import name
 
 
@@ -21,12 +21,12 @@ def look(at: Sight) -> Iterator[Finding | Sample]:
         return  # the look at Valkey says so
     heard = held.heard()
     for ear in held.ears:
-        slot = _slot(ear.container)
+        replica = slot(ear.container)
         seen, is_well = _seen(held, ear, heard.get(ear.container, set()))
         step = "" if is_well else f"look at `docker logs {ear.container}`, and run runbooks/verify.py"
-        yield Finding(name("event", slot), is_well, seen, step)
+        yield Finding(name("event", replica), is_well, seen, step)
         about = "Whether an event published in Valkey arrived at a websocket of this Open WebUI."
-        yield Sample("open_webui_stack_event_delivered", is_well, {"container": slot}, about)
+        yield Sample("open_webui_stack_event_delivered", is_well, {"container": replica}, about)
 
 
 def _seen(held: Conversation, ear: Ear, marks: set[str]) -> tuple[str, bool]:
@@ -39,8 +39,3 @@ def _seen(held: Conversation, ear: Ear, marks: set[str]) -> tuple[str, bool]:
         return f"an event reached a websocket of {ear.container}", True
     others = "; another one by the common channel did" if ear.common in marks else ""
     return f"an event published in Valkey did not reach a websocket of {ear.container}{others}", False
-
-
-def _slot(container: str) -> str:
-    """In a swarm the name without what each start gives it anew: SERVICE.SLOT.ID."""
-    return ".".join(container.split(".")[:2])

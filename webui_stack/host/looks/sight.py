@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .. import programs, stack, swarm
+from .. import digits, programs, stack, swarm
 from ..certificate import Dial
 from ..clock import Clock
 from ..engine import Container, Engine, NotFound
@@ -29,6 +29,14 @@ _Answer = TypeVar("_Answer")
 def dial(address: str, port: int, limit_s: float) -> socket.socket:
     """A connection to an address. Raises `OSError`."""
     return socket.create_connection((address, port), timeout=limit_s)
+
+
+def slot(container: str) -> str:
+    """A container's name without what each start gives it anew in a swarm: SERVICE.SLOT.ID, or SERVICE.NODE.ID."""
+    service, *rest = container.split(".")
+    if len(rest) != 2:
+        return container
+    return service if digits.whole(rest[0]) is None else f"{service}.{rest[0]}"
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,7 @@ class Sight:
         if self.asked.swarm:
             running = self.engine.running()
             names = {
-                service: [one.name for one in running if one.labels.get(stack.SERVICE_LABEL) == service]
+                service: _newest([one.name for one in running if one.labels.get(stack.SERVICE_LABEL) == service])
                 for service in self.asked.containers
             }
         return {name: self._found(those) for name, those in names.items()}
@@ -141,3 +149,11 @@ class Sight:
             gateways = stack.gateways(self.engine, self.asked.gateway) if serving else {}
             return {one.name: gateways.get(one.id, "") for one in serving}
         return {one.name: next((at.address for at in one.networks.values() if at.address), "") for one in serving}
+
+
+def _newest(containers: Sequence[str]) -> list[str]:
+    """One container for each slot, of those that come newest first: an update may start one beside the last."""
+    found: dict[str, str] = {}
+    for name in containers:
+        found.setdefault(slot(name), name)
+    return list(found.values())

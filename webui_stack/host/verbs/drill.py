@@ -96,11 +96,15 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> list[dic
     with locks.data("drill", live=False):
         bring(asked.images, engine, registry, locks)
         found = Drill(system, engine, Files(), clock, emit).hold(asked)
-        if all(one.word == "ok" for one in found):
-            # A good drill is no failure where no note can be made of it: the monitor tells that none was noted.
-            with suppress(HostError):
-                drills.note(Files(), clock, found[0].seen.partition(",")[0])
+        note(Files(), clock, found)
         return [asdict(one) for one in found]
+
+
+def note(files: Files, clock: Clock, found: Sequence[Finding]) -> None:
+    """Ensure a drill without a fault is known to the monitor. Where that can't be noted, the drill was good still."""
+    if all(one.word == "ok" for one in found):
+        with suppress(HostError):
+            drills.note(files, clock, found[0].seen.partition(",")[0])
 
 
 def bring(references: Sequence[str], engine: Engine, registry: Registry, locks: Locks) -> None:
