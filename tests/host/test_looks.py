@@ -576,7 +576,7 @@ def test_a_proxy_that_shows_no_certificate_is_unknown_and_one_that_does_not_run_
 # --- Backups
 
 
-@pytest.mark.parametrize(("age_h", "ok"), [(48.9, True), (49.1, False)])
+@pytest.mark.parametrize(("age_h", "ok"), [(47.9, True), (48.1, False)])
 def test_a_set_older_than_twice_the_longest_pause_is_found(world: Monitored, age_h: float, ok: bool) -> None:
     (name,) = world.files.listdir(SETS) or []
     world.files.remove_tree(f"{SETS}/{name}")
@@ -600,6 +600,12 @@ def test_without_a_schedule_no_set_is_too_old(world: Monitored) -> None:
     world.clock.passed_s += 1000 * DAY_S
     findings, samples = world.look("backups")
     assert (findings, list(samples)) == ({}, ["backup_last_timestamp_seconds"])
+
+
+def test_without_systemd_no_timer_makes_sets(world: Monitored) -> None:
+    world.system.path("/run/systemd/system").rmdir()
+    world.clock.passed_s += 1000 * DAY_S
+    assert world.look("backups")[0] == {}
 
 
 def test_a_schedule_is_asked_for_once_a_day_and_one_that_nobody_understands_is_unknown(world: Monitored) -> None:

@@ -17,6 +17,8 @@ from tests.host.fake_monitored import FOLDER, Monitored
 from tests.host.fake_websockets import Websockets
 from tests.host.faults import Fault, Faults
 from tests.host.test_metrics import parsed
+from webui_stack.host.alarms.message import Message
+from webui_stack.host.alarms.receivers import Receivers
 from webui_stack.host.at_work import Watcher
 from webui_stack.host.errors import HostError
 from webui_stack.host.finding import Finding, Sample
@@ -50,12 +52,12 @@ class Told:
 
     def __init__(self) -> None:
         self.rounds: list[Sequence[Finding]] = []
-        self.error: Exception | None = None
+        self.error = ""
 
     def tell(self, findings: Sequence[Finding]) -> None:
         self.rounds.append(findings)
         if self.error:
-            raise self.error
+            raise RuntimeError(self.error)
 
 
 class Watched(Monitored):
@@ -70,7 +72,7 @@ class Watched(Monitored):
 
     def anew(self, looks: Sequence[Look] = LOOKS) -> Monitor:
         watcher = Watcher(self.journal, self.locks, self.processes, self.files, self.clock)
-        self.monitor = Monitor(self.request, self.host(), watcher, self.told, self.said.append, looks)
+        self.monitor = Monitor(self.request, self.host(), watcher, [self.told], self.said.append, looks)
         return self.monitor
 
     def once(self) -> dict[str, Finding]:
@@ -152,13 +154,54 @@ def test_a_docker_that_gives_no_answer_is_one_finding(world: Watched) -> None:
 
 
 def test_a_teller_that_fails_ends_nothing_and_is_told_once(world: Watched) -> None:
-    world.told.error = RuntimeError("https://hooks.example.org/secret")
+    world.told.error = "https://hooks.example.org/secret"
     world.once()
     world.once()
     assert len(world.told.rounds) == 2
     assert len(world.said) == 1
-    assert world.said[0].startswith("nobody could be told: a fault of this program: RuntimeError in once (")
+    assert world.said[0].startswith("not everybody could be told: a fault of this program: RuntimeError in _tell (")
     assert "secret" not in world.said[0]
+
+
+def test_receivers_that_cannot_be_read_stop_no_look_and_are_a_finding_until_they_can(world: Watched) -> None:
+    path = f"{FOLDER}/secrets/alarms.json"
+    world.request = replace(world.request, alarms=path)
+    world.anew()
+    world.monitor._tellers = [world.told, monitor.People(world.request, world.files, world.clock, world.said.append)]
+    assert broken(world.once()) == {}, "nobody was to be told yet"
+    findings = world.once()
+    assert (broken(findings), len(world.told.rounds)) == ({"alarms": ""}, 2)
+    assert findings["alarms"].seen.startswith(f"{path}: expected the receivers of alarms, got no file")
+    assert len(world.said) == 1
+    world.files.make_folder(f"{FOLDER}/secrets")
+    world.files.write(path, '{"format": 1, "alarms": []}')
+    world.once()
+    assert broken(world.once()) == {}
+
+
+def test_what_breaks_for_two_rounds_reaches_a_receiver(world: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[str] = []
+
+    class Receiver:
+        name = "webhook-1"
+
+        def send(self, message: Message) -> None:
+            sent.append(message.kind)
+
+    monkeypatch.setattr("webui_stack.host.alarms.receivers.read", lambda *_: Receivers([Receiver()]))
+    world.request = replace(world.request, alarms="/secret")
+    world.anew()
+    world.monitor._tellers = [monitor.People(world.request, world.files, world.clock, world.said.append)]
+    for status in ("running", "exited", "exited", "exited", "running", "running"):
+        world.docker.named("open-webui").status = status
+        world.once()
+    assert sent == ["problem", "well"]
+    world.docker.down = True
+    for _ in range(5):
+        world.once()
+    world.docker.down = False
+    world.once()
+    assert sent == ["problem", "well", "problem", "well"], "a Docker that gives no answer is one message"
 
 
 def test_a_crash_of_a_round_closes_its_websockets(world: Watched) -> None:
@@ -439,7 +482,7 @@ def test_changes_are_lines_of_the_journal() -> None:
         changes.tell([Finding("x", ok, "seen", silenced_by=silenced, mended=mended)])
     assert said == [
         "x is not well: seen",
-        "x is unknown (while up is at work): seen",
+        "x is unknown (explained by up): seen",
         "x is well again: seen",
         "x was again: seen",
     ]

@@ -16,7 +16,6 @@ from .words import duration
 _SCHEDULE_S = 86400.0
 _FORM = "%Y-%m-%d %H:%M:%S"
 _UNIT = "/etc/systemd/system/{}"
-_LEEWAY_S = 3600.0
 
 
 def look(at: Sight) -> Iterator[Finding | Sample]:
@@ -31,7 +30,7 @@ def _backup(at: Sight) -> Iterator[Finding | Sample]:
     if made:
         about = "When the newest backup set was made, in seconds since 1970."
         yield Sample("open_webui_stack_backup_last_timestamp_seconds", made.changed_s, help=about)
-    if at.asked.backup_schedule:
+    if at.asked.backup_schedule and at.system.has_systemd():  # without it there is no timer
         step = "run runbooks/backup.py, and look at `journalctl -u open-webui-backup`"
         yield _age(at, "backup", at.asked.backup_schedule, made.changed_s if made else None, step)
 
@@ -41,7 +40,7 @@ def _drill(at: Sight) -> Iterator[Finding | Sample]:
     if found:
         about = "When a backup set was last restored in a drill that found no fault, in seconds since 1970."
         yield Sample("open_webui_stack_drill_last_timestamp_seconds", found.at_s, help=about)
-    if at.asked.drill_schedule:
+    if at.asked.drill_schedule and at.system.has_systemd():
         yield _age(at, "drill", at.asked.drill_schedule, found.at_s if found else None, "run runbooks/drill.py")
 
 
@@ -49,11 +48,11 @@ def _age(at: Sight, what: str, schedule: str, last_s: float | None, step: str) -
     """Without any, its age is that of the timer, which a deploy has written."""
     pause_s = at.memory.kept(f"pause of {schedule}", _SCHEDULE_S, lambda: _longest_pause_s(at, schedule))
     if pause_s is None:
-        return Finding(f"{what}_age", None, f"the schedule {schedule} names no times")
+        return Finding(f"{what}_age", None, f"the schedule {schedule} names fewer than two times to come")
     timer = at.files.stat(_UNIT.format(f"open-webui-{what}.timer"))
     since_s = last_s if last_s is not None else timer.changed_s if timer else at.memory.began_s
     age_s = at.clock.now() - since_s
-    is_well = age_s <= at.asked.thresholds.pauses * pause_s + _LEEWAY_S
+    is_well = age_s <= at.asked.thresholds.pauses * pause_s
     seen = f"the last good {what} was {duration(age_s)} ago" if last_s is not None else f"there was no good {what} yet"
     if not is_well:
         seen += f"; one is due every {duration(pause_s)}"

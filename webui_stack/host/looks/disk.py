@@ -17,10 +17,10 @@ _ROOT_S = 3600.0
 
 def look(at: Sight) -> Iterator[Finding | Sample]:
     """Cost: two system calls, and one call to Docker in an hour."""
-    yield from _room(at, "docker", _root(at))
     # There is none before the first backup.
     if at.system.path(at.asked.backup_dir).is_dir():
         yield from _room(at, "backups", at.asked.backup_dir)
+    yield from _room(at, "docker", _root(at))
 
 
 def _root(at: Sight) -> str:

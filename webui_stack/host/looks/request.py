@@ -52,6 +52,9 @@ class Request:
     `backup_schedule` and `drill_schedule` are systemd's calendar expressions, "" for none. `units` have to run, and
     `jobs` must not have failed. `certificates` are PEM files. `metrics_textfile_dir` is the folder of node-exporter's
     textfile collector, `metrics_bind` an address with a port; "" for none. A look begins every `interval_s` seconds.
+
+    `alarms` is the file with the receivers of alarms, root's alone, "" for none; they are reminded every
+    `alarm_reminder_h` hours, 0 for never.
     """
 
     stack_dir: str
@@ -72,6 +75,8 @@ class Request:
     served: Served | None = None
     metrics_textfile_dir: str = ""
     metrics_bind: str = ""
+    alarms: str = ""
+    alarm_reminder_h: float = 24
     thresholds: Thresholds = field(default_factory=Thresholds)
 
     @classmethod

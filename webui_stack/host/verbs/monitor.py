@@ -5,6 +5,7 @@ The watchdog acts; this is another process, so that an alarm which hangs delays 
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -58,7 +59,8 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     def say(text: str) -> None:
         emit(Event(text))
 
-    Monitor(asked, host, watcher, Changes(say), say).stay()
+    people = [People(asked, files, clock, say)] if asked.alarms else []
+    Monitor(asked, host, watcher, [Changes(say), *people], say).stay()
 
 
 class Changes:
@@ -73,11 +75,34 @@ class Changes:
             was = self._known.get(one.name, True)
             if one.ok is not was:
                 word = {True: "well again", False: "not well", None: "unknown"}[one.ok]
-                silent = f" (while {one.silenced_by} is at work)" if one.silenced_by else ""
+                silent = f" (explained by {one.silenced_by})" if one.silenced_by else ""
                 self._say(f"{one.name} is {word}{silent}: {one.seen}")
             if one.mended:
                 self._say(f"{one.name} was {one.mended}: {one.seen}")
             self._known[one.name] = one.ok
+
+
+class People:
+    """Tells people by alarms. Their receivers are read when they are needed, so that a bad file stops no look."""
+
+    def __init__(self, asked: Request, files: Files, clock: Clock, say: Callable[[str], None]) -> None:
+        self._asked, self._files, self._clock, self._say = asked, files, clock, say
+        self._alarms: Teller | None = None
+
+    def tell(self, findings: Sequence[Finding]) -> None:
+        if self._alarms is None:
+            self._alarms = self._made()
+        self._alarms.tell(findings)
+
+    def _made(self) -> Teller:
+        from ..alarms import Alarms, receivers  # their modules cost as much at a start as all others together
+
+        return Alarms(
+            *(receivers.read(self._files, self._asked.alarms), self._files, self._clock),
+            host=os.uname().nodename,
+            say=self._say,
+            reminder_s=self._asked.alarm_reminder_h * 3600,
+        )
 
 
 class Monitor:
@@ -88,15 +113,15 @@ class Monitor:
         asked: Request,
         host: Host,
         watcher: Watcher,
-        teller: Teller,
+        tellers: Sequence[Teller],
         say: Callable[[str], None],
         looks: Sequence[Look] = LOOKS,
     ) -> None:
-        self._asked, self._host, self._watcher, self._teller, self._say = asked, host, watcher, teller, say
+        self._asked, self._host, self._watcher, self._tellers, self._say = asked, host, watcher, tellers, say
         self._looks, self._clock = looks, host.clock
         self._memory = Memory(host.clock)
         self._server = metrics.Server(asked.metrics_bind) if asked.metrics_bind else None
-        self._said: set[str] = set()
+        self._untold = ""  # why the last round could not be told to everybody
         self._worked = False  # whether a verb was at work in the last round
 
     def stay(self) -> None:
@@ -110,6 +135,9 @@ class Monitor:
         """Look at all, show the numbers, and tell what was found."""
         began_s, began_monotonic_s = self._clock.now(), self._clock.monotonic()
         work, own = self._at_work()
+        if self._asked.alarms:
+            seen, step = self._untold or "everybody could be told", "deploy again" if self._untold else ""
+            own.append(Finding("alarms", not self._untold, seen, step))
         samples: list[Sample] = []
         found: list[tuple[Look | None, Finding]] = [(None, one) for one in own]
         sight = Sight(self._asked, self._host, self._memory, by_a_verb=self._has_worked(work))
@@ -128,10 +156,7 @@ class Monitor:
         findings = [self._explained(look, one, work) for look, one in found]
         samples += self._own(findings, began_s, self._clock.monotonic() - began_monotonic_s)
         findings += self._show(samples)
-        try:
-            self._teller.tell(findings)
-        except Exception as error:
-            self._tell_once("alarms", f"nobody could be told: {_fault(error)}")
+        self._tell(findings)
         return Round(findings, samples)
 
     # --- Looks
@@ -233,10 +258,20 @@ class Monitor:
                 findings.append(Finding(name, False, _fault(error), "please report it"))
         return findings
 
-    def _tell_once(self, what: str, text: str) -> None:
-        if what not in self._said:
-            self._said.add(what)
-            self._say(text)
+    # --- People
+
+    def _tell(self, findings: Sequence[Finding]) -> None:
+        untold = ""
+        for teller in self._tellers:
+            try:
+                teller.tell(findings)
+            except HostError as error:
+                untold = str(error)
+            except Exception as error:
+                untold = _fault(error)
+        if untold and untold != self._untold:
+            self._say(f"not everybody could be told: {untold}")
+        self._untold = untold
 
 
 def _fault(error: Exception) -> str:
