@@ -37,7 +37,7 @@ def bin_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment with the wheel and its locked runtime dependencies."""
     folder = tmp_path_factory.mktemp("package")
     uv = Path(sys.executable).with_name("uv")
-    build: list[str | Path] = [sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(folder / "dist"), str(ROOT)]
+    build = (sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", folder / "dist", ROOT)
     assert run(folder, *build).returncode == 0
     assert run(folder, uv, "venv", "--quiet", "--python", sys.executable, folder / "venv").returncode == 0
     (wheel,) = (folder / "dist").iterdir()
