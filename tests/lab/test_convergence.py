@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.lab.drifts import GROUPS, SINGLE, UP, break_and_mend
+from tests.lab.precious import START_S, within
 from tests.lab.session import FRESH, Lab, changed
 
 pytestmark = pytest.mark.lab
@@ -48,6 +49,14 @@ def test_switching_the_append_only_file_off_and_on_again_loses_nothing(lab: Lab,
     assert UP in changed(lab.report("-y", "deploy.py", "--data", "valkey_appendonly=false"))
     assert host.check_output(f"{valkey} GET open-webui:test:aof") == "old"
     host.check_output(f"{valkey} SET open-webui:test:aof new")
+    monitor = valkey.replace("valkey-password", "monitor-password").replace("--user open-webui", "--user monitor")
+    host.check_output(f"{monitor} BGSAVE")
+    within(START_S, "it is saved", lambda: "rdb_changes_since_last_save:0" in host.check_output(f"{monitor} INFO"))
+    # As where a host goes down between the new configuration and the first append-only file.
+    host.check_output("sed -i 's/^appendonly no/appendonly yes/' /opt/open-webui/valkey/valkey.conf")
+    host.check_output("docker kill redis-valkey && docker start redis-valkey")
+    within(START_S, "Valkey has loaded", lambda: host.run(f"{valkey} GET open-webui:test:aof").stdout.strip() == "new")
+    within(START_S, "it writes the file", lambda: "yes" in host.run(f"{monitor} CONFIG GET appendonly").stdout)
     assert UP in changed(lab.report("-y", "deploy.py"))
     assert host.check_output(f"{valkey} GET open-webui:test:aof") == "new"
     host.check_output(f"{valkey} DEL open-webui:test:aof")
