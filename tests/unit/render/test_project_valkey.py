@@ -93,7 +93,7 @@ def test_valkey_saves_as_the_tutorial_says() -> None:
     program, _, arguments = TUTORIAL["services"]["redis"]["command"].partition(" ")
     assert service("redis")["command"] == ["sh", "/etc/valkey/start.sh"]
     start = project.files(settings())["valkey/start.sh"]
-    assert start.endswith(f"\nexec docker-entrypoint.sh {program} /etc/valkey/valkey.conf\n")
+    assert start.endswith(f"\nexec docker-entrypoint.sh {program} /etc/valkey/valkey.conf $late\n")
     assert "./valkey:/etc/valkey:ro" in service("redis")["volumes"]
     assert f"--save {directives()['save']}" == arguments
 
