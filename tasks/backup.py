@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from pyinfra import host, logger
 from pyinfra.api import deploy
@@ -10,13 +11,19 @@ from pyinfra.operations import files
 
 from webui_stack.artifacts.backup_set import Made
 from webui_stack.model import compose
-from webui_stack.model.survey import BACKUP_UNIT
+from webui_stack.model.survey import BACKUP_UNIT, CHECK_UNIT, DRILL_UNIT
 from webui_stack.ops import operations
 from webui_stack.plan import drift
 from webui_stack.render import backup_requests, project, units
 from webui_stack.settings.model import Settings
 
 from . import host_packages, offsite, preflight, unit
+
+_WHAT = {
+    BACKUP_UNIT: "the backup's timer",
+    CHECK_UNIT: "the timer of the repositories' check",
+    DRILL_UNIT: "the drill's timer",
+}
 
 
 def new() -> Made:
@@ -28,20 +35,22 @@ def new() -> Made:
 def make(settings: Settings, made: Made) -> None:
     """Ensure there is one more complete backup set in `backup_dir`, made while the stack serves.
 
-    Also that `backup_keep` sets are kept, and that a timer makes them where `backup_schedule` says when. Fails, with
-    the sets before as they were, when a set could not be completed and read back. In a swarm the host with the data
-    makes it, and the others have nothing to do. `made` gets its name.
+    Also that the sets are kept that `backup_keep` and the settings beside it say, and that timers make sets, check the
+    restic repositories and hold drills where `backup_schedule`, `backup_check_schedule` and `drill_schedule` say when.
+    Fails, with the sets before as they were, when a set could not be completed and read back. In a swarm the host with
+    the data makes it, and the others have nothing to do. `made` gets its name.
     """
     if not settings.runs("data"):
         return
     put(settings)
     offsite.open_repository(settings)
     has_systemd = preflight.observation().survey().machine.has_systemd
-    wanted = bool(settings.backup_schedule)
-    if wanted and not has_systemd:
-        host.log_styled("no systemd, so no timer for backup_schedule", fg="yellow", log_func=logger.warning)
-    else:
-        unit.keep(BACKUP_UNIT, "the backup's timer", running=wanted)
+    for timer, schedule in host.loop(units.schedules(settings).items()):  # type: ignore[no-untyped-call]
+        if schedule and not has_systemd:
+            told = f"no systemd, so no {timer} for {schedule}"
+            host.log_styled(told, fg="yellow", log_func=logger.warning)
+        else:
+            unit.keep(timer, _WHAT[timer], running=bool(schedule))
     operations.backup(name="Make a backup set", arguments=backup_requests.backup_request(settings), made=made.note)
 
 
@@ -55,10 +64,11 @@ def keep(settings: Settings) -> None:
     if units.kept_backup(settings, survey().machine, survey().files):
         if settings.backup_age_recipient:
             host_packages.bring_age("backup_age_recipient")
-        _put(units.kept_backup(settings, survey().machine, survey().files), settings.backup_schedule)
+        _put(settings, units.kept_backup(settings, survey().machine, survey().files))
     _remove_old(settings, units.old_backup(settings, survey().files))
-    if drift.has_backup_timer(survey()):
-        unit.keep(BACKUP_UNIT, "the backup's timer", running=bool(settings.backup_schedule))
+    for timer, schedule in host.loop(units.schedules(settings).items()):  # type: ignore[no-untyped-call]
+        if drift.has_timer(survey(), timer):
+            unit.keep(timer, _WHAT[timer], running=bool(schedule))
 
 
 def put(settings: Settings) -> None:
@@ -68,21 +78,25 @@ def put(settings: Settings) -> None:
         host_packages.bring_age("backup_age_recipient")
     contents = units.backup(settings, preflight.observation().survey().machine)
     if contents:
-        _put(contents, settings.backup_schedule)
+        _put(settings, contents)
     # The service runs none of them any more, whatever it ran when the host was looked at.
     _remove_old(settings, units.old_backup(settings, preflight.observation().survey().files, runs=""))
 
 
-def _put(contents: Mapping[str, str], schedule: str) -> None:
+def _put(settings: Settings, contents: Mapping[str, str]) -> None:
     survey = preflight.observation().survey
-    unit = f"/etc/systemd/system/{BACKUP_UNIT}" if schedule and survey().machine.has_systemd else ""
+    checked = units.schedule_checks(settings) if survey().machine.has_systemd else {}
     operations.files(
         name="Put the backup's files",
         contents=contents,
-        checks={unit: lambda _: units.check_schedule_command(schedule)},
+        checks={path: partial(_command, command) for path, command in checked.items()},
         present=lambda: survey().files,
         apply="systemctl daemon-reload" if survey().machine.has_systemd else None,
     )
+
+
+def _command(command: str, _path: str) -> str:
+    return command
 
 
 def _remove_old(settings: Settings, paths: Sequence[str]) -> None:

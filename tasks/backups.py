@@ -42,7 +42,7 @@ def _look(settings: Settings) -> list[str]:
     environment, refused = None, []
     if settings.backup_restic_repository and settings.runs("data"):
         try:
-            environment = offsite.environment(settings)
+            environment = offsite.environments(settings)[0]
         except SecretError as error:
             refused = list(error.problems)
     request = backup_requests.backup_sets_request(settings, environment)

@@ -31,17 +31,18 @@ def hold(settings: Settings) -> None:
 
 def _problems(settings: Settings) -> list[str]:
     try:
-        checks = run(settings) if settings.runs("data") else [Check("set", True, _ELSEWHERE)]
+        checks = run(settings, remembers=True) if settings.runs("data") else [Check("set", True, _ELSEWHERE)]
     except RemoteError as error:  # of the host, and not of the set
         return str(error).splitlines()
     reports.add("drill", "", checks)
     return [f"failed  {check}" for check in checks if check.is_fault]
 
 
-def run(settings: Settings) -> list[Check]:
+def run(settings: Settings, *, remembers: bool) -> list[Check]:
     """What was seen of the set in a throw-away stack of the settings' images.
 
-    Raises `RemoteError` where the host could not say, such as by a Docker that gives no answer.
+    With `remembers` the host notes the outcome, for status. Raises `RemoteError` where the host could not say, such as
+    by a Docker that gives no answer.
     """
     if settings.database_kind == "external":
         return [_shown(Check("set", False, _EXTERNAL))]
@@ -49,7 +50,7 @@ def run(settings: Settings) -> list[Check]:
     found = program.call(
         preflight.observation().host,
         "drill",
-        backup_requests.drill_request(settings),
+        backup_requests.drill_request(settings, remembers=remembers),
         lambda event: host.log(progress.line(event.text, event.done, event.total)),
     )
     return [_shown(Check(one["name"], one["word"] == "ok", one["seen"])) for one in found]

@@ -21,7 +21,7 @@ from . import host_packages
 
 @deploy("Off the host")
 def copy(settings: Settings, made: Made) -> None:
-    """Ensure the set that was `made` is where `backup_fetch` and `backup_restic_repository` say; nothing without them.
+    """Ensure the set that was `made` is where `backup_fetch` and the restic repositories are; nothing without them.
 
     Fails with the reason; the set on the host stays good.
     """
@@ -33,7 +33,7 @@ def copy(settings: Settings, made: Made) -> None:
             sets=settings.backup_dir,
             made=made,
             folder=str(folder),
-            keep=settings.backup_keep,
+            keep=settings.backup_retention,
             recipient=settings.backup_age_recipient,
         )
     if settings.backup_restic_repository:
@@ -52,13 +52,14 @@ def fetched(settings: Settings) -> Path | None:
 
 
 def open_repository(settings: Settings) -> None:
-    """Ensure the host has what it needs to copy sets to the restic repository by itself; nothing without one."""
-    if settings.backup_restic_repository:
-        host_packages.bring_restic()
-        offsite.keep_key(
-            name="Put what opens the restic repository",
-            arguments=backup_requests.offsite_key_request(settings, _environment(settings)),
-        )
+    """Ensure the host has what it needs to copy sets to restic repositories by itself; nothing without one."""
+    if not settings.backup_restic_repository:
+        return
+    host_packages.bring_restic()
+    # No operation's name is there twice: pyinfra counts by name.
+    names = ("Put what opens the restic repository", "Put what opens the second restic repository")
+    for key, name, environment in zip(backup_requests.KEYS, names, _environments(settings), strict=False):
+        offsite.keep_key(name=name, arguments=backup_requests.offsite_key_request(settings, key, environment))
 
 
 def bring(settings: Settings, identity: str) -> Settings:
@@ -88,7 +89,7 @@ def bring(settings: Settings, identity: str) -> Settings:
         host_packages.bring_restic()
         offsite.bring(
             name="Bring the set from the restic repository",
-            arguments=backup_requests.offsite_bring_request(settings, _environment(settings)),
+            arguments=backup_requests.offsite_bring_request(settings, _environments(settings)),
         )
     return settings
 
@@ -97,13 +98,13 @@ def _read(source: str) -> str:
     return run.current().once(sources.read_source, source)
 
 
-def environment(settings: Settings) -> dict[str, SecretStr]:
-    """What opens the restic repository. Raises `SecretError`."""
-    return sources.restic_environment(settings, _read)
+def environments(settings: Settings) -> list[dict[str, SecretStr]]:
+    """What opens each restic repository. Raises `SecretError`."""
+    return sources.restic_environments(settings, _read)
 
 
-def _environment(settings: Settings) -> dict[str, SecretStr]:
+def _environments(settings: Settings) -> list[dict[str, SecretStr]]:
     try:
-        return environment(settings)
+        return environments(settings)
     except SecretError as error:
         raise DeployError(f"nothing was changed\n{error}") from None

@@ -56,7 +56,7 @@ def _show() -> list[str]:
     hosts = {name: found.get(name, Status(note="could not be looked at; its reason is above")) for name in targeted}
     out = table.console(sys.stderr)
     out.print(status.table(hosts))
-    for line in status.differences(hosts):
+    for line in [*status.differences(hosts), *status.warnings(hosts)]:
         out.print(Text(line), soft_wrap=True)
     page = report.save("status.json", status.as_json(hosts))
     out.print(Text(f"status: {page}"), soft_wrap=True)

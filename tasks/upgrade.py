@@ -77,7 +77,11 @@ def _tried(settings: Settings, target: Host) -> list[str]:
     asked = backup_requests.backup_request(settings)
     name = program.call(target, "backup", asked, lambda event: host.log(event.text))
     made = settings.model_copy(update={"restore_set": name})
-    return [f"rehearsal failed, nothing was changed: {check}" for check in drill.run(made) if check.is_fault]
+    return [
+        f"rehearsal failed, nothing was changed: {check}"
+        for check in drill.run(made, remembers=False)
+        if check.is_fault
+    ]
 
 
 def undo(settings: Settings) -> list[str]:

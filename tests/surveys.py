@@ -57,7 +57,7 @@ DEPLOYED: Document = {
     "docker_config": captured("docker_config/debian-13-docker.io-26.1.5"),
     **captured("compose/observe-2.26.1"),
     "units": [survey.DOCKER_UNIT, survey.WATCHDOG_UNIT],
-    "history": {"leases": [], "deploy": "", "cut_off": "", "migrating": False, "database": ""},
+    "history": {"leases": [], "deploy": "", "cut_off": "", "migrating": False, "database": "", "outcomes": {}},
     "files": {},
     "swarm": None,
 }

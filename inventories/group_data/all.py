@@ -140,7 +140,12 @@ verify_ca = None  # a private CA's root certificate, in PEM on this machine; tru
 backup_dir = "/var/backups/open-webui"  # where the host keeps backups (0700, root)
 backup_min_free_mb = 1024  # in MB; a backup that would leave less in backup_dir is refused
 backup_keep = 7  # how many stay; older ones are deleted once a new one is complete; 0: all
+backup_keep_daily = 0  # also keep the newest backup of each of this many days that have one; 0: none
+backup_keep_weekly = 0  # the same for weeks
+backup_keep_monthly = 0  # the same for months
 backup_schedule = ""  # for a timer, "*-*-* 03:30" (systemd.time); "": no timer
+backup_check_schedule = ""  # for a timer that runs `restic check`, "Sun *-*-* 05:00"; "": no timer
+drill_schedule = ""  # for a timer that tries to restore the newest backup, "Sat *-*-* 05:00"; "": no timer
 # "age1...": backups include the secrets, and fetched ones are encrypted whole. None: no secrets, in clear.
 backup_age_recipient = None
 backup_fetch = None  # a folder on this machine; each new backup is copied to FOLDER/HOST/
@@ -148,6 +153,11 @@ backup_fetch = None  # a folder on this machine; each new backup is copied to FO
 backup_restic_repository = None  # made if missing; None: backups stay on the host
 backup_restic_password = None  # of the repository; keep it elsewhere, too; sources as for valkey_password
 backup_restic_env = {}  # variables for its storage, {"AWS_ACCESS_KEY_ID": "env:ID", "AWS_SECRET_ACCESS_KEY": "env:KEY"}
+backup_restic_append_only = False  # True: the host deletes nothing there; another machine has to
+backup_restic_second_repository = None  # restic also copies each new backup to this one
+backup_restic_second_password = None  # of the second repository
+backup_restic_second_env = {}  # variables for its storage
+backup_restic_second_append_only = False  # True: the host deletes nothing there; another machine has to
 restore_set = "newest"  # "newest", or a backup's name: "20261126T033000Z"
 restore_over = []  # hosts whose data a restore or rollback may replace, ["chat-1.example.org"]
 # The age identity for fetched backups and for secrets, "file:~/backup.key"; None: the host keeps its secrets.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -66,13 +67,15 @@ SCRIPT = b"COPY public.alembic_version (v) FROM stdin;\nhead\n\\.\n-- PostgreSQL
 class Host(World):
     """A deployed stack with people's data, and one earlier set."""
 
-    def __init__(self, folder: Path, url: str = "", *, swarm: bool = False) -> None:
+    def __init__(
+        self, folder: Path, url: str = "", *, swarm: bool = False, variables: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__({"dump.rdb": b"old keys"})
         self.system = FakeSystem(folder)
         self.docker.folder = self._folder
         self.docker.put_image("open-webui:1", Program(commands={"python3": self._python3}))
         self.docker.put_volume("open-webui", {"webui.db": b"rows"})
-        environment = {"DATABASE_URL": url} if url else {}
+        environment = {**({"DATABASE_URL": url} if url else {}), **(variables or {})}
         self.docker.put_container("open-webui", NewContainer("open-webui:1", env=environment))
         restore = {"pg_restore": lambda process: process.read("/set/postgres.dump"), "pg_dump": lambda _: SCRIPT}
         self.docker.put_image("postgres:17", Program(commands=restore))
@@ -214,6 +217,23 @@ def test_secrets_are_in_a_set_only_encrypted(tmp_path: Path) -> None:
     assert json.loads(host.part("manifest.json"))["may_be_in_clear"] == "OPENAI_API_KEY"
     everything = b"".join(host.part(name) for name in host.host.listdir(f"{SETS}/{NAME}") or [])
     assert PASSWORD.encode() not in everything
+
+
+@pytest.mark.parametrize(("provider", "elsewhere"), [("s3", "s3"), ("gcs", "gcs"), ("local", ""), ("", "")])
+def test_uploads_that_are_elsewhere_are_named_in_the_manifest_and_by_the_run(
+    tmp_path: Path, provider: str, elsewhere: str
+) -> None:
+    host = Host(tmp_path, variables={"STORAGE_PROVIDER": provider})
+    host.backup()
+    assert json.loads(host.part("manifest.json")).get("uploads_in", "") == elsewhere
+    said = f"uploads are in {elsewhere} and not in the set: back them up there"
+    assert (said in host.said) == bool(elsewhere)
+
+
+def test_in_a_swarm_the_settings_say_where_uploads_are(tmp_path: Path) -> None:
+    host = Host(tmp_path, swarm=True)
+    host.backup(replace(IN_SWARM, uploads_in="s3"))
+    assert json.loads(host.part("manifest.json"))["uploads_in"] == "s3"
 
 
 def test_rows_in_postgres_are_dumped_and_counted(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from tests.host.fake_files import FakeFiles, crashed_everywhere
 from tests.host.fake_system import FakeSystem
 from webui_stack.host.backup_sets import MADE_FOR, MANIFEST, RESTORE, BackupSets, needed
 from webui_stack.host.errors import HostError
+from webui_stack.host.retention import Retention
 
 FOLDER = "/var/backups/open-webui"
 NOW = "20261129T030000Z"
@@ -232,13 +233,13 @@ def test_the_newest_sets_stay_and_those_that_a_release_needs() -> None:
     put(files, *NAMES)
     one = sets(files)
     made = make(one)
-    assert one.prune(3, made, {NAMES[1]}) == [
+    assert one.prune(Retention(3), made, {NAMES[1]}) == [
         f"removed {NAMES[2]}: 3 newer ones are there",
         f"kept {NAMES[1]}: an earlier deploy needs it to come back",
         f"removed {NAMES[0]}: 3 newer ones are there",
     ]
     assert one.names() == [NAMES[1], *NAMES[3:], made]
-    assert one.prune(0, made, set()) == []
+    assert one.prune(Retention(0), made, set()) == []
 
 
 def test_the_set_that_was_just_made_stays_whatever_the_clock_says() -> None:
@@ -246,11 +247,23 @@ def test_the_set_that_was_just_made_stays_whatever_the_clock_says() -> None:
     one = sets(files)
     put(files, "20270101T000000Z", "20270102T000000Z")
     made = make(one)
-    assert one.prune(1, made, set()) == [
+    assert one.prune(Retention(1), made, set()) == [
         "removed 20270102T000000Z: 1 newer ones are there",
         "removed 20270101T000000Z: 1 newer ones are there",
     ]
     assert one.names() == [made]
+
+
+def test_the_newest_set_of_each_day_stays_and_the_others_are_told_by_what_stays() -> None:
+    files = FakeFiles()
+    put(files, NAMES[3], "20261125T010000Z", NAMES[4])
+    one = sets(files)
+    made = make(one)
+    assert one.prune(Retention(1, daily=2), made, set()) == [
+        "removed 20261125T010000Z: the newest 1, 2 daily stay",
+        f"removed {NAMES[3]}: the newest 1, 2 daily stay",
+    ]
+    assert one.names() == [NAMES[4], made]
 
 
 @pytest.mark.crash
@@ -260,13 +273,13 @@ def test_a_set_is_removed_whole_or_not_at_all() -> None:
         sets(files)
 
     def change(files: FakeFiles) -> None:
-        BackupSets(files, FakeClock(), FOLDER).prune(2, NAMES[4], set())
+        BackupSets(files, FakeClock(), FOLDER).prune(Retention(2), NAMES[4], set())
 
     def check(files: FakeFiles, _: bool) -> None:
         one = sets(files)
         for name in one.names():
             assert files.read(f"{FOLDER}/{name}/{MANIFEST}") == b"{}", name
-        one.prune(2, NAMES[4], set())
+        one.prune(Retention(2), NAMES[4], set())
         assert one.names() == NAMES[3:]
         assert files.listdir(FOLDER) == NAMES[3:]
 

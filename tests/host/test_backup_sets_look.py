@@ -52,7 +52,7 @@ def test_each_place_says_which_sets_it_has() -> None:
     assert (found["folder"]["errors"], found["folder"]["newest"]) == ([], NAME)
     assert [one["name"] for one in found["folder"]["sets"]] == [OLD, NAME]
     one = found["folder"]["sets"][1]
-    assert (one["manifest"], one["problems"]) == ({"name": NAME}, [])
+    assert (one["manifest"], one["problems"]) == ({"name": NAME, "host": HERE}, [])
     assert one["size"] == sum(map(len, contents(NAME).values()))
     assert found["repository"] == {"errors": [], "host": HERE, "names": [NAME], "others": ["other"]}
     assert world.told == ["asking the restic repository"]

@@ -29,9 +29,11 @@ from webui_stack.host.engine import NewContainer, Refused, Unavailable
 from webui_stack.host.errors import HostError
 from webui_stack.host.images import Registry
 from webui_stack.host.locks import LockedError, Locks
+from webui_stack.host.outcomes import Outcome, Outcomes
 from webui_stack.host.progress import Progress, Read
 from webui_stack.host.protocol import Event
-from webui_stack.host.verbs.drill import Drill, Finding, Request, bring
+from webui_stack.host.verbs import drill
+from webui_stack.host.verbs.drill import Drill, Finding, Request, bring, remembered
 from webui_stack.render import backup_requests
 
 SETS, NAME, OLDER = "/var/backups/open-webui", "20261129T030000Z", "20261128T030000Z"
@@ -432,7 +434,7 @@ def test_the_operators_side_asks_with_the_settings_and_without_a_secret(changes:
         open_webui_read_only=True,
         **changes,
     )
-    asked = Request(**json.loads(json.dumps(backup_requests.drill_request(wanted))))
+    asked = Request(**json.loads(json.dumps(backup_requests.drill_request(wanted, remembers=True))))
     assert (asked.kind, asked.read_only, asked.environment["A"]) == (changes.get("database", "sqlite"), True, "b")
     assert asked.environment["REDIS_URL"] == "redis://redis:6379/0"
     assert not asked.environment.keys() & {"WEBUI_SECRET_KEY", "DATABASE_URL", "OPENAI_API_KEY"}
@@ -492,6 +494,66 @@ def test_a_docker_that_stops_to_answer_is_an_error_and_what_it_left_is_told(worl
     world.docker.down, world.clock.on_sleep = False, lambda: None
     assert world.drill() == FOUND
     world.check()
+
+
+# --- With nobody there
+
+
+def test_a_set_that_would_fill_dockers_disk_is_not_restored(world: World) -> None:
+    world.files.kernel.room_bytes = 1 << 30
+    with pytest.raises(
+        HostError, match=r"^room: expected 1024 MB free in /var/lib/docker \(1024 of them .*, got 1024 MB; free some$"
+    ):
+        world.drill(replace(ASKED, reserve_mb=1024))
+    world.check()
+    assert world.drill(replace(ASKED, reserve_mb=1023)) == FOUND
+
+
+def remember(world: World, hold: Callable[[], list[Finding]]) -> Outcome | None:
+    asked = replace(ASKED, stack_dir="/opt/open-webui")
+    world.files.make_folder(asked.stack_dir)
+    with suppress(HostError):
+        remembered(asked, world.files, world.clock, lambda event: world.said.append(event.text), hold)
+    return Outcomes(world.files, world.clock, asked.stack_dir).read("drill")
+
+
+def test_what_a_drill_found_is_remembered_with_its_counts(world: World) -> None:
+    found = remember(world, world.drill)
+    assert found
+    assert (found["set"], found["ok"], found["said"]) == (NAME, True, "")
+    assert found["counts"] == {"findings": len(FOUND), "faults": 0}
+    assert found["good_s"] == found["ended_s"] == int(world.clock.now())
+    world.problems = b"valkey.rdb: expected 9 bytes, got 8\n"
+    found = remember(world, world.drill)
+    assert found
+    assert (found["ok"], found["counts"]) == (False, {"findings": 1, "faults": 1})
+    assert f"set: {NAME} can't be used: valkey.rdb" in found["said"]
+    assert found["good_s"]
+
+
+def test_a_drill_that_could_not_be_held_is_remembered_as_well(world: World) -> None:
+    def fails() -> list[Finding]:
+        raise HostError("docker", expected="an answer", got="none", do="look")
+
+    found = remember(world, fails)
+    assert found
+    assert (found["ok"], found["said"], found["good_s"]) == (False, "docker: expected an answer, got none; look", 0)
+
+
+def test_a_drill_of_images_that_nobody_runs_says_nothing_of_backups(world: World) -> None:
+    remembered(ASKED, world.files, world.clock, lambda _: None, world.drill)
+    assert not world.files.exists("/opt/open-webui")
+
+
+def test_a_drill_by_the_timer_tells_each_finding_and_fails_with_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [{"name": "set", "word": "ok", "seen": "x"}, {"name": "users", "word": "ok", "seen": "3"}]
+    monkeypatch.setattr(drill, "run", lambda *_: found)
+    said: list[str] = []
+    drill.scheduled({}, lambda event: said.append(event.text))
+    assert said == ["ok    set: x", "ok    users: 3"]
+    found[1]["word"] = "fault"
+    with pytest.raises(HostError, match=r"^drill: expected all of the set restored, got users: 3; run runbooks/drill"):
+        drill.scheduled({}, lambda _: None)
 
 
 # --- Every call goes wrong once

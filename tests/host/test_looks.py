@@ -21,12 +21,12 @@ from tests.host.fake_engine import FAILED, REFUSED, UNAVAILABLE
 from tests.host.fake_monitored import CHANNEL, FOLDER, MONITOR, PUBLISHER, SETS, Monitored, wells
 from tests.host.fake_websockets import Websockets
 from tests.host.faults import Fault, Faults
-from webui_stack.host import drills
 from webui_stack.host.engine import Network, NewContainer
 from webui_stack.host.errors import HostError
 from webui_stack.host.looks import LOOKS
 from webui_stack.host.looks.request import Served, Thresholds
 from webui_stack.host.looks.sight import slot
+from webui_stack.host.outcomes import Outcomes
 from webui_stack.host.stack import SERVICE_LABEL, STACK_LABEL
 
 DAY_S = 86400.0
@@ -624,7 +624,11 @@ def test_the_age_of_a_drill_is_that_of_the_last_good_one(world: Monitored) -> No
     assert "drill_age" not in world.look("backups")[0]
     world.request = replace(world.request, drill_schedule="weekly")
     assert world.look("backups")[0]["drill_age"].ok
-    drills.note(world.files, world.clock, "20261129T030000Z")
+    drilled = Outcomes(world.files, world.clock, world.request.stack_dir)
+    drilled.note("drill", began_s=0, said="", counts={})
+    world.clock.passed_s += 3600
+    drilled.note("drill", began_s=0, said="a fault", counts={})
+    world.clock.passed_s -= 3600
     world.clock.passed_s += 14 * DAY_S
     findings, samples = world.look("backups")
     assert findings["drill_age"].ok
@@ -633,11 +637,12 @@ def test_the_age_of_a_drill_is_that_of_the_last_good_one(world: Monitored) -> No
     assert world.look("backups")[0]["drill_age"].seen == "the last good drill was 14 days ago; one is due every 7 days"
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"format": 2}', '{"format": 1, "set": "x", "at_s": "soon"}'])
+@pytest.mark.parametrize("text", ["", "{}", '{"good_s": 1}'])
 def test_a_note_of_a_drill_in_another_form_is_unknown(world: Monitored, text: str) -> None:
-    world.files.make_folder("/var/lib/open-webui-stack")
-    world.files.write(drills.PATH, text)
-    with pytest.raises(HostError, match=r"^/var/lib/open-webui-stack/drill.json: expected the last drill"):
+    folder = f"{world.request.stack_dir}/outcomes"
+    world.files.make_folder(folder)
+    world.files.write(f"{folder}/drill.json", text)
+    with pytest.raises(HostError, match=r"/outcomes/drill.json: expected how the last drill ended, got another form;"):
         world.look("backups")
 
 

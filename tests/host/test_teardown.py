@@ -273,6 +273,7 @@ def test_a_look_tells_all_in_the_order_in_which_it_goes_and_changes_nothing(worl
         "goes    open-webui-watchdog.service",
         "goes    open-webui-backup.timer",
         "goes    open-webui-backup.service",
+        *(f"goes    open-webui-{name}.{kind}" for name in ("backup-check", "drill") for kind in ("timer", "service")),
         "goes    open-webui-stack-recover.service",
         "goes    open-webui-stack-recover-stack.service",
         "goes    container open-webui-2",

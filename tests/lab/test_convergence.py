@@ -49,9 +49,12 @@ def test_switching_the_append_only_file_off_and_on_again_loses_nothing(lab: Lab,
     assert UP in changed(lab.report("-y", "deploy.py", "--data", "valkey_appendonly=false"))
     assert host.check_output(f"{valkey} GET open-webui:test:aof") == "old"
     host.check_output(f"{valkey} SET open-webui:test:aof new")
-    monitor = valkey.replace("valkey-password", "valkey-monitor-password").replace("--user open-webui", "--user monitor")
+    monitor = valkey.replace("valkey-password", "valkey-monitor-password").replace(
+        "--user open-webui", "--user monitor"
+    )
     host.check_output(f"{monitor} BGSAVE")
-    within(START_S, "it is saved", lambda: "rdb_changes_since_last_save:0" in host.check_output(f"{monitor} INFO"))
+    saved = "rdb_changes_since_last_save:0"
+    within(START_S, "it is saved", lambda: saved in host.check_output(f"{monitor} INFO"))
     # As where a host goes down between the new configuration and the first append-only file.
     host.check_output("sed -i 's/^appendonly no/appendonly yes/' /opt/open-webui/valkey/valkey.conf")
     host.check_output("docker kill redis-valkey && docker start redis-valkey")

@@ -87,6 +87,34 @@ def test_the_host_is_told_to_keep_what_opens_the_repository_before_it_copies(pyi
     assert verbs == ["offsite_key", "backup", "offsite_copy"]
 
 
+SECOND: dict[str, Any] = {
+    "backup_restic_second_repository": "/mnt/nas",
+    "backup_restic_second_password": "env:PASSWORD",
+}
+
+
+def test_each_repository_is_opened_by_itself_and_each_job_has_a_timer(pyinfra: Pyinfra) -> None:
+    schedules = {"backup_schedule": "daily", "backup_check_schedule": "weekly", "drill_schedule": "monthly"}
+    hosts = {"all": converged(**RESTIC, **SECOND, **schedules), "drill": converged(drill_schedule="monthly")}
+    result = pyinfra(hosts, "--json", deploy="runbooks/backup.py", **MARKERS)
+    assert result.changes("all") == [
+        "Backup | Put the backup's files",
+        "Backup | Install restic",
+        "Backup | Put what opens the restic repository",
+        "Backup | Put what opens the second restic repository",
+        "Backup | Run the backup's timer",
+        "Backup | Run the timer of the repositories' check",
+        "Backup | Run the drill's timer",
+        "Backup | Make a backup set",
+        "Off the host | Copy the set to the restic repository",
+    ]
+    assert result.changes("drill") == [
+        "Backup | Put the backup's files",
+        "Backup | Run the drill's timer",
+        "Backup | Make a backup set",
+    ]
+
+
 def test_a_password_that_can_not_be_read_stops_the_run(pyinfra: Pyinfra) -> None:
     result = pyinfra({"one": converged(**RESTIC)}, "-y", "-vvv", deploy="runbooks/backup.py", ID="marker")
     assert result.status == 2

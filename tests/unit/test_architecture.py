@@ -47,7 +47,11 @@ ROOMS: dict[str, tuple[str, set[str]]] = {
 }
 PURE = ("settings", "documents", "model", "render", "plan", "reports")
 # Both sides speak by `protocol`, and name a lease's holder in one form: a run learns whether an earlier run is dead.
-OF_THE_HOST = {"ops/lease.py": {"errors", "holder", "lease", "protocol"}}
+# Both keep backup sets by one rule.
+OF_THE_HOST = {
+    "ops/lease.py": {"errors", "holder", "lease", "protocol"},
+    **{f"artifacts/{name}.py": {"protocol", "retention"} for name in ("backup_set", "offsite")},
+}
 PROJECT = {"webui_stack", "tasks", "lab", "runbooks", "inventories", "deploy", "config", "tests", "benchmarks"}
 
 

@@ -33,7 +33,7 @@ found = []
 fault = {"name": "chats", "word": "fault", "seen": "expected 2, got 1"}
 for answer in ([{"name": "users", "word": "ok", "seen": "3, as in the manifest"}, fault], None):
     found.append(drill._problems(settings()))
-own = drill.run(settings(database_url="env:URL"))
+own = drill.run(settings(database_url="env:URL"), remembers=False)
 print(json.dumps({"found": found, "said": said, "kept": kept, "own": [str(check) for check in own]}))
 """
 

@@ -17,6 +17,8 @@ from typing import IO, Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
 
 from webui_stack.documents.backup_document import Folder, FoundSet
+from webui_stack.host import retention
+from webui_stack.host.retention import Retention
 from webui_stack.ops.progress import Counted, Progress
 
 MANIFEST = "manifest.json"
@@ -146,9 +148,11 @@ def _look(path: Path) -> FoundSet:
     return found
 
 
-def keep(folder: Path, count: int) -> list[str]:
-    """Ensure only the newest `count` sets are in a folder, 0 for all of them; the names of those that went."""
-    old = names(folder)[:-count] if count else []
+def keep(folder: Path, rule: Retention) -> list[str]:
+    """Ensure only the sets that the rule keeps are in a folder; the names of those that went."""
+    there = names(folder)
+    stay = retention.keep(there, rule)
+    old = [name for name in there if name not in stay]
     for name in old:
         shutil.rmtree(folder / name)
     return old

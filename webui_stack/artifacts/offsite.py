@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 
 from webui_stack.artifacts import backup_set
 from webui_stack.artifacts.backup_set import MANIFEST, BackupSet, Made, SetError
+from webui_stack.host.retention import Retention
 from webui_stack.ops.progress import Counted, Progress, line
 from webui_stack.settings.sources import HiddenItems
 from webui_stack.transport import program, remote, transfer
@@ -23,14 +24,15 @@ Commands = Generator[StringCommand | FunctionCommand, None, None]
 
 
 @operation(is_idempotent=False)
-def fetch(sets: str, made: Made, folder: str, keep: int, recipient: str | None) -> Commands:
-    """Ensure the set that was `made` is in `folder` on this machine, out of the host's `sets`; `keep` (0: all) in all.
+def fetch(sets: str, made: Made, folder: str, keep: Sequence[int], recipient: str | None) -> Commands:
+    """Ensure the set that was `made` is in `folder` on this machine, out of the host's `sets`.
 
-    With a `recipient` its parts are encrypted to it on the host, by age, while they are sent; only the manifest is
-    plain. It gets its name there once size and SHA-256 of each part were compared with its manifest's; fails
-    otherwise, with the sets before as they were. Only looks where that set is already.
+    There, `keep` says how many sets stay, as `Settings.backup_retention` does. With a `recipient` its parts are
+    encrypted to it on the host, by age, while they are sent; only the manifest is plain. It gets its name there once
+    size and SHA-256 of each part were compared with its manifest's; fails otherwise, with the sets before as they were.
+    Only looks where that set is already.
     """
-    yield FunctionCommand(_fetch, (sets, made, Path(folder), keep, recipient), {})
+    yield FunctionCommand(_fetch, (sets, made, Path(folder), Retention(*keep), recipient), {})
 
 
 @operation(is_idempotent=False)
@@ -86,7 +88,15 @@ def _call(host: Host, verb: str, arguments: Mapping[str, Any]) -> Any:
     return program.call(host, verb, arguments, lambda event: host.log(line(event.text, event.done, event.total)))
 
 
-def _fetch(state: State, host: Host, sets: str, made: Made, folder: Path, keep: int, recipient: str | None) -> bool:  # noqa: ARG001
+def _fetch(
+    state: State,  # noqa: ARG001
+    host: Host,
+    sets: str,
+    made: Made,
+    folder: Path,
+    rule: Retention,
+    recipient: str | None,
+) -> bool:
     def work() -> None:
         name = made.name
         if name in backup_set.names(folder):
@@ -103,8 +113,8 @@ def _fetch(state: State, host: Host, sets: str, made: Made, folder: Path, keep: 
         size_mb = sum(file.size for file in fetched.files.values()) / 1e6
         how = f"encrypted to {recipient}" if recipient else "in clear, as no backup_age_recipient is set"
         host.log_styled(f"fetched {name} to {fetched.path}: {size_mb:.0f} MB, {how}", fg="green", log_func=logger.info)
-        for old in backup_set.keep(folder, keep):
-            host.log(f"removed {folder / old}: {keep} newer ones are there")
+        for old in backup_set.keep(folder, rule):
+            host.log(f"removed {folder / old}: {rule.words}")
         if recipient and (clear := backup_set.in_clear(folder)):
             host.log(
                 f"in clear in {folder}, fetched before: {', '.join(clear)}; remove them once you need them no more"

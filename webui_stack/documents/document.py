@@ -189,14 +189,31 @@ class Container(TypedDict):
     mounts: dict[str, str]
 
 
+class Outcome(TypedDict):
+    """How a job on backups ended (host/outcomes.py). Times are in seconds since 1970; `good_s` is 0 for never."""
+
+    of: str
+    set: str
+    ended_s: int
+    seconds: int
+    ok: bool
+    said: str
+    good_s: int
+    counts: dict[str, int]
+
+
 class History(TypedDict):
-    """What runs before this one left: leases, the log's last line, what was cut off, where people's data are."""
+    """What runs before this one left: leases, the log's last line, what was cut off, where people's data are.
+
+    `outcomes` are those of jobs on backups, by job.
+    """
 
     leases: list[str]
     deploy: str
     cut_off: str
     migrating: bool
     database: str
+    outcomes: dict[str, Outcome]
 
 
 class Project(TypedDict):

@@ -7,12 +7,13 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from . import disk
 from .clock import Clock, utc
 from .errors import HostError
 from .files import CannotMoveError, Files
+from .retention import Retention, keep
 from .system import System
 
 MANIFEST = "manifest.json"
@@ -85,19 +86,23 @@ class BackupSets:
         return self._last_of(others or names)
 
     def _last_of(self, names: Sequence[str]) -> str:
-        return max(names, key=lambda name: (self._written_s(name), name), default="")
+        return max(names, key=lambda name: (self.written_s(name), name), default="")
 
-    def _written_s(self, name: str) -> float:
+    def written_s(self, name: str) -> float:
         """When a set's manifest was written; 0 where it has none, so that its name decides."""
         found = self._files.stat(f"{self.folder}/{name}/{MANIFEST}")
         return found.changed_s if found else 0
 
     def _is_of_a_restore(self, name: str) -> bool:
+        return self._manifest(name).get(MADE_FOR) == RESTORE
+
+    def _manifest(self, name: str) -> dict[str, Any]:
+        """A set's manifest; empty where it is damaged: a program that uses the set says what is wrong with it."""
         try:
             found = json.loads(self._files.read(f"{self.folder}/{name}/{MANIFEST}") or b"")
-        except (ValueError, RecursionError):  # who uses the set says what is wrong with it
-            return False
-        return isinstance(found, dict) and found.get(MADE_FOR) == RESTORE
+        except (ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def check_room(self, system: System, data: Sequence[str], reserve_mb: int) -> None:
         """Fail where a set of the folders in `data` would leave less than `reserve_mb` on the disk.
@@ -139,27 +144,40 @@ class BackupSets:
         Each part is on the disk already, since its block has ended. The manifest's time of change is after those of all
         other sets, whatever the clock says.
         """
-        newest_s = max(map(self._written_s, self.names()), default=0)
+        newest_s = max(map(self.written_s, self.names()), default=0)
         written_s = max(self._clock.now(), newest_s + 1)
         self._files.write(f"{made.folder}/{MANIFEST}", manifest, changed_s=written_s)
         self._files.rename(made.folder, f"{self.folder}/{made.name}")
         return made.name
 
-    def prune(self, keep: int, made: str, needed: Collection[str]) -> list[str]:
-        """Ensure only the `keep` sets of the highest names are there, 0 for all; returns a line for each of the others.
+    def prune(self, rule: Retention, made: str, needed: Collection[str]) -> list[str]:
+        """Ensure only the sets that the rule keeps are there; returns a line for each of the others.
 
         The one that was `made` stays, whatever its name: the clock may have been set back. Sets that are `needed` stay
         as well, for an earlier release to come back with its data.
         """
-        lines = []
-        others = [name for name in self.names() if name != made]
-        for old in others[: max(len(others) - keep + 1, 0)][::-1] if keep else []:
+        lines, names = [], self.names()
+        for old in sorted({*names} - keep(names, rule, made), reverse=True):
             if old in needed:
                 lines.append(f"kept {old}: an earlier deploy needs it to come back")
                 continue
             self._remove(old)
-            lines.append(f"removed {old}: {keep} newer ones are there")
+            lines.append(f"removed {old}: {rule.words}")
         return lines
+
+    def missed(self, host: str, there: Collection[str], rule: Retention, made: str) -> list[str]:
+        """The sets that a repository lacks, the oldest first: `there` are those that it has of this host.
+
+        Only sets that the `host` has made, and that the rule keeps; `made` is the newest one and not among them. What a
+        restore has put out of the way stays on the host.
+        """
+        mine = [name for name in self.names() if self._manifest(name).get("host") == host]
+        wanted = keep({*mine, *there, made}, rule, made) - {*there, made}
+        return [name for name in self.in_order(mine) if name in wanted and not self._is_of_a_restore(name)]
+
+    def in_order(self, names: Collection[str]) -> list[str]:
+        """The names by the time at which their sets were made, the oldest first."""
+        return sorted(names, key=lambda name: (self.written_s(name), name))
 
     def _remove(self, name: str) -> None:
         """Ensure a set is gone. It is never half removed under its name, but where it can't be renamed."""

@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from .backup_sets import NAME
@@ -33,28 +35,44 @@ _NO_REPOSITORY = 10
 # has words of its own for what is not there.
 _NO_CONFIG = re.compile(r"(?is)(exist|no such file|not ?found|404).*is there a repository at")
 _LOCKED = "already locked"
+# A damaged repository has a line for each file that is missing.
+_WORDS = 1000
+_TIME = re.compile(r"([0-9-]+T[0-9:]+)(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})")
 # Shorter values, as of a region, are no secret, and may be words of restic.
 _SECRET_LENGTH = 8
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One snapshot of ours: its id, the host whose set it has, and the set's name."""
+    """One snapshot of ours: its id, the host whose set it has, the set's name, and when that was made, since 1970."""
 
     id: str
     host: str
     name: str
+    made_s: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """A repository that gets copies: its `address`, and the file below the stack's folder that has what opens it.
+
+    From one that is `append_only` this host removes nothing: a thief of the host's key must not be able to.
+    """
+
+    address: str
+    key: str = "restic.env"
+    append_only: bool = False
 
 
 class Key:
-    """What opens the repository, kept for root alone below the stack's folder.
+    """What opens a repository, kept for root alone below the stack's folder.
 
     It is not with the stack's secrets: those go into each set, and a repository's own key in it opens nothing that is
     not open already. The file is for shells, too: an operator reads it by `. restic.env`.
     """
 
-    def __init__(self, files: Files, stack_dir: str) -> None:
-        self._files, self._path = files, f"{stack_dir}/restic.env"
+    def __init__(self, files: Files, stack_dir: str, name: str = "restic.env") -> None:
+        self._files, self._path = files, f"{stack_dir}/{name}"
 
     def keep(self, environment: Mapping[str, str]) -> None:
         """Ensure the file has these variables."""
@@ -92,6 +110,8 @@ class Repository:
             "RESTIC_PROGRESS_FPS": "0.2",
             **environment,
             "RESTIC_REPOSITORY": address,
+            # restic reads and prints times in this zone.
+            "TZ": "UTC",
         }
 
     def ensure(self) -> None:
@@ -104,22 +124,28 @@ class Repository:
             raise _refused("to open the repository", words)
         self._checked("to make a repository", "init", "--quiet")
 
-    def check(self) -> None:
+    def expect(self) -> None:
         """Fail where the repository does not open. Nothing is made."""
         self._checked("to open the restic repository", "cat", "config", "--no-lock", where="restore")
 
-    def copy(self, folder: str, name: str, host: str) -> None:
-        """Ensure the repository has the set `name` of `folder`, as one of the host."""
+    def copy(self, folder: str, name: str, host: str, made_s: float) -> None:
+        """Ensure the repository has the set `name` of `folder`, as one that the host made at `made_s`, since 1970."""
         self._checked("to end what was cut off in the repository", "unlock", "--quiet")
         said = _Said(Progress(f"copying {name}", self._emit, self._clock))
-        tags = ("--tag", TAG, "--tag", name)
-        self._patiently("to copy the set", "backup", "--json", "--host", host, *tags, f"{folder}/{name}", tell=said)
+        made = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(made_s))
+        marks = ("--time", made, "--tag", TAG, "--tag", name)
+        self._patiently("to copy the set", "backup", "--json", "--host", host, *marks, f"{folder}/{name}", tell=said)
 
-    def keep(self, host: str, count: int) -> None:
-        """Ensure only the newest `count` sets of the host are there. Snapshots of others stay."""
-        which = ("--host", host, "--tag", TAG, "--group-by", "host")
-        keep = ("--keep-last", str(count), "--prune")
-        self._patiently("to forget older sets", "forget", "--quiet", *which, *keep)
+    def forget(self, snapshots: Sequence[Snapshot]) -> None:
+        """Ensure these snapshots are gone, and what only they need. Nothing happens without one."""
+        if snapshots:
+            ids = [one.id for one in snapshots]
+            self._patiently("to forget older sets", "forget", "--quiet", "--prune", *ids)
+
+    def check(self) -> None:
+        """Fail where the repository's structure is not whole: it lacks something, or what it has does not fit."""
+        self._checked("to end what was cut off in the repository", "unlock", "--quiet")
+        self._patiently("a whole repository", "check", "--quiet")
 
     def snapshots(self, where: str = "restore", *, limit_s: float = LIMIT_S) -> list[Snapshot]:
         """Our snapshots, the oldest first. `where` begins an error's text."""
@@ -176,7 +202,7 @@ class Repository:
         words = " ".join(filter(None, map(_word, lines))) or f"exit status {ended.status}"
         for secret in self._secrets:
             words = words.replace(secret, "(hidden)")
-        return words
+        return words if len(words) <= _WORDS else f"{words[:_WORDS]} ..."
 
 
 class _Said:
@@ -212,7 +238,17 @@ def _document(line: str) -> Mapping[str, Any]:
 def _snapshots(content: Mapping[str, Any]) -> list[Snapshot]:
     """The snapshot of a document; none for one without a set's name, which somebody made by hand."""
     names = [tag for tag in content["tags"] if NAME.fullmatch(tag)]
-    return [Snapshot(str(content["id"]), str(content["hostname"]), name) for name in names[:1]]
+    made_s = _seconds(content["time"])
+    return [Snapshot(str(content["id"]), str(content["hostname"]), name, made_s) for name in names[:1]]
+
+
+def _seconds(text: str) -> float:
+    """A time of restic's: RFC 3339, with up to nine decimals, in whatever zone the copying host had."""
+    found = _TIME.fullmatch(text)
+    if not found:
+        raise ValueError(text)
+    zone = "+00:00" if found[3] == "Z" else found[3]
+    return datetime.fromisoformat(f"{found[1]}{zone}").timestamp() + float(found[2] or 0)
 
 
 def _is_secret(value: str) -> bool:

@@ -15,6 +15,8 @@ from webui_stack.model import docker as engine
 
 # The systemd units a run cares for.
 DOCKER_UNIT, BACKUP_UNIT = "docker.service", "open-webui-backup.timer"
+# The timers of the other jobs on backups: the check of restic repositories, and the drill.
+CHECK_UNIT, DRILL_UNIT = "open-webui-backup-check.timer", "open-webui-drill.timer"
 # The watchdog, and the timer that ran it in earlier versions.
 WATCHDOG_UNIT, WATCHDOG_TIMER = "open-webui-watchdog.service", "open-webui-watchdog.timer"
 # The log of deploys on the host, and the lease of the run that is at work there.
@@ -35,7 +37,7 @@ class Survey:
     (`webui_stack.model.deploy_log`). `cut_off` is the runbook that was killed while data were in two places
     (`webui_stack/host/journal.py`). `database` is where people's data are, "sqlite", "postgres" or "external"; "" where
     there are none, "unknown" where what tells is damaged. `migrating` says whether runbooks/migrate.py has begun and
-    not ended. `swarm` is the host's part of it.
+    not ended. `outcomes` say how jobs on backups ended. `swarm` is the host's part of it.
     """
 
     machine: machine.Machine = field(default_factory=machine.Machine)
@@ -51,6 +53,7 @@ class Survey:
     cut_off: str = ""
     database: str = ""
     migrating: bool = False
+    outcomes: Mapping[str, document.Outcome] = field(default_factory=dict)
     swarm: swarm.Observed = field(default_factory=swarm.Observed)
 
 
@@ -72,6 +75,7 @@ def parse(content: Mapping[str, Any]) -> Survey:
         cut_off=history["cut_off"],
         database=history["database"],
         migrating=history["migrating"],
+        outcomes=history["outcomes"],
         swarm=swarm.parse(whole["swarm"], project["inputs"] if project else ""),
     )
 

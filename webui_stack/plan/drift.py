@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from webui_stack.model import compose, docker, docker_config, lock, swarm
 from webui_stack.model.lock import Wanted
-from webui_stack.model.survey import BACKUP_UNIT, DOCKER_UNIT, WATCHDOG_UNIT, Survey
+from webui_stack.model.survey import DOCKER_UNIT, WATCHDOG_UNIT, Survey
 from webui_stack.plan import apt_sources
 from webui_stack.render import managed, units
 from webui_stack.settings.model import Settings
@@ -101,9 +101,9 @@ def _watchdog(settings: Settings, survey: Survey) -> Iterator[str]:
         yield f"{WATCHDOG_UNIT}: is not both active and enabled" if wanted else f"{WATCHDOG_UNIT}: runs"
 
 
-def has_backup_timer(survey: Survey) -> bool:
+def has_timer(survey: Survey, timer: str) -> bool:
     """Whether runbooks/backup.py has put the timer on the host."""
-    return BACKUP_UNIT in survey.units or f"/etc/systemd/system/{BACKUP_UNIT}" in survey.files
+    return timer in survey.units or f"/etc/systemd/system/{timer}" in survey.files
 
 
 def _backup(settings: Settings, survey: Survey) -> Iterator[str]:
@@ -113,6 +113,7 @@ def _backup(settings: Settings, survey: Survey) -> Iterator[str]:
     if settings.runs("data"):
         for path in units.old_backup(settings, survey.files):
             yield f"{path}: is of an earlier version"
-    wanted = bool(settings.backup_schedule)
-    if has_backup_timer(survey) and wanted != (BACKUP_UNIT in survey.units):
-        yield f"{BACKUP_UNIT}: is not both active and enabled" if wanted else f"{BACKUP_UNIT}: runs"
+    for timer, schedule in units.schedules(settings).items():
+        wanted = bool(schedule)
+        if has_timer(survey, timer) and wanted != (timer in survey.units):
+            yield f"{timer}: is not both active and enabled" if wanted else f"{timer}: runs"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import SecretStr
@@ -45,10 +45,11 @@ def backup_request(settings: Settings, *, holds_lock: bool = False, mends: bool 
         "folders": [people] if in_swarm and people else [],
         "files": [project.DEFINITION[settings.topology], "valkey", *(["proxy"] if settings.public_url else [])],
         "left_out": left_out(settings),
-        "keep": settings.backup_keep,
+        **_retention(settings),
         "reserve_mb": settings.backup_min_free_mb,
         "age_recipient": settings.backup_age_recipient or "",
         "in_clear": sorted(settings.open_webui_secret_env),
+        "uploads_in": settings.uploads_elsewhere,
         "holds_lock": holds_lock,
         "mends": mends,
     }
@@ -59,30 +60,62 @@ def left_out(settings: Settings) -> list[str]:
     return [] if settings.open_webui_offline else _DOWNLOADED
 
 
+def _retention(settings: Settings) -> dict[str, int]:
+    names = ("keep", "keep_daily", "keep_weekly", "keep_monthly")
+    return dict(zip(names, settings.backup_retention, strict=True))
+
+
+# The files below stack_dir that have what opens the first and the second repository.
+KEYS = ("restic.env", "restic-2.env")
+
+
+def repositories(settings: Settings) -> list[dict[str, Any]]:
+    """The restic repositories, as the host's program is told of them (`host/restic.py`, Place)."""
+    both = (
+        (settings.backup_restic_repository, settings.backup_restic_append_only),
+        (settings.backup_restic_second_repository, settings.backup_restic_second_append_only),
+    )
+    return [
+        {"address": address, "key": key, "append_only": append_only}
+        for key, (address, append_only) in zip(KEYS, both, strict=True)
+        if address
+    ]
+
+
 def offsite_copy_request(settings: Settings) -> dict[str, Any]:
     """The request for the verb `offsite_copy`, without the set's name (`host/verbs/offsite.py`). It holds no secret."""
     return {
         "stack_dir": settings.stack_dir,
         "backup_dir": settings.backup_dir,
-        "repository": settings.backup_restic_repository,
-        "keep": settings.backup_keep,
+        "repositories": repositories(settings),
+        **_retention(settings),
     }
 
 
-def offsite_key_request(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenItems:
-    """The request for the verb `offsite_key`: keep the variables that open the restic repository."""
-    return HiddenItems({"stack_dir": settings.stack_dir, "environment": _values(environment)})
+def offsite_check_request(settings: Settings) -> dict[str, Any]:
+    """The request for the verb `offsite_check` (`host/verbs/offsite.py`). It holds no secret."""
+    return {"stack_dir": settings.stack_dir, "repositories": repositories(settings)}
 
 
-def offsite_bring_request(settings: Settings, environment: Mapping[str, SecretStr]) -> HiddenItems:
-    """The request for the verb `offsite_bring`: fetch the set `restore_set`, unless the host has it."""
+def offsite_key_request(settings: Settings, key: str, environment: Mapping[str, SecretStr]) -> HiddenItems:
+    """The request for the verb `offsite_key`: keep the variables that open a restic repository, in the file `key`."""
+    return HiddenItems({"stack_dir": settings.stack_dir, "name": key, "environment": _values(environment)})
+
+
+def offsite_bring_request(settings: Settings, environments: Sequence[Mapping[str, SecretStr]]) -> HiddenItems:
+    """The request for the verb `offsite_bring`: fetch the set `restore_set`, unless the host has it.
+
+    `environments` open the repositories, in their order.
+    """
+    addresses = [one["address"] for one in repositories(settings)]
     return HiddenItems(
         {
             "backup_dir": settings.backup_dir,
-            "repository": settings.backup_restic_repository,
+            "repositories": {
+                address: _values(environment) for address, environment in zip(addresses, environments, strict=True)
+            },
             "wanted": settings.restore_set,
             "host": settings.restore_restic_host or "",
-            "environment": _values(environment),
         }
     )
 
@@ -103,8 +136,11 @@ def _values(environment: Mapping[str, SecretStr]) -> dict[str, str]:
     return {name: value.get_secret_value() for name, value in sorted(environment.items())}
 
 
-def drill_request(settings: Settings) -> dict[str, Any]:
-    """The request for the verb `drill` (`host/verbs/drill.py`). It holds no secret."""
+def drill_request(settings: Settings, *, remembers: bool) -> dict[str, Any]:
+    """The request for the verb `drill` (`host/verbs/drill.py`). It holds no secret.
+
+    With `remembers` the host notes the outcome. A drill of images that nobody runs yet says nothing of backups.
+    """
     environment = open_webui_environment(settings) | {
         "REDIS_URL": "redis://redis:6379/0",
         "WEBSOCKET_REDIS_URL": "redis://redis:6379/1",
@@ -121,4 +157,6 @@ def drill_request(settings: Settings) -> dict[str, Any]:
         "cap_add": settings.open_webui_cap_add,
         "read_only": settings.open_webui_read_only,
         "start_s": settings.open_webui_start_timeout_s,
+        "stack_dir": settings.stack_dir if remembers else "",
+        "reserve_mb": settings.backup_min_free_mb,
     }

@@ -6,7 +6,7 @@ from typing import Any
 
 from webui_stack.host import protocol
 from webui_stack.model import compose, docker, doctor_observed, survey
-from webui_stack.render import managed, project, secrets_requests
+from webui_stack.render import managed, project, secrets_requests, units
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import HiddenLines, Supplied
 
@@ -28,7 +28,7 @@ def survey_request(settings: Settings, supplied: Supplied) -> HiddenLines:
             "containers": project.containers(settings),
             "network": compose.NETWORK,
             "gateway": compose.GATEWAY,
-            "units": [survey.DOCKER_UNIT, survey.WATCHDOG_UNIT, survey.BACKUP_UNIT],
+            "units": [survey.DOCKER_UNIT, survey.WATCHDOG_UNIT, *units.schedules(settings)],
             "paths": managed.paths(settings),
             "apt_key": docker.APT_KEY,
             "lease_files": [survey.LEASE_FILE, survey.OLD_LEASE_FILE],

@@ -1,8 +1,7 @@
-"""The units of systemd on a host: the watchdog, and the timer and service of backups."""
+"""The units of systemd on a host: the watchdog, and the timers and services of backups, checks and drills."""
 
 from __future__ import annotations
 
-import posixpath
 import shlex
 from collections.abc import Mapping
 
@@ -15,7 +14,6 @@ from webui_stack.settings.model import Settings
 
 WATCHDOG_PATH = f"/etc/systemd/system/{survey.WATCHDOG_UNIT}"
 BACKUP_SERVICE = "/etc/systemd/system/open-webui-backup.service"
-_OFFSITE_BACKUP = "offsite_backup"
 
 
 def watchdog(settings: Settings, machine: Machine) -> dict[str, str]:
@@ -43,48 +41,78 @@ def old_watchdog(settings: Settings) -> list[str]:
     return [f"/etc/systemd/system/{survey.WATCHDOG_TIMER}", f"{settings.stack_dir}/watchdog.sh"]
 
 
+def schedules(settings: Settings) -> dict[str, str]:
+    """Timer of each job on backups -> when it runs, "" for never."""
+    return {
+        survey.BACKUP_UNIT: settings.backup_schedule,
+        survey.CHECK_UNIT: settings.backup_check_schedule,
+        survey.DRILL_UNIT: settings.drill_schedule,
+    }
+
+
 def backup(settings: Settings, machine: Machine) -> dict[str, str]:
-    """The backup's files by absolute path: its timer and service. There are none without `backup_schedule`."""
-    verb, asked = "backup", backup_requests.backup_request(settings)
-    if settings.backup_restic_repository:
-        verb, asked = _OFFSITE_BACKUP, {"backup": asked, "copy": backup_requests.offsite_copy_request(settings)}
-    line = protocol.Request(verb, protocol.PLAIN, asked).line()
+    """The files by absolute path of the jobs on backups that have a schedule: a timer and a service each."""
     return {
         path: render(
             template,
             settings=settings,
             python=machine.python,
             program=host_program.place(),
-            verb=verb,
-            # systemd takes a backslash or % for the begin of more (systemd.exec(5)).
-            request=line.replace("\\", "\\\\").replace("%", "%%"),
+            **_called(settings, timer),
         )
-        for path, template in backup_templates(settings).items()
+        for timer in _scheduled(settings)
+        for path, template in _templates(timer).items()
     }
 
 
+def _called(settings: Settings, timer: str) -> dict[str, str]:
+    """The verb that a job's service calls, and its request."""
+    verb, asked = "backup", backup_requests.backup_request(settings)
+    if timer == survey.DRILL_UNIT:
+        newest = settings.model_copy(update={"restore_set": "newest"})
+        verb, asked = "drill_scheduled", backup_requests.drill_request(newest, remembers=True)
+    elif timer == survey.CHECK_UNIT:
+        verb, asked = "offsite_check", backup_requests.offsite_check_request(settings)
+    elif settings.backup_restic_repository:
+        verb, asked = "offsite_backup", {"backup": asked, "copy": backup_requests.offsite_copy_request(settings)}
+    line = protocol.Request(verb, protocol.PLAIN, asked).line()
+    # systemd takes a backslash or % for the begin of more (systemd.exec(5)).
+    return {"verb": verb, "request": line.replace("\\", "\\\\").replace("%", "%%")}
+
+
 def backup_templates(settings: Settings) -> dict[str, str]:
-    """Path of each unit of the backup -> its template. Every survey needs the paths, and only backups the texts."""
-    if not settings.backup_schedule:
-        return {}
-    units = (posixpath.basename(BACKUP_SERVICE), survey.BACKUP_UNIT)
+    """Path of each unit of the jobs on backups -> its template. Every survey needs the paths, few runs the texts."""
+    return {path: template for timer in _scheduled(settings) for path, template in _templates(timer).items()}
+
+
+def _scheduled(settings: Settings) -> list[str]:
+    return [timer for timer, schedule in schedules(settings).items() if schedule]
+
+
+def _templates(timer: str) -> dict[str, str]:
+    units = (timer.replace(".timer", ".service"), timer)
     return {f"/etc/systemd/system/{unit}": f"{unit}.j2" for unit in units}
 
 
 def kept_backup(settings: Settings, machine: Machine, present: Mapping[str, str]) -> dict[str, str]:
-    """The backup's files that a deploy keeps up to date: those that runbooks/backup.py has put on the host.
+    """The files of jobs on backups that a deploy keeps up to date: those that runbooks/backup.py has put on the host.
 
-    Only that runbook puts a service that copies sets to the restic repository, because it also opens the repository.
-    Until then the service stays as it is.
+    Only that runbook puts a service that uses a restic repository it has not used before, because the runbook also
+    opens the repository. Until then the service stays as it is.
     """
     if not settings.runs("data"):
         return {}
     return {
         path: text
         for path, text in backup(settings, machine).items()
-        if path in present
-        and not (path.endswith(".service") and _OFFSITE_BACKUP in text and _OFFSITE_BACKUP not in present[path])
+        if path in present and _keys(text) <= _keys(present[path])
     }
+
+
+def _keys(text: str) -> set[str]:
+    """The keys of restic repositories that a unit uses. Units of earlier versions don't name the first one."""
+    named = {key for key in backup_requests.KEYS if f'"{key}"' in text}
+    return named | {backup_requests.KEYS[0]} if "offsite_backup" in text else named
 
 
 def old_backup(settings: Settings, present: Mapping[str, str], runs: str | None = None) -> list[str]:
@@ -101,7 +129,21 @@ def old_backup_paths(settings: Settings) -> list[str]:
     return [f"{settings.stack_dir}/{name}" for name in ("backup.sh", "dataset.py", "restic.sh")]
 
 
-def check_schedule_command(schedule: str) -> str:
-    """The shell command that fails where systemd does not read `backup_schedule` as a time."""
-    text = f"backup_schedule: expected a calendar expression of systemd, got '{schedule}'; systemd.time(7) explains it"
+def schedule_checks(settings: Settings) -> dict[str, str]:
+    """Path of a timer -> the shell command that fails where systemd does not read its schedule as a time."""
+    named = {
+        survey.BACKUP_UNIT: "backup_schedule",
+        survey.CHECK_UNIT: "backup_check_schedule",
+        survey.DRILL_UNIT: "drill_schedule",
+    }
+    return {
+        f"/etc/systemd/system/{timer}": check_schedule_command(named[timer], schedule)
+        for timer, schedule in schedules(settings).items()
+        if schedule
+    }
+
+
+def check_schedule_command(setting: str, schedule: str) -> str:
+    """The shell command that fails where systemd does not read the setting's schedule as a time."""
+    text = f"{setting}: expected a calendar expression of systemd, got '{schedule}'; systemd.time(7) explains it"
     return f'systemd-analyze calendar {shlex.quote(schedule)} >/dev/null || {{ echo "{text}" >&2; false; }}'

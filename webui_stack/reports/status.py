@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from webui_stack.documents.document import Outcome
 from webui_stack.model import compose, deploy_log
 from webui_stack.model.check import Check
 from webui_stack.model.deploy_log import Record
@@ -27,7 +29,8 @@ class Status:
     """One host. `images` are the digests (or, without one, the ids) its containers were made of, by service.
 
     `faults` are the names of the failed checks of verify, `drift` what a deploy would change. A host that could not
-    be looked at has a `note` that says why, and nothing else.
+    be looked at has a `note` that says why, and nothing else. `backups` says what is wrong with them, or missing in
+    them; `outcomes` how jobs on them ended.
     """
 
     open_webui: str = ""
@@ -38,6 +41,8 @@ class Status:
     drift: Sequence[str] = ()
     last_deploy: Record | None = None
     note: str = ""
+    backups: Sequence[str] = ()
+    outcomes: Mapping[str, Outcome] = field(default_factory=dict)
 
 
 def of(
@@ -54,7 +59,29 @@ def of(
         [check.name for check in checks if check.is_fault],
         drift.of(settings, survey, locked),
         deploy_log.parse(survey.last_deploy),
+        backups=list(_backups(settings, survey)),
+        outcomes=survey.outcomes,
     )
+
+
+# Job -> what it is to a reader.
+_JOBS = {"drill": "drill", "copy": "copy to", "check": "check of"}
+
+
+def _backups(settings: Settings, survey: Survey) -> Iterator[str]:
+    if not settings.runs("data"):
+        return
+    if elsewhere := settings.uploads_elsewhere:
+        yield f"uploads are in {elsewhere}, and in no backup set: back them up there"
+    repositories = (settings.backup_restic_repository, settings.backup_restic_second_repository)
+    for job, outcome in survey.outcomes.items():
+        kind = job.partition("-")[0]
+        if outcome["ok"] or (outcome["of"] and outcome["of"] not in repositories):
+            continue  # the second: of a repository that was given up
+        good = "never"
+        if outcome["good_s"]:
+            good = datetime.fromtimestamp(outcome["good_s"], UTC).strftime("last on %Y-%m-%d %H:%M UTC")
+        yield f"{_JOBS[kind]} {outcome['of']}".rstrip() + f" failed, went well {good}: {outcome['said']}"
 
 
 def images(observed: compose.Observed) -> dict[str, str]:
@@ -87,6 +114,11 @@ def table(hosts: Mapping[str, Status]) -> Table:
 def differences(hosts: Mapping[str, Status]) -> list[str]:
     """Where hosts differ from their settings, a line each."""
     return [f"{name}: {line}" for name, host in hosts.items() for line in host.drift]
+
+
+def warnings(hosts: Mapping[str, Status]) -> list[str]:
+    """What is wrong with backups of hosts, or missing in them, a line each."""
+    return [f"{name}: backups: {line}" for name, host in hosts.items() for line in host.backups]
 
 
 def as_json(hosts: Mapping[str, Status]) -> str:

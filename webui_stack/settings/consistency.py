@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -44,7 +44,9 @@ def disagreements(data: Mapping[str, Any], settings: Settings | None) -> list[st
             version_of(sound("open_webui_image", "")),
         ),
         *_threads(sound("open_webui_env", {}), sound("open_webui_pids_limit", 0)),
-        *_repository(sound("backup_restic_repository", None), data.get("backup_restic_password")),
+        *_repository("backup_restic_", sound("backup_restic_repository", None), data),
+        *_repository("backup_restic_second_", sound("backup_restic_second_repository", None), data),
+        *_backups(lambda name: sound(name, None)),
     ]
     return [*found, *_topology(settings)] if settings else found
 
@@ -150,13 +152,39 @@ def _environment(plain: dict[str, str], secret: dict[str, str], version: tuple[i
     return problems
 
 
-def _repository(repository: str | None, password: object) -> list[str]:
-    if repository and password is None:
+def _repository(prefix: str, repository: str | None, data: Mapping[str, Any]) -> list[str]:
+    if repository and data.get(f"{prefix}password") is None:
         return [
-            "backup_restic_password: expected a secret source for backup_restic_repository, got None; supply one, and "
+            f"{prefix}password: expected a secret source for {prefix}repository, got None; supply one, and "
             "keep it elsewhere: a password that only a lost host knew opens nothing"
         ]
     return []
+
+
+def _backups(sound: Callable[[str], Any]) -> list[str]:
+    problems = []
+    first, second = sound("backup_restic_repository"), sound("backup_restic_second_repository")
+    if second and not first:
+        problems.append(
+            "backup_restic_repository: expected the first repository beside backup_restic_second_repository, got None; "
+            "name it"
+        )
+    elif second and first == second:
+        problems.append(
+            f"backup_restic_second_repository: expected another repository than backup_restic_repository, got {second} "
+            "for both; name another place"
+        )
+    if sound("backup_check_schedule") and not first:
+        problems.append(
+            "backup_check_schedule: expected '' without a restic repository, got a schedule; set "
+            "backup_restic_repository, or remove it"
+        )
+    if sound("drill_schedule") and sound("database_url"):
+        problems.append(
+            "drill_schedule: expected '' beside database_url, got a schedule; a set of this host lacks that database's "
+            "rows: try out its backup where that is made"
+        )
+    return problems
 
 
 def _topology(settings: Settings) -> list[str]:
@@ -232,7 +260,8 @@ def _shared(settings: Settings) -> list[str]:
 
 # Beginnings of settings that may differ between hosts. All others describe the one stack, and have to be the same.
 _OF_A_HOST = (
-    *("preflight_", "docker_", "verify_url", "backup_", "restore_", "rollout_", "teardown_"),
+    *("preflight_", "docker_", "verify_url", "backup_", "drill_", "restore_"),
+    *("rollout_", "teardown_"),
     *("swarm_manager", "swarm_runs", "swarm_availability", "swarm_address", "watchdog_", "bundle_file", "stack_adopt"),
 )
 # Settings for batches of hosts, with the values that change nothing: a swarm's hosts are one stack.

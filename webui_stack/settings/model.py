@@ -32,6 +32,7 @@ from webui_stack.settings.types import (
     HealthInterval,
     HostsOwnName,
     Image,
+    Kept,
     KeyPrefix,
     Lifetime,
     LocalFolder,
@@ -276,12 +277,22 @@ class Settings(BaseModel):
     backup_keep: Annotated[
         int, between(0, 10_000), Rule("a number of backup sets from 0 to 10000", "e.g. 7; 0 keeps all")
     ]
+    backup_keep_daily: Kept
+    backup_keep_weekly: Kept
+    backup_keep_monthly: Kept
     backup_schedule: Calendar
+    backup_check_schedule: Calendar
+    drill_schedule: Calendar
     backup_age_recipient: AgeRecipient | None
     backup_fetch: LocalFolder | None
     backup_restic_repository: ResticRepository | None
     backup_restic_password: SecretSource | None
     backup_restic_env: ResticVariables
+    backup_restic_append_only: Switch
+    backup_restic_second_repository: ResticRepository | None
+    backup_restic_second_password: SecretSource | None
+    backup_restic_second_env: ResticVariables
+    backup_restic_second_append_only: Switch
     restore_set: Annotated[
         str,
         matches(r"newest|[0-9]{8}T[0-9]{6}Z"),
@@ -364,6 +375,17 @@ class Settings(BaseModel):
         if self.database == "auto":
             return "postgres" if self.open_webui_replicas > 1 or self.topology == "swarm" else "sqlite"
         return self.database
+
+    @property
+    def backup_retention(self) -> tuple[int, int, int, int]:
+        """How many sets stay: the newest ones, and one of each of so many days, weeks and months."""
+        return self.backup_keep, self.backup_keep_daily, self.backup_keep_weekly, self.backup_keep_monthly
+
+    @property
+    def uploads_elsewhere(self) -> str:
+        """Where people's uploads are that backup sets do not have, such as "s3"; "" where the sets have them."""
+        provider = self.open_webui_env.get("STORAGE_PROVIDER", "")
+        return "" if provider == "local" else provider
 
     def runs(self, what: Literal["data", "proxy", "open-webui"]) -> bool:
         """Whether this host is to have it: with compose each has all."""

@@ -118,24 +118,30 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
     return supplied
 
 
-def restic_environment(settings: Settings, read: Callable[[str], str]) -> dict[str, SecretStr]:
-    """What restic needs to open its repository, by variable, as `supply` has the stack's own secrets.
+def restic_environments(settings: Settings, read: Callable[[str], str]) -> list[dict[str, SecretStr]]:
+    """What restic needs to open each of its repositories, by variable, as `supply` has the stack's own secrets.
 
-    Apart from these, because only backups ask for it: a deploy needs no access to the repository.
+    Apart from these, because only backups ask for it: a deploy needs no access to a repository.
     """
     problems: list[str] = []
     one = _reader(read, problems)
-    sources = {"backup_restic_password": ("RESTIC_PASSWORD", settings.backup_restic_password)} | {
+    first = {"backup_restic_password": ("RESTIC_PASSWORD", settings.backup_restic_password)} | {
         f"backup_restic_env/{name}": (name, source) for name, source in settings.backup_restic_env.items()
     }
-    environment = {
-        name: value
-        for setting, (name, source) in sources.items()
-        if (value := one(setting, source, _LINE, "one line of text"))
+    second = {"backup_restic_second_password": ("RESTIC_PASSWORD", settings.backup_restic_second_password)} | {
+        f"backup_restic_second_env/{name}": (name, source) for name, source in settings.backup_restic_second_env.items()
     }
+    environments = [
+        {
+            name: value
+            for setting, (name, source) in of.items()
+            if (value := one(setting, source, _LINE, "one line of text"))
+        }
+        for of in (first, *([second] if settings.backup_restic_second_repository else []))
+    ]
     if problems:
         raise SecretError(problems)
-    return environment
+    return environments
 
 
 _Read = Callable[[str, str | None, re.Pattern[str], str], SecretStr | None]

@@ -365,6 +365,9 @@ Calendar = Annotated[
     matches(r"(?:[A-Za-z0-9*][A-Za-z0-9*:,./~_+ -]*[A-Za-z0-9*])?"),
     Rule("a calendar expression of systemd, or an empty string", "e.g. '*-*-* 03:30'; systemd.time(7) explains it"),
 ]
+Kept = Annotated[
+    int, between(0, 10_000), Rule("a number of backup sets from 0 to 10000", "e.g. 14; 0 keeps none for their age")
+]
 # An X25519 recipient of age: Bech32 (https://age-encryption.org/v1).
 AgeRecipient = Annotated[
     str,
@@ -398,7 +401,7 @@ ResticVariables = Annotated[
         Annotated[
             str,
             must(lambda name: environment.is_name(name) and name != "RESTIC_PASSWORD"),
-            Rule("names of variables, without RESTIC_PASSWORD", "the password is backup_restic_password"),
+            Rule("names of variables, without RESTIC_PASSWORD", "the repository's password has a setting of its own"),
         ],
         SecretSource,
     ],

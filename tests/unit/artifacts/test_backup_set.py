@@ -13,6 +13,7 @@ import pytest
 from webui_stack.artifacts import backup_set
 from webui_stack.artifacts.backup_set import SetError, Writer
 from webui_stack.documents.backup_document import Folder
+from webui_stack.host.retention import Retention
 from webui_stack.ops.progress import Progress
 
 NAME = "20261126T033000Z"
@@ -173,7 +174,7 @@ def test_sets_in_clear_are_told_from_encrypted_ones(three: Path) -> None:
     arrive_encrypted(three, FILES, "20261127T033000Z")
     assert backup_set.in_clear(three) == ["20261124T033000Z", "20261125T033000Z", NAME]
     assert backup_set.choose(three, NAME).recipient is None
-    assert backup_set.keep(three, 1) == ["20261124T033000Z", "20261125T033000Z", NAME]
+    assert backup_set.keep(three, Retention(1)) == ["20261124T033000Z", "20261125T033000Z", NAME]
     assert backup_set.in_clear(three) == []
 
 
@@ -194,8 +195,8 @@ def three(tmp_path: Path) -> Path:
 
 def test_the_newest_are_kept_and_nothing_else_is_touched(three: Path) -> None:
     (three / "notes.txt").write_text("mine")
-    assert backup_set.keep(three, 0) == []
-    assert backup_set.keep(three, 2) == ["20261124T033000Z"]
+    assert backup_set.keep(three, Retention(0)) == []
+    assert backup_set.keep(three, Retention(1, daily=2)) == ["20261124T033000Z"]
     assert {path.name for path in three.iterdir()} == {
         *("20261125T033000Z", NAME, "20261127T033000Z.part", "notes.txt"),
     }

@@ -24,6 +24,7 @@ from webui_stack.artifacts import backup_set, offsite
 from webui_stack.host.errors import HostError
 from webui_stack.host.locks import Locks
 from webui_stack.host.protocol import Event, Failure
+from webui_stack.host.retention import Retention
 from webui_stack.host.verbs import VERBS, arrival
 from webui_stack.transport import program, transfer
 
@@ -69,7 +70,7 @@ class Way:
     def fetch(self, recipient: str | None = None, name: str = NAME) -> bool:
         made = backup_set.Made()
         made.note(name)
-        return offsite._fetch(self.host.state, self.host, str(self.there), made, self.here, 0, recipient)
+        return offsite._fetch(self.host.state, self.host, str(self.there), made, self.here, Retention(0), recipient)
 
     def call(self, _: Host, verb: str, arguments: Mapping[str, Any], say: Callable[[Event], None]) -> Any:
         """The host's program, in this process."""

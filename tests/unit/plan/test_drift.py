@@ -148,6 +148,39 @@ def test_the_timer_asks_for_no_restic_that_nobody_opened() -> None:
     assert found(opened, **SCHEDULE, **restic, backup_keep=3) == [f"{BACKUP_FILE}: differs"]
 
 
+def test_the_timer_asks_for_no_second_restic_that_nobody_opened() -> None:
+    restic: dict[str, Any] = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:X"}
+    second = {"backup_restic_second_repository": "/mnt/nas", "backup_restic_second_password": "env:Y"}
+    there = backed_up(settings(**LAB, **SCHEDULE, **restic))
+    assert found(there, **SCHEDULE, **restic, **second) == []
+    opened = backed_up(settings(**LAB, **SCHEDULE, **restic, **second))
+    assert found(opened, **SCHEDULE, **restic) == [f"{BACKUP_FILE}: differs"]
+
+
+def test_a_timer_of_the_version_before_is_kept_up() -> None:
+    """Its request does not name the file of the repository's key."""
+    restic: dict[str, Any] = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:X"}
+    there = backed_up(settings(**LAB, **SCHEDULE, **restic))
+    there["files"][BACKUP_FILE] = "ExecStart=python3 /usr/local/lib/open-webui-stack/x offsite_backup plain\n"
+    assert found(there, **SCHEDULE, **restic) == [f"{BACKUP_FILE}: differs"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"), [("drill_schedule", "open-webui-drill"), ("backup_check_schedule", "open-webui-backup-check")]
+)
+def test_the_timers_of_drills_and_checks_are_kept_up_where_they_were_put(setting: str, name: str) -> None:
+    restic: dict[str, Any] = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:X"}
+    wanted = {**restic, setting: "daily"}
+    assert found(**wanted) == []
+    there = backed_up(settings(**LAB, **wanted), runs=False)
+    assert found(there, **wanted) == [f"{name}.timer: is not both active and enabled"]
+    there["units"].append(f"{name}.timer")
+    assert found(there, **wanted) == []
+    assert found(there, **restic) == [f"{name}.timer: runs"]
+    there["files"][f"/etc/systemd/system/{name}.service"] += "# mine\n"
+    assert found(there, **wanted) == [f"/etc/systemd/system/{name}.service: differs"]
+
+
 SCRIPT = "/opt/open-webui/restic.sh"
 
 

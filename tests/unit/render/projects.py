@@ -40,6 +40,13 @@ RESTIC: dict[str, Any] = {
 }
 
 
+SECOND: dict[str, Any] = {
+    "backup_restic_second_repository": "/mnt/nas/restic",
+    "backup_restic_second_password": "env:Y",
+    "backup_restic_second_append_only": True,
+}
+
+
 class UniqueKeys(yaml.SafeLoader):
     """YAML as compose reads it: a key that comes twice is an error."""
 

@@ -9,7 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from tests.defaults import settings
-from tests.unit.render.projects import REPLICATED, RESTIC, SWARM
+from tests.unit.render.projects import REPLICATED, RESTIC, SECOND, SWARM
+from webui_stack.host.restic import Place
+from webui_stack.host.retention import Retention
 from webui_stack.host.verbs import drill, offsite
 from webui_stack.host.verbs.backup import Request
 from webui_stack.render import backup_requests
@@ -62,17 +64,44 @@ def test_keys_that_may_be_in_clear_are_named_and_no_value_is(changes: dict[str, 
 
 
 def test_a_drill_of_a_swarms_set_migrates_by_itself_and_has_a_postgres() -> None:
-    found = backup_requests.drill_request(settings(**SWARM))
+    found = backup_requests.drill_request(settings(**SWARM), remembers=False)
     assert found["environment"]["ENABLE_DB_MIGRATIONS"] == "true"
     assert drill.Request(**found).kind == "postgres"
+
+
+def test_sets_stay_by_their_ages_on_the_host_and_in_each_repository() -> None:
+    ages: dict[str, Any] = {"backup_keep": 2, "backup_keep_daily": 3, "backup_keep_weekly": 4, "backup_keep_monthly": 5}
+    some = settings(**RESTIC, **SECOND, **ages)
+    rule = Retention(2, 3, 4, 5)
+    assert Request(**backup_requests.backup_request(some)).rule == rule
+    copied = offsite.Copy(**backup_requests.offsite_copy_request(some))
+    assert copied.rule == rule
+    assert [Place(**one) for one in copied.repositories] == [
+        Place("s3:https://s3.example.org/it is $HOME", "restic.env"),
+        Place("/mnt/nas/restic", "restic-2.env", append_only=True),
+    ]
+    checked = offsite.Check(**backup_requests.offsite_check_request(some))
+    assert checked.repositories == copied.repositories
+
+
+@pytest.mark.parametrize(("provider", "elsewhere"), [("s3", "s3"), ("local", ""), ("", "")])
+def test_where_uploads_are_is_said_of_a_swarms_sets(provider: str, elsewhere: str) -> None:
+    assert asked(**SWARM, open_webui_env={"STORAGE_PROVIDER": provider}).uploads_in == elsewhere
+
+
+def test_only_a_drill_of_what_runs_is_remembered() -> None:
+    some = settings()
+    assert drill.Request(**backup_requests.drill_request(some, remembers=True)).stack_dir == some.stack_dir
+    assert drill.Request(**backup_requests.drill_request(some, remembers=False)).stack_dir == ""
 
 
 def test_what_opens_the_repository_is_shown_by_no_request() -> None:
     wanted = {"RESTIC_PASSWORD": SecretStr('it\'s a "$marker"')}
     some = settings(**RESTIC, restore_restic_host="chat-1")
-    key, bring = backup_requests.offsite_key_request(some, wanted), backup_requests.offsite_bring_request(some, wanted)
+    key = backup_requests.offsite_key_request(some, "restic.env", wanted)
+    bring = backup_requests.offsite_bring_request(some, [wanted])
     assert "marker" not in f"{key}{bring!r}"
     asked = offsite.Bring(**bring)
-    assert asked.environment == {"RESTIC_PASSWORD": 'it\'s a "$marker"'}
+    assert asked.repositories == {some.backup_restic_repository: {"RESTIC_PASSWORD": 'it\'s a "$marker"'}}
     assert (asked.wanted, asked.host) == ("newest", "chat-1")
     assert "marker" not in f"{asked}"

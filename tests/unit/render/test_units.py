@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from tests.unit.render.projects import RESTIC
+from tests.unit.render.projects import RESTIC, SECOND
 from webui_stack.host import protocol
-from webui_stack.host.verbs import offsite
+from webui_stack.host.verbs import drill, offsite
 from webui_stack.model.machine import Machine
 from webui_stack.render import backup_requests, host_program, units
 
@@ -85,8 +85,43 @@ def test_the_timer_copies_a_set_only_where_there_is_a_repository() -> None:
     asked = protocol.Request.read("offsite_backup", line.replace("%%", "%").replace("\\\\", "\\")).arguments
     assert asked["backup"] == backup_requests.backup_request(some)
     assert offsite.Copy(**asked["copy"]) == offsite.Copy(
-        some.stack_dir, some.backup_dir, "s3:https://s3.example.org/it is $HOME", 3
+        some.stack_dir,
+        some.backup_dir,
+        [{"address": "s3:https://s3.example.org/it is $HOME", "key": "restic.env", "append_only": False}],
+        3,
     )
+
+
+def asked_of(text: str, verb: str) -> Mapping[str, Any]:
+    (line,) = re.findall(r"(?m)^StandardInputText=(.*)$", text)
+    assert f" {verb} plain\n" in text
+    return protocol.Request.read(verb, line.replace("%%", "%").replace("\\\\", "\\")).arguments
+
+
+@pytest.mark.parametrize(
+    ("setting", "name"), [("drill_schedule", "open-webui-drill"), ("backup_check_schedule", "open-webui-backup-check")]
+)
+def test_drills_and_checks_have_timers_of_their_own(setting: str, name: str) -> None:
+    put = units.backup(settings(**RESTIC, **{setting: "Sun *-*-* 05:00"}), Machine())
+    assert list(put) == [f"/etc/systemd/system/{name}.service", f"/etc/systemd/system/{name}.timer"]
+    assert "\nOnCalendar=Sun *-*-* 05:00\n" in put[f"/etc/systemd/system/{name}.timer"]
+    assert units.schedule_checks(settings(**RESTIC, **{setting: "Sun"})) == {
+        f"/etc/systemd/system/{name}.timer": units.check_schedule_command(setting, "Sun")
+    }
+
+
+def test_a_timers_drill_is_of_the_newest_set_and_remembered() -> None:
+    some = settings(drill_schedule="daily", restore_set="20261126T033000Z", open_webui_env={"A": "50% of \\n"})
+    text = units.backup(some, Machine())["/etc/systemd/system/open-webui-drill.service"]
+    asked = drill.Request(**asked_of(text, "drill_scheduled"))
+    assert (asked.restore_set, asked.stack_dir) == ("newest", some.stack_dir)
+    assert asked.environment["A"] == "50% of \\n"
+
+
+def test_a_timers_check_is_of_each_repository() -> None:
+    some = settings(backup_check_schedule="daily", **RESTIC, **SECOND)
+    text = units.backup(some, Machine())["/etc/systemd/system/open-webui-backup-check.service"]
+    assert asked_of(text, "offsite_check") == backup_requests.offsite_check_request(some)
 
 
 def test_a_schedule_brings_a_timer() -> None:
@@ -100,7 +135,7 @@ def test_a_schedule_that_systemd_does_not_read_is_refused_with_its_words(tmp_pat
     program = tmp_path / "systemd-analyze"
     program.write_text(f'#!/bin/sh\n[ "$*" = "calendar Mon..Fri *-*-* 03:30" ] && echo seen && exit {status}\n')
     program.chmod(0o755)
-    command = units.check_schedule_command("Mon..Fri *-*-* 03:30")
+    command = units.check_schedule_command("backup_schedule", "Mon..Fri *-*-* 03:30")
     made = subprocess.run(
         ["sh", "-c", command], capture_output=True, text=True, env={"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     )

@@ -89,3 +89,33 @@ def test_the_json_has_all_of_it() -> None:
     assert found["chat"]["images"] == {"redis": DIGEST}
     assert found["chat"]["drift"] == ["a: b"]
     assert found["chat"]["last_deploy"]["by"] == "root@desk"
+
+
+def outcome(*, ok: bool, of: str = "", good_s: int = 0) -> dict[str, Any]:
+    """As a host remembers it."""
+    said = "" if ok else "restic: expected X, got Y; do Z"
+    return {"of": of, "set": "", "ended_s": 5, "seconds": 1, "ok": ok, "said": said, "good_s": good_s, "counts": {}}
+
+
+def test_jobs_on_backups_that_failed_are_told_with_the_time_of_the_last_good_one() -> None:
+    restic = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:X"}
+    outcomes = {
+        "drill": outcome(ok=False, good_s=1_796_000_000),
+        "copy-1": outcome(ok=False, of="/srv/restic"),
+        "copy-2": outcome(ok=False, of="/given/up"),
+        "check-1": outcome(ok=True, of="/srv/restic"),
+    }
+    found = status.of(settings(**LAB, **restic), observed(history={"outcomes": outcomes}), (), (), {})
+    assert status.warnings({"chat": found, "other": Status()}) == [
+        "chat: backups: drill failed, went well last on 2026-11-30 00:53 UTC: restic: expected X, got Y; do Z",
+        "chat: backups: copy to /srv/restic failed, went well never: restic: expected X, got Y; do Z",
+    ]
+    assert json.loads(status.as_json({"chat": found}))["chat"]["outcomes"] == outcomes
+
+
+def test_uploads_that_no_set_has_are_told() -> None:
+    elsewhere = settings(**LAB, open_webui_env={"STORAGE_PROVIDER": "s3"})
+    found = status.of(elsewhere, observed(), (), (), {})
+    assert status.warnings({"chat": found}) == [
+        "chat: backups: uploads are in s3, and in no backup set: back them up there"
+    ]

@@ -294,3 +294,35 @@ def test_a_runbook_that_would_do_harm_says_what_to_do_instead(runbook: str) -> N
 @pytest.mark.parametrize("name", ["deploy", "verify", "status", "doctor", "lock", "restore", "drill"])
 def test_others_are_not_in_the_way(name: str) -> None:
     assert consistency.runbook_refusals(name) == []
+
+
+# --- Jobs on backups
+
+RESTIC: dict[str, Any] = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:A"}
+SECOND: dict[str, Any] = {"backup_restic_second_repository": "/mnt/nas", "backup_restic_second_password": "env:B"}
+
+
+def test_a_second_repository_is_another_one_with_a_password_beside_a_first_one() -> None:
+    assert settings(**RESTIC, **SECOND)
+    assert problems(**SECOND)[0].startswith("backup_restic_repository: expected the first repository beside ")
+    same = {**SECOND, "backup_restic_second_repository": "/srv/restic"}
+    assert problems(**RESTIC, **same) == [
+        "backup_restic_second_repository: expected another repository than backup_restic_repository, got /srv/restic "
+        "for both; name another place"
+    ]
+    without = {**SECOND, "backup_restic_second_password": None}
+    assert problems(**RESTIC, **without)[0].startswith(
+        "backup_restic_second_password: expected a secret source for backup_restic_second_repository, got None; supply"
+    )
+
+
+def test_a_check_by_schedule_has_a_repository() -> None:
+    assert settings(**RESTIC, backup_check_schedule="Sun *-*-* 05:00")
+    assert problems(backup_check_schedule="daily")[0].startswith("backup_check_schedule: expected '' without a restic")
+
+
+def test_a_drill_by_schedule_has_a_database_of_its_own() -> None:
+    assert settings(drill_schedule="Sat *-*-* 05:00")
+    assert problems(drill_schedule="daily", database_url="env:URL")[0].startswith(
+        "drill_schedule: expected '' beside database_url, got a schedule; "
+    )

@@ -232,13 +232,23 @@ CHOICES = [
     ("backup_dir", "/srv/backups"),
     ("backup_min_free_mb", 0),
     ("backup_keep", 0),
+    ("backup_keep_daily", 14),
+    ("backup_keep_weekly", 8),
+    ("backup_keep_monthly", 10_000),
     ("backup_schedule", "Mon..Fri *-*-* 03:30:00"),
+    ("backup_check_schedule", "Sun *-*-* 05:00"),
+    ("drill_schedule", "Sat *-*-* 05:00"),
     ("backup_age_recipient", "age1" + "q" * 58),
     ("backup_fetch", "~/backups"),
     ("backup_restic_repository", "s3:https://s3.example.org/bucket name"),
     ("backup_restic_repository", "sftp://backup@nas:2222//srv/restic"),
     ("backup_restic_password", "file:~/restic.key"),
     ("backup_restic_env", {"AWS_ACCESS_KEY_ID": "env:ID"}),
+    ("backup_restic_append_only", True),
+    ("backup_restic_second_repository", "/mnt/nas/restic"),
+    ("backup_restic_second_password", "file:~/second.key"),
+    ("backup_restic_second_env", {"AWS_ACCESS_KEY_ID": "env:ID"}),
+    ("backup_restic_second_append_only", True),
     ("restore_set", "20261126T033000Z"),
     ("restore_over", ["chat-1.example.org"]),
     ("restore_age_identity", "file:~/backup.key"),
@@ -258,9 +268,12 @@ CHOICES = [
     ("rollout_pause_s", 86400),
 ]
 
+RESTIC = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:X"}
 # What a setting can't be without.
 NEEDED: dict[str, dict[str, Any]] = {
+    "backup_check_schedule": RESTIC,
     "backup_restic_repository": {"backup_restic_password": "env:X"},
+    "backup_restic_second_repository": {**RESTIC, "backup_restic_second_password": "env:Y"},
     "open_webui_replicas": {"public_url": "https://chat.example.org"},
     "topology": {"open_webui_shared_dir": "/mnt/chat"},
 }

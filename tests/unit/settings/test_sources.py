@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from tests.defaults import settings
-from webui_stack.settings.sources import SecretError, Supplied, read_source, restic_environment, supply
+from webui_stack.settings.sources import SecretError, Supplied, read_source, restic_environments, supply
 
 PASSWORD = "marker0123456789ABCDEF"
 SECRET_KEY = "markerKEY0123456789abcdef0123456789"
@@ -321,7 +321,7 @@ def test_a_deploy_does_not_read_what_opens_the_repository() -> None:
 
 
 def test_what_opens_the_repository_is_an_environment() -> None:
-    found = restic_environment(settings(**RESTIC), {"env:A": "it's a $marker", "env:B": "marker"}.__getitem__)
+    (found,) = restic_environments(settings(**RESTIC), {"env:A": "it's a $marker", "env:B": "marker"}.__getitem__)
     assert {name: value.get_secret_value() for name, value in found.items()} == {
         "RESTIC_PASSWORD": "it's a $marker",
         "AWS_ACCESS_KEY_ID": "marker",
@@ -329,9 +329,22 @@ def test_what_opens_the_repository_is_an_environment() -> None:
     assert "marker" not in f"{found}"
 
 
+def test_each_repository_has_an_environment_of_its_own() -> None:
+    second = {
+        "backup_restic_second_repository": "/mnt/nas",
+        "backup_restic_second_password": "env:C",
+        "backup_restic_second_env": {"AWS_ACCESS_KEY_ID": "env:D"},
+    }
+    both = restic_environments(settings(**RESTIC, **second), lambda source: source)
+    assert [{name: value.get_secret_value() for name, value in one.items()} for one in both] == [
+        {"RESTIC_PASSWORD": "env:A", "AWS_ACCESS_KEY_ID": "env:B"},
+        {"RESTIC_PASSWORD": "env:C", "AWS_ACCESS_KEY_ID": "env:D"},
+    ]
+
+
 def test_what_can_not_open_the_repository_is_refused_and_not_shown() -> None:
     with pytest.raises(SecretError) as caught:
-        restic_environment(settings(**RESTIC), {"env:A": "", "env:B": "marker\nmarker"}.__getitem__)
+        restic_environments(settings(**RESTIC), {"env:A": "", "env:B": "marker\nmarker"}.__getitem__)
     assert caught.value.problems == [
         f"backup_restic_password: expected one line of text, {ALPHABET}",
         f"backup_restic_env/AWS_ACCESS_KEY_ID: expected one line of text, {ALPHABET}",

@@ -1149,11 +1149,55 @@ MISTAKES = [
         pytest.param(
             {"backup_restic_env": {name: "env:X"}},
             f"backup_restic_env/{name}: expected names of variables, without RESTIC_PASSWORD, got a value (hidden); "
-            "the password is backup_restic_password",
+            "the repository's password has a setting of its own",
             id=f"backup_restic_env: {name}",
         )
         for name in ("RESTIC_PASSWORD", "A B")
     ],
+    *[
+        pytest.param(
+            {name: -1},
+            f"{name}: expected a number of backup sets from 0 to 10000, got -1; e.g. 14; 0 keeps none for their age",
+            id=f"{name}: negative",
+        )
+        for name in ("backup_keep_daily", "backup_keep_weekly", "backup_keep_monthly")
+    ],
+    *[
+        pytest.param(
+            {name: "at five\n"},
+            f"{name}: expected a calendar expression of systemd, or an empty string, got 'at five\\n'; e.g. "
+            "'*-*-* 03:30'; systemd.time(7) explains it",
+            id=f"{name}: two lines",
+        )
+        for name in ("backup_check_schedule", "drill_schedule")
+    ],
+    *[
+        pytest.param(
+            {name: "yes"},
+            f"{name}: expected True or False, got a value (hidden); write the word without quotes, after --data as "
+            "well",
+            id=f"{name}: text",
+        )
+        for name in ("backup_restic_append_only", "backup_restic_second_append_only")
+    ],
+    pytest.param(
+        {"backup_restic_second_repository": "/srv/it's", "backup_restic_second_password": "env:X"},
+        "backup_restic_second_repository: expected a repository of restic in one line, without quotes and without a "
+        "password, got a value (hidden); e.g. 'sftp:backup@nas:/srv/restic'; secrets go into backup_restic_env",
+        id="backup_restic_second_repository: a quote",
+    ),
+    pytest.param(
+        {"backup_restic_second_password": "marker"},
+        "backup_restic_second_password: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
+        id="backup_restic_second_password: typed in",
+    ),
+    pytest.param(
+        {"backup_restic_second_env": {"AWS_ACCESS_KEY_ID": "marker"}},
+        "backup_restic_second_env/AWS_ACCESS_KEY_ID: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a "
+        "value (hidden); secrets are never written into an inventory: name where this machine reads it",
+        id="backup_restic_second_env: typed in",
+    ),
     pytest.param(
         {"restore_from": ""},
         "restore_from: expected a folder on this machine, got ''; None goes without",

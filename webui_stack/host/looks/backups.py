@@ -6,9 +6,10 @@ import calendar
 import time
 from collections.abc import Iterator
 
-from .. import backups, drills
+from .. import backups
 from ..backup_sets import MANIFEST, BackupSets
 from ..finding import Finding, Sample
+from ..outcomes import Outcomes
 from .sight import Sight
 from .words import duration
 
@@ -36,12 +37,13 @@ def _backup(at: Sight) -> Iterator[Finding | Sample]:
 
 
 def _drill(at: Sight) -> Iterator[Finding | Sample]:
-    found = drills.last(at.files)
-    if found:
+    found = Outcomes(at.files, at.clock, at.asked.stack_dir).read("drill")
+    good_s = found["good_s"] if found else 0
+    if good_s:
         about = "When a backup set was last restored in a drill that found no fault, in seconds since 1970."
-        yield Sample("open_webui_stack_drill_last_timestamp_seconds", found.at_s, help=about)
+        yield Sample("open_webui_stack_drill_last_timestamp_seconds", good_s, help=about)
     if at.asked.drill_schedule and at.system.has_systemd():
-        yield _age(at, "drill", at.asked.drill_schedule, found.at_s if found else None, "run runbooks/drill.py")
+        yield _age(at, "drill", at.asked.drill_schedule, good_s or None, "run runbooks/drill.py")
 
 
 def _age(at: Sight, what: str, schedule: str, last_s: float | None, step: str) -> Finding:

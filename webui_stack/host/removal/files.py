@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from .. import disk, journal
+from .. import disk, journal, outcomes
 from ..errors import HostError
 from ..files import Files
 from ..system import System
@@ -15,11 +15,12 @@ from .items import Item, looked_at, unknown
 from .request import Request
 
 # Below the stack's folder. Each may have a file beside it that takes its place once it is whole: NAME.new.
-FOLDERS = ("valkey", "proxy", "secrets")
+FOLDERS = ("valkey", "proxy", "secrets", outcomes.FOLDER)
 _MEMORY = frozenset({memory.DEFINITION, memory.DEPLOYS, ".good", ".good.old", ".good.copy"})
 MADE = _MEMORY | {
     *(".env", "up.log", "recover.log", "watchdog.sh", "dataset.py"),
-    *("backup.sh", "backup.log", "restic.sh", "restic.env", "restic.log"),
+    *("backup.sh", "backup.log", "restic.sh", "restic.env", "restic-2.env", "restic.log"),
+    *(f"{outcomes.FOLDER}/{name}.json" for name in outcomes.NAMES),
     *("valkey/valkey.conf", "valkey/start.sh", "valkey/users.acl", "valkey/acl-label"),
     *("proxy/Caddyfile", "proxy/certificate.pem"),
 }

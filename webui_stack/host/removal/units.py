@@ -10,22 +10,23 @@ from ..files import Files
 from .items import Item, looked_at
 
 FOLDER = recovery.FOLDER
+_SCHEDULED = ("open-webui-backup", "open-webui-backup-check", "open-webui-drill")
 UNITS = (
     "open-webui-watchdog.timer",
     "open-webui-watchdog.service",
-    "open-webui-backup.timer",
-    "open-webui-backup.service",
+    *(f"{name}.{kind}" for name in _SCHEDULED for kind in ("timer", "service")),
     *(unit.name for unit in recovery.UNITS),
 )
 # A timer with Persistent=true keeps the time of its last run there (systemd.timer(5)).
-_STAMP = "/var/lib/systemd/timers/stamp-open-webui-backup.timer"
+_STAMPS = [f"/var/lib/systemd/timers/stamp-{name}.timer" for name in _SCHEDULED]
 
 
 def units(files: Files) -> Iterator[Item]:
-    """Our units, and what one of them has noted."""
+    """Our units, and what timers have noted."""
     for unit in UNITS:
         yield from looked_at("unit", unit, partial(_there, files, Item("unit", unit), f"{FOLDER}/{unit}"))
-    yield from looked_at("file", _STAMP, partial(_there, files, Item("file", _STAMP), _STAMP))
+    for stamp in _STAMPS:
+        yield from looked_at("file", stamp, partial(_there, files, Item("file", stamp), stamp))
 
 
 def _there(files: Files, item: Item, path: str) -> Item | None:

@@ -27,10 +27,15 @@ from ..journal import Journal
 from ..kernel import LINUX
 from ..locks import Locks
 from ..protocol import Event
+from ..retention import Retention
 from ..system import System, require_root
 
 HELPER = "open-webui-stack-backup"
+UPLOADS_IN = "uploads_in"
+"""In the manifest of a set that is without people's uploads: where they are."""
 _MB = 1 << 20
+# Open WebUI's own folder, and its default (open_webui/config.py, STORAGE_PROVIDER).
+_LOCAL = "local"
 # `users.acl` follows from the secrets.
 _NOT_IN_SET = "valkey/users.acl"
 
@@ -43,8 +48,9 @@ class Request:
     name, which in a swarm stands for its service's. `valkey` and `postgres` are containers, in a swarm services;
     `postgres` is "" where the stack has none. `people` is the volume or folder of people's files, "" where these are in
     S3. `volumes` and `folders` are the data whose size counts. `files` are files and folders of `stack_dir` that belong
-    to a set. `keep` is how many sets stay, 0 for all. `age_recipient` is "" to leave secrets out. `in_clear` names
-    variables that Open WebUI saves in its database.
+    to a set. `keep`, and the numbers beside it, say which sets stay, as in `Retention`. `age_recipient` is "" to leave
+    secrets out. `in_clear` names variables that Open WebUI saves in its database. In a swarm `uploads_in` is where
+    people's uploads are that are not in the set, such as "s3"; "" where they are in it.
 
     With `holds_lock` the caller has the stack alone until this ends. With `mends` it puts data back that are in two
     places, and wants a set of those that serve. `made_for` is a word for the manifest, "" for none.
@@ -69,6 +75,14 @@ class Request:
     holds_lock: bool = False
     mends: bool = False
     made_for: str = ""
+    keep_daily: int = 0
+    keep_weekly: int = 0
+    keep_monthly: int = 0
+    uploads_in: str = ""
+
+    @property
+    def rule(self) -> Retention:
+        return Retention(self.keep, self.keep_daily, self.keep_weekly, self.keep_monthly)
 
 
 def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
@@ -158,6 +172,8 @@ class Backup:
             facts = {"name": new.name, "host": os.uname().nodename, **facts}
             if asked.made_for:
                 facts[backup_sets.MADE_FOR] = asked.made_for
+            if elsewhere := self._uploads_in(asked):
+                facts[UPLOADS_IN] = elsewhere
             self._say("reading the set back")
             manifest = dataset.describe(new.folder, facts)
             size = self._size(new.folder)
@@ -168,7 +184,9 @@ class Backup:
             # Open WebUI writes what its variables say into its table config at the first start (config.py, 0.12).
             names = ", ".join(asked.in_clear)
             self._tell(f"the set may have these in clear, because Open WebUI saves them in its database: {names}")
-        for line in sets.prune(asked.keep, name, backup_sets.needed(self._files, asked.stack_dir)):
+        if elsewhere:
+            self._tell(f"uploads are in {elsewhere} and not in the set: back them up there")
+        for line in sets.prune(asked.rule, name, backup_sets.needed(self._files, asked.stack_dir)):
             self._tell(line)
         return name
 
@@ -191,6 +209,13 @@ class Backup:
         if not asked.postgres and url.startswith("postgres"):
             raise _refused("its own database", "one of Postgres elsewhere", "back that up with pg_dump")
         return one.image_id
+
+    def _uploads_in(self, asked: Request) -> str:
+        """Where uploads are that Open WebUI keeps elsewhere, as its container says; "" where the set has them."""
+        if asked.swarm:  # its replicas may all run on other hosts
+            return asked.uploads_in
+        provider = self._engine.container(asked.open_webui).env.get("STORAGE_PROVIDER", "")
+        return "" if provider == _LOCAL else provider
 
     def _image(self, asked: Request) -> str:
         """The id of Open WebUI's image in a swarm, whose replicas may all run on other hosts."""

@@ -9,11 +9,10 @@ import json
 import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from .. import client_config, digits, disk, dockerd, drills, images, open_webui, programs, throw_away
+from .. import client_config, digits, disk, dockerd, images, open_webui, programs, throw_away
 from ..backup_sets import MANIFEST, BackupSets
 from ..clock import Clock
 from ..data import postgres, volumes
@@ -29,6 +28,7 @@ from ..files import Files
 from ..images import Registry
 from ..kernel import LINUX
 from ..locks import Locks
+from ..outcomes import Outcomes
 from ..protocol import Event
 from ..system import System, require_root
 from ..throw_away import ThrowAway
@@ -50,7 +50,9 @@ class Request:
     """The set, and what runs it: images by reference, and Open WebUI's variables and rights as the settings have them.
 
     `restore_set` is a set's name, or "newest". `postgres_image` is "" where people's rows are in SQLite. `environment`
-    holds no secret. Open WebUI, and Postgres, may take `start_s` seconds to serve.
+    holds no secret. Open WebUI, and Postgres, may take `start_s` seconds to serve. Below `stack_dir` the outcome is
+    remembered; "" for a drill that says nothing of backups, as of images that nobody runs yet. On Docker's disk
+    `reserve_mb` stay free.
     """
 
     backup_dir: str
@@ -62,6 +64,8 @@ class Request:
     cap_add: Sequence[str]
     read_only: bool
     start_s: float
+    stack_dir: str = ""
+    reserve_mb: int = 0
 
     @property
     def kind(self) -> Literal["sqlite", "postgres"]:
@@ -93,18 +97,52 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> list[dic
     engine = Engine(dockerd.socket(system, home))
     locks = Locks(LINUX, clock, lambda line: emit(Event(line)))
     registry = Registry(system, engine, client_config.read(system, home), clock, emit)
-    with locks.data("drill", live=False):
-        bring(asked.images, engine, registry, locks)
-        found = Drill(system, engine, Files(), clock, emit).hold(asked)
-        note(Files(), clock, found)
-        return [asdict(one) for one in found]
+
+    def hold() -> list[Finding]:
+        with locks.data("drill", live=False):
+            bring(asked.images, engine, registry, locks)
+            return Drill(system, engine, Files(), clock, emit).hold(asked)
+
+    return [asdict(one) for one in remembered(asked, Files(), clock, emit, hold)]
 
 
-def note(files: Files, clock: Clock, found: Sequence[Finding]) -> None:
-    """Ensure a drill without a fault is known to the monitor. Where that can't be noted, the drill was good still."""
-    if all(one.word == "ok" for one in found):
-        with suppress(HostError):
-            drills.note(files, clock, found[0].seen.partition(",")[0])
+def scheduled(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
+    """Ensure it is known that a set can be restored, for the timer; `arguments` are as for `run`. Else it fails."""
+    found = run(arguments, emit)
+    for one in found:
+        emit(Event(f"{one['word']:6}{one['name']}: {one['seen']}"))
+    if faults := [f"{one['name']}: {one['seen']}" for one in found if one["word"] == "fault"]:
+        raise _failed("; ".join(faults))
+
+
+def remembered(
+    asked: Request,
+    files: Files,
+    clock: Clock,
+    emit: Callable[[Event], None],
+    hold: Callable[[], list[Finding]],
+) -> list[Finding]:
+    """What a drill has found, also remembered for status; an error as well, which is raised all the same."""
+    began_s = clock.monotonic()
+    found: list[Finding] = []
+    said = ""
+    try:
+        found = hold()
+    except HostError as error:
+        said = str(error)
+        raise
+    finally:
+        faults = [one for one in found if one.word == "fault"]
+        said = said or "; ".join(f"{one.name}: {one.seen}" for one in faults)
+        if asked.stack_dir and (found or said):
+            counts = {"findings": len(found), "faults": len(faults)}
+            name = next((one.seen.partition(",")[0] for one in found if one.name == "set" and one.word == "ok"), "")
+            try:
+                outcomes = Outcomes(files, clock, asked.stack_dir)
+                outcomes.note("drill", set_=name, began_s=began_s, said=said, counts=counts)
+            except HostError as error:  # of a full disk, say
+                emit(Event(f"drill: not remembered: {error}"))
+    return found
 
 
 def bring(references: Sequence[str], engine: Engine, registry: Registry, locks: Locks) -> None:
@@ -156,6 +194,7 @@ class Drill:
             yield _fault("set", f"{name} can't be used: {';'.join(problems)}")
             return
         size = -(-disk.used_bytes(self._system, [folder]) // _MB)
+        self._check_room(size, asked.reserve_mb)
         yield Finding("set", "ok", f"{name}, {size} MB, every SHA-256 as in its manifest")
         started = self._start(asked, folder)
         yield started
@@ -163,6 +202,19 @@ class Drill:
             yield from self._look(asked, dataset, folder)
 
     # --- The set
+
+    def _check_room(self, size_mb: int, reserve_mb: int) -> None:
+        """Fail where the set would fill Docker's disk: a full one stops the live stack."""
+        info = self._engine.info()
+        free = self._files.space_left(info.root) // _MB
+        if free <= size_mb + reserve_mb:
+            raise HostError(
+                "room",
+                expected=f"{size_mb + reserve_mb} MB free in {info.root} ({reserve_mb} of them as a reserve, "
+                "backup_min_free_mb)",
+                got=f"{free} MB",
+                do="free some",
+            )
 
     def _problems(self, asked: Request, dataset: Dataset, folder: str) -> list[str]:
         try:
@@ -352,6 +404,10 @@ def _compared(what: str, expected: str, got: str) -> Finding:
     if got and got == expected:
         return Finding(what, "ok", f"{got}, as in the manifest")
     return _fault(what, f"expected {expected or 'none'}, got {got or 'none'}")
+
+
+def _failed(got: str) -> HostError:
+    return HostError("drill", expected="all of the set restored", got=got, do="run runbooks/drill.py")
 
 
 def _fault(name: str, seen: str) -> Finding:

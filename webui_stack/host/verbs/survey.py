@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import compose, digits, dockerd, history, machine, managed, packages, secrets, stack, swarm, units
+from ..clock import Clock
 from ..engine import Engine, Info, Listed, Unavailable
 from ..files import Files
+from ..outcomes import Outcomes
 from ..system import System, require_root
 
 _DAEMONS = ("dockerd", "containerd")
@@ -123,6 +125,7 @@ def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[s
                 sqlite_volume=asked.sqlite_volume,
                 postgres_volume=asked.postgres_volume,
             ),
+            "outcomes": Outcomes(files, Clock(), asked.stack_dir).all(),
         },
         "files": managed.contents(system, asked.paths),
         "project": _project(asked, asked.project, system, engine, files, info, known, version)
