@@ -1,22 +1,32 @@
-"""How all hosts are, as a table."""
+"""How all hosts are, as a table and a page."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 
 from pyinfra import host, inventory, state
 from pyinfra.api import deploy
 from rich.text import Text
 
+from webui_stack.documents import backup_document
+from webui_stack.documents.backup_document import Ages
+from webui_stack.documents.document import IncompleteError
 from webui_stack.model.check import Check
-from webui_stack.ops import operations, run
-from webui_stack.reports import report, status, table
+from webui_stack.ops import facts, operations, run
+from webui_stack.render import backup_requests
+from webui_stack.reports import report, status, status_page, status_table, table
 from webui_stack.reports.status import Status
 from webui_stack.settings.model import Settings
+from webui_stack.transport import program
+from webui_stack.transport.remote import RemoteError
 from webui_stack.verify import proof
 
 from . import preflight, sources
+
+_BELOW = Path("reports")
 
 
 class _Found(dict[str, Status]):
@@ -39,13 +49,28 @@ def _look(settings: Settings) -> list[str]:
     survey = observation.survey()
     checks: Sequence[Check] = []
     told: Mapping[str, str] = {}
+    ages: Ages | str | None = None
     if survey.services.containers:
         at_once = settings.model_copy(update={"verify_timeout_s": 0, "verify_hold_s": 0})
         proved = proof.run(observation, at_once, preflight.lead(), preflight.everywhere())
         checks, told = proved.checks, proved.told
+        ages = _ages(settings) if settings.runs("data") else None
     locked = sources.wanted(settings, survey.machine)
-    run.current().once(_Found)[host.name] = status.of(settings, survey, locked, checks, told)
+    run.current().once(_Found)[host.name] = status.of(settings, survey, locked, checks, told, ages=ages)
     return []
+
+
+def _ages(settings: Settings) -> Ages | str:
+    """When this host's last backup and drill were; or why that could not be read, which is no failure of the look."""
+    target = preflight.observation().host
+    try:
+        return backup_document.parse_ages(
+            program.call(target, "backup_ages", backup_requests.backup_ages_request(settings))
+        )
+    except RemoteError as error:
+        return facts.why(target, error)
+    except IncompleteError as error:
+        return str(error)
 
 
 def _show() -> list[str]:
@@ -54,10 +79,18 @@ def _show() -> list[str]:
     if host.name != next(name for name in targeted if name in found):
         return []
     hosts = {name: found.get(name, Status(note="could not be looked at; its reason is above")) for name in targeted}
+    now = datetime.now(UTC)
     out = table.console(sys.stderr)
-    out.print(status.table(hosts))
-    for line in [*status.differences(hosts), *status.warnings(hosts)]:
+    out.print(status_table.of(hosts, now))
+    for line in status_table.lines(hosts):
         out.print(Text(line), soft_wrap=True)
-    page = report.save("status.json", status.as_json(hosts))
-    out.print(Text(f"status: {page}"), soft_wrap=True)
+    page = status_page.html(hosts, now)
+    try:
+        file = report.save("status.json", status.as_json(hosts), _BELOW)
+        report.put(file.with_name("status.html"), page)
+        report.put(_BELOW / "status.html", page)
+    except OSError as error:
+        return [f"status: can't write below {_BELOW}: {error}"]
+    out.print(Text(f"status: {file}"), soft_wrap=True)
+    out.print(Text(f"page: {_BELOW / 'status.html'}"), soft_wrap=True)
     return []

@@ -1,4 +1,4 @@
-"""The report's page in a real browser, opened from a file: what it shows, in light and dark, and what it asks for."""
+"""The pages of reports and of status in a real browser, opened from a file: what they show, and what they ask for."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.unit.reports import some_hosts
 from webui_stack.model.check import Check
 from webui_stack.reports import page as report_page
+from webui_stack.reports import status_page
 from webui_stack.reports.rows import Row
+from webui_stack.reports.status import Status
 
 ARGUMENTS = ["--disable-gpu", "--disable-background-networking", "--no-first-run"]
 STARTED = datetime(2026, 11, 22, 21, 22, 5, tzinfo=UTC)
@@ -43,15 +46,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
-    """Open a page of some rows; at the end nothing was complained about and nothing else was asked for."""
+def shown(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
+    """Open a page from a file; at the end nothing was complained about and nothing else was asked for."""
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     path = tmp_path / "report.html"
     complaints: list[str] = []
     requests: list[str] = []
 
-    def opened(rows: list[Row], scheme: str = "light") -> Page:
-        path.write_text(report_page.html("doctor", STARTED, {row.host: row for row in rows}))
+    def shown(text: str, scheme: str = "light") -> Page:
+        path.write_text(text)
         page = context.new_page()
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.on("console", lambda message: complaints.append(message.text))
@@ -60,10 +63,20 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Page]]:
         page.goto(path.as_uri())
         return page
 
-    yield opened
+    yield shown
     context.close()
     assert set(requests) == {path.as_uri()}
     assert complaints == []
+
+
+@pytest.fixture
+def opened(shown: Callable[..., Page]) -> Callable[..., Page]:
+    """Open the report of some rows."""
+
+    def opened(rows: list[Row], scheme: str = "light") -> Page:
+        return shown(report_page.html("doctor", STARTED, {row.host: row for row in rows}), scheme)
+
+    return opened
 
 
 def row(page: Page, host: str) -> list[str]:
@@ -206,3 +219,72 @@ def test_print_unfolds_what_is_not_well(opened: Callable[..., Page]) -> None:
     page.emulate_media(media="print")
     expect(page.get_by_text(DOWN.next_step).first).to_be_visible()
     expect(page.locator("tr.ok li").first).not_to_be_visible()
+
+
+# --- Status
+
+
+@pytest.fixture
+def status(shown: Callable[..., Page]) -> Callable[..., Page]:
+    """Open the status of some hosts."""
+
+    def status(hosts: dict[str, Status], scheme: str = "light") -> Page:
+        return shown(status_page.html(hosts, some_hosts.NOW), scheme)
+
+    return status
+
+
+def test_status_has_a_row_for_each_host_worst_first(status: Callable[..., Page]) -> None:
+    page = status(some_hosts.HOSTS)
+    table = page.locator(".hosts")
+    assert table.get_by_role("rowheader").all_inner_texts() == ["bad", "gone", "drifted", "good", "fine"]
+    assert table.locator("td.state .mark").all_inner_texts() == ["✗", "·", "!", "✓", "✓"]
+    assert table.locator("tr.fault td.value").all_inner_texts() == [
+        *("0.12.4", "8.1.1", "no", "3 d", "-", "ended", "1", "0", "-")
+    ]
+    expect(page.locator("header dl")).to_have_text(re.compile(r"with advice\s*3\s*with faults\s*1\s*not checked\s*1"))
+    expect(page.locator(".versions")).to_have_text(re.compile(r"0\.12\.4 on 3 hosts, 0\.12\.3 on 1 host"))
+
+
+def test_status_unfolds_faults_and_a_click_unfolds_the_others(status: Callable[..., Page]) -> None:
+    page = status(some_hosts.HOSTS)
+    expect(page.locator("li .next").first).to_be_visible()
+    differs = page.locator("li").get_by_text("redis: its definition changed")
+    expect(differs).not_to_be_visible()
+    page.locator("details.advice summary").click()
+    expect(differs).to_be_visible()
+    digest = page.get_by_role("cell", name=some_hosts.DIGEST).first
+    expect(digest).not_to_be_visible()
+    page.get_by_text("what each container was made of").click()
+    expect(digest).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_status_can_be_read(status: Callable[..., Page], scheme: str) -> None:
+    page = status(some_hosts.HOSTS, scheme)
+    read = [
+        *(f"td.value.{state} span" for state in ("fault", "advice", "unchecked")),
+        *(f"tr.{state} td.line b" for state in ("ok", "fault", "advice")),
+        *(".versions", ".versions b", "thead th", "li .next", "td.state.fault .mark", "td.state.ok .mark"),
+    ]
+    assert {selector: value for selector in read if (value := contrast(page, selector)) < 4.5} == {}
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_status_is_no_wider_than_the_window_and_on_a_screen_hosts_fit_in(
+    status: Callable[..., Page], width: int
+) -> None:
+    page = status({**some_hosts.HOSTS, "h" * 80: some_hosts.BAD})
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    table = page.locator(".hosts table").bounding_box()
+    assert table
+    assert width < 1280 or table["x"] + table["width"] <= width
+
+
+def test_status_shows_what_a_host_says_as_it_is(status: Callable[..., Page]) -> None:
+    page = status({HOSTILE: Status(open_webui=HOSTILE, note=HOSTILE, drift=[HOSTILE])})
+    assert page.locator("tbody th").first.inner_text() == HOSTILE
+    assert page.locator("li p").first.inner_text() == HOSTILE
+    assert page.title().startswith("status: 0 of 1 ok")
+    expect(page.locator("script, img")).to_have_count(0)

@@ -25,7 +25,7 @@ from webui_stack.host.looks import LOOKS, Look
 from webui_stack.host.looks.memory import Memory
 from webui_stack.host.looks.request import Request
 from webui_stack.host.looks.sight import Host, Sight
-from webui_stack.host.stack import FOLDER_LABEL
+from webui_stack.host.stack import FOLDER_LABEL, SERVICE_LABEL, STACK_LABEL
 
 FOLDER, SETS = "/opt/open-webui", "/var/backups/open-webui"
 MONITOR, PUBLISHER = "sesame of monitor", "sesame of open-webui"
@@ -33,6 +33,9 @@ CHANNEL = "socketio"
 UNITS = ("open-webui-watchdog.service", "open-webui-backup.timer")
 JOBS = ("open-webui-backup.service",)
 DAILY = "*-*-* 03:00:00"
+REDIS, WEBUI = "open-webui_redis", "open-webui_open-webui"
+SWARM: dict[str, Any] = {"containers": [REDIS, WEBUI], "open_webui": [WEBUI], "valkey": REDIS, "swarm": "open-webui"}
+"""What a deploy would ask for in a swarm (`Monitored.become_data_node`)."""
 
 
 @dataclass
@@ -200,6 +203,19 @@ class Monitored:
             f"{FOLDER}/.good/images", f"{self.image} image:1 /redis-valkey\n{self.image} image:1 /open-webui\n"
         )
         self.system.put(f"{FOLDER}/.good/known", "inputs 1\nopen-webui_redis 2\n")
+
+    def become_data_node(self) -> None:
+        """Of a swarm: with Valkey and one of two replicas of Open WebUI. The request is that of `SWARM`."""
+        for name in ("redis-valkey", "open-webui"):
+            self.docker.drop(self.docker.named(name))
+        self.engine.swarm.put_node("node1")
+        self.engine.swarm.put_node("node2", role="worker")
+        self.docker.networks["docker_gwbridge"] = Network("g", "docker_gwbridge", "bridge")
+        for name, replicas in ((REDIS, 1), (WEBUI, 2)):
+            new = NewContainer("image:1", labels={SERVICE_LABEL: name}, network="docker_gwbridge")
+            self.engine.swarm.put_service(name, new, replicas=replicas, labels={STACK_LABEL: "open-webui"})
+        self.valkey.subscribers = 2
+        self.remember_swarm()
 
     def restart(self, name: str) -> None:
         """As the watchdog, or Docker, does."""

@@ -18,10 +18,21 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.host.fake_docker import Exit, Program
 from tests.host.fake_engine import FAILED, REFUSED, UNAVAILABLE
-from tests.host.fake_monitored import CHANNEL, FOLDER, MONITOR, PUBLISHER, SETS, Monitored, wells
+from tests.host.fake_monitored import (
+    CHANNEL,
+    FOLDER,
+    MONITOR,
+    PUBLISHER,
+    REDIS,
+    SETS,
+    SWARM,
+    WEBUI,
+    Monitored,
+    wells,
+)
 from tests.host.fake_websockets import Websockets
 from tests.host.faults import Fault, Faults
-from webui_stack.host.engine import Network, NewContainer
+from webui_stack.host.engine import NewContainer
 from webui_stack.host.errors import HostError
 from webui_stack.host.looks import LOOKS
 from webui_stack.host.looks.request import Served, Thresholds
@@ -30,7 +41,6 @@ from webui_stack.host.outcomes import Outcomes
 from webui_stack.host.stack import SERVICE_LABEL, STACK_LABEL
 
 DAY_S = 86400.0
-REDIS, WEBUI = "open-webui_redis", "open-webui_open-webui"
 
 
 @pytest.fixture(scope="module")
@@ -710,19 +720,8 @@ def test_without_a_release_nothing_has_drifted(world: Monitored, images: str) ->
 @pytest.fixture
 def swarm(tmp_path: Path, websockets: Websockets) -> Monitored:
     """A data node with Valkey and one of two replicas of Open WebUI."""
-    world = Monitored(
-        *(tmp_path, websockets), containers=[REDIS, WEBUI], open_webui=[WEBUI], valkey=REDIS, swarm="open-webui"
-    )
-    for name in ("redis-valkey", "open-webui"):
-        world.docker.drop(world.docker.named(name))
-    world.engine.swarm.put_node("node1")
-    world.engine.swarm.put_node("node2", role="worker")
-    world.docker.networks["docker_gwbridge"] = Network("g", "docker_gwbridge", "bridge")
-    for name, replicas in ((REDIS, 1), (WEBUI, 2)):
-        new = NewContainer("image:1", labels={SERVICE_LABEL: name}, network="docker_gwbridge")
-        world.engine.swarm.put_service(name, new, replicas=replicas, labels={STACK_LABEL: "open-webui"})
-    world.valkey.subscribers = 2
-    world.remember_swarm()
+    world = Monitored(tmp_path, websockets, **SWARM)
+    world.become_data_node()
     return world
 
 

@@ -41,7 +41,10 @@ def test_status_says_what_the_host_says(lab: Lab, deployed: dict[str, Any]) -> N
             container,
         )
         assert one["images"][service] in digests
-    assert (one["faults"], one["drift"]) == ([], [])
+    assert (one["faults"], one["drift"], one["late"], one["backups_unknown"]) == ([], [], [], "")
+    page = (ROOT / "reports/status.html").read_text()
+    assert f">{FRESH}</th>" in page
+    assert one["images"]["open-webui"] in page
     assert one["last_deploy"] == log(host)[-1]
     assert one["last_deploy"]["result"] in ("changed", "unchanged")
     assert FRESH in output

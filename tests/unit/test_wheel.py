@@ -31,7 +31,7 @@ def test_its_name_has_the_version(wheel: Path) -> None:
     assert wheel.name == f"open_webui_stack-{webui_stack.__version__}-py3-none-any.whl"
 
 
-@pytest.mark.parametrize("folder", ["tasks", "runbooks", "templates"])
+@pytest.mark.parametrize("folder", ["monitoring", "tasks", "runbooks", "templates"])
 def test_every_file_that_lies_beside_the_library_is_within_it(names: set[str], folder: str) -> None:
     tracked = subprocess.run(["git", "ls-files", folder], cwd=ROOT, check=True, capture_output=True, text=True)
     files = {f"webui_stack/{name}" for name in tracked.stdout.split()}

@@ -54,6 +54,27 @@ class BackupSets(TypedDict):
     repository: Repository | None
 
 
+class Late(TypedDict):
+    """What is too old by its schedule: "backup_age" or "drill_age", in words, and what to do."""
+
+    name: str
+    seen: str
+    next_step: str
+
+
+class Ages(TypedDict):
+    """When a host's last backup and its last good drill were, in seconds since 1970, None for none.
+
+    `now_s` is the host's time. With `errors`, not all of it is known.
+    """
+
+    now_s: float
+    backup_at_s: float | None
+    drill_at_s: float | None
+    late: list[Late]
+    errors: list[str]
+
+
 class Image(TypedDict):
     """An image as a manifest names it."""
 
@@ -85,6 +106,11 @@ def parse(content: object) -> BackupSets:
     return document.checked("backup_sets", _form(), content)
 
 
+def parse_ages(content: object) -> Ages:
+    """What a host answered. Raises `document.IncompleteError` where it is not whole."""
+    return document.checked("backup_ages", _ages(), content)
+
+
 def manifest(content: object) -> Manifest:
     """A set's manifest. Raises `document.IncompleteError` where it lacks something, or has another form."""
     return document.checked("manifest.json", _manifest(), content, do="restore another set")
@@ -94,6 +120,11 @@ def manifest(content: object) -> Manifest:
 @cache
 def _form() -> TypeAdapter[BackupSets]:
     return TypeAdapter(BackupSets)
+
+
+@cache
+def _ages() -> TypeAdapter[Ages]:
+    return TypeAdapter(Ages)
 
 
 @cache

@@ -132,6 +132,12 @@ def backup_sets_request(settings: Settings, environment: Mapping[str, SecretStr]
     )
 
 
+def backup_ages_request(settings: Settings) -> dict[str, Any]:
+    """The request for the verb `backup_ages` (`host/verbs/backup_ages.py`). It holds no secret."""
+    names = ("stack_dir", "backup_dir", "backup_schedule", "drill_schedule")
+    return {name: getattr(settings, name) for name in names}
+
+
 def _values(environment: Mapping[str, SecretStr]) -> dict[str, str]:
     return {name: value.get_secret_value() for name, value in sorted(environment.items())}
 

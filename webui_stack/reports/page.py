@@ -28,7 +28,8 @@ _environment = Environment(
 def html(title: str, started: datetime, rows: Mapping[str, Row]) -> str:
     """One page that needs nothing else: no script, no network; worst hosts first."""
     faults = counts(rows)["with faults"]
-    return _environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
         title=title,
         started=for_machines(started),
         started_words=for_people(started),
@@ -42,6 +43,11 @@ def html(title: str, started: datetime, rows: Mapping[str, Row]) -> str:
         cell=_cell,
         milliseconds=milliseconds,
     )
+
+
+def render(template: str, **values: object) -> str:
+    """A page of this folder's template, whose values are escaped."""
+    return _environment.get_template(template).render(**values)
 
 
 def _cell(row: Row, name: str) -> tuple[State, str]:

@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -93,10 +94,18 @@ class Report:
 def write(folder: Path, title: str, started: datetime, rows: Mapping[str, Row]) -> None:
     """Write both files, each at once: who reads meanwhile sees the old one or the new one."""
     for name, render in (("report.html", page.html), ("report.json", as_json)):
-        new = folder / f"{name}.new"
+        put(folder / name, render(title, started, rows))
+
+
+def put(file: Path, text: str) -> None:
+    """Write a file at once, in a folder that is there. Runs that write it at the same time don't mix their texts."""
+    new = file.with_name(f"{file.name}.{os.getpid()}.new")
+    try:
         # "replace": what a host said may hold bytes that were no UTF-8 (lone surrogates).
-        new.write_text(render(title, started, rows), encoding="utf-8", errors="replace")
-        new.replace(folder / name)
+        new.write_text(text, encoding="utf-8", errors="replace")
+        new.replace(file)
+    finally:
+        new.unlink(missing_ok=True)
 
 
 def as_json(title: str, started: datetime, rows: Mapping[str, Row]) -> str:

@@ -1,16 +1,13 @@
-"""How each host is, on one page: what runs, whether it works, whether it is as the settings say, who deployed last."""
+"""How a host is: what runs, whether it works, its backups, whether it is as the settings say, who deployed last."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
-from rich import box
-from rich.table import Table
-from rich.text import Text
-
+from webui_stack.documents.backup_document import Ages
 from webui_stack.documents.document import Outcome
 from webui_stack.model import compose, deploy_log
 from webui_stack.model.check import Check
@@ -20,17 +17,24 @@ from webui_stack.model.survey import Survey
 from webui_stack.plan import drift
 from webui_stack.settings.model import Settings
 
-# Digits of a digest in the table, as many as Docker shows of an id; the JSON has all.
-_DIGITS = 12
+Alarm = Mapping[str, object]
+"""An open alarm: its `name` and `state`, the moment `since_s`, what was `seen`, and the `next_step`."""
 
 
 @dataclass(frozen=True)
 class Status:
     """One host. `images` are the digests (or, without one, the ids) its containers were made of, by service.
 
-    `faults` are the names of the failed checks of verify, `drift` what a deploy would change. A host that could not
-    be looked at has a `note` that says why, and nothing else. `backups` says what is wrong with them, or missing in
-    them; `outcomes` how jobs on them ended.
+    `faults` are the names of the failed checks of verify, and `unwell` all of its checks that were not well. `drift` is
+    what a deploy would change. `late` are backups and drills that are too old by their schedules; ages are in seconds,
+    by the host's clock, and None for none. `backups_unknown` says why they are not known, "" where they are. `backups`
+    says which jobs on them failed, `outcomes` how all of them ended. `uploads_elsewhere` is where uploads are that no
+    set has, "" for none. `certificate_ends` is when the certificate that is served ends (ISO 8601), "" where none was
+    seen.
+
+    `alarms` are those that are open; `alarms_unknown` says why nobody knows, "" where they are known. `is_monitored`
+    says whether a monitor looks for them. A host that could not be looked at has a `note` that says why, and nothing
+    else.
     """
 
     open_webui: str = ""
@@ -41,38 +45,79 @@ class Status:
     drift: Sequence[str] = ()
     last_deploy: Record | None = None
     note: str = ""
+    unwell: Sequence[Check] = ()
+    backup_age_s: int | None = None
+    drill_age_s: int | None = None
+    late: Sequence[Check] = ()
+    backups_unknown: str = ""
     backups: Sequence[str] = ()
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
+    uploads_elsewhere: str = ""
+    certificate_ends: str = ""
+    alarms: Sequence[Alarm] = ()
+    alarms_unknown: str = ""
+    is_monitored: bool = False
 
 
 def of(
-    settings: Settings, survey: Survey, locked: Sequence[Wanted], checks: Sequence[Check], told: Mapping[str, str]
+    settings: Settings,
+    survey: Survey,
+    locked: Sequence[Wanted],
+    checks: Sequence[Check],
+    told: Mapping[str, str],
+    alarms: Sequence[Alarm] | str = (),
+    ages: Ages | str | None = None,
 ) -> Status:
-    """The status from what was observed, and what verify found (`proof.Proof`)."""
-    if not survey.services.containers:
-        return Status(last_deploy=deploy_log.parse(survey.last_deploy), note="no stack here")
-    return Status(
-        told.get("Open WebUI", ""),
-        told.get("Valkey", ""),
-        images(survey.services),
-        told.get("subscribers", ""),
-        [check.name for check in checks if check.is_fault],
-        drift.of(settings, survey, locked),
-        deploy_log.parse(survey.last_deploy),
-        backups=list(_backups(settings, survey)),
-        outcomes=survey.outcomes,
+    """The status from what was observed, and what verify found (`proof.Proof`).
+
+    `alarms` and `ages` may say why they are not known. `ages` is None for a host that has no backups.
+    """
+    open_alarms, unknown = ((), alarms) if isinstance(alarms, str) else (alarms, "")
+    seen = Status(
+        last_deploy=deploy_log.parse(survey.last_deploy),
+        alarms=open_alarms,
+        alarms_unknown=unknown,
     )
+    if not survey.services.containers:
+        return replace(seen, note="no stack here")
+    looked = replace(
+        seen,
+        open_webui=told.get("Open WebUI", ""),
+        valkey=told.get("Valkey", ""),
+        images=images(survey.services),
+        subscribers=told.get("subscribers", ""),
+        faults=[check.name for check in checks if check.is_fault],
+        drift=drift.of(settings, survey, locked),
+        unwell=[check for check in checks if not check.ok],
+        backups=list(_failed_jobs(settings, survey)) if settings.runs("data") else [],
+        outcomes=survey.outcomes,
+        uploads_elsewhere=settings.uploads_elsewhere if settings.runs("data") else "",
+        certificate_ends=told.get("certificate ends", ""),
+    )
+    return _with_ages(looked, ages)
+
+
+def _with_ages(host: Status, ages: Ages | str | None) -> Status:
+    if ages is None or isinstance(ages, str):
+        return replace(host, backups_unknown=ages or "")
+    return replace(
+        host,
+        backup_age_s=_age_s(ages["now_s"], ages["backup_at_s"]),
+        drill_age_s=_age_s(ages["now_s"], ages["drill_at_s"]),
+        late=[Check(one["name"], False, one["seen"], one["next_step"]) for one in ages["late"]],
+        backups_unknown="; ".join(ages["errors"]),
+    )
+
+
+def _age_s(now_s: float, at_s: float | None) -> int | None:
+    return None if at_s is None else int(now_s - at_s)
 
 
 # Job -> what it is to a reader.
 _JOBS = {"drill": "drill", "copy": "copy to", "check": "check of"}
 
 
-def _backups(settings: Settings, survey: Survey) -> Iterator[str]:
-    if not settings.runs("data"):
-        return
-    if elsewhere := settings.uploads_elsewhere:
-        yield f"uploads are in {elsewhere}, and in no backup set: back them up there"
+def _failed_jobs(settings: Settings, survey: Survey) -> Iterator[str]:
     repositories = (settings.backup_restic_repository, settings.backup_restic_second_repository)
     for job, outcome in survey.outcomes.items():
         kind = job.partition("-")[0]
@@ -93,32 +138,6 @@ def images(observed: compose.Observed) -> dict[str, str]:
         ).rpartition("@")[2]
         for name, container in observed.containers.items()
     }
-
-
-def table(hosts: Mapping[str, Status]) -> Table:
-    """A row for each host, in their order."""
-    found = Table(
-        "host", "Open WebUI", "Valkey", "images", "works", "subscribers", "drift", "last deploy", box=box.SIMPLE
-    )
-    for name, host in hosts.items():
-        short = [f"{service} {digest.removeprefix('sha256:')[:_DIGITS]}" for service, digest in host.images.items()]
-        works = host.note or (f"no: {', '.join(host.faults)}" if host.faults else "yes")
-        differs = "" if host.note else f"{len(host.drift)}, see below" if host.drift else "none"
-        last = host.last_deploy.words if host.last_deploy else "not in its log"
-        cells = (name, host.open_webui, host.valkey, "\n".join(short), works, host.subscribers, differs, last)
-        # Text: what a host says must not be read as markup.
-        found.add_row(*(Text(cell) for cell in cells), style="red" if host.faults or host.note else "")
-    return found
-
-
-def differences(hosts: Mapping[str, Status]) -> list[str]:
-    """Where hosts differ from their settings, a line each."""
-    return [f"{name}: {line}" for name, host in hosts.items() for line in host.drift]
-
-
-def warnings(hosts: Mapping[str, Status]) -> list[str]:
-    """What is wrong with backups of hosts, or missing in them, a line each."""
-    return [f"{name}: backups: {line}" for name, host in hosts.items() for line in host.backups]
 
 
 def as_json(hosts: Mapping[str, Status]) -> str:

@@ -44,20 +44,25 @@ def of(title: str, started: datetime, rows: Mapping[str, Row]) -> Table:
     grid.add_column("result", no_wrap=True)
     grid.add_column("what was seen", overflow="fold")
     for row in sorted(rows.values(), key=lambda row: row.state):
-        seen = _printable(row.words or row.timings)
+        seen = printable(row.words or row.timings)
         if not row.words:
             seen.no_wrap, seen.overflow, seen.style = True, "ellipsis", "dim"
-        result = Text(row.result, style=_STYLES[row.state])
-        grid.add_row(_printable(row.host), _printable(row.address), result, seen)
+        result = Text(row.result, style=STYLES[row.state])
+        grid.add_row(printable(row.host), printable(row.address), result, seen)
     return grid
 
 
-_STYLES = {State.OK: "green", State.ADVICE: "yellow", State.UNCHECKED: "magenta", State.FAULT: "bold red"}
+STYLES = {State.OK: "green", State.ADVICE: "yellow", State.UNCHECKED: "magenta", State.FAULT: "bold red"}
 
 
-def _printable(words: str) -> Text:
-    """One short line that can't steer a terminal: a check may quote what a broken program wrote to its log."""
-    line = "".join(letter if letter.isprintable() else "�" for letter in " ".join(words.split()))
+def one_line(words: str) -> str:
+    """One line that can't steer a terminal: a check may quote what a broken program wrote to its log."""
+    return "".join(letter if letter.isprintable() else "�" for letter in " ".join(words.split()))
+
+
+def printable(words: str) -> Text:
+    """One short line for a cell."""
+    line = one_line(words)
     return Text(line if len(line) <= _LETTERS else line[: _LETTERS - 1] + "…")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from cryptography import x509
@@ -51,6 +52,11 @@ def check(shown: Mapping[str, Any], now_s: float, renewal: str) -> Check:
         advice=share >= _FAULT,
         settled=True,
     )
+
+
+def ends(shown: Mapping[str, Any]) -> str:
+    """When a certificate ends (ISO 8601, in UTC); `shown` as for `check`."""
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(shown["notAfter"]), UTC).isoformat()
 
 
 def refused(error: ssl.SSLCertVerificationError, renewal: str) -> Check:

@@ -271,6 +271,7 @@ class Probe:
             if shown:
                 found = certificate.check(shown, time.time(), renewal)
                 self.told["certificate"] = found.seen.partition(" more ")[0]
+                self.told["certificate ends"] = certificate.ends(shown)
                 yield found
 
     def _ready(self, way: Way, which: str = "") -> Iterator[Check]:

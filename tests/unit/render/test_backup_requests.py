@@ -12,7 +12,7 @@ from tests.defaults import settings
 from tests.unit.render.projects import REPLICATED, RESTIC, SECOND, SWARM
 from webui_stack.host.restic import Place
 from webui_stack.host.retention import Retention
-from webui_stack.host.verbs import drill, offsite
+from webui_stack.host.verbs import backup_ages, drill, offsite
 from webui_stack.host.verbs.backup import Request
 from webui_stack.render import backup_requests
 
@@ -93,6 +93,15 @@ def test_only_a_drill_of_what_runs_is_remembered() -> None:
     some = settings()
     assert drill.Request(**backup_requests.drill_request(some, remembers=True)).stack_dir == some.stack_dir
     assert drill.Request(**backup_requests.drill_request(some, remembers=False)).stack_dir == ""
+
+
+def test_ages_are_asked_by_the_schedules_there_are() -> None:
+    some = settings(backup_schedule="*-*-* 03:30", drill_schedule="Sun 04:00")
+    found = backup_ages.Request(**backup_requests.backup_ages_request(some))
+    assert (found.stack_dir, found.backup_dir) == (some.stack_dir, some.backup_dir)
+    assert (found.backup_schedule, found.drill_schedule) == ("*-*-* 03:30", "Sun 04:00")
+    none = backup_ages.Request(**backup_requests.backup_ages_request(settings()))
+    assert (none.backup_schedule, none.drill_schedule) == ("", "")
 
 
 def test_what_opens_the_repository_is_shown_by_no_request() -> None:

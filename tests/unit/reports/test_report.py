@@ -181,3 +181,14 @@ def test_show_prints_the_table_and_where_the_page_is(tmp_path: Path, capsys: pyt
 
 def test_git_ignores_reports() -> None:
     assert "/reports/" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_a_file_is_put_at_once_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "status.html"
+    for text in ("one", "two \udcff"):
+        report.put(file, text)
+    assert file.read_text() == "two ?"
+    with pytest.raises(IsADirectoryError):
+        report.put(tmp_path.parent / tmp_path.name, "no")
+    assert [path.name for path in tmp_path.iterdir()] == ["status.html"]
+    assert [path.name for path in tmp_path.parent.glob("*.new")] == []

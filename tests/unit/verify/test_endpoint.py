@@ -257,6 +257,10 @@ def test_certificates_of_half_a_day_are_judged_by_their_own_lifetime() -> None:
     assert found.seen.startswith("valid for 4 hours more of 12 hours")
 
 
+def test_a_certificate_ends_at_a_moment_that_programs_read() -> None:
+    assert certificate.ends(SHOWN) == "2026-11-11T00:00:00+00:00"
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"), [(86400 * 61, "61 days"), (86400, "24 hours"), (5400, "90 minutes"), (-5, "0 minutes")]
 )

@@ -18,6 +18,7 @@ _PLACES = {
     "arrival_end": "arrival.end",
     "arrival_part": "arrival.part",
     "backup": "backup.run",
+    "backup_ages": "backup_ages.look",
     "backup_sets": "backup_sets.look",
     "cause": "cause.run",
     "compare": "releases.compare",
