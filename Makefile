@@ -59,8 +59,19 @@ types: $(READY)
 # or ten: with a process more than there are cores, no core does.
 CHECKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 SIDE_BY_SIDE := --numprocesses $(CHECKERS) --maxprocesses 8 --dist worksteal
-fast: $(READY)
+fast: $(READY) promtool
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not crash" --junitxml reports/tests/check.xml tests/unit tests/plan tests/host
+
+# What checks the alert rules: Debian's own programs, unpacked beside the project, so that no service is installed.
+UNPACKED := .cache/prometheus
+export PATH := $(CURDIR)/$(UNPACKED)/usr/bin:$(PATH)
+promtool:
+	@command -v promtool amtool >/dev/null || { \
+	  if ! command -v apt-get >/dev/null; then echo "promtool: not on this machine; its tests are skipped"; exit 0; fi; \
+	  echo "== Unpacking promtool and amtool into $(UNPACKED) (30 MB)"; mkdir -p $(UNPACKED) && cd $(UNPACKED); \
+	  apt-get download -qq prometheus prometheus-alertmanager 2>/dev/null || \
+	    { apt-get update -qq && apt-get download -qq prometheus prometheus-alertmanager; }; \
+	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb"; done; }
 
 crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (about four minutes)
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m crash --junitxml reports/tests/crash.xml tests/host
