@@ -162,4 +162,4 @@ lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  benchmarks/requirements.in -o benchmarks/requirements.txt
 
-.PHONY: help setup lab lab-down cold check types fast durations test images long chromium soak bench docs lock
+.PHONY: help setup lab lab-down cold check types fast promtool crash mutations durations test images long chromium soak bench dist docs lock
