@@ -1,6 +1,18 @@
 """pyinfra inventories/X.py deploy.py: from a bare host to a proven Open WebUI + Valkey stack."""
 
-from webui_stack.tasks import backup, deployment, docker, network, preflight, rollout, stack, swarm, verify, watchdog
+from webui_stack.tasks import (
+    backup,
+    deployment,
+    docker,
+    monitor,
+    network,
+    preflight,
+    rollout,
+    stack,
+    swarm,
+    verify,
+    watchdog,
+)
 
 verify.prepare()  # loads what proves, while the hosts are looked at
 settings = preflight.check(brings_python=True)  # every problem of every setting, before any host is touched
@@ -14,6 +26,7 @@ def provision() -> None:
     stack.launch(settings)
     watchdog.keep(settings)
     backup.keep(settings)
+    monitor.keep(settings)
     verify.prove(settings)
     deployment.end()
 

@@ -1,6 +1,6 @@
 """pyinfra -y inventories/X.py runbooks/migrate.py --limit HOST: from SQLite to the stack's own Postgres."""
 
-from webui_stack.tasks import deployment, docker, migrate, network, preflight, stack, verify, watchdog
+from webui_stack.tasks import deployment, docker, migrate, monitor, network, preflight, stack, verify, watchdog
 
 verify.prepare()
 settings = preflight.check()
@@ -12,6 +12,7 @@ stack.bring_images(settings)
 migrate.copy(settings)
 stack.launch(settings, with_images=False)
 watchdog.keep(settings)
+monitor.keep(settings)
 verify.prove(settings)
 migrate.settle(settings)
 deployment.end()

@@ -1,6 +1,6 @@
 """pyinfra -y inventories/X.py runbooks/restore.py --limit HOST: a stack from a backup set, proved like any other."""
 
-from webui_stack.tasks import deployment, docker, network, preflight, restore, stack, swarm, verify, watchdog
+from webui_stack.tasks import deployment, docker, monitor, network, preflight, restore, stack, swarm, verify, watchdog
 
 verify.prepare()
 settings = preflight.check()
@@ -13,6 +13,7 @@ stack.bring_images(settings)
 restore.load(settings)
 stack.launch(settings, with_images=False, migrates=True)
 watchdog.keep(settings)
+monitor.keep(settings)
 verify.prove(settings)
 restore.settle(settings)
 deployment.end()

@@ -1,6 +1,6 @@
 """pyinfra -y inventories/X.py runbooks/upgrade.py: from the versions that run to the settings', or back by itself."""
 
-from webui_stack.tasks import deployment, docker, network, preflight, rollout, stack, upgrade, verify, watchdog
+from webui_stack.tasks import deployment, docker, monitor, network, preflight, rollout, stack, upgrade, verify, watchdog
 
 verify.prepare()
 settings = preflight.check()
@@ -15,6 +15,7 @@ def provision() -> None:
     upgrade.rehearse(settings)
     stack.launch(settings, with_images=False, upgrades=True)
     watchdog.keep(settings)
+    monitor.keep(settings)
     verify.prove(settings, otherwise=lambda: upgrade.undo(settings))
     deployment.end()
 

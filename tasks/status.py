@@ -11,7 +11,8 @@ from pyinfra import host, inventory, state
 from pyinfra.api import deploy
 from rich.text import Text
 
-from webui_stack.documents import backup_document
+from webui_stack.documents import alarm_document, backup_document
+from webui_stack.documents.alarm_document import OpenAlarm
 from webui_stack.documents.backup_document import Ages
 from webui_stack.documents.document import IncompleteError
 from webui_stack.model.check import Check
@@ -56,8 +57,19 @@ def _look(settings: Settings) -> list[str]:
         checks, told = proved.checks, proved.told
         ages = _ages(settings) if settings.runs("data") else None
     locked = sources.wanted(settings, survey.machine)
-    run.current().once(_Found)[host.name] = status.of(settings, survey, locked, checks, told, ages=ages)
+    run.current().once(_Found)[host.name] = status.of(settings, survey, locked, checks, told, _alarms(), ages)
     return []
+
+
+def _alarms() -> list[OpenAlarm] | str:
+    """The open alarms of this host; or why they could not be read, which is no failure of the look."""
+    target = preflight.observation().host
+    try:
+        return alarm_document.parse_open(program.call(target, "alarms", {}))
+    except RemoteError as error:
+        return facts.why(target, error)
+    except IncompleteError as error:
+        return str(error)
 
 
 def _ages(settings: Settings) -> Ages | str:

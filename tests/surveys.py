@@ -56,7 +56,7 @@ DEPLOYED: Document = {
     "engine": captured("engine/debian-13-docker.io-26.1.5"),
     "docker_config": captured("docker_config/debian-13-docker.io-26.1.5"),
     **captured("compose/observe-2.26.1"),
-    "units": [survey.DOCKER_UNIT, survey.WATCHDOG_UNIT],
+    "units": [survey.DOCKER_UNIT, survey.WATCHDOG_UNIT, survey.MONITOR_UNIT],
     "history": {"leases": [], "deploy": "", "cut_off": "", "migrating": False, "database": "", "outcomes": {}},
     "files": {},
     "swarm": None,

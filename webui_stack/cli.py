@@ -60,6 +60,7 @@ VERBS: Mapping[str, Verb] = {
     "verify": Verb("runbooks/verify.py", "Prove that deployed stacks work.", changes=False),
     "status": Verb("runbooks/status.py", "Show versions, health, drift and the last deploy.", changes=False),
     "doctor": Verb("runbooks/doctor.py", "Say what is wrong with a stack, and what to do.", changes=False),
+    "alarm-test": Verb("runbooks/alarm_test.py", "Send a test message to each receiver of alarms.", changes=False),
     "backup": Verb("runbooks/backup.py", "Make one more backup set on each host.", changes=False),
     "backups": Verb("runbooks/backups.py", "List backup sets: when, size, counts, where.", changes=False),
     "drill": Verb("runbooks/drill.py", "Restore a set into a throw-away stack, and count.", changes=False),

@@ -126,6 +126,17 @@ open_webui_shared_dir = None  # the same folder on all hosts (NFS, CephFS, ...),
 # --- Watchdog -------------------------------------------------------------------------------------
 watchdog_pause_s = 120  # restart a container that hangs, at most once in this many seconds; 0: never
 
+# --- Monitor (docs/how-to/monitoring.md) ----------------------------------------------------------
+monitor_interval_s = 60  # look at the stack so often; 0: no monitor, so no alarms and no metrics
+# Who is told when something breaks, and when it is well again; any number, one kind in each:
+# {"webhook": URL}, {"ntfy": URL, "token": SOURCE}, {"heartbeat": URL}, and by e-mail {"email": ["ops@example.org"],
+# "from": "chat@example.org", "smtp": "smtp.example.org:587", "user": "chat", "password": SOURCE, "tls": "starttls"}.
+# A URL may be a source as well: such URLs are secrets. Sources as for valkey_password.
+alarms = []
+alarm_reminder_h = 24  # hours until what is still broken is told again; 0: never
+metrics_textfile_dir = None  # node-exporter's folder for text files; the monitor writes open-webui-stack.prom there
+metrics_bind = None  # "127.0.0.1:9469": serve metrics for Prometheus there, at /metrics
+
 # --- Verify ---------------------------------------------------------------------------------------
 # "ping": Valkey answers. "wiring": an event in Valkey also arrives at a websocket. "user": so does an event that a
 # user's request causes; the probe has its own account (made once, its password stays on the host).

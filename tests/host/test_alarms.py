@@ -452,6 +452,22 @@ def test_a_test_message_tells_each_receivers_outcome_and_changes_nothing(stop: t
     assert host.kept == {}
 
 
+def test_the_verb_tells_what_is_open_and_fails_where_that_is_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    host = Host(Inbox())
+    monkeypatch.setattr(verb, "Files", lambda: Files(host.kernel))
+    assert verb.look({}, lambda _: None) == []
+    host.look(broken())
+    host.look(broken())
+    (one,) = verb.look({}, lambda _: None)
+    assert (one["name"], one["state"], one["seen"]) == ("valkey_pong", "broken", "no PONG for 5 s")
+    Files(host.kernel).write(PATH, "{")
+    with pytest.raises(HostError, match=f"^{PATH}: expected what was written there"):
+        verb.look({}, lambda _: None)
+
+
 def test_the_verb_tells_the_outcome_of_the_receivers_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 0)
     with http_receiver.serving(HttpReceiver()) as service:

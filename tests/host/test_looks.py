@@ -26,6 +26,7 @@ from tests.host.fake_monitored import (
     REDIS,
     SETS,
     SWARM,
+    UNITS,
     WEBUI,
     Monitored,
     wells,
@@ -679,6 +680,23 @@ def test_units_that_do_not_run_and_jobs_that_failed_are_found(
     assert [one.name for one in findings.values() if not one.ok] == [name] * (not ok)
     assert samples[f"unit_ok{{unit={unit}}}"] == ok
     assert len(world.system.asked) == 1
+
+
+def test_a_unit_that_is_not_there_is_found_with_what_puts_it_there(world: Monitored) -> None:
+    for unit in UNITS:
+        world.states[unit] = "inactive"
+    findings, _ = world.look("units")
+    assert {one.seen: one.next_step for one in findings.values() if not one.ok} == {
+        "there is no open-webui-watchdog.service": "run deploy.py",
+        "there is no open-webui-backup.timer": "run runbooks/backup.py",
+    }
+    for unit in UNITS:
+        world.files.make_folder("/etc/systemd/system")
+        world.files.write(f"/etc/systemd/system/{unit}", "")
+    findings, _ = world.look("units")
+    assert [one.seen for one in findings.values() if not one.ok] == [
+        f"{unit} does not run (inactive)" for unit in UNITS
+    ]
 
 
 def test_without_systemd_there_are_no_units_and_one_that_gives_no_answer_is_unknown(world: Monitored) -> None:

@@ -16,6 +16,7 @@ from webui_stack.host import compose
 from webui_stack.host.clock import Clock
 from webui_stack.host.errors import HostError
 from webui_stack.host.releases import DamagedError, Releases
+from webui_stack.host.secrets import RECEIVERS
 
 FOLDER = "/opt/stack"
 GOOD, KEPT = f"{FOLDER}/.good", f"{FOLDER}/.deploys"
@@ -102,6 +103,16 @@ def remembered(files: Mapping[str, tuple[str, int]] = FILES) -> World:
 
 
 # --- What a release is
+
+
+def test_receivers_of_alarms_are_no_part_of_a_release() -> None:
+    world = World()
+    world.put({RECEIVERS: ("before", 0o600)})
+    world.remember()
+    assert not world.files.exists(f"{GOOD}/{RECEIVERS}")
+    world.put({RECEIVERS: ("now", 0o600)})
+    world.releases.recall()
+    assert world.live()[RECEIVERS] == "now"
 
 
 def test_a_release_is_the_files_the_images_and_what_compose_says_of_them() -> None:

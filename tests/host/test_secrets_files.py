@@ -14,6 +14,10 @@ from pydantic import SecretStr
 
 from tests.defaults import settings
 from tests.stack_folder import DERIVED, FILES, NOTHING, Stack, as_root, fill_folder
+from webui_stack.host.alarms import receivers
+from webui_stack.host.alarms.webhook import Webhook
+from webui_stack.host.files import Files
+from webui_stack.host.verbs.secrets import told
 from webui_stack.render import project
 from webui_stack.settings.sources import Supplied
 
@@ -74,6 +78,36 @@ def test_write_makes_every_file_with_its_mode(stack: Stack) -> None:
     passwords = [stack.text(name) for name in FILES]
     assert all(re.fullmatch(r"[A-Za-z0-9]{48}\n", password) for password in passwords)
     assert len(set(passwords)) == 3
+
+
+RECEIVERS = "secrets/alarms.json"
+
+
+@as_root
+def test_receivers_of_alarms_are_a_file_of_roots_that_goes_with_the_setting(stack: Stack) -> None:
+    """No service reads it: what compose and Valkey read stays as it is."""
+    stack.write()
+    before = stack.state()
+    some, others = (
+        Supplied(None, None, {}, alarms=({"webhook": f"https://hooks.example.org/{word}"},)) for word in ("a", "b")
+    )
+    assert stack.write(some) == stack.write(others) == [RECEIVERS]
+    assert stack.state()[RECEIVERS][:2] == ("-rw-------", 0)
+    assert receivers.read(Files(), str(stack.folder / RECEIVERS)).told == (
+        Webhook("webhook-1", "https://hooks.example.org/b"),
+    )
+    assert stack.stale(others) == []
+    assert stack.write() == [RECEIVERS]
+    changed = {"secrets"}  # its time, as a file in it came and went
+    assert {name: one for name, one in stack.state().items() if name not in changed} == {
+        name: one for name, one in before.items() if name not in changed
+    }
+    assert stack.write(NOTHING) == []
+
+
+def test_what_was_removed_is_told() -> None:
+    written = {"/x/secrets/alarms.json": "presence", "/x/.env": "content"}
+    assert list(told("/x", written)) == ["/x: wrote .env", "/x: removed secrets/alarms.json"]
 
 
 @as_root

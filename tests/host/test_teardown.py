@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import posixpath
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from tests.host.fake_files import FakeFiles, FakeKernel
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import Crash, Fault, Faults
 from webui_stack.host import deb_repository, dockerd
+from webui_stack.host.alarms import record
 from webui_stack.host.engine import NewContainer
 from webui_stack.host.errors import HostError
 from webui_stack.host.files import Files
@@ -141,6 +143,8 @@ class World(FakeSystem):
             f"{STACK}/valkey/users.acl": "",
             f"{SECRETS}/valkey-password": "x",
             f"{SECRETS}/webui-secret-key": "x",
+            f"{SECRETS}/alarms.json": "x",
+            f"{traces.NOTES}/alarms.json": "x",
             f"{SET}/manifest.json": "",
             f"{LOGS}/deploys.jsonl": "",
             f"{RUN_FOLDER}.drill": "",
@@ -271,6 +275,7 @@ def test_a_look_tells_all_in_the_order_in_which_it_goes_and_changes_nothing(worl
     assert world.lines() == [
         "goes    open-webui-watchdog.timer",
         "goes    open-webui-watchdog.service",
+        "goes    open-webui-stack-monitor.service",
         "goes    open-webui-backup.timer",
         "goes    open-webui-backup.service",
         *(f"goes    open-webui-{name}.{kind}" for name in ("backup-check", "drill") for kind in ("timer", "service")),
@@ -292,6 +297,7 @@ def test_a_look_tells_all_in_the_order_in_which_it_goes_and_changes_nothing(worl
         f"goes    {STACK}/.good",
         f"stays   {STACK}/valkey/mine.conf: not made by this project",
         f"goes    {STACK}/valkey/users.acl",
+        f"goes    {SECRETS}/alarms.json",
         f"stays   {SECRETS}/valkey-password: belongs with the data; teardown_data = ['a'] removes it",
         f"stays   {SECRETS}/webui-secret-key: belongs with the data; teardown_data = ['a'] removes it",
         f"stays   {SET}: a backup; teardown_backups = ['a'] removes it",
@@ -301,6 +307,7 @@ def test_a_look_tells_all_in_the_order_in_which_it_goes_and_changes_nothing(worl
         f"stays   {LOGS}/mine.log: not made by this project",
         f"goes    {RUN_FOLDER}",
         f"goes    {RUN_FOLDER}.drill",
+        f"goes    {traces.NOTES}",
     ]
     assert world.state == before
     assert world.orders == []
@@ -505,15 +512,35 @@ def test_every_file_that_is_put_on_a_host_is_known() -> None:
         *project.files(some),
         *rendered_units.watchdog(some, Machine()),
         *rendered_units.old_watchdog(some),
+        *rendered_units.monitor(some, Machine()),
+        f"/srv/s/{secrets_requests.RECEIVERS}",
         *rendered_units.backup(some, Machine()),
         *rendered_units.old_backup_paths(some),
     ]
     known = {*files.MADE, *(f"{units.FOLDER}/{unit}" for unit in units.UNITS)}
-    assert len(paths) == 12
+    assert len(paths) == 14
     assert {path.removeprefix("/srv/s/") for path in paths} <= known
     assert {file for names in secrets_requests.SECRET_FILES.values() for file in names} <= files.WITH_DATA
     assert traces.TRANSFER == transfer.FOLDER
     assert traces.PACKAGES == deb_repository.FOLDER
+    assert posixpath.dirname(record.PATH) == traces.NOTES
+
+
+def test_the_metrics_are_removed_from_where_the_monitor_has_written_them(world: World) -> None:
+    """The folder is node-exporter's. What the unit on the host says counts, whatever the settings say by now."""
+    folder = "/var/lib/node-exporter"
+    for name in ("open-webui-stack.prom", "others.prom"):
+        world.write(f"{folder}/{name}")
+    (unit,) = rendered_units.monitor(settings(metrics_textfile_dir=folder), Machine()).values()
+    assert f"{folder}/open-webui-stack.prom" not in named(world)
+    asked = teardown.request(settings(), "a", survey.Survey(files={rendered_units.MONITOR_PATH: unit}))
+    assert asked["metrics_file"] == f"{folder}/open-webui-stack.prom"
+    world.settings = settings(
+        valkey_image=VALKEY, open_webui_image=WEBUI, docker_source="docker-ce", metrics_textfile_dir=folder
+    )
+    assert f"{folder}/open-webui-stack.prom" in named(world)
+    world.remove()
+    assert world.tree(folder) == [f"{folder}/others.prom"]
 
 
 # --- Docker itself

@@ -25,7 +25,9 @@ NO_TIMER = [
     f"Watchdog | Remove {TIMER}",
     f"Watchdog | Remove {SCRIPT}",
 ]
-IN_ORDER = [CONFIGURE, SERVICE, NETWORK, SECRETS, FILES, UP, *NO_TIMER, WATCHDOG, RUN_WATCHDOG]
+MONITOR, RUN_MONITOR = "Monitor | Put the monitor", "Monitor | Run the monitor"
+MONITOR_UNIT = "/etc/systemd/system/open-webui-stack-monitor.service"
+IN_ORDER = [CONFIGURE, SERVICE, NETWORK, SECRETS, FILES, UP, *NO_TIMER, WATCHDOG, RUN_WATCHDOG, MONITOR, RUN_MONITOR]
 
 COMPOSE = "/opt/open-webui/compose.yaml:"
 CONF = "/opt/open-webui/valkey/valkey.conf:"
@@ -73,6 +75,7 @@ GROUPS = {
             recreated=["open-webui"],
         ),
         "watchdog stopped": Drift("systemctl stop open-webui-watchdog.service", [RUN_WATCHDOG]),
+        "monitor stopped": Drift("systemctl stop open-webui-stack-monitor.service", [RUN_MONITOR]),
     },
     "files edited": {
         "valkey.conf edited": Drift(
@@ -81,6 +84,7 @@ GROUPS = {
         "compose file edited": Drift("sed -i 's/5s/6s/' compose.yaml", [FILES], [COMPOSE]),
         ".env edited": Drift("sed -i 's/WEBUI_SECRET_KEY=.*/WEBUI_SECRET_KEY=x/' .env", [SECRETS]),
         "watchdog edited": Drift(f"echo >> {WATCHDOG_UNIT}", [WATCHDOG], [f"{WATCHDOG_UNIT}:"]),
+        "monitor edited": Drift(f"echo >> {MONITOR_UNIT}", [MONITOR], [f"{MONITOR_UNIT}:"]),
         # Were it heeded, Valkey's definition would be another.
         "another compose file beside ours": Drift(
             "printf 'services: {redis: {environment: {A: b}}}' > compose.override.yaml",

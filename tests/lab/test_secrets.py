@@ -36,6 +36,8 @@ PLACES = {
     "good compose file": "cat /opt/open-webui/.good/compose.yaml /opt/open-webui/.good/images",
     "valkey's files": "cat /opt/open-webui/valkey/*",
     "watchdog": "cat /etc/systemd/system/open-webui-watchdog.service",
+    "monitor": "cat /etc/systemd/system/open-webui-stack-monitor.service /var/lib/open-webui-stack/*",
+    "journal of the monitor": "journalctl --quiet --no-pager --unit open-webui-stack-monitor",
     "lease": "cat $(find /run/open-webui-stack* -type f)",
     "temporary files": "find /tmp /var/tmp /home /root -type f -exec cat {} +",
     "configuration": "find /etc -type f -exec cat {} +",

@@ -68,7 +68,11 @@ def converged(**data: Any) -> dict[str, Any]:
     wanted = settings(**changed)
     files = {f"{wanted.stack_dir}/{path}": text for path, text in project.files(wanted).items()}
     host = {"survey": surveys.DEPLOYED, "fake_responses": {"dpkg -l": _DPKG}, **changed}
-    return answering(host, machine=machine(), files={**files, **units.watchdog(wanted, Machine())})
+    return answering(
+        host,
+        machine=machine(),
+        files={**files, **units.watchdog(wanted, Machine()), **units.monitor(wanted, Machine())},
+    )
 
 
 def configured(host: dict[str, Any], daemon_json: str, **changes: Any) -> dict[str, Any]:

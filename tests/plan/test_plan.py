@@ -21,6 +21,8 @@ STACK = [
     "Stack | Bring the services up",
     "Watchdog | Put the watchdog",
     "Watchdog | Run the watchdog",
+    "Monitor | Put the monitor",
+    "Monitor | Run the monitor",
 ]
 
 

@@ -15,6 +15,9 @@ MARKERS = {
     "TEST_API_KEY": "sk-marker-in-the-environment",
     "TEST_POSTGRES": "markerPostgres0123456789",
     "TEST_PROXY_KEY": "-----BEGIN PRIVATE KEY-----\nmarkerProxyKey/0123\n-----END PRIVATE KEY-----",
+    "TEST_WEBHOOK": "https://hooks.example.org/markerWebhook0123",
+    "TEST_NTFY": "tk_markerNtfy0123",
+    "TEST_SMTP": "markerSmtp0123",
     "TEST_DATABASE_URL": "postgresql://chat:markerDatabase@db.example.org/chat",
 }
 
@@ -34,6 +37,17 @@ def host() -> dict[str, Any]:
         valkey_password="env:TEST_PASSWORD",
         open_webui_secret_key="env:TEST_SECRET_KEY",
         open_webui_secret_env={"OPENAI_API_KEY": "env:TEST_API_KEY"},
+        alarms=[
+            {"webhook": "env:TEST_WEBHOOK"},
+            {"ntfy": "https://ntfy.example.org/chat", "token": "env:TEST_NTFY"},
+            {
+                "email": ["a@example.org"],
+                "from": "b@example.org",
+                "smtp": "x",
+                "user": "y",
+                "password": "env:TEST_SMTP",
+            },
+        ],
     )
     return stale(found)
 
@@ -42,7 +56,14 @@ def stale(host: dict[str, Any]) -> dict[str, Any]:
     return answering(
         host,
         project={
-            "stale": dict.fromkeys(["/opt/open-webui/secrets/valkey-password", "/opt/open-webui/.env"], "content")
+            "stale": dict.fromkeys(
+                [
+                    "/opt/open-webui/secrets/valkey-password",
+                    "/opt/open-webui/secrets/alarms.json",
+                    "/opt/open-webui/.env",
+                ],
+                "content",
+            )
         },
     )
 
@@ -92,7 +113,7 @@ def test_no_error_shows_a_secret(pyinfra: Pyinfra, tmp_path: Path) -> None:
     environment = {name: f"{value}- -'" for name, value in MARKERS.items()}
     result = pyinfra(hosts(tmp_path), "--dry", "-vvv", **environment)
     assert result.status == 2
-    assert "6 problems in the settings" in result.output
+    assert "7 problems in the settings" in result.output
     assert "marker" not in result.output
 
 

@@ -59,6 +59,8 @@ def test_bare_hosts_start_join_get_their_work_and_then_the_stack(pyinfra: Pyinfr
         "Stack | Pull the images",
         "Stack | Put the stack's files",
         "Stack | Deploy the stack",
+        "Monitor | Put the monitor",
+        "Monitor | Run the monitor",
     ]
     for name in "bc":
         assert [one for one in run.changes(name) if not one.startswith("Docker | ")] == [

@@ -291,7 +291,7 @@ def digits_of_all_scripts(source: str) -> list[str]:
     "path", modules("webui_stack/**/*.py", "tasks/*.py", "lab/*.py"), ids=lambda path: f"{path.parent.name}.{path.stem}"
 )
 def test_numbers_in_text_have_ascii_digits(path: Path) -> None:
-    """`webui_stack.settings.digits` reads them; a pattern has [0-9]."""
+    """`webui_stack.documents.digits` reads them; a pattern has [0-9]."""
     assert digits_of_all_scripts(path.read_text()) == []
 
 

@@ -103,6 +103,16 @@ def unknown(name: str) -> bool:
     return False
 
 
+METRIC = re.compile(r"\bopen_webui_stack_[a-z_]+")
+
+
+def looked_at() -> set[str]:
+    """The names of what the monitor looks at, as its page lists them; those of kinds end in _."""
+    page = (ROOT / "docs/how-to/monitoring.md").read_text()
+    table = page.partition("## What is looked at")[2].partition("\n\n")[2].partition("\n\n")[0]
+    return set(re.findall(r"`([a-z_]+)\*?`", table))
+
+
 @pytest.mark.parametrize("path", DOCS, ids=page_id)
 def test_a_setting_that_is_named_exists(path: Path) -> None:
     # `image`, an everyday word, is a row of doctor's.
@@ -113,7 +123,8 @@ def test_a_setting_that_is_named_exists(path: Path) -> None:
         - {task.stem for task in TASKS}
         - EVERYDAY_WORDS.keys()
     )
-    words -= VERBS.keys() | recover.TABLE.keys()
+    words -= VERBS.keys() | recover.TABLE.keys() | looked_at()
+    words = {word for word in words if not METRIC.fullmatch(word)}
     assert [name for name in sorted(words) if unknown(name)] == []
 
 
@@ -228,6 +239,28 @@ def test_each_runbook_is_on_the_page_of_commands() -> None:
     assert [
         path.name for path in sorted((ROOT / "runbooks").glob("*.py")) if f"`runbooks/{path.name}`" not in page
     ] == []
+
+
+def test_each_metric_is_on_its_page_once_and_no_other_is() -> None:
+    sources = [*(ROOT / "webui_stack/host/looks").glob("*.py"), ROOT / "webui_stack/host/verbs/monitor.py"]
+    named = {name for path in sources for name in METRIC.findall(path.read_text())}
+    listed = in_code(rows((ROOT / "docs/reference/metrics.md").read_text()))
+    kinds = {name for name in named if name.endswith("_")}  # a name is made of it
+    assert kinds == {"open_webui_stack_service_replicas_"}
+    assert sorted(name for name in listed if not name.startswith(tuple(kinds))) == sorted(named - kinds)
+    assert [name for name in listed if name.startswith(tuple(kinds))] == [
+        f"{kind}{what}" for kind in kinds for what in ("running", "wanted")
+    ]
+
+
+def test_each_look_is_on_the_page_about_monitoring() -> None:
+    """By the beginning of the names of its findings."""
+    sources = [*(ROOT / "webui_stack/host/looks").glob("*.py"), ROOT / "webui_stack/host/verbs/monitor.py"]
+    texts = [path.read_text() for path in sources]
+    made = {f"{kind}_" for text in texts for kind in re.findall(r'\bname\("(\w+)", ', text)}
+    whole = {name for text in texts for name in re.findall(r'(?:Finding\(|_share\([\w.]+,)\s*"([a-z_]+)"', text)}
+    assert len(made | whole) > 15
+    assert sorted((made | whole) - looked_at()) == []
 
 
 def test_each_page_that_a_message_names_is_there() -> None:

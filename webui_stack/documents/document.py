@@ -222,7 +222,7 @@ class Project(TypedDict):
     `mounted` has times by service, None where a file is not as wanted.
     """
 
-    stale: dict[str, Literal["content", "mode"]]
+    stale: dict[str, Literal["content", "mode", "presence"]]
     refused: str
     hashes: dict[str, str]
     mounted: dict[str, int | None]

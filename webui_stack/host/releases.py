@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from . import compose
+from . import compose, secrets
 from .clock import Clock, utc
 from .compose import Compose
 from .engine import Container, Engine, NotFound
@@ -455,7 +455,8 @@ class Releases:
             if there is None:
                 continue
             if there.kind == "folder":
-                found += [f"{part}/{path}" for path in self._files.tree(f"{folder}/{part}") or []]
+                paths = [f"{part}/{path}" for path in self._files.tree(f"{folder}/{part}") or []]
+                found += [path for path in paths if path != secrets.RECEIVERS]
             else:
                 found.append(part)
         return [path for path in found if not path.endswith(_UNFINISHED)]

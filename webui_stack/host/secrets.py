@@ -21,6 +21,11 @@ from .system import System
 # Of letters and digits, which need no quotes anywhere, in a URL neither. So many of them have 285 bits.
 _LENGTH = 48
 _PLACE = re.compile(r"\$\{(\w+)\}")
+RECEIVERS = "secrets/alarms.json"
+"""The file of the receivers of alarms, in the stack's folder.
+
+It is the operator's alone, and no part of a release or of a backup set: what is in force is what was set last.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,7 @@ class Wish:
 
     `acl` and `env` are texts with places, ${NAME} and ${NAME_sha256}. `environment` is added to the second.
     `marks` tell a folder of this project. `adopts` says that a key which somebody gave Open WebUI by hand is kept.
+    `receivers` is the text of `RECEIVERS`; without one, no such file is there.
     """
 
     folder: str
@@ -54,11 +60,13 @@ class Wish:
     marks: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     adopts: bool = False
+    receivers: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
 class State:
-    """What is stale, by path: its "content", or its "mode" and owner alone; or why nothing can be written.
+    """What is stale, by path: its "content", its "mode" and owner alone, or its "presence"; or why nothing can be
+    written.
 
     `env` and `acl` are the texts that are wanted, whatever is on the host. They hold secrets.
     """
@@ -84,11 +92,12 @@ class _Plan:
     """What is to be there, by path: folders with their mode, and files with mode and text, in the order of writing.
 
     Secrets come before the files that are made of them. So a run that was cut off leaves each secret in one place, from
-    which the next run makes the rest.
+    which the next run makes the rest. Nothing is to be at the paths of `absent`.
     """
 
     folders: Mapping[str, int]
     files: Mapping[str, tuple[int, str]] = field(repr=False)
+    absent: Sequence[str]
     env: str = field(repr=False)
     acl: str = field(repr=False)
 
@@ -148,7 +157,9 @@ def write(
     plan = _plan(files, wanted, by_hand, make)
     stale = _stale(files, plan)
     for path in stale:
-        if path in plan.folders:
+        if path in plan.absent:
+            files.remove(path)
+        elif path in plan.folders:
             files.make_folder(path, mode=plan.folders[path])
         else:
             mode, text = plan.files[path]
@@ -182,7 +193,11 @@ def _plan(files: Files, wanted: Wish, by_hand: Callable[[], str], make: Callable
     contents = {f"{folder}/secrets/{one.file}": (one.mode, values[one.name]) for one in wanted.secrets if one.file}
     # Some services read theirs as another user than root. The folder around it is closed to everybody else.
     contents.update({f"{folder}/valkey/users.acl": (0o644, acl), f"{folder}/.env": (0o600, env)})
-    return _Plan({folder: 0o700, f"{folder}/secrets": 0o700, f"{folder}/valkey": 0o755}, contents, env, acl)
+    receivers = f"{folder}/{RECEIVERS}"
+    if wanted.receivers:
+        contents[receivers] = (0o600, wanted.receivers)
+    absent = () if wanted.receivers else (receivers,)
+    return _Plan({folder: 0o700, f"{folder}/secrets": 0o700, f"{folder}/valkey": 0o755}, contents, absent, env, acl)
 
 
 def _found(files: Files, wanted: Wish, secret: Secret, by_hand: Callable[[], str]) -> str:
@@ -216,6 +231,7 @@ def _stale(files: Files, plan: _Plan) -> Mapping[str, str]:
             found[path] = "content"
         elif there.mode != mode or not files.is_mine(there):
             found[path] = "mode"
+    found.update({path: "presence" for path in plan.absent if files.exists(path)})
     return found
 
 

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from webui_stack.documents import document
-from webui_stack.settings import digits
+from webui_stack.documents import digits, document
 
 NETWORK = "openwebui-network"
 # On a network that this project made: only such a one is removed.

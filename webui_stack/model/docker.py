@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from webui_stack.documents import document
+from webui_stack.documents import digits, document
 from webui_stack.model.machine import Machine
-from webui_stack.settings import digits
 
 Source = Literal["docker-ce", "distro", "present"]
 

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
-from webui_stack.documents import doctor_document, document
-from webui_stack.settings import digits
+from webui_stack.documents import digits, doctor_document, document
 
 # Asked of Valkey in one session. The answers tell themselves apart by their form (valkey-cli --json, 8.0).
 QUESTIONS = (

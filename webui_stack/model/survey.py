@@ -19,6 +19,7 @@ DOCKER_UNIT, BACKUP_UNIT = "docker.service", "open-webui-backup.timer"
 CHECK_UNIT, DRILL_UNIT = "open-webui-backup-check.timer", "open-webui-drill.timer"
 # The watchdog, and the timer that ran it in earlier versions.
 WATCHDOG_UNIT, WATCHDOG_TIMER = "open-webui-watchdog.service", "open-webui-watchdog.timer"
+MONITOR_UNIT = "open-webui-stack-monitor.service"
 # The log of deploys on the host, and the lease of the run that is at work there.
 DEPLOY_LOG = "/var/log/open-webui/deploys.jsonl"
 LEASE_FILE = f"{compose.RUN_FOLDER}/lease"
@@ -31,9 +32,9 @@ class Survey:
     """One host as observed.
 
     `files` are the contents of regular files that are root's and 0644, by path: any other file counts as absent,
-    and thereby as one to be written again. `stale` has the paths that the secrets' step would change, with "content" or
-    "mode"; `refused` says why it can't, "" where it can. `units` are the systemd units that are active and enabled.
-    `lease` is the lease's line (`webui_stack.ops.lease`), `last_deploy` the last line of the log
+    and thereby as one to be written again. `stale` has the paths that the secrets' step would change, with "content",
+    "mode" or "presence"; `refused` says why it can't, "" where it can. `units` are the systemd units that are active
+    and enabled. `lease` is the lease's line (`webui_stack.ops.lease`), `last_deploy` the last line of the log
     (`webui_stack.model.deploy_log`). `cut_off` is the runbook that was killed while data were in two places
     (`webui_stack/host/journal.py`). `database` is where people's data are, "sqlite", "postgres" or "external"; "" where
     there are none, "unknown" where what tells is damaged. `migrating` says whether runbooks/migrate.py has begun and

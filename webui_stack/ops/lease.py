@@ -18,11 +18,11 @@ import gevent
 from pyinfra import logger
 from pyinfra.api import Host
 
+from webui_stack.documents import digits
 from webui_stack.host.errors import HostError
 from webui_stack.host.holder import Processes, parse
 from webui_stack.host.lease import EXPIRY_S, Other
 from webui_stack.model.survey import DEPLOY_LOG
-from webui_stack.settings import digits
 from webui_stack.transport import program
 
 # What a killed run left at work on the host ends by itself: `open_webui_start_timeout_s` twice at most.

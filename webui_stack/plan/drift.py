@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from webui_stack.model import compose, docker, docker_config, lock, swarm
 from webui_stack.model.lock import Wanted
-from webui_stack.model.survey import DOCKER_UNIT, WATCHDOG_UNIT, Survey
+from webui_stack.model.survey import DOCKER_UNIT, MONITOR_UNIT, WATCHDOG_UNIT, Survey
 from webui_stack.plan import apt_sources
 from webui_stack.render import managed, units
 from webui_stack.settings.model import Settings
@@ -25,6 +25,7 @@ def of_stack(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) 
         *_files(settings, survey),
         *_stack(settings, survey, locked),
         *_watchdog(settings, survey),
+        *_monitor(settings, survey),
     ]
 
 
@@ -66,7 +67,7 @@ def _stack(settings: Settings, survey: Survey, locked: Iterable[Wanted]) -> Iter
     if survey.refused:
         yield survey.refused
     for path, what in survey.stale.items():
-        yield f"{path}: its {what} differs"
+        yield f"{path}: is not wanted any more" if what == "presence" else f"{path}: its {what} differs"
     if settings.topology == "compose":
         yield from _network(settings, survey)
     for reference in settings.images.values():
@@ -99,6 +100,16 @@ def _watchdog(settings: Settings, survey: Survey) -> Iterator[str]:
             yield f"{path}: is of an earlier version"
     if wanted != (WATCHDOG_UNIT in survey.units):
         yield f"{WATCHDOG_UNIT}: is not both active and enabled" if wanted else f"{WATCHDOG_UNIT}: runs"
+
+
+def _monitor(settings: Settings, survey: Survey) -> Iterator[str]:
+    if not survey.machine.has_systemd:
+        return
+    wanted = units.has_monitor(settings)
+    if wanted != (MONITOR_UNIT in survey.units):
+        yield f"{MONITOR_UNIT}: is not both active and enabled" if wanted else f"{MONITOR_UNIT}: runs"
+    if not wanted and units.MONITOR_PATH in survey.files:
+        yield f"{units.MONITOR_PATH}: is not wanted any more"
 
 
 def has_timer(survey: Survey, timer: str) -> bool:

@@ -14,7 +14,8 @@ from webui_stack.documents import document
 from webui_stack.host import protocol
 from webui_stack.model import compose, docker, docker_config
 from webui_stack.model.survey import DEPLOY_LOG, Survey
-from webui_stack.render import project
+from webui_stack.render import project, units
+from webui_stack.render.monitor_requests import metrics_file
 from webui_stack.settings.model import Settings
 
 
@@ -57,6 +58,7 @@ def request(settings: Settings, host: str, observed: Survey) -> dict[str, Any]:
         "package_manager": observed.machine.package_manager,
         "packages": [name for name in packages if name in observed.engine.packages],
         "docker_files": _docker_files(settings, observed.docker),
+        "metrics_file": units.metrics_of(observed.files.get(units.MONITOR_PATH, "")) or metrics_file(settings),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,6 +19,9 @@ SECRET_FILES = {
     "postgres_password": ["secrets/postgres-password"],
     "probe_password": ["secrets/probe-password"],
 }
+RECEIVERS = "secrets/alarms.json"
+"""The file of the receivers of alarms, below `stack_dir`."""
+RECEIVERS_FORMAT = 1
 
 
 def secrets_request(settings: Settings, supplied: Supplied) -> HiddenItems:
@@ -77,4 +81,12 @@ def wish(settings: Settings, supplied: Supplied) -> dict[str, Any]:
         "marks": project.OWN_MARKS,
         "environment": {name: text(one) for name, one in supplied.environment.items()},
         "adopts": settings.stack_adopt,
+        "receivers": _receivers(supplied),
     }
+
+
+def _receivers(supplied: Supplied) -> str:
+    """The file of the receivers of alarms (`host/alarms/receivers.py`); "" for none."""
+    if not supplied.alarms:
+        return ""
+    return json.dumps({"format": RECEIVERS_FORMAT, "alarms": [dict(one) for one in supplied.alarms]}, sort_keys=True)

@@ -28,7 +28,7 @@ def survey_request(settings: Settings, supplied: Supplied) -> HiddenLines:
             "containers": project.containers(settings),
             "network": compose.NETWORK,
             "gateway": compose.GATEWAY,
-            "units": [survey.DOCKER_UNIT, survey.WATCHDOG_UNIT, *units.schedules(settings)],
+            "units": [survey.DOCKER_UNIT, survey.WATCHDOG_UNIT, survey.MONITOR_UNIT, *units.schedules(settings)],
             "paths": managed.paths(settings),
             "apt_key": docker.APT_KEY,
             "lease_files": [survey.LEASE_FILE, survey.OLD_LEASE_FILE],

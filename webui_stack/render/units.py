@@ -1,18 +1,21 @@
-"""The units of systemd on a host: the watchdog, and the timers and services of backups, checks and drills."""
+"""The units of systemd on a host: watchdog, monitor, and the timers and services of backups, checks and drills."""
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from collections.abc import Mapping
 
 from webui_stack.host import protocol
 from webui_stack.model import survey
 from webui_stack.model.machine import Machine
-from webui_stack.render import backup_requests, host_program, project
+from webui_stack.render import backup_requests, host_program, monitor_requests, project
 from webui_stack.render.template import render
 from webui_stack.settings.model import Settings
 
 WATCHDOG_PATH = f"/etc/systemd/system/{survey.WATCHDOG_UNIT}"
+MONITOR_PATH = f"/etc/systemd/system/{survey.MONITOR_UNIT}"
 BACKUP_SERVICE = "/etc/systemd/system/open-webui-backup.service"
 
 
@@ -39,6 +42,38 @@ def watchdog(settings: Settings, machine: Machine) -> dict[str, str]:
 def old_watchdog(settings: Settings) -> list[str]:
     """The files that only the watchdog of earlier versions had."""
     return [f"/etc/systemd/system/{survey.WATCHDOG_TIMER}", f"{settings.stack_dir}/watchdog.sh"]
+
+
+def has_monitor(settings: Settings) -> bool:
+    """Whether the host is to have a monitor. In a swarm the one with the data looks at all services."""
+    return settings.monitor_interval_s > 0 and settings.runs("data")
+
+
+def monitor(settings: Settings, machine: Machine) -> dict[str, str]:
+    """The monitor's file by absolute path: the systemd service that runs the verb `monitor` of the host's program."""
+    line = protocol.Request(
+        "monitor", protocol.PLAIN, monitor_requests.monitor_request(settings, _scheduled(settings))
+    ).line()
+    return {
+        MONITOR_PATH: render(
+            "open-webui-stack-monitor.service.j2",
+            python=machine.python,
+            program=host_program.place(),
+            # systemd takes a backslash or % for the begin of more (systemd.exec(5)).
+            request=line.replace("\\", "\\\\").replace("%", "%%"),
+        )
+    }
+
+
+def metrics_of(unit: str) -> str:
+    """The file of the metrics that a monitor writes, by the text of its unit; "" for none."""
+    found = re.search(r"(?m)^StandardInputText=(.*)$", unit)
+    try:
+        request = json.loads(found[1].replace("%%", "%").replace("\\\\", "\\")) if found else {}
+        folder = request.get("arguments", {}).get("metrics_textfile_dir", "")
+    except (ValueError, AttributeError):  # somebody has edited it
+        return ""
+    return f"{folder}/{monitor_requests.METRICS_FILE}" if isinstance(folder, str) and folder.startswith("/") else ""
 
 
 def schedules(settings: Settings) -> dict[str, str]:

@@ -7,18 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
+from webui_stack.documents.alarm_document import OpenAlarm
 from webui_stack.documents.backup_document import Ages
 from webui_stack.documents.document import Outcome
 from webui_stack.model import compose, deploy_log
 from webui_stack.model.check import Check
 from webui_stack.model.deploy_log import Record
 from webui_stack.model.lock import Wanted
-from webui_stack.model.survey import Survey
+from webui_stack.model.survey import MONITOR_UNIT, Survey
 from webui_stack.plan import drift
 from webui_stack.settings.model import Settings
-
-Alarm = Mapping[str, object]
-"""An open alarm: its `name` and `state`, the moment `since_s`, what was `seen`, and the `next_step`."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ class Status:
     outcomes: Mapping[str, Outcome] = field(default_factory=dict)
     uploads_elsewhere: str = ""
     certificate_ends: str = ""
-    alarms: Sequence[Alarm] = ()
+    alarms: Sequence[OpenAlarm] = ()
     alarms_unknown: str = ""
     is_monitored: bool = False
 
@@ -65,7 +63,7 @@ def of(
     locked: Sequence[Wanted],
     checks: Sequence[Check],
     told: Mapping[str, str],
-    alarms: Sequence[Alarm] | str = (),
+    alarms: Sequence[OpenAlarm] | str = (),
     ages: Ages | str | None = None,
 ) -> Status:
     """The status from what was observed, and what verify found (`proof.Proof`).
@@ -77,6 +75,7 @@ def of(
         last_deploy=deploy_log.parse(survey.last_deploy),
         alarms=open_alarms,
         alarms_unknown=unknown,
+        is_monitored=MONITOR_UNIT in survey.units,
     )
     if not survey.services.containers:
         return replace(seen, note="no stack here")

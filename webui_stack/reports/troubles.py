@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from webui_stack.documents.alarm_document import OpenAlarm
 from webui_stack.reports.moment import for_people
 from webui_stack.reports.rows import State, state_of
-from webui_stack.reports.status import Alarm, Status
+from webui_stack.reports.status import Status
 
 _UNKNOWN = "unknown"
 
@@ -43,9 +44,9 @@ def worst_first(hosts: Mapping[str, Status]) -> dict[str, Status]:
 def _found(host: Status) -> Iterator[Trouble]:
     if host.note:
         yield Trouble(State.UNCHECKED, "", host.note)
-    told = {one.get("name") for one in host.alarms}
+    told = {one["name"] for one in host.alarms}
     for alarm in host.alarms:
-        yield Trouble(State.FAULT, f"alarm {alarm.get('name', '')}", _since(alarm), str(alarm.get("next_step", "")))
+        yield Trouble(State.FAULT, f"alarm {alarm['name']}", _since(alarm), alarm["next_step"])
     for check in (*host.unwell, *(one for one in host.late if one.name not in told)):
         yield Trouble(state_of(check), check.name, check.seen, check.next_step)
     for line in host.backups:
@@ -67,10 +68,7 @@ def _found(host: Status) -> Iterator[Trouble]:
         yield Trouble(State.ADVICE, "last deploy", f"{last.words}, with no end: it is at work, or was cut off")
 
 
-def _since(alarm: Alarm) -> str:
+def _since(alarm: OpenAlarm) -> str:
     """What an alarm saw, with its state and the moment it began."""
-    words = f"{alarm.get('state', 'broken')}"
-    since_s = alarm.get("since_s")
-    if isinstance(since_s, int | float):
-        words += f" since {for_people(datetime.fromtimestamp(since_s, UTC))}"
-    return f"{words}: {alarm.get('seen', '')}"
+    since = for_people(datetime.fromtimestamp(alarm["since_s"], UTC))
+    return f"{alarm['state']} since {since}: {alarm['seen']}"

@@ -188,7 +188,7 @@ def _backups(sound: Callable[[str], Any]) -> list[str]:
 
 
 def _topology(settings: Settings) -> list[str]:
-    return [*_processes(settings), *_proxy(settings), *_shared(settings)]
+    return [*_processes(settings), *_proxy(settings), *_shared(settings), *_monitor(settings)]
 
 
 def _processes(settings: Settings) -> list[str]:
@@ -256,6 +256,18 @@ def _shared(settings: Settings) -> list[str]:
     ]
 
 
+def _monitor(settings: Settings) -> list[str]:
+    """Nothing is told, and nothing is counted, without the monitor."""
+    if settings.monitor_interval_s:
+        return []
+    wanted = [name for name in ("alarms", "metrics_textfile_dir", "metrics_bind") if getattr(settings, name)]
+    return [
+        f"monitor_interval_s: expected seconds from 5 to 3600 for {name}, got 0; the monitor does that: set both, or "
+        "neither"
+        for name in wanted
+    ]
+
+
 # --- All hosts of a swarm ---------------------------------------------------------------------------
 
 # Beginnings of settings that may differ between hosts. All others describe the one stack, and have to be the same.
@@ -263,6 +275,7 @@ _OF_A_HOST = (
     *("preflight_", "docker_", "verify_url", "backup_", "drill_", "restore_"),
     *("rollout_", "teardown_"),
     *("swarm_manager", "swarm_runs", "swarm_availability", "swarm_address", "watchdog_", "bundle_file", "stack_adopt"),
+    *("monitor_", "alarm", "metrics_"),
 )
 # Settings for batches of hosts, with the values that change nothing: a swarm's hosts are one stack.
 _BATCHES = {"rollout_canary": (0, []), "rollout_batch": (None, "100%"), "rollout_pause_s": (0,)}

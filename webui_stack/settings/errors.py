@@ -45,7 +45,7 @@ def _is_secret(path: list[Any], value: Any) -> bool:
         return len(path) == 1 or not shown or environment.has_secret_name(str(path[1]))
     sources = (
         *("valkey_password", "open_webui_secret_key", "open_webui_secret_env", "restore_age_identity"),
-        *("database_url", "postgres_password", "proxy_certificate_key"),
+        *("database_url", "postgres_password", "proxy_certificate_key", "alarms"),
     )
     # age-keygen prints both halves
     return path[0] in (*sources, "backup_age_recipient") or path[0].startswith("backup_restic_")
@@ -86,7 +86,17 @@ def _rules(annotation: Any, metadata: list[Any], rest: list[Any]) -> list[Rule]:
 # Keys with our prefixes that belong to pyinfra's own connectors.
 _CONNECTOR_KEYS = {"docker_identifier", "docker_platform", "docker_architecture"}
 # Words that an inventory may well use for things of its own.
-_COMMON_WORDS = {"public_", "database_", "postgres_", "proxy_", "topology_"}
+_COMMON_WORDS = {
+    "public_",
+    "database_",
+    "postgres_",
+    "proxy_",
+    "topology_",
+    "monitor_",
+    "metrics_",
+    "alarm_",
+    "alarms_",
+}
 _PREFIXES = tuple(
     sorted({f"{name.split('_')[0]}_" for name in Settings.model_fields} - _COMMON_WORDS | {"open_webui_"})
 )

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from webui_stack.settings import shipped
 from webui_stack.settings.image_reference import version_of
+from webui_stack.settings.receivers import Receiver
 from webui_stack.settings.rule import Rule, between, matches, must, zero_or_between
 from webui_stack.settings.types import (
     AbsolutePath,
@@ -29,6 +30,7 @@ from webui_stack.settings.types import (
     DialedOrigin,
     DockerDaemonKeys,
     EmailAddress,
+    Endpoint,
     HealthInterval,
     HostsOwnName,
     Image,
@@ -53,6 +55,7 @@ from webui_stack.settings.types import (
     SecretSource,
     SecureOrigin,
     Sha256,
+    SharedFolder,
     Snapshots,
     Subnet,
     Switch,
@@ -257,6 +260,16 @@ class Settings(BaseModel):
     watchdog_pause_s: Annotated[
         int, zero_or_between(30, 3600), Rule("0, or seconds from 30 to 3600", "0 switches the watchdog off")
     ]
+
+    monitor_interval_s: Annotated[
+        int, zero_or_between(5, 3600), Rule("0, or seconds from 5 to 3600", "0 switches the monitor off")
+    ]
+    alarms: Annotated[
+        list[Receiver], Rule("a list of receivers", "e.g. [{'webhook': 'env:WEBHOOK_URL'}]; docs/how-to/monitoring.md")
+    ]
+    alarm_reminder_h: Annotated[int, zero_or_between(1, 720), Rule("0, or hours from 1 to 720", "0 sends no reminders")]
+    metrics_textfile_dir: SharedFolder | None
+    metrics_bind: Endpoint | None
 
     verify_level: Annotated[
         Literal["ping", "wiring", "user"],

@@ -8,13 +8,14 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
+from webui_stack.settings import receivers
 from webui_stack.settings.model import Settings
 
 # A secret manager may ask for a touch of a key; more than this is a hang.
@@ -47,7 +48,10 @@ class HiddenItems(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Supplied:
-    """The operator's own secrets for one host; None where the host makes one."""
+    """The operator's own secrets for one host; None where the host makes one.
+
+    `alarms` is the setting of that name with what its sources hold.
+    """
 
     valkey_password: SecretStr | None
     open_webui_secret_key: SecretStr | None
@@ -55,6 +59,7 @@ class Supplied:
     postgres_password: SecretStr | None = None
     database_url: SecretStr | None = None
     proxy_certificate_key: SecretStr | None = None
+    alarms: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
 
 
 class SecretError(Exception):
@@ -112,6 +117,7 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
         proxy_certificate_key=one(
             "proxy_certificate_key", settings.proxy_certificate_key, _PEM_KEY, "a private key in PEM, not encrypted"
         ),
+        alarms=tuple(_receiver(f"alarms/{number}", given, one) for number, given in enumerate(settings.alarms)),
     )
     if problems:
         raise SecretError(problems)
@@ -145,6 +151,16 @@ def restic_environments(settings: Settings, read: Callable[[str], str]) -> list[
 
 
 _Read = Callable[[str, str | None, re.Pattern[str], str], SecretStr | None]
+
+
+def _receiver(where: str, given: Mapping[str, Any], one: _Read) -> Mapping[str, Any]:
+    """A receiver of alarms with what its sources hold."""
+    found = dict(given)
+    for key, (allowed, expected) in receivers.SECRETS.items():
+        if key in given and receivers.is_source(given[key]):
+            value = one(f"{where}/{key}", given[key], allowed, expected)
+            found[key] = value.get_secret_value() if value else ""
+    return found
 
 
 def _reader(read: Callable[[str], str], problems: list[str]) -> _Read:

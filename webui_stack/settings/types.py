@@ -146,6 +146,18 @@ Address = Annotated[
 ]
 
 
+def _is_endpoint(value: str) -> bool:
+    found = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+)):([1-9][0-9]{0,4})", value)
+    return found is not None and int(found[3]) <= 65535 and _is_address(found[1] or found[2])
+
+
+Endpoint = Annotated[
+    str,
+    must(_is_endpoint),
+    Rule("an IP address of the host with a port", "e.g. '127.0.0.1:9469' or '[::1]:9469'; None serves nothing"),
+]
+
+
 def _is_reachable(value: str) -> bool:
     found = _address(value)
     return found is not None and not (found.is_unspecified or found.is_loopback)
@@ -268,6 +280,14 @@ AbsolutePath = Annotated[
     Rule(
         "an absolute path of a folder of its own, of letters, digits and . _ -",
         "e.g. '/opt/open-webui'; it is made root's and closed to everybody else",
+    ),
+]
+SharedFolder = Annotated[
+    str,
+    must(lambda path: not re.search(r"/\.\.?(/|$)", path) and re.fullmatch(r"(?:/[A-Za-z0-9._-]+)+", path) is not None),
+    Rule(
+        "an absolute path of a folder that is there, of letters, digits and . _ -",
+        "the one that node-exporter reads, e.g. '/var/lib/prometheus/node-exporter'; None writes nothing",
     ),
 ]
 LocalPath = Annotated[

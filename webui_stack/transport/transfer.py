@@ -15,7 +15,7 @@ from paramiko import SSHException
 from pyinfra import logger
 from pyinfra.api import Host
 
-from webui_stack.settings import digits
+from webui_stack.documents import digits
 from webui_stack.transport import channel, remote
 
 # Root's alone, below a folder that is root's: nobody else can look into it, or make it first.

@@ -19,7 +19,7 @@ def test_a_deployed_host_is_read_whole() -> None:
     assert found.engine.server == "26.1.5+dfsg1"
     assert found.docker.runs
     assert set(found.services.containers) == {"redis-valkey", "open-webui"}
-    assert found.units == {survey.DOCKER_UNIT, survey.WATCHDOG_UNIT}
+    assert found.units == {survey.DOCKER_UNIT, survey.WATCHDOG_UNIT, survey.MONITOR_UNIT}
     assert (found.stale, found.refused) == ({}, "")
     assert found.swarm == swarm.Observed()
 

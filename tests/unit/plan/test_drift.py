@@ -44,6 +44,7 @@ def edited(path: str, before: str, after: str) -> dict[str, str]:
 
 PACKAGES, VALKEY = surveys.DEPLOYED["engine"]["packages"], LAB["valkey_image"]
 WATCHDOG_FILE = "/etc/systemd/system/open-webui-watchdog.service"
+MONITOR_FILE = "/etc/systemd/system/open-webui-stack-monitor.service"
 
 
 def test_a_host_as_deployed_has_none() -> None:
@@ -58,13 +59,17 @@ def test_a_host_as_deployed_has_none() -> None:
         ({"docker_config": {"sha256": "unknown"}}, ["/etc/docker/daemon.json: can't be read, it could not be read"]),
         ({"docker_config": {"changing": True}}, ["/etc/docker/daemon.json: was cut off while it was changed"]),
         ({"units": []}, ["docker.service: is not both active and enabled",
-                         "open-webui-watchdog.service: is not both active and enabled"]),
+                         "open-webui-watchdog.service: is not both active and enabled",
+                         "open-webui-stack-monitor.service: is not both active and enabled"]),
         ({"files": without(files(settings(**LAB)), "/opt/open-webui/compose.yaml")},
          ["/opt/open-webui/compose.yaml: missing, or not root's and 0644"]),
         ({"files": edited(WATCHDOG_FILE, "RestartSec=5", "RestartSec=6")}, [f"{WATCHDOG_FILE}: differs"]),
         ({"files": {**files(settings(**LAB)), "/opt/open-webui/watchdog.sh": "x"}},
          ["/opt/open-webui/watchdog.sh: is of an earlier version"]),
         ({"project": {"stale": {"/opt/open-webui/.env": "content"}}}, ["/opt/open-webui/.env: its content differs"]),
+        ({"project": {"stale": {"/opt/open-webui/secrets/alarms.json": "presence"}}},
+         ["/opt/open-webui/secrets/alarms.json: is not wanted any more"]),
+        ({"files": edited(MONITOR_FILE, "RestartSec=5", "RestartSec=6")}, [f"{MONITOR_FILE}: differs"]),
         ({"project": {"refused": "/x: expected y"}}, ["/x: expected y"]),
         ({"images": without(surveys.DEPLOYED["images"], VALKEY)},
          [f"image {VALKEY}: missing", "redis: its image changed"]),
@@ -92,18 +97,27 @@ def test_a_changed_daemon_json_is_one_where_it_is_not_a_choice(daemon_json: str,
 
 def test_a_changed_setting_is_one() -> None:
     assert found(open_webui_jwt_expires_in="1h") == ["/opt/open-webui/compose.yaml: differs"]
-    assert found(watchdog_pause_s=0) == ["open-webui-watchdog.service: runs"]
+    assert found(watchdog_pause_s=0) == [f"{MONITOR_FILE}: differs", "open-webui-watchdog.service: runs"]
+    assert found(monitor_interval_s=30) == [f"{MONITOR_FILE}: differs"]
+    assert found(monitor_interval_s=0) == [
+        "open-webui-stack-monitor.service: runs",
+        f"{MONITOR_FILE}: is not wanted any more",
+    ]
     assert found(network_subnet="198.18.5.0/24")[0].startswith("openwebui-network: expected network_subnet")
 
 
 SCHEDULE: dict[str, Any] = {"backup_schedule": "daily"}
 
 
-def backed_up(put: Settings, *, runs: bool = True) -> dict[str, Any]:
-    """The sections of a host where runbooks/backup.py put its files with these settings."""
+def backed_up(put: Settings, *, runs: bool = True, monitored: Settings | None = None) -> dict[str, Any]:
+    """The sections of a host where runbooks/backup.py put its files with these settings; `monitored` as deployed."""
     machine = surveys.parsed(surveys.DEPLOYED).machine
     return {
-        "files": {**files(settings(**LAB)), **units.backup(put, machine)},
+        "files": {
+            **files(settings(**LAB)),
+            **units.monitor(monitored or put, machine),
+            **units.backup(put, machine),
+        },
         "units": [*surveys.DEPLOYED["units"], *(["open-webui-backup.timer"] if runs else [])],
     }
 
@@ -115,7 +129,7 @@ BACKUP_FILE = "/etc/systemd/system/open-webui-backup.service"
 def test_what_the_backups_timer_runs_is_kept_up_where_it_was_put(change: dict[str, Any]) -> None:
     there = backed_up(settings(**LAB, **SCHEDULE))
     assert found(there, **SCHEDULE) == []
-    before = backed_up(settings(**{**LAB, **SCHEDULE, **change}))
+    before = backed_up(settings(**{**LAB, **SCHEDULE, **change}), monitored=settings(**LAB, **SCHEDULE))
     assert found(before, **SCHEDULE) == [f"{BACKUP_FILE}: differs"]
 
 
@@ -128,13 +142,14 @@ def test_what_the_backup_of_earlier_versions_has_left_is_one() -> None:
 
 
 def test_a_host_without_backups_is_not_given_any() -> None:
-    assert found(**SCHEDULE) == []
-    assert found(backed_up(settings(**LAB), runs=False), **SCHEDULE) == []
+    assert found({"files": files(settings(**LAB, **SCHEDULE))}, **SCHEDULE) == []
+    there = backed_up(settings(**LAB), runs=False, monitored=settings(**LAB, **SCHEDULE))
+    assert found(there, **SCHEDULE) == []
 
 
 def test_the_backups_timer_runs_where_it_was_put_as_long_as_there_is_a_schedule() -> None:
     there = backed_up(settings(**LAB, **SCHEDULE))
-    assert found(there) == ["open-webui-backup.timer: runs"]
+    assert found(there) == [f"{MONITOR_FILE}: differs", "open-webui-backup.timer: runs"]
     stopped = backed_up(settings(**LAB, **SCHEDULE), runs=False)
     assert found(stopped, **SCHEDULE) == ["open-webui-backup.timer: is not both active and enabled"]
 
@@ -171,12 +186,12 @@ def test_a_timer_of_the_version_before_is_kept_up() -> None:
 def test_the_timers_of_drills_and_checks_are_kept_up_where_they_were_put(setting: str, name: str) -> None:
     restic: dict[str, Any] = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:X"}
     wanted = {**restic, setting: "daily"}
-    assert found(**wanted) == []
+    assert found({"files": files(settings(**LAB, **wanted))}, **wanted) == []
     there = backed_up(settings(**LAB, **wanted), runs=False)
     assert found(there, **wanted) == [f"{name}.timer: is not both active and enabled"]
     there["units"].append(f"{name}.timer")
     assert found(there, **wanted) == []
-    assert found(there, **restic) == [f"{name}.timer: runs"]
+    assert found(there, **restic) == [f"{MONITOR_FILE}: differs", f"{name}.timer: runs"]
     there["files"][f"/etc/systemd/system/{name}.service"] += "# mine\n"
     assert found(there, **wanted) == [f"/etc/systemd/system/{name}.service: differs"]
 

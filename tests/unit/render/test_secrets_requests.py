@@ -33,6 +33,15 @@ def test_the_host_is_asked_for_a_rotation_by_names_and_files(rotated: list[str])
     assert PASSWORD not in f"{asked['stack']} {asked['request']}"
 
 
+def test_receivers_of_alarms_are_in_the_request_as_the_host_reads_them() -> None:
+    supplied = Supplied(None, None, {}, alarms=({"webhook": f"https://hooks.example.org/{PASSWORD}"},))
+    hidden = secrets_requests.secrets_request(settings(), supplied)
+    text = secrets.wish(json.loads(json.dumps(hidden))["wish"]).receivers
+    assert json.loads(text) == {"format": 1, "alarms": [dict(one) for one in supplied.alarms]}
+    assert PASSWORD not in f"{hidden} {hidden!r} {secrets.wish(hidden['wish'])!r}"
+    assert secrets_requests.wish(settings(), Supplied(None, None, {}))["receivers"] == ""
+
+
 def test_what_a_host_is_asked_for_holds_only_secrets_that_were_supplied_and_shows_none() -> None:
     wanted = settings(valkey_password="env:X", open_webui_secret_env={"OPENAI_API_KEY": "env:Y"})
     without = json.dumps(secrets_requests.secrets_request(wanted, Supplied(None, None, {})))

@@ -13,10 +13,13 @@ import pytest
 
 from tests.defaults import settings
 from tests.unit.render.projects import RESTIC, SECOND
-from webui_stack.host import protocol
-from webui_stack.host.verbs import drill, offsite
+from webui_stack.host import metrics, protocol, secrets
+from webui_stack.host.alarms import receivers, record
+from webui_stack.host.looks import request as monitored
+from webui_stack.host.verbs import alarms, drill, offsite
 from webui_stack.model.machine import Machine
-from webui_stack.render import backup_requests, host_program, units
+from webui_stack.render import backup_requests, host_program, monitor_requests, secrets_requests, units
+from webui_stack.settings.receivers import KINDS
 
 SERVICE = "/etc/systemd/system/open-webui-backup.service"
 
@@ -44,6 +47,78 @@ def test_the_watchdog_is_the_same_for_each_release() -> None:
 
 def test_systemd_keeps_what_the_watchdog_says_and_not_each_of_its_starts() -> None:
     assert "\nSyslogLevel=notice\nLogLevelMax=notice\n" in "".join(units.watchdog(settings(), Machine()).values())
+
+
+def asked_of_monitor(**changes: Any) -> monitored.Request:
+    """What systemd gives the monitor on stdin."""
+    ((path, unit),) = units.monitor(settings(**changes), Machine(python="/usr/bin/python3.11")).items()
+    assert path == "/etc/systemd/system/open-webui-stack-monitor.service"
+    assert f"ExecStart=/usr/bin/python3.11 -I -S {host_program.place()} monitor plain\n" in unit
+    (text,) = re.findall(r"(?m)^StandardInputText=(.*)$", unit)
+    assert not {"%", "\\"} & set(text), "systemd would take them for the begin of something"
+    return monitored.Request.read(protocol.Request.read("monitor", text).arguments)
+
+
+def test_the_monitor_looks_at_what_the_settings_say() -> None:
+    asked = asked_of_monitor(monitor_interval_s=30, alarm_reminder_h=1, metrics_bind="127.0.0.1:9469")
+    assert (asked.containers, asked.open_webui) == (["redis-valkey", "open-webui"], ["open-webui"])
+    assert (asked.valkey, asked.postgres, asked.proxy, asked.swarm) == ("redis-valkey", "", "", "")
+    assert (asked.interval_s, asked.alarm_reminder_h, asked.metrics_bind) == (30, 1, "127.0.0.1:9469")
+    assert (asked.units, asked.jobs, asked.alarms) == (["open-webui-watchdog.service"], [], "")
+    assert (asked.certificates, asked.served) == ([], None)
+    many = asked_of_monitor(
+        open_webui_replicas=2,
+        public_url="https://chat.example.org:8443",
+        watchdog_pause_s=0,
+        backup_schedule="daily",
+        drill_schedule="weekly",
+    )
+    assert many.open_webui == ["open-webui", "open-webui-2"]
+    assert (many.postgres, many.proxy) == ("open-webui-postgres", "open-webui-proxy")
+    assert (many.backup_schedule, many.drill_schedule) == ("daily", "weekly")
+    assert many.units == ["open-webui-backup.timer", "open-webui-drill.timer"]
+    assert many.jobs == ["open-webui-backup.service", "open-webui-drill.service"]
+    assert many.served == monitored.Served("127.0.0.1", 8443, "chat.example.org", renews=True)
+
+
+def test_in_a_swarm_the_host_with_the_data_looks_at_services() -> None:
+    swarm: dict[str, Any] = {
+        **{"topology": "swarm", "public_url": "https://chat.example.org", "open_webui_shared_dir": "/mnt/chat"},
+    }
+    assert units.has_monitor(settings(**swarm, swarm_runs=["data"], swarm_manager=True))
+    assert not units.has_monitor(settings(**swarm, swarm_runs=["open-webui", "proxy"]))
+    asked = asked_of_monitor(**swarm, swarm_runs=["data"])
+    assert asked.swarm == "open-webui"
+    assert asked.containers == [f"open-webui_{name}" for name in ("redis", "postgres", "open-webui", "proxy")]
+    assert (asked.open_webui, asked.valkey) == (["open-webui_open-webui"], "open-webui_redis")
+    assert asked.served is None, "the proxy runs elsewhere"
+    assert asked.units == [], "a swarm has no watchdog"
+
+
+def test_the_monitors_unit_says_where_receivers_are_and_not_who_they_are() -> None:
+    url = "https://hooks.example.org/secret"
+    some = settings(alarms=[{"webhook": url}])
+    assert url not in "".join(units.monitor(some, Machine()).values())
+    assert asked_of_monitor(alarms=[{"webhook": url}]).alarms == "/opt/open-webui/secrets/alarms.json"
+    assert units.monitor(some, Machine()) == units.monitor(settings(alarms=[{"heartbeat": "env:X"}]), Machine())
+
+
+def test_where_the_monitor_writes_its_metrics_is_read_from_its_unit() -> None:
+    unit = "".join(units.monitor(settings(metrics_textfile_dir="/var/lib/node-exporter"), Machine()).values())
+    assert units.metrics_of(unit) == f"/var/lib/node-exporter/{metrics.FILE}"
+    for text in ("", "".join(units.monitor(settings(), Machine()).values()), "StandardInputText=[1]", unit[:-200]):
+        assert units.metrics_of(text) == ""
+
+
+def test_the_hosts_program_has_the_same_names() -> None:
+    assert monitor_requests.STATE == record.PATH
+    assert monitor_requests.METRICS_FILE == metrics.FILE
+    assert secrets_requests.RECEIVERS == secrets.RECEIVERS
+    assert secrets_requests.RECEIVERS_FORMAT == receivers.FORMAT
+    assert alarms.Request(**monitor_requests.alarm_test_request(settings())).receivers.endswith(secrets.RECEIVERS)
+    assert {kind: tuple(keys) for kind, keys in KINDS.items()} == {
+        kind: tuple(keys) for kind, keys in receivers.KEYS.items()
+    }
 
 
 def test_the_timers_unit_runs_the_program_and_then_the_copy() -> None:

@@ -55,10 +55,6 @@ def test_an_alarm_of_the_same_name_takes_the_place_of_what_is_late() -> None:
     assert [one.about for one in found] == ["alarm backup_age"]
 
 
-def test_an_alarm_that_says_little_is_shown_all_the_same() -> None:
-    assert str(troubles.of(replace(GOOD, alarms=[{"name": "x"}]))[0]) == "alarm x: broken: "
-
-
 @pytest.mark.parametrize(
     ("result", "words"),
     [

@@ -223,6 +223,26 @@ CHOICES = [
     ("open_webui_shared_dir", "/mnt/chat"),
     ("watchdog_pause_s", 0),
     ("watchdog_pause_s", 30),
+    ("monitor_interval_s", 0),
+    ("monitor_interval_s", 5),
+    ("alarms", [{"webhook": "env:WEBHOOK_URL"}, {"webhook": "https://hooks.example.org/a?b=c"}]),
+    ("alarms", [{"ntfy": "https://ntfy.example.org/chat", "token": "file:~/ntfy"}]),
+    ("alarms", [{"heartbeat": "http://user:word@[2001:db8::7]:8080/ping"}]),
+    ("alarms", [{"email": ["a@example.org", "b@example.org"], "from": "c@example.org", "smtp": "mail.example.org"}]),
+    (
+        "alarms",
+        [
+            {
+                **{"email": ["a@example.org"], "from": "c@example.org", "smtp": "[2001:db8::7]:465", "tls": "tls"},
+                **{"user": "chat", "password": "command:pass show smtp"},
+            }
+        ],
+    ),
+    ("alarm_reminder_h", 0),
+    ("alarm_reminder_h", 720),
+    ("metrics_textfile_dir", "/var/lib/prometheus/node-exporter"),
+    ("metrics_bind", "127.0.0.1:9469"),
+    ("metrics_bind", "[::1]:9469"),
     ("verify_level", "ping"),
     ("verify_level", "user"),
     ("verify_event_kb", 16000),

@@ -46,6 +46,53 @@ def test_each_kind_of_source_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert supplied.environment == {"OPENAI_API_KEY": SecretStr('sk-a b$c"d#e\\f')}
 
 
+URL = "https://hooks.example.org/marker/0123?token=marker"
+
+
+def test_receivers_of_alarms_get_what_their_sources_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOK", URL)
+    monkeypatch.setenv("TOKEN", "tk_marker")
+    mail = {"email": ["a@example.org"], "from": "b@example.org", "smtp": "mail.example.org:587", "user": "chat"}
+    wanted = settings(
+        alarms=[
+            {"webhook": "env:HOOK"},
+            {"webhook": "https://hooks.example.org/open"},
+            {"ntfy": "https://ntfy.example.org/chat", "token": "env:TOKEN"},
+            {**mail, "password": "command:printf 'pass word'"},
+            {"heartbeat": "env:HOOK"},
+        ]
+    )
+    supplied = supply(wanted, read_source)
+    assert list(supplied.alarms) == [
+        {"webhook": URL},
+        {"webhook": "https://hooks.example.org/open"},
+        {"ntfy": "https://ntfy.example.org/chat", "token": "tk_marker"},
+        {**mail, "password": "pass word"},
+        {"heartbeat": URL},
+    ]
+    assert "marker" not in repr(supplied)
+    assert "pass word" not in repr(supplied)
+
+
+@pytest.mark.parametrize(
+    ("receiver", "line"),
+    [
+        pytest.param({"webhook": "env:NO_SUCH_NAME"}, "alarms/1/webhook: expected to read env:NO_SUCH_NAME, got no "
+                     "environment variable NO_SUCH_NAME; check the source", id="no source"),
+        pytest.param({"webhook": "env:WORDS"}, "alarms/1/webhook: expected a URL of http or https, got a value "
+                     "(hidden) that is not; change it at its source", id="no URL"),
+        pytest.param({"ntfy": "https://ntfy.example.org/x", "token": "env:LINES"}, "alarms/1/token: expected one line "
+                     "of ASCII, got a value (hidden) that is not; change it at its source", id="lines in a token"),
+    ],
+)  # fmt: skip
+def test_what_a_receivers_source_holds_is_checked_and_not_shown(
+    receiver: dict[str, Any], line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORDS", "marker and more")
+    monkeypatch.setenv("LINES", "marker\nX: y")
+    assert problems(alarms=[{"webhook": "https://hooks.example.org/"}, receiver]) == [line]
+
+
 def test_a_file_may_be_in_the_operators_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "password").write_bytes(b"windows\r\n")

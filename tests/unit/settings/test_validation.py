@@ -1036,6 +1036,258 @@ MISTAKES = [
         id="watchdog_pause_s: None",
     ),
     pytest.param(
+        {"monitor_interval_s": 4},
+        "monitor_interval_s: expected 0, or seconds from 5 to 3600, got 4; 0 switches the monitor off",
+        id="monitor_interval_s: too often",
+    ),
+    pytest.param(
+        {"monitor_interval_s": True},
+        "monitor_interval_s: expected 0, or seconds from 5 to 3600, got True; 0 switches the monitor off",
+        id="monitor_interval_s: True",
+    ),
+    pytest.param(
+        {"alarms": "https://hooks.example.org/marker"},
+        "alarms: expected a list of receivers, got a value (hidden); e.g. [{'webhook': 'env:WEBHOOK_URL'}]; "
+        "docs/how-to/monitoring.md",
+        id="alarms: no list",
+    ),
+    pytest.param(
+        {"alarms": ["https://hooks.example.org/marker"]},
+        "alarms/0: expected a dict that is one receiver, got a value (hidden); e.g. {'webhook': "
+        "'env:WEBHOOK_URL'}; see docs/how-to/monitoring.md",
+        id="alarms: a URL alone",
+    ),
+    pytest.param(
+        {"alarms": [{}]},
+        "alarms/0: expected exactly one of 'webhook', 'ntfy', 'email' and 'heartbeat', got a value (hidden); "
+        "give each receiver an entry of its own, e.g. {'webhook': 'env:WEBHOOK_URL'}",
+        id="alarms: none of the kinds",
+    ),
+    pytest.param(
+        {"alarms": [{"webhook": "https://a.org/", "ntfy": "https://b.org/x"}]},
+        "alarms/0: expected exactly one of 'webhook', 'ntfy', 'email' and 'heartbeat', got a value (hidden); "
+        "give each receiver an entry of its own, e.g. {'webhook': 'env:WEBHOOK_URL'}",
+        id="alarms: two of the kinds",
+    ),
+    pytest.param(
+        {"alarms": [{"slack": "https://a.org/marker"}]},
+        "alarms/0: expected exactly one of 'webhook', 'ntfy', 'email' and 'heartbeat', got a value (hidden); "
+        "give each receiver an entry of its own, e.g. {'webhook': 'env:WEBHOOK_URL'}",
+        id="alarms: unknown of the kinds",
+    ),
+    pytest.param(
+        {"alarms": [{"webhook": "https://a.org/"}, {"ntfy": "https://b.org/x", "tokne": "env:X"}]},
+        "alarms/1: expected no other keys than 'ntfy' and 'token', got a value (hidden); remove 'tokne'",
+        id="alarms: an unknown key",
+    ),
+    pytest.param(
+        {"alarms": [{"heartbeat": "https://b.org/x", "token": "env:X", "x": 1}]},
+        "alarms/0: expected no other keys than 'heartbeat', got a value (hidden); remove 'token' and 'x'",
+        id="alarms: keys of another kind",
+    ),
+    pytest.param(
+        {"alarms": [{"webhook": "hooks.example.org/marker"}]},
+        "alarms/0: expected a URL of http or https, or 'env:NAME', 'file:PATH' or 'command:COMMAND', in "
+        "'webhook', got a value (hidden); who knows such a URL can use it: name a source",
+        id="alarms: webhook that is 'hooks.example.org/marker'",
+    ),
+    pytest.param(
+        {"alarms": [{"ntfy": "ftp://ntfy.example.org/marker"}]},
+        "alarms/0: expected a URL of http or https, or 'env:NAME', 'file:PATH' or 'command:COMMAND', in 'ntfy', "
+        "got a value (hidden); who knows such a URL can use it: name a source",
+        id="alarms: ntfy that is 'ftp://ntfy.example.org/marker'",
+    ),
+    pytest.param(
+        {"alarms": [{"heartbeat": "https:///marker"}]},
+        "alarms/0: expected a URL of http or https, or 'env:NAME', 'file:PATH' or 'command:COMMAND', in "
+        "'heartbeat', got a value (hidden); who knows such a URL can use it: name a source",
+        id="alarms: heartbeat that is 'https:///marker'",
+    ),
+    pytest.param(
+        {"alarms": [{"webhook": "https://a.org/mar ker"}]},
+        "alarms/0: expected a URL of http or https, or 'env:NAME', 'file:PATH' or 'command:COMMAND', in "
+        "'webhook', got a value (hidden); who knows such a URL can use it: name a source",
+        id="alarms: webhook that is 'https://a.org/mar ker'",
+    ),
+    pytest.param(
+        {"alarms": [{"webhook": 7}]},
+        "alarms/0: expected a URL of http or https, or 'env:NAME', 'file:PATH' or 'command:COMMAND', in "
+        "'webhook', got a value (hidden); who knows such a URL can use it: name a source",
+        id="alarms: webhook that is 7",
+    ),
+    pytest.param(
+        {"alarms": [{"ntfy": "https://b.org/x", "token": "tk_marker"}]},
+        "alarms/0: expected 'env:NAME', 'file:PATH' or 'command:COMMAND' in 'token', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
+        id="alarms: a token itself",
+    ),
+    pytest.param(
+        {
+            "alarms": [
+                {
+                    "email": ["a@example.org"],
+                    "from": "b@example.org",
+                    "smtp": "mail.example.org:587",
+                    "user": "chat",
+                    "password": "marker",
+                }
+            ]
+        },
+        "alarms/0: expected 'env:NAME', 'file:PATH' or 'command:COMMAND' in 'password', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
+        id="alarms: a password itself",
+    ),
+    pytest.param(
+        {"alarms": [{"email": ["a@example.org"]}]},
+        "alarms/0: expected 'from' and 'smtp' beside 'email', got a value (hidden); see docs/how-to/monitoring.md",
+        id="alarms: e-mail without a sender and a server",
+    ),
+    pytest.param(
+        {
+            "alarms": [
+                {"email": ["a@example.org"], "from": "b@example.org", "smtp": "mail.example.org:587", "user": "chat"}
+            ]
+        },
+        "alarms/0: expected 'user' and 'password' together, or neither, got a value (hidden); leave out both for "
+        "a server without a login",
+        id="alarms: a user without a password",
+    ),
+    pytest.param(
+        {"alarms": [{"email": "a@example.org", "from": "b@example.org", "smtp": "mail.example.org:587"}]},
+        "alarms/0: expected a list of e-mail addresses in 'email', got a value (hidden); e.g. ['ops@example.org']",
+        id="alarms: one address that is no list",
+    ),
+    pytest.param(
+        {"alarms": [{"email": ["a@example.org", "ops"], "from": "b@example.org", "smtp": "mail.example.org:587"}]},
+        "alarms/0: expected a list of e-mail addresses in 'email', got a value (hidden); e.g. ['ops@example.org']",
+        id="alarms: a name for an address",
+    ),
+    pytest.param(
+        {"alarms": [{"email": [], "from": "b@example.org", "smtp": "mail.example.org:587"}]},
+        "alarms/0: expected a list of e-mail addresses in 'email', got a value (hidden); e.g. ['ops@example.org']",
+        id="alarms: no address",
+    ),
+    pytest.param(
+        {"alarms": [{"email": ["a@example.org"], "from": "chat", "smtp": "mail.example.org:587"}]},
+        "alarms/0: expected an e-mail address in 'from', got a value (hidden); e.g. 'chat@example.org'",
+        id="alarms: a sender without a host",
+    ),
+    pytest.param(
+        {"alarms": [{"email": ["a@example.org"], "from": "b@example.org", "smtp": "mail.example.org:0"}]},
+        "alarms/0: expected HOST or HOST:PORT in 'smtp', got a value (hidden); e.g. 'smtp.example.org:587'",
+        id="alarms: smtp that is 'mail.example.org:0'",
+    ),
+    pytest.param(
+        {"alarms": [{"email": ["a@example.org"], "from": "b@example.org", "smtp": "mail.example.org:65536"}]},
+        "alarms/0: expected HOST or HOST:PORT in 'smtp', got a value (hidden); e.g. 'smtp.example.org:587'",
+        id="alarms: smtp that is 'mail.example.org:65536'",
+    ),
+    pytest.param(
+        {"alarms": [{"email": ["a@example.org"], "from": "b@example.org", "smtp": "smtp://mail.example.org"}]},
+        "alarms/0: expected HOST or HOST:PORT in 'smtp', got a value (hidden); e.g. 'smtp.example.org:587'",
+        id="alarms: smtp that is 'smtp://mail.example.org'",
+    ),
+    pytest.param(
+        {"alarms": [{"email": ["a@example.org"], "from": "b@example.org", "smtp": "mail example"}]},
+        "alarms/0: expected HOST or HOST:PORT in 'smtp', got a value (hidden); e.g. 'smtp.example.org:587'",
+        id="alarms: smtp that is 'mail example'",
+    ),
+    pytest.param(
+        {
+            "alarms": [
+                {"email": ["a@example.org"], "from": "b@example.org", "smtp": "mail.example.org:587", "tls": True}
+            ]
+        },
+        "alarms/0: expected 'starttls', 'tls' or 'none' in 'tls', got a value (hidden); 'starttls' is usual at "
+        "port 587, 'tls' at 465",
+        id="alarms: tls that is True",
+    ),
+    pytest.param(
+        {"alarm_reminder_h": -1},
+        "alarm_reminder_h: expected 0, or hours from 1 to 720, got -1; 0 sends no reminders",
+        id="alarm_reminder_h: negative",
+    ),
+    pytest.param(
+        {"alarm_reminder_h": 0.5},
+        "alarm_reminder_h: expected 0, or hours from 1 to 720, got 0.5; 0 sends no reminders",
+        id="alarm_reminder_h: half an hour",
+    ),
+    pytest.param(
+        {"metrics_textfile_dir": "metrics"},
+        "metrics_textfile_dir: expected an absolute path of a folder that is there, of letters, digits and . _ "
+        "-, got 'metrics'; the one that node-exporter reads, e.g. '/var/lib/prometheus/node-exporter'; None "
+        "writes nothing",
+        id="metrics_textfile_dir: 'metrics'",
+    ),
+    pytest.param(
+        {"metrics_textfile_dir": "/var/lib/../x"},
+        "metrics_textfile_dir: expected an absolute path of a folder that is there, of letters, digits and . _ "
+        "-, got '/var/lib/../x'; the one that node-exporter reads, e.g. '/var/lib/prometheus/node-exporter'; "
+        "None writes nothing",
+        id="metrics_textfile_dir: '/var/lib/../x'",
+    ),
+    pytest.param(
+        {"metrics_textfile_dir": "/var/lib/x/"},
+        "metrics_textfile_dir: expected an absolute path of a folder that is there, of letters, digits and . _ "
+        "-, got '/var/lib/x/'; the one that node-exporter reads, e.g. '/var/lib/prometheus/node-exporter'; None "
+        "writes nothing",
+        id="metrics_textfile_dir: '/var/lib/x/'",
+    ),
+    pytest.param(
+        {"metrics_bind": "localhost:9469"},
+        "metrics_bind: expected an IP address of the host with a port, got 'localhost:9469'; e.g. "
+        "'127.0.0.1:9469' or '[::1]:9469'; None serves nothing",
+        id="metrics_bind: 'localhost:9469'",
+    ),
+    pytest.param(
+        {"metrics_bind": "127.0.0.1"},
+        "metrics_bind: expected an IP address of the host with a port, got '127.0.0.1'; e.g. '127.0.0.1:9469' or "
+        "'[::1]:9469'; None serves nothing",
+        id="metrics_bind: '127.0.0.1'",
+    ),
+    pytest.param(
+        {"metrics_bind": "127.0.0.1:0"},
+        "metrics_bind: expected an IP address of the host with a port, got '127.0.0.1:0'; e.g. '127.0.0.1:9469' "
+        "or '[::1]:9469'; None serves nothing",
+        id="metrics_bind: '127.0.0.1:0'",
+    ),
+    pytest.param(
+        {"metrics_bind": "127.0.0.1:65536"},
+        "metrics_bind: expected an IP address of the host with a port, got '127.0.0.1:65536'; e.g. "
+        "'127.0.0.1:9469' or '[::1]:9469'; None serves nothing",
+        id="metrics_bind: '127.0.0.1:65536'",
+    ),
+    pytest.param(
+        {"metrics_bind": "::1:9469"},
+        "metrics_bind: expected an IP address of the host with a port, got '::1:9469'; e.g. '127.0.0.1:9469' or "
+        "'[::1]:9469'; None serves nothing",
+        id="metrics_bind: '::1:9469'",
+    ),
+    pytest.param(
+        {"metrics_bind": 9469},
+        "metrics_bind: expected an IP address of the host with a port, got 9469; e.g. '127.0.0.1:9469' or "
+        "'[::1]:9469'; None serves nothing",
+        id="metrics_bind: 9469",
+    ),
+    pytest.param(
+        {"monitor_interval_s": 0, "alarms": [{"webhook": "env:X"}]},
+        "monitor_interval_s: expected seconds from 5 to 3600 for alarms, got 0; the monitor does that: set both, "
+        "or neither",
+        id="monitor_interval_s: none, but alarms",
+    ),
+    pytest.param(
+        {"monitor_interval_s": 0, "metrics_bind": "127.0.0.1:9469"},
+        "monitor_interval_s: expected seconds from 5 to 3600 for metrics_bind, got 0; the monitor does that: set "
+        "both, or neither",
+        id="monitor_interval_s: none, but metrics_bind",
+    ),
+    pytest.param(
+        {"monitor_interval_s": 0, "metrics_textfile_dir": "/var/lib/x"},
+        "monitor_interval_s: expected seconds from 5 to 3600 for metrics_textfile_dir, got 0; the monitor does "
+        "that: set both, or neither",
+        id="monitor_interval_s: none, but metrics_textfile_dir",
+    ),
+    pytest.param(
         {"verify_level": "all"},
         "verify_level: expected 'ping', 'wiring' or 'user', got 'all'; 'wiring' needs no account, 'user' signs in with "
         "one of its own",

@@ -74,6 +74,10 @@ class Alarms:
         self._unread = 0
         self._failures: dict[str, tuple[str, float]] = {}
 
+    def use(self, receivers: Receivers) -> None:
+        """Ensure these receivers are told from now on; a message that waits for another one is dropped."""
+        self._receivers = receivers
+
     def tell(self, findings: Sequence[Finding]) -> None:
         """Ensure people are told what a look has found, and what they could not be told before.
 

@@ -19,7 +19,7 @@ from .webhook import Webhook
 
 FORMAT = 1
 _DO = "deploy again"
-_KEYS: Mapping[str, Sequence[str]] = {
+KEYS: Mapping[str, Sequence[str]] = {
     "webhook": (),
     "ntfy": ("token",),
     "heartbeat": (),
@@ -72,13 +72,13 @@ def read(files: Files, path: str) -> Receivers:
 
 def parsed(alarms: Sequence[Any]) -> Receivers:
     """The receivers that a list in the form of the setting `alarms` names. Raises `HostError`, without its contents."""
-    counts = dict.fromkeys(_KEYS, 0)
+    counts = dict.fromkeys(KEYS, 0)
     told: list[Receiver] = []
     heartbeats: list[Heartbeat] = []
     for number, one in enumerate(alarms, 1):
-        kinds = [kind for kind in _KEYS if isinstance(one, dict) and kind in one]
-        if len(kinds) != 1 or set(one) - {kinds[0], *_KEYS[kinds[0]]}:
-            expected = f"one of {', '.join(_KEYS)}, with the keys that belong to it"
+        kinds = [kind for kind in KEYS if isinstance(one, dict) and kind in one]
+        if len(kinds) != 1 or set(one) - {kinds[0], *KEYS[kinds[0]]}:
+            expected = f"one of {', '.join(KEYS)}, with the keys that belong to it"
             raise HostError(f"alarms, number {number}", expected=expected, got="something else", do=_DO)
         (kind,) = kinds
         counts[kind] += 1

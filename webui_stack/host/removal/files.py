@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 
-from .. import disk, journal, outcomes
+from .. import disk, journal, outcomes, secrets
 from ..errors import HostError
 from ..files import Files
 from ..system import System
@@ -22,7 +22,7 @@ MADE = _MEMORY | {
     *("backup.sh", "backup.log", "restic.sh", "restic.env", "restic-2.env", "restic.log"),
     *(f"{outcomes.FOLDER}/{name}.json" for name in outcomes.NAMES),
     *("valkey/valkey.conf", "valkey/start.sh", "valkey/users.acl", "valkey/acl-label"),
-    *("proxy/Caddyfile", "proxy/certificate.pem"),
+    *("proxy/Caddyfile", "proxy/certificate.pem", secrets.RECEIVERS),
 }
 # Nobody can read the data without the secrets; and without the marks, nobody knows that they are in two places.
 WITH_DATA = frozenset(

@@ -14,7 +14,8 @@ class Request:
     those of the settings in the order in which they start, `known` those of any settings. `remembered` has, by
     container, the volume of a service which these settings do not want, though an earlier deploy may have. `docker` is
     "removed", "kept", or "present" where this project did not install it. `packages` are those of Docker that are
-    installed, `docker_files` the files that belong to it.
+    installed, `docker_files` the files that belong to it. `metrics_file` is what the monitor writes for node-exporter,
+    "" for none.
     """
 
     host: str
@@ -34,3 +35,4 @@ class Request:
     package_manager: str
     packages: Sequence[str]
     docker_files: Sequence[str]
+    metrics_file: str = ""

@@ -19,6 +19,8 @@ from .request import Request
 TRANSFER = "/var/lib/open-webui-stack.transfer"
 # Where apt works on the packages of a bundle (`deb_repository.py`).
 PACKAGES = "/var/lib/open-webui-stack.packages"
+# What the monitor has noted: alarms that are open.
+NOTES = "/var/lib/open-webui-stack"
 _RUN = "/run"
 
 
@@ -30,7 +32,7 @@ def traces(asked: Request, system: System, files: Files) -> list[Item]:
     except HostError as error:
         found = [unknown("folder", folder, error)]
     found += made_files.emptied(folder, found, system, files)
-    found += _of_runs(files)
+    found += _of_runs(files, asked.metrics_file)
     return found
 
 
@@ -38,7 +40,7 @@ def _log(asked: Request, path: str) -> Item:
     return Item("trace", path) if path == asked.deploy_log else Item("tree", path, "stays", made_files.NOT_OURS)
 
 
-def _of_runs(files: Files) -> Iterator[Item]:
+def _of_runs(files: Files, metrics: str) -> Iterator[Item]:
     name = posixpath.basename(RUN_FOLDER)
     try:
         names = [one for one in files.listdir(_RUN) or [] if one == name or one.startswith(f"{name}.")]
@@ -48,7 +50,7 @@ def _of_runs(files: Files) -> Iterator[Item]:
     of_the_lease = {RUN_FOLDER, *(f"{RUN_FOLDER}{ending}" for ending in lease.OLD_FILES)}
     for path in (f"{_RUN}/{one}" for one in names):
         yield Item("lease" if path in of_the_lease else "trace", path)
-    for path in (TRANSFER, PACKAGES):
+    for path in (TRANSFER, PACKAGES, NOTES, *([metrics] if metrics else [])):
         yield from looked_at("trace", path, partial(_left, files, path))
 
 

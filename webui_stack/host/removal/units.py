@@ -14,6 +14,7 @@ _SCHEDULED = ("open-webui-backup", "open-webui-backup-check", "open-webui-drill"
 UNITS = (
     "open-webui-watchdog.timer",
     "open-webui-watchdog.service",
+    "open-webui-stack-monitor.service",
     *(f"{name}.{kind}" for name in _SCHEDULED for kind in ("timer", "service")),
     *(unit.name for unit in recovery.UNITS),
 )

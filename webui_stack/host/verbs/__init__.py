@@ -13,6 +13,7 @@ _PLACES = {
     "lease_renew": "lease.renew",
     "lease_take": "lease.take",
     "alarm_test": "alarms.test",
+    "alarms": "alarms.look",
     "arrival_begin": "arrival.begin",
     "arrival_drop": "arrival.drop",
     "arrival_end": "arrival.end",

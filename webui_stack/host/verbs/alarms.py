@@ -1,4 +1,4 @@
-"""Alarms: a test message to each receiver."""
+"""Alarms: a test message to each receiver, and what is open."""
 
 from __future__ import annotations
 
@@ -34,3 +34,13 @@ def test(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> list[di
         receivers.read(files, asked.receivers), files, Clock(), host=host, say=lambda line: emit(Event(line))
     )
     return [asdict(one) for one in alarms.test()]
+
+
+def look(_arguments: Mapping[str, Any], _emit: Callable[[Event], None]) -> list[dict[str, Any]]:
+    """What people were told of and is not well yet, by name; `alarms.OpenAlarm` has the keys of each.
+
+    Fails where that can't be read: it is unknown then, and not "nothing".
+    """
+    require_root()
+    alarms = Alarms(receivers.Receivers(), Files(), Clock(), host="", say=lambda _: None)
+    return [asdict(one) for one in alarms.open()]

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
-from .. import backup_sets, dockerd
+from .. import backup_sets, dockerd, secrets
 from ..assembly import Assembly
 from ..backup_sets import BackupSets, NewSet
 from ..clock import Clock
@@ -34,10 +34,10 @@ HELPER = "open-webui-stack-backup"
 UPLOADS_IN = "uploads_in"
 """In the manifest of a set that is without people's uploads: where they are."""
 _MB = 1 << 20
+# `users.acl` follows from the secrets, and receivers of alarms from the settings.
+_NOT_IN_SET = ("valkey/users.acl", secrets.RECEIVERS)
 # Open WebUI's own folder, and its default (open_webui/config.py, STORAGE_PROVIDER).
 _LOCAL = "local"
-# `users.acl` follows from the secrets.
-_NOT_IN_SET = "valkey/users.acl"
 
 
 @dataclass(frozen=True)
@@ -292,10 +292,10 @@ class Backup:
         with sets.part(new, "stack.tar") as target:
             self._pack(asked.stack_dir, asked.files, target)
         if asked.age_recipient:
-            secrets = io.BytesIO()
-            self._pack(asked.stack_dir, ["secrets"], secrets)
+            packed = io.BytesIO()
+            self._pack(asked.stack_dir, ["secrets"], packed)
             command = ("age", "--encrypt", "--recipient", asked.age_recipient)
-            self._files.write(f"{new.folder}/secrets.tar.age", self._system.through(*command, stdin=secrets.getvalue()))
+            self._files.write(f"{new.folder}/secrets.tar.age", self._system.through(*command, stdin=packed.getvalue()))
 
     def _images(self, asked: Request) -> list[str]:
         """A line for each container: its name, the image's reference, and the image's id, "" for one that only others
@@ -330,7 +330,7 @@ class Backup:
             member.type = b"5"
             tar.addfile(member)
             for each in self._files.listdir(f"{folder}/{name}") or []:
-                if f"{name}/{each}" != _NOT_IN_SET:
+                if f"{name}/{each}" not in _NOT_IN_SET:
                     self._add(tar, folder, f"{name}/{each}")
         else:
             content = self._files.read(f"{folder}/{name}") or b""

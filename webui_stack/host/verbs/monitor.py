@@ -59,8 +59,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     def say(text: str) -> None:
         emit(Event(text))
 
-    people = [People(asked, files, clock, say)] if asked.alarms else []
-    Monitor(asked, host, watcher, [Changes(say), *people], say).stay()
+    Monitor(asked, host, watcher, [Changes(say), People(asked, files, clock, say)], say).stay()
 
 
 class Changes:
@@ -83,26 +82,42 @@ class Changes:
 
 
 class People:
-    """Tells people by alarms. Their receivers are read when they are needed, so that a bad file stops no look."""
+    """Tells people by alarms, and keeps which are open, also where nobody is to be told.
+
+    Receivers are read before each round is told: a deploy that changes them restarts nothing, and a bad file stops no
+    look.
+    """
 
     def __init__(self, asked: Request, files: Files, clock: Clock, say: Callable[[str], None]) -> None:
         self._asked, self._files, self._clock, self._say = asked, files, clock, say
-        self._alarms: Teller | None = None
+        self._alarms: Any = None
 
     def tell(self, findings: Sequence[Finding]) -> None:
-        if self._alarms is None:
-            self._alarms = self._made()
-        self._alarms.tell(findings)
+        """Tell what a round has found. Raises `HostError` where the receivers can't be read.
 
-    def _made(self) -> Teller:
+        Those of before are told all the same. Where the file is missing, nobody is: a deploy removes it before its last
+        steps.
+        """
         from ..alarms import Alarms, receivers  # their modules cost as much at a start as all others together
 
-        return Alarms(
-            *(receivers.read(self._files, self._asked.alarms), self._files, self._clock),
-            host=os.uname().nodename,
-            say=self._say,
-            reminder_s=self._asked.alarm_reminder_h * 3600,
-        )
+        if self._alarms is None:
+            self._alarms = Alarms(
+                *(receivers.Receivers(), self._files, self._clock),
+                host=os.uname().nodename,
+                say=self._say,
+                reminder_s=self._asked.alarm_reminder_h * 3600,
+            )
+        unread: HostError | None = None
+        if self._asked.alarms:
+            try:
+                self._alarms.use(receivers.read(self._files, self._asked.alarms))
+            except HostError as error:
+                unread = error
+                if not self._files.exists(self._asked.alarms):
+                    self._alarms.use(receivers.Receivers())
+        self._alarms.tell(findings)
+        if unread:
+            raise unread
 
 
 class Monitor:
@@ -135,9 +150,8 @@ class Monitor:
         """Look at all, show the numbers, and tell what was found."""
         began_s, began_monotonic_s = self._clock.now(), self._clock.monotonic()
         work, own = self._at_work()
-        if self._asked.alarms:
-            seen, step = self._untold or "everybody could be told", "deploy again" if self._untold else ""
-            own.append(Finding("alarms", not self._untold, seen, step))
+        seen, step = self._untold or "everybody could be told", "deploy again" if self._untold else ""
+        own.append(Finding("alarms", not self._untold, seen, step))
         samples: list[Sample] = []
         found: list[tuple[Look | None, Finding]] = [(None, one) for one in own]
         sight = Sight(self._asked, self._host, self._memory, by_a_verb=self._has_worked(work))

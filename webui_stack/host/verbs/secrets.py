@@ -15,7 +15,7 @@ from ..locks import Locks
 from ..protocol import Event
 from ..system import System, require_root
 
-_DONE = {"content": "wrote", "mode": "set mode and owner of"}
+_DONE = {"content": "wrote", "mode": "set mode and owner of", "presence": "removed"}
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
 
 
 def told(folder: str, written: Mapping[str, str]) -> Iterator[str]:
-    """What was written, a line for files with other contents, and one for those with another mode or owner."""
+    """What was written: a line for files with other contents, for another mode or owner, and for those that went."""
     for why, done in _DONE.items():
         if names := [posixpath.relpath(path, folder) for path, one in written.items() if one == why]:
             yield f"{folder}: {done} {', '.join(names)}"

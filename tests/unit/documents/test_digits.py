@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from webui_stack.documents import digits
 from webui_stack.model import docker, doctor_observed
-from webui_stack.settings import digits
 
 # Superscript two, Arabic-Indic and full-width three, and what Python's `int` takes besides.
 NO_NUMBERS = ["", "\u00b2", "\u0663", "\uff13", "1\u0663", "+3", " 3", "3\n", "1_000", "0x10", "1.5", "3" * 5000]
