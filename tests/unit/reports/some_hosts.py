@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from tests.unit.reports.some_rows import HOSTILE
+from webui_stack.documents.alarm_document import OpenAlarm
 from webui_stack.model.check import Check
 from webui_stack.model.deploy_log import Record
 from webui_stack.reports.status import Status
@@ -13,7 +14,7 @@ NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 DAY_S = 86400
 DIGEST = "sha256:" + "9" * 64
 RECORD = Record("2026-11-27T12:00:00Z", "root@desk", "c0b41bea6307", "changed", 7.5)
-ALARM = {
+ALARM: OpenAlarm = {
     "name": "valkey_pong",
     "state": "broken",
     "since_s": 1_796_036_400.0,
@@ -65,7 +66,7 @@ def tame() -> dict[str, Status]:
 
 
 def _all_of(word: str) -> dict[str, Status]:
-    alarm = {"name": word, "state": word, "since_s": 0.0, "seen": word, "next_step": word}
+    alarm: OpenAlarm = {"name": word, "state": "broken", "since_s": 0.0, "seen": word, "next_step": word}
     return {
         word: Status(
             word,
