@@ -107,7 +107,7 @@ PART_later := $(addprefix tests/lab/test_,day_two.py offsite.py package.py)
 PART_many := tests/browser/test_replicas.py $(addprefix tests/lab/test_,lab.py postgres.py replicas.py migrate.py)
 PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py monitor.py)
 PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)
-PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py probe.py)
+PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py overlay.py probe.py)
 PART_data := $(addprefix tests/lab/test_,backup.py bundle.py docker_config.py)
 PART_newer := $(addprefix tests/lab/test_,newer_engine.py contract.py)
 

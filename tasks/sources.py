@@ -49,7 +49,7 @@ def _problems(name: str, settings: Settings) -> list[str]:
 
 def references(settings: Settings) -> list[str]:
     """The images a host runs, each once."""
-    return list(dict.fromkeys(settings.images.values()))
+    return list(dict.fromkeys(settings.all_images.values()))
 
 
 def lock_path(settings: Settings) -> Path:

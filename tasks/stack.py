@@ -7,7 +7,7 @@ from dataclasses import replace
 from pyinfra.api import deploy
 
 from webui_stack.artifacts import images
-from webui_stack.model import compose, swarm
+from webui_stack.model import swarm
 from webui_stack.model.compose import Observed
 from webui_stack.model.lock import Wanted
 from webui_stack.ops import operations
@@ -33,7 +33,6 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
         return
     supplied = preflight.supplied()
     survey = preflight.observation().survey
-    directory = settings.stack_dir
 
     operations.secrets(
         name="Make the secrets on the host",
@@ -48,13 +47,14 @@ def launch(settings: Settings, *, with_images: bool = True, upgrades: bool = Fal
         name="Put the compose project",
         contents=lambda: project.host_files(settings, survey().engine.server),
         present=lambda: survey().files,
-        checks={f"{directory}/compose.yaml": lambda new: compose.command(directory, "config", "--quiet", file=new)},
+        check_all=lambda place: project.check_command(settings, place),
+        unwanted=project.unwanted(settings),
     )
     operations.services(
         name="Bring the services up",
         observe=lambda: _with_locked(survey().services, locked),
-        directory=directory,
-        images=settings.images,
+        directory=settings.stack_dir,
+        images=settings.all_images,
         request=lambda work: (
             stack_requests.upgrade_request(settings, work)
             if upgrades
@@ -92,17 +92,18 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool, data_only:
         name="Check that each node can run it", check=lambda: swarm_preflight.refusals(settings), at_execution=True
     )
     locked = sources.wanted(settings, survey().machine)
-    definition, *_ = project.files(settings)
-    directory = settings.stack_dir
     operations.files(
         name="Put the stack's files",
         contents=lambda: project.host_files(settings, survey().engine.server),
         present=lambda: survey().files,
-        checks={f"{directory}/{definition}": lambda new: project.check_stack_command(settings, new)},
+        check_all=lambda place: project.check_command(settings, place),
+        unwanted=project.unwanted(settings),
     )
     operations.stack(
         name="Start what holds the data" if data_only else "Deploy the stack",
-        pending=lambda: swarm.pending(survey().swarm, _with_locked(survey().services, locked).images, settings.images),
+        pending=lambda: swarm.pending(
+            survey().swarm, _with_locked(survey().services, locked).images, settings.all_images
+        ),
         request=lambda work: stack_requests.swarm_request(settings, work, upgrades=upgrades, data_only=data_only),
     )
 

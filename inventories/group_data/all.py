@@ -35,6 +35,7 @@ topology = "compose"  # "compose": a stack on each host; "swarm": one stack over
 stack_dir = "/opt/open-webui"  # compose project and secrets on the host (0700, root)
 stack_adopt = False  # True: take over containers made by hand, with their data (docs/how-to/adopt.md)
 stack_adopt_drops = []  # what such a container may lose: "networks", "labels", "mounts", ...
+stack_overlay = None  # "chat.override.yaml": your own compose fragment on this machine (docs/how-to/overlay.md)
 
 # --- Where images come from -----------------------------------------------------------------------
 # The exact images and Docker packages (runbooks/lock.py writes the file); used if present.

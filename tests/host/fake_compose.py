@@ -1,4 +1,7 @@
-"""Compose on a Docker in memory: as far as it acts on containers. It reads the compose.yaml that is in the folder."""
+"""Compose on a Docker in memory: as far as it acts on containers. It reads the compose.yaml that is in the folder.
+
+Where an overlay is beside it, what that says of a service is added to it, as compose does (tests/lab/test_overlay.py).
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,12 @@ from tests.host.faults import Faults
 from webui_stack.host.compose import Compose, variables
 from webui_stack.host.engine import EngineError, NewContainer
 from webui_stack.host.errors import HostError
-from webui_stack.host.stack import FOLDER_LABEL
+from webui_stack.host.stack import FOLDER_LABEL, OVERLAY
 from webui_stack.host.system import System
 
 VERSION = "2.26.1"
 _SERVICE_LABEL, _HASH_LABEL = "com.docker.compose.service", "com.docker.compose.config-hash"
+_FILES_LABEL = "com.docker.compose.project.config_files"
 
 
 @dataclass(frozen=True)
@@ -106,18 +110,25 @@ class FakeCompose(Compose):
         return self._faults.call(f"compose: {name}", changes=changes, errors=errors, lost=UNAVAILABLE)
 
     def _read(self) -> list[Service]:
+        blocks: dict[str, str] = {}
+        for file in self._file_names():
+            for block in re.split(r"(?m)^  (?=\S)", self._text(file))[1:]:
+                name, _, rest = block.partition(":")
+                blocks[name] = blocks[name] + rest if name in blocks else block
         found = []
-        for block in re.split(r"(?m)^  (?=\S)", self._text())[1:]:
-            name = block.partition(":")[0]
+        for name, block in blocks.items():
             image, container = (re.search(rf"{key}: (\S+)", block) for key in ("image", "container_name"))
             assert image
-            assert container
-            found.append(Service(name, image[1], container[1], block))
+            found.append(Service(name, image[1], container[1] if container else f"open-webui-{name}-1", block))
         return found
 
-    def _text(self) -> str:
-        """The file with the variables of `.env` in their places."""
-        text = self._kernel.find(f"{self.folder}/compose.yaml").data.decode()
+    def _file_names(self) -> list[str]:
+        files = [f"{self.folder}/compose.yaml", f"{self.folder}/{OVERLAY}"]
+        return files if FakeFiles(self._kernel).exists(files[1]) else files[:1]
+
+    def _text(self, path: str) -> str:
+        """A file with the variables of `.env` in their places."""
+        text = self._kernel.find(path).data.decode()
         if "${" not in text:
             return text
         values = variables(self._kernel.find(f"{self.folder}/.env").data.decode())
@@ -140,6 +151,7 @@ class FakeCompose(Compose):
         there = [held for held in there if held.id in self._docker.held]
         if not there:
             labels = {FOLDER_LABEL: self.folder, _SERVICE_LABEL: one.name, _HASH_LABEL: one.sha256, **one.labels}
+            labels[_FILES_LABEL] = ",".join(self._file_names())
             new = NewContainer(
                 one.image, env=one.env, labels=labels, volumes=one.volumes, restart_policy="unless-stopped"
             )

@@ -68,21 +68,28 @@ class FakeStackSystem(System):
         tell: Callable[[str], object] | None,
     ) -> Ended:
         del limit_s, descriptors, tell
-        path, stack = command[4], command[-1]
+        stack, paths = command[-1], command[4 : command.index("--prune") : 2]
         assert list(command[:4]) == ["docker", "stack", "deploy", "--compose-file"]
         assert {"--prune", "--detach=true", "never"} < set(command)
         try:
             with self._call("stack deploy", changes=True):
                 if not self.swarm.leader:
                     raise NoAnswerError
-                self._deploy(stack, self._kernel.find(path).data.decode(), environment)
+                texts = [self._kernel.find(path).data.decode() for path in paths]
+                self._deploy(stack, texts, environment)
         except NoAnswerError:
             return Ended(1, "", NO_ENGINE)
         return Ended(0, "", "")
 
-    def _deploy(self, stack: str, text: str, environment: Mapping[str, str]) -> None:
+    def _deploy(self, stack: str, texts: Sequence[str], environment: Mapping[str, str]) -> None:
         self.environment = dict(environment)
-        given = _parsed(_VARIABLE.sub(lambda found: environment[found[1]], text))
+        text, *overlays = (_VARIABLE.sub(lambda found: environment[found[1]], one) for one in texts)
+        given = _parsed(text)
+        services = dict(given["services"])
+        for overlay in overlays:  # as far as one level goes: Docker merges what is below as well
+            for name, one in _parsed(overlay)["services"].items():
+                services[name] = {**services.get(name, {"deploy": {}}), **one}
+        given = {**given, "services": services}
         image, replicas = environment["OPEN_WEBUI_IMAGE"], environment["OPEN_WEBUI_REPLICAS"]
         self.deploys.append(f"{self.tag(image)} {replicas} {environment['OPEN_WEBUI_ORDER']}")
         for name, one in given["services"].items():

@@ -21,6 +21,7 @@ from tests.host.faults import Crash, Fault
 from webui_stack.host.engine import NewContainer
 from webui_stack.host.errors import HostError
 from webui_stack.host.locks import WORK, LockedError, Locks
+from webui_stack.host.stack import OVERLAY
 from webui_stack.host.verbs.backup import Backup, Request
 
 STACK, SETS = "/opt/open-webui", "/var/backups/open-webui"
@@ -197,6 +198,16 @@ def test_the_stacks_files_are_in_a_set_and_what_follows_from_secrets_is_not(tmp_
         assert conf
         assert conf.read() == b"save 60 1\n"
         assert tar.getmember("compose.yaml").mode == 0o600
+
+
+def test_an_overlay_is_in_a_set_and_its_volumes_are_named_as_not(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.host.write(f"{STACK}/{OVERLAY}", "services:\n")
+    host.backup(replace(ASKED, not_in_set=["open-webui_tika", "models"]))
+    with tarfile.open(fileobj=io.BytesIO(host.part("stack.tar"))) as tar:
+        assert OVERLAY in tar.getnames()
+    assert json.loads(host.part("manifest.json"))["volumes_not_in_set"] == "open-webui_tika,models"
+    assert "the set does not have the overlay's volumes: open-webui_tika, models" in host.told
 
 
 def test_secrets_are_in_a_set_only_encrypted(tmp_path: Path) -> None:

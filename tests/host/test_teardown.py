@@ -29,6 +29,7 @@ from webui_stack.host.files import Files
 from webui_stack.host.locks import RUN_FOLDER, LockedError, Locks
 from webui_stack.host.protocol import Event
 from webui_stack.host.removal import Item, Request, decide, files, traces, units
+from webui_stack.host.stack import OVERLAY
 from webui_stack.host.verbs import teardown as verb
 from webui_stack.model import compose, docker_config, machine, survey
 from webui_stack.model import docker as engine
@@ -355,6 +356,25 @@ def test_the_record_of_the_verb_itself_stays_for_its_caller(tmp_path: Path) -> N
     assert not any(line.rpartition(" ")[2] == RUN_FOLDER for line in world.said)
 
 
+def test_containers_of_the_overlay_and_its_file_go_and_those_of_other_files_stay(world: World) -> None:
+    for name, file in (("tika", OVERLAY), ("mine", "mine.yaml")):
+        labels = {
+            "com.docker.compose.project.working_dir": STACK,
+            "com.docker.compose.project.config_files": f"{STACK}/compose.yaml,{STACK}/{file}",
+            "com.docker.compose.service": name,
+        }
+        world.docker.put_container(f"open-webui-{name}-1", NewContainer(FOREIGN, labels=labels))
+    FakeFiles(world.kernel).write(f"{STACK}/{OVERLAY}", "services:\n")
+    found = named(world)
+    assert {"container open-webui-tika-1", f"{STACK}/{OVERLAY}"} <= found
+    assert "container open-webui-mine-1" not in found
+    world.remove()
+    there = set(world.state["containers"])
+    assert "open-webui-mine-1" in there
+    assert "open-webui-tika-1" not in there
+    assert not FakeFiles(world.kernel).exists(f"{STACK}/{OVERLAY}")
+
+
 def test_what_others_made_under_our_names_stays(world: World) -> None:
     world.container("open-webui-4", FOREIGN, folder="")
     world.container("open-webui-proxy", FOREIGN, folder="/home/somebody")
@@ -517,8 +537,9 @@ def test_every_file_that_is_put_on_a_host_is_known() -> None:
         *rendered_units.backup(some, Machine()),
         *rendered_units.old_backup_paths(some),
     ]
+    paths += [path.removeprefix(f"{some.stack_dir}/") for path in project.unwanted(some)]
     known = {*files.MADE, *(f"{units.FOLDER}/{unit}" for unit in units.UNITS)}
-    assert len(paths) == 14
+    assert len(paths) == 15
     assert {path.removeprefix("/srv/s/") for path in paths} <= known
     assert {file for names in secrets_requests.SECRET_FILES.values() for file in names} <= files.WITH_DATA
     assert traces.TRANSFER == transfer.FOLDER

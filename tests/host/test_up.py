@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 
@@ -19,7 +20,7 @@ from tests.host.points import Points, every_crash, every_failure, is_change, out
 from tests.host.test_containers import one_by_one
 from webui_stack.host import assembly, compose, dockerd, journal
 from webui_stack.host.by_hand import ByHand
-from webui_stack.host.containers import Containers
+from webui_stack.host.containers import PROCESSES, Containers
 from webui_stack.host.data.helper import NAME, Helper
 from webui_stack.host.data.valkey import ValkeyData
 from webui_stack.host.engine import NewContainer
@@ -565,7 +566,7 @@ SCENARIOS: Mapping[str, tuple[Callable[[], World], Callable[[World], None], list
 def nothing_is_lost(world: World, where: str) -> None:
     """At this very moment: no two versions on one database, no secret changed, a sound release, Valkey with data."""
     assert not world.began_empty, where
-    images = {image for name, image in world.serving().items() if name.startswith("open-webui")}
+    images = {image for name, image in world.serving().items() if re.fullmatch(PROCESSES, name)}
     assert len(images) <= 1, where
     assert {path: world.files.read_text(f"{FOLDER}/{path}") for path in SECRETS} == SECRETS, where
     old = f"{FOLDER}/.good.old"

@@ -16,11 +16,12 @@ from tests.defaults import ROOT
 
 # The rooms of the operator's side, in the order of the arrows: which other rooms each imports, and which libraries.
 ROOMS: dict[str, tuple[str, set[str]]] = {
-    "settings": ("", {"pydantic", "pydantic_core"}),
+    "overlay": ("", {"yaml"}),
+    "settings": ("overlay", {"pydantic", "pydantic_core"}),
     "documents": ("settings", {"pydantic", "typing_extensions"}),
-    "model": ("settings documents", {"pydantic", "typing_extensions"}),
-    "render": ("settings documents model", {"jinja2", "pydantic"}),
-    "plan": ("settings documents model render", {"pydantic", "typing_extensions"}),
+    "model": ("overlay settings documents", {"pydantic", "typing_extensions"}),
+    "render": ("overlay settings documents model", {"jinja2", "pydantic"}),
+    "plan": ("overlay settings documents model render", {"pydantic", "typing_extensions"}),
     "inventory": ("settings documents model render plan", {"pyinfra", "pyinfra_cli"}),
     "transport": ("settings documents model render", {"gevent", "paramiko", "pyinfra"}),
     "ops": (
@@ -45,7 +46,7 @@ ROOMS: dict[str, tuple[str, set[str]]] = {
     ),
     "doctor": ("settings documents model render transport ops", {"pyinfra"}),
 }
-PURE = ("settings", "documents", "model", "render", "plan", "reports")
+PURE = ("overlay", "settings", "documents", "model", "render", "plan", "reports")
 # Both sides speak by `protocol`, and name a lease's holder in one form: a run learns whether an earlier run is dead.
 # Both keep backup sets by one rule.
 OF_THE_HOST = {

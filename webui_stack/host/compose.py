@@ -11,6 +11,7 @@ from pathlib import Path
 
 from .errors import HostError
 from .files import Files
+from .stack import OVERLAY
 from .system import System
 
 # Where the docker command looks for plug-ins (docker/cli, cli-plugins/manager).
@@ -24,7 +25,7 @@ _HIDDEN_LENGTH = 8
 
 
 class Compose:
-    """`docker compose` for the project in a folder, by its `compose.yaml` and `.env` as they are there.
+    """`docker compose` for the project in a folder, by its `compose.yaml`, overlay and `.env` as they are there.
 
     `wait_s` is how long services may take until they are healthy. Compose inherits `descriptors`, those of the locks:
     they are held until it ends, though this program was killed. `tell` gets each line that a change printed, without
@@ -94,6 +95,8 @@ class Compose:
         # The file is named, so that nobody's override file beside it is read. Of the environment, what compose finds
         # in it would win over `.env` (seen with 2.26).
         command = ["docker", "compose", "--project-directory", self.folder, "--file", f"{self.folder}/compose.yaml"]
+        if self._files.exists(f"{self.folder}/{OVERLAY}"):
+            command += ["--file", f"{self.folder}/{OVERLAY}"]
         ended = self._system.carry_out(
             *command, *arguments, environment=_own(), limit_s=limit_s, descriptors=self._descriptors
         )
@@ -172,7 +175,7 @@ def programs() -> str:
 def remembered(compose: Compose, file: bytes, env: bytes) -> str:
     """What is remembered of a project that is good, for `known`.
 
-    `file` and `env` are its `compose.yaml` and `.env`.
+    `file` is its `compose.yaml` with its overlay behind it, `env` its `.env`.
     """
     hashes = "".join(f"hash {service} {sha256}\n" for service, sha256 in compose.hashes().items())
     inputs = hashlib.sha256(file + env).hexdigest()
@@ -180,7 +183,7 @@ def remembered(compose: Compose, file: bytes, env: bytes) -> str:
 
 
 def key(file: str, env: str) -> str:
-    """What tells a compose file with its environment from any other."""
+    """What tells a compose file, its overlay behind it, with its environment from any other."""
     text = f"{file}{env}\n"
     return f"{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()}  -"
 
@@ -202,17 +205,21 @@ def version(system: System) -> str:
     return (system.attempt("docker", "compose", "version", "--short") or "").strip().lstrip("v")
 
 
-def hashes(system: System, folder: str, file: str, env: str) -> dict[str, str]:
-    """What compose says of each service of a file that is not on the host yet, with these variables.
+def hashes(system: System, folder: str, file: str, env: str, overlay: str = "") -> dict[str, str]:
+    """What compose says of each service of a file and an overlay that are not on the host yet, with these variables.
 
     They are given in the environment, which wins over `.env`, and which only root can see, unlike arguments. None of
     a file that compose refuses, as one from before the deploy may do.
     """
-    said = system.attempt(
-        *("docker", "compose", "--project-directory", folder, "--file", "-", "config", "--hash", "*"),
-        stdin=file,
-        environment={**_own(), **variables(env)},
-    )
+    command = ["docker", "compose", "--project-directory", folder, "--file", "-"]
+    with os.fdopen(os.memfd_create("overlay"), "wb") as second:  # stdin has the first one
+        if overlay:
+            second.write(overlay.encode("utf-8", "surrogateescape"))
+            second.flush()
+            command += ["--file", f"/proc/{os.getpid()}/fd/{second.fileno()}"]
+        said = system.attempt(
+            *command, *("config", "--hash", "*"), stdin=file, environment={**_own(), **variables(env)}
+        )
     return dict(line.split() for line in (said or "").splitlines())
 
 

@@ -14,13 +14,12 @@ from .clock import Clock
 from .compose import Compose
 from .engine import Engine, EngineError, NotFound
 from .errors import HostError
-from .stack import FOLDER_LABEL
+from .stack import COMPOSE_SERVICE_LABEL, FOLDER_LABEL, overlays
 
 PROCESSES = "open-webui(-[0-9]+)?"
 """The containers of Open WebUI, as a pattern for the methods below."""
 OURS = f"redis-valkey|open-webui-postgres|open-webui-proxy|{PROCESSES}"
 """All containers that a stack may have."""
-_SERVICE_LABEL = "com.docker.compose.service"
 _STOP_S = 30
 # Docker's list may be a moment behind (moby: daemon/monitor.go, handleContainerExit; 26.1).
 _LOOKS, _LOOK_S = 5, 1.0
@@ -81,6 +80,10 @@ class Containers:
         except NotFound:
             return None
 
+    def of_overlay(self, folder: str) -> list[str]:
+        """The containers of services that only the folder's overlay has, in any state."""
+        return overlays(self._engine.listed(), folder)
+
     def in_order(self, first: str, others: Sequence[str]) -> bool:
         """Whether `first` started before all the others."""
         # Docker leaves out zeros at the end of a fraction: with the Z, "10:00:00.5Z" comes after "10:00:00.51Z".
@@ -102,7 +105,7 @@ class Containers:
             except EngineError as error:
                 lines.append(f"{name}: {error}")
                 continue
-            if (found.status, found.health) == ("running", "healthy"):
+            if found.status == "running" and found.health in ("healthy", ""):  # the overlay's may have no check
                 continue
             state = " ".join(part for part in (found.status, found.health, found.error) if part)
             lines.append(f"{name} is {state}; its last lines:")
@@ -151,8 +154,23 @@ class Containers:
         """Ensure there is no container of the project whose service its compose.yaml does not have."""
         services = project.services()
         for one in self._engine.containers(label=f"{FOLDER_LABEL}={project.folder}"):
-            if re.fullmatch(OURS, one.name) and one.labels.get(_SERVICE_LABEL, "") not in services:
+            if re.fullmatch(OURS, one.name) and one.labels.get(COMPOSE_SERVICE_LABEL, "") not in services:
                 self.remove(one.name, force=True)
+        self.retire_of_overlay(project)
+
+    def retire_of_overlay(self, project: Compose, *, all_of_it: bool = False) -> list[str]:
+        """Ensure no container of the overlay's own services is left whose service is not wanted any more.
+
+        `all_of_it` means every one of them. Returns the names of those that were stopped and removed.
+        """
+        there = [one for one in self._engine.listed() if one.name in overlays([one], project.folder)]
+        if not there:
+            return []
+        services = [] if all_of_it else project.services()
+        gone = [one.name for one in there if one.labels.get(COMPOSE_SERVICE_LABEL, "") not in services]
+        for name in sorted(gone):
+            self.retire(name)
+        return sorted(gone)
 
     def remove(self, name: str, *, force: bool = False) -> None:
         """Ensure there is no container of this name. Refused where it runs, unless `force` kills it first."""

@@ -21,7 +21,7 @@ from .compose import Compose
 from .engine import Container, Engine, NotFound
 from .errors import HostError
 from .files import CannotMoveError, Files
-from .stack import FOLDER_LABEL
+from .stack import FOLDER_LABEL, OVERLAY, is_of_overlay
 
 _FORM = "%Y%m%dT%H%M%SZ"
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z")
@@ -102,6 +102,9 @@ class Release:
         damaged += [path for path in paths if not contents[path] and path not in _NOTES]
         if contents.get("sums"):
             damaged += _changed(contents)
+            # A stack without it is another one; all other files that may be missing are secrets.
+            if OVERLAY not in contents and f"  {OVERLAY}\n" in (contents["sums"] or b"").decode("utf-8", "replace"):
+                damaged.append(OVERLAY)
         if damaged:
             raise _damaged(self.folder, damaged)
 
@@ -282,8 +285,9 @@ class Releases:
         release.check()
         self.require_images(release)
         folders = release.mounted()
-        paths = self._paths(release.folder, [self.needed[0], ".env", "secrets", *folders])
+        paths = self._paths(release.folder, [self.needed[0], OVERLAY, ".env", "secrets", *folders])
         self._place(release.folder, self._folder, paths)
+        self._drop_overlay(release)
         for folder in ("valkey", "proxy"):  # a service would read what is not of the release
             for name in self._files.listdir(f"{self._folder}/{folder}") or []:
                 path = f"{folder}/{name}"
@@ -305,8 +309,14 @@ class Releases:
             release.folder, self._folder, self._paths(release.folder, ["valkey/valkey.conf", "valkey/start.sh"])
         )
         self._take_users(release)
-        self._place(release.folder, self._folder, self._paths(release.folder, ["proxy", "compose.yaml"]))
+        self._place(release.folder, self._folder, self._paths(release.folder, ["proxy", "compose.yaml", OVERLAY]))
+        self._drop_overlay(release)
         self.tag(release)
+
+    def _drop_overlay(self, release: Release) -> None:
+        """Ensure the stack has no overlay where the release has none."""
+        if not self._files.exists(f"{release.folder}/{OVERLAY}"):
+            self._files.remove(f"{self._folder}/{OVERLAY}")
 
     def _take_users(self, release: Release) -> None:
         """Ensure Valkey has the release's users, each with its password of now."""
@@ -363,12 +373,14 @@ class Releases:
         self._files.remove_tree(new.folder)
         self._files.make_folder(new.folder)
         definition = _definition(self._files, self._folder)
-        parts = ["compose.yaml", ".env", "secrets", *mounted(definition)]
+        parts = ["compose.yaml", OVERLAY, ".env", "secrets", *mounted(definition)]
         sums = self._place(self._folder, new.folder, self._paths(self._folder, parts))
         images = "".join(f"{one.image_id} {one.image} /{one.name}\n" for one in self._containers())
         self._files.write(f"{new.folder}/images", images, mode=0o644)
-        file, env = (self._files.read(f"{new.folder}/{name}") or b"" for name in ("compose.yaml", ".env"))
-        self._files.write(f"{new.folder}/known", compose.remembered(project, file, env), mode=0o644)
+        file, overlay, env = (
+            self._files.read(f"{new.folder}/{name}") or b"" for name in ("compose.yaml", OVERLAY, ".env")
+        )
+        self._files.write(f"{new.folder}/known", compose.remembered(project, file + overlay, env), mode=0o644)
         sums["images"] = hashlib.sha256(images.encode()).hexdigest()
         self._write_sums(new, sums)
 
@@ -388,7 +400,7 @@ class Releases:
             ) from None
 
     def _containers(self) -> list[Container]:
-        """The stack's containers that there are, in the order they start."""
+        """The stack's containers that there are, in the order they start, and then those of the overlay alone."""
         found = self._engine.containers(label=f"{FOLDER_LABEL}={self._folder}")
         places = {one.name: place for one in found if (place := _place_in_order(one.name))}
         ours = sorted((one for one in found if one.name in places), key=lambda one: places[one.name])
@@ -396,12 +408,13 @@ class Releases:
             raise HostError(
                 "docker", expected=f"containers of {self._folder}", got="none", do="see `docker ps --all` on the host"
             )
-        return ours
+        others = [one for one in found if one.name not in places and is_of_overlay(one.labels, self._folder)]
+        return [*ours, *sorted(others, key=lambda one: one.name)]
 
     def _is_same(self, new: Release) -> bool:
         """Whether the release in force is the one in `new`, whatever their secrets are."""
         before = self.in_force.folder
-        for name in ("compose.yaml", "images"):
+        for name in ("compose.yaml", OVERLAY, "images"):
             if self._files.read(f"{before}/{name}") != self._files.read(f"{new.folder}/{name}"):
                 return False
         return all(self._contents(before, part) == self._contents(new.folder, part) for part in new.mounted())
@@ -432,7 +445,7 @@ class Releases:
         new, name = f"{self._kept}/.new", self.in_force.name()
         self._files.remove_tree(new)
         self._files.make_folder(new)
-        parts = ["compose.yaml", "valkey", "proxy", "images", "sums", "data"]
+        parts = ["compose.yaml", OVERLAY, "valkey", "proxy", "images", "sums", "data"]
         self._place(self._good, new, self._paths(self._good, parts))
         target = f"{self._kept}/{name}"
         self._files.remove_tree(target)  # `.good` has it as well

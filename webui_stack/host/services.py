@@ -10,6 +10,7 @@ from .containers import PROCESSES, Containers, by_number
 from .errors import HostError
 from .files import Files
 from .releases import database
+from .stack import is_of_the_stack
 
 
 class Database(Protocol):
@@ -56,6 +57,9 @@ class Services:
         for service in ["redis", *self._processes(services), "proxy"]:
             if service in services:
                 self._project.up(service)
+        # What one of these depends on runs by now; compose starts it earlier where Open WebUI depends on it.
+        if others := [one for one in services if not is_of_the_stack(one)]:
+            self._project.up(*others)
 
     def restart_processes(self) -> None:
         """Ensure every process of Open WebUI has started after Valkey did, and is healthy: one after another.

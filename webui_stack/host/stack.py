@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +12,36 @@ from .engine import Container, Engine, Info, Listed, NotFound
 # Who made a container: compose by the folder of its project, a swarm by the name of its stack, and of its service.
 FOLDER_LABEL, STACK_LABEL = "com.docker.compose.project.working_dir", "com.docker.stack.namespace"
 SERVICE_LABEL = "com.docker.swarm.service.name"
+# On a container of compose: its service, the files it was made by, and whether `compose run` made it.
+COMPOSE_SERVICE_LABEL = "com.docker.compose.service"
+_FILES_LABEL, _ONE_OFF_LABEL = "com.docker.compose.project.config_files", "com.docker.compose.oneoff"
+
+OVERLAY = "stack-overlay.yaml"
+"""The operator's own fragment, in the stack's folder: compose and the swarm merge it over the stack's definition."""
+_SERVICES = re.compile(r"redis|postgres|proxy|open-webui(?:-[0-9]+)?")
+
+
+def is_of_the_stack(service: str) -> bool:
+    """Whether the stack has a service of this name, under some settings. Any other is the overlay's alone."""
+    return _SERVICES.fullmatch(service) is not None
+
+
+def is_of_overlay(labels: Mapping[str, str], folder: str) -> bool:
+    """Whether a container is of a service that only the folder's overlay has, by the files it was made by.
+
+    One that somebody made in this folder by files of their own is not.
+    """
+    return (
+        labels.get(FOLDER_LABEL) == folder
+        and f"{folder}/{OVERLAY}" in labels.get(_FILES_LABEL, "").split(",")
+        and labels.get(_ONE_OFF_LABEL, "False") != "True"
+        and not is_of_the_stack(labels.get(COMPOSE_SERVICE_LABEL, ""))
+    )
+
+
+def overlays(listed: Iterable[Listed], folder: str) -> list[str]:
+    """The names of the containers that are the overlay's alone."""
+    return sorted(one.name for one in listed if is_of_overlay(one.labels, folder))
 
 
 def published(running: Iterable[Listed]) -> list[dict[str, Any]]:

@@ -62,7 +62,10 @@ class StackDeploy:
         return since_s
 
     def _run(self, environment: Mapping[str, str]) -> None:
-        command = ["docker", "stack", "deploy", "--compose-file", self._file.path, "--prune"]
+        command = ["docker", "stack", "deploy"]
+        for path in self._file.paths():
+            command += ["--compose-file", path]
+        command.append("--prune")
         # Images have ids, so no registry is asked; what becomes of the services is looked at by this program.
         command += ["--resolve-image", "never", "--detach=true", self._stack]
         ended = self._system.carry_out(

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from .errors import HostError
 from .releases import Release, Releases, RememberedImage
+from .stack import OVERLAY
 from .stack_file import NAME
 
 _MOUNTED = ["valkey", "proxy"]
@@ -39,11 +40,12 @@ class SwarmReleases(Releases):
         new = self._release(f"{self._good}.new")
         self._files.remove_tree(new.folder)
         self._files.make_folder(new.folder)
-        sums = self._place(self._folder, new.folder, self._paths(self._folder, [NAME, ".env", "secrets", *_MOUNTED]))
+        parts = [NAME, OVERLAY, ".env", "secrets", *_MOUNTED]
+        sums = self._place(self._folder, new.folder, self._paths(self._folder, parts))
         lines = "".join(f"{one.id} {one.tag} /{one.container}\n" for one in images)
         self._files.write(f"{new.folder}/images", lines, mode=0o644)
-        definition, env = (self._files.read(f"{new.folder}/{name}") or b"" for name in (NAME, ".env"))
-        of_all = {"inputs": hashlib.sha256(definition + env).hexdigest(), **known}
+        inputs = b"".join(self._files.read(f"{new.folder}/{name}") or b"" for name in (NAME, OVERLAY, ".env"))
+        of_all = {"inputs": hashlib.sha256(inputs).hexdigest(), **known}
         text = "".join(f"{name} {value}\n" for name, value in of_all.items())
         self._files.write(f"{new.folder}/known", text, mode=0o644)
         if upgrade:

@@ -11,7 +11,7 @@ from pyinfra.api import Inventory
 
 from webui_stack.inventory import data
 from webui_stack.inventory.data import InventoryDataError
-from webui_stack.plan import rollout
+from webui_stack.plan import overlay_contract, rollout
 from webui_stack.settings import consistency, sources
 from webui_stack.settings.errors import SettingsError
 from webui_stack.settings.model import Settings, defaults
@@ -49,6 +49,7 @@ def read(
         except InventoryDataError as error:
             problems.append(f"{host.name} / {error}")
     policies = {name: checked.settings for name, checked in found.items()}
+    problems += [f"{name} / {line}" for name, one in policies.items() for line in overlay_contract.problems(one)]
     problems += rollout.problems(policies, [host.name for host in inventory])
     if not problems and any(settings.topology == "swarm" for settings in policies.values()):
         problems += consistency.swarm_problems(policies | _of_others(inventory, policies), policies)

@@ -6,12 +6,15 @@ import json
 import math
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from webui_stack.documents import digits, document
+from webui_stack.overlay.fragment import is_of_the_stack
 
+# The operator's own fragment below `stack_dir`, merged over the stack's definition (host/stack.py).
+OVERLAY = "stack-overlay.yaml"
 NETWORK = "openwebui-network"
 # On a network that this project made: only such a one is removed.
 NETWORK_LABEL = "open-webui-stack"
@@ -77,14 +80,16 @@ def _is_ours(name: str) -> bool:
     return re.fullmatch(OURS, name) is not None
 
 
-def command(directory: str, *arguments: str, file: str | None = None) -> str:
+def command(directory: str, *arguments: str, files: Sequence[str] = ()) -> str:
     """A `docker compose` command line for the project in `directory`, quoted for a shell.
 
-    `file` is the compose file, `compose.yaml` by default. It is always named, so that an override file
-    somebody drops beside it is not picked up. The environment is emptied, because compose lets an exported
+    `files` are the compose files, `compose.yaml` by default. They are always named, so that an override file
+    somebody drops beside them is not picked up. The environment is emptied, because compose lets an exported
     REDIS_URL or COMPOSE_FILE win over the project's own (seen with 2.26).
     """
-    argv = ["docker", "compose", "--project-directory", directory, "--file", file or f"{directory}/compose.yaml"]
+    argv = ["docker", "compose", "--project-directory", directory]
+    for file in files or [f"{directory}/compose.yaml"]:
+        argv += ["--file", file]
     return f'env -i PATH="$PATH" HOME="${{HOME:-/root}}" {shlex.join([*argv, *arguments])}'
 
 
@@ -106,7 +111,8 @@ class Container:
     """A container as `docker inspect` shows it.
 
     `directory` is the folder of the compose project that made it, "" when none did. `mounts` gives the
-    volume's name, or the host's path, by the path in the container. `health_passed_at` is when Docker's last
+    volume's name, or the host's path, by the path in the container. It is `of_overlay` where only the overlay has its
+    service. `health_passed_at` is when Docker's last
     health check passed, "" if it did not.
     """
 
@@ -126,6 +132,7 @@ class Container:
     network_ids: Mapping[str, str]
     mounts: Mapping[str, str]
     in_swarm: bool = False
+    of_overlay: bool = False
 
     @property
     def address(self) -> str:
@@ -182,7 +189,7 @@ class Observed:
 def parse(stack: document.Stack) -> Observed:
     """Read the document's sections about the stack."""
     found = [_container(one, stack["gateways"]) for one in stack["containers"]]
-    containers = {one.name: one for one in found if one.in_swarm or _is_ours(one.name)}
+    containers = {one.name: one for one in found if one.in_swarm or one.of_overlay or _is_ours(one.name)}
     running = [one for one in found if is_process(one.service) and one.status == "running"]
     mounted = stack["project"]["mounted"] if stack["project"] else {}
     return Observed(
@@ -217,6 +224,16 @@ def _network(part: document.Network) -> Network:
     )
 
 
+def _is_of_overlay(labels: Mapping[str, str]) -> bool:
+    """Whether compose made it for a service that only an overlay has (host/stack.py)."""
+    overlay = f"{labels.get('com.docker.compose.project.working_dir', '')}/{OVERLAY}"
+    return (
+        overlay in labels.get("com.docker.compose.project.config_files", "").split(",")
+        and labels.get("com.docker.compose.oneoff", "False") != "True"
+        and not is_of_the_stack(labels.get("com.docker.compose.service", ""))
+    )
+
+
 def _container(part: document.Container, gateways: Mapping[str, str]) -> Container:
     labels, probe = part["labels"], part["last_probe"]
     swarm_service = labels.get("com.docker.swarm.service.name", "")
@@ -230,6 +247,7 @@ def _container(part: document.Container, gateways: Mapping[str, str]) -> Contain
         directory=labels.get("com.docker.compose.project.working_dir", ""),
         service=labels.get("com.docker.compose.service", "") or swarm_service.removeprefix(f"{STACK}_"),
         in_swarm=bool(swarm_service),
+        of_overlay=_is_of_overlay(labels),
         config_hash=labels.get("com.docker.compose.config-hash", ""),
         status=part["status"],
         health=part["health"] or "none",
@@ -275,6 +293,9 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
     """
     work = []
     for service, name in containers_of(images).items():
+        if not is_of_the_stack(service):
+            work += _pending_of_overlay(observed, directory, service, images[service])
+            continue
         container = observed.containers.get(name)
         if container is None:
             work.append(Work(service, "has no container"))
@@ -300,6 +321,25 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
         if container.directory == directory and container.service not in images:
             work.append(Work(container.service, "is not wanted any more", remove=True))
     return work
+
+
+def _pending_of_overlay(observed: Observed, directory: str, service: str, reference: str) -> list[Work]:
+    """The work to do for a service that only the overlay has: which networks it is in, and its name, are its own."""
+    mine = (one for one in observed.containers.values() if one.of_overlay and one.service == service)
+    container = next((one for one in mine if one.directory == directory), None)
+    if container is None:
+        return [Work(service, "has no container")]
+    if container.config_hash != observed.hashes.get(service):
+        reason = "its definition changed"
+    elif container.image_id != _id(observed, reference):
+        reason = "its image changed"
+    elif container.status != "running":
+        reason = f"is {container.status}"
+    elif container.health == "unhealthy":
+        return [Work(service, "is unhealthy", recreate=True)]
+    else:
+        return []
+    return [Work(service, reason, recreate=container.status == "paused")]  # compose fails on one that is paused
 
 
 def _id(observed: Observed, reference: str) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from webui_stack.documents import document
 from webui_stack.model import compose
+from webui_stack.overlay.fragment import is_of_the_stack
 from webui_stack.settings.model import Settings
 
 # What a host runs -> the label of its node that lets it.
@@ -200,7 +201,7 @@ def image_refusals(
     return [
         f"image {reference}: expected the one that the host with the data has ({leads[reference].id[:19]}), got "
         f"{own[reference].id[:19] if reference in own else 'none'}; pull it there again, or remove the older one"
-        for reference in dict.fromkeys(settings.images.values())
+        for reference in dict.fromkeys(settings.all_images.values())
         if reference in leads and (reference not in own or own[reference].id != leads[reference].id)
     ]
 
@@ -232,7 +233,8 @@ def pending(observed: Observed, images: Mapping[str, compose.Image], services: M
         elif service.definition != observed.known.get(name):
             found.append(Work(f"{name}: its definition was changed by hand"))
         elif not image or image.id != observed.known_images.get(reference):
-            found.append(Work(f"{name}: its image changed"))
+            # The swarm knows an overlay's image by its tag, and sees no change where another is meant by it.
+            found.append(Work(f"{name}: its image changed", again="" if is_of_the_stack(name) else name))
         elif service.running < service.wanted:
             found.append(Work(f"{name}: {service.running} of {service.wanted} run"))
         elif name == "open-webui" and service.hosts < (best := min(service.wanted, _able(observed.nodes))):

@@ -87,28 +87,32 @@ def files(
     contents: Mapping[str, str] | Callable[[], Mapping[str, str]],
     present: Callable[[], Mapping[str, str]],
     checks: Mapping[str, Callable[[str], str]] | None = None,
+    check_all: Callable[[Callable[[str], str]], str] | None = None,
     apply: str | None = None,
+    unwanted: Sequence[str] = (),
 ) -> Commands:
-    """Ensure each absolute path holds exactly its text, as root's and 0644: all of them or none.
+    """Ensure each absolute path holds exactly its text, as root's and 0644, and none is `unwanted`: all or none.
 
     `contents` may depend on what the operations before it do, such as the engine that is installed: then it is called.
     `present` gives what is there (`survey.Survey.files`). New files are first written beside their places as
-    `PATH.new`; for a path in `checks` the shell command it gives for the new file has to succeed; then all are
-    renamed into place, so that a reader sees the old file or the new one and never half of one; `apply`, a shell
-    command, follows in the same remote command, which a lost connection does not cut in two. Folders are made when
-    missing. Texts travel on stdin: nothing is left in a temporary folder. Nothing happens when every file is as wanted.
+    `PATH.new`; for a path in `checks` the shell command it gives for the new file has to succeed, and so has the one of
+    `check_all`, which asks where a file is now by the path it will have; then all are renamed into place, so that a
+    reader sees the old file or the new one and never half of one; `apply`, a shell command, follows in the same remote
+    command, which a lost connection does not cut in two. Folders are made when missing. Texts travel on stdin: nothing
+    is left in a temporary folder. Nothing happens when every file is as wanted.
 
     With `--diff` the changed lines are shown, so no text may hold a secret.
     """
     there = present()
     wanted = contents() if callable(contents) else contents
     changed = {path: text for path, text in wanted.items() if there.get(path) != text}
-    if not changed:
+    removed = [path for path in unwanted if path in there]
+    if not changed and not removed:
         host.noop("all files are as wanted")
         return
 
     if state.config.DIFF:
-        for path, text in changed.items():
+        for path, text in [*changed.items(), *((path, "") for path in removed)]:
             host.log(f"{path}:")
             for line in generate_color_diff(there.get(path, "").splitlines(), text.splitlines()):
                 logger.info(f"  {line}")
@@ -121,12 +125,16 @@ def files(
             _stdin=text,
         )
     new_files = " ".join(shlex.quote(f"{path}.new") for path in changed)
-    for path, check in (checks or {}).items():
-        if path in changed:
-            yield StringCommand(f"{check(f'{path}.new')} || {{ rm -f {new_files}; exit 1; }}")
+    commands = [check(f"{path}.new") for path, check in (checks or {}).items() if path in changed]
+    if check_all:
+        commands.append(check_all(lambda path: f"{path}.new" if path in changed else path))
+    for command in commands:
+        yield StringCommand(f"{command} || {{ rm -f {new_files}; exit 1; }}")
     renames = [shlex.join(["mv", "-f", f"{path}.new", path]) for path in changed]
+    renames += [shlex.join(["rm", "-f", *removed])] if removed else []
     # First onto the disk: a power cut must not leave an empty file under a name that counts.
-    yield StringCommand(" && ".join([f"sync {new_files}", *renames, *([apply] if apply else [])]))
+    synced = [f"sync {new_files}"] if changed else []
+    yield StringCommand(" && ".join([*synced, *renames, *([apply] if apply else [])]))
 
 
 @operation()

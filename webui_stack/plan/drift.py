@@ -8,7 +8,7 @@ from webui_stack.model import compose, docker, docker_config, lock, swarm
 from webui_stack.model.lock import Wanted
 from webui_stack.model.survey import DOCKER_UNIT, MONITOR_UNIT, WATCHDOG_UNIT, Survey
 from webui_stack.plan import apt_sources
-from webui_stack.render import managed, units
+from webui_stack.render import managed, project, units
 from webui_stack.settings.model import Settings
 
 
@@ -61,6 +61,9 @@ def _files(settings: Settings, survey: Survey) -> Iterator[str]:
             yield f"{path}: missing, or not root's and 0644"
         elif survey.files[path] != text:
             yield f"{path}: differs"
+    for path in project.unwanted(settings):
+        if path in survey.files:
+            yield f"{path}: is not wanted any more"
 
 
 def _stack(settings: Settings, survey: Survey, locked: Iterable[Wanted]) -> Iterator[str]:
@@ -70,16 +73,16 @@ def _stack(settings: Settings, survey: Survey, locked: Iterable[Wanted]) -> Iter
         yield f"{path}: is not wanted any more" if what == "presence" else f"{path}: its {what} differs"
     if settings.topology == "compose":
         yield from _network(settings, survey)
-    for reference in settings.images.values():
+    for reference in settings.all_images.values():
         if reference not in survey.services.images:
             yield f"image {reference}: missing"
     for one in lock.unmet(locked, survey.services.images):
         if one.reference in survey.services.images:
             yield f"image {one.reference}: is not the locked {one.image.digest}"
     if settings.topology == "compose":
-        yield from map(str, compose.pending(survey.services, settings.stack_dir, settings.images))
+        yield from map(str, compose.pending(survey.services, settings.stack_dir, settings.all_images))
     elif settings.runs("data"):
-        yield from map(str, swarm.pending(survey.swarm, survey.services.images, settings.images))
+        yield from map(str, swarm.pending(survey.swarm, survey.services.images, settings.all_images))
 
 
 def _network(settings: Settings, survey: Survey) -> Iterator[str]:

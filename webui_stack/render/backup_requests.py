@@ -45,6 +45,7 @@ def backup_request(settings: Settings, *, holds_lock: bool = False, mends: bool 
         "folders": [people] if in_swarm and people else [],
         "files": [project.DEFINITION[settings.topology], "valkey", *(["proxy"] if settings.public_url else [])],
         "left_out": left_out(settings),
+        "not_in_set": settings.overlay.volumes() if settings.overlay else [],
         **_retention(settings),
         "reserve_mb": settings.backup_min_free_mb,
         "age_recipient": settings.backup_age_recipient or "",

@@ -26,5 +26,13 @@ def paths(settings: Settings) -> list[str]:
     elsewhere = (docker.APT_SOURCES, docker.DNF_REPOSITORY, docker.DNF_KEY)
     watchdogs = [units.WATCHDOG_PATH, *units.old_watchdog(settings), units.MONITOR_PATH]
     backups = [*units.backup_templates(settings), *units.old_backup_paths(settings)]
-    found = [*project_paths, *watchdogs, *backups, units.BACKUP_SERVICE, *repository.authorities(settings), *elsewhere]
+    found = [
+        *project_paths,
+        *project.unwanted(settings),
+        *watchdogs,
+        *backups,
+        units.BACKUP_SERVICE,
+        *repository.authorities(settings),
+        *elsewhere,
+    ]
     return list(dict.fromkeys(found))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from webui_stack.model import compose, docker, swarm
@@ -60,12 +60,30 @@ def files(settings: Settings, server: str = "") -> dict[str, str]:
         )
     if not docker.knows_start_interval(server):
         definition = without_start_interval(definition)
-    return {DEFINITION[settings.topology]: definition, **valkey, **proxy}
+    overlay = {compose.OVERLAY: settings.overlay.text} if settings.overlay else {}
+    return {DEFINITION[settings.topology]: definition, **overlay, **valkey, **proxy}
 
 
 def host_files(settings: Settings, server: str) -> dict[str, str]:
     """The stack's files by absolute path, for an engine of this version."""
     return {f"{settings.stack_dir}/{path}": text for path, text in files(settings, server).items()}
+
+
+def unwanted(settings: Settings) -> list[str]:
+    """Files of the stack, by absolute path, that these settings do not want, though those of before may have."""
+    return [] if settings.overlay else [f"{settings.stack_dir}/{compose.OVERLAY}"]
+
+
+def check_command(settings: Settings, place: Callable[[str], str]) -> str:
+    """A command that succeeds when compose, or the swarm, would take the stack's definition with its overlay.
+
+    `place` tells where a file of the stack is, by the path that it will have.
+    """
+    names = [DEFINITION[settings.topology], *([compose.OVERLAY] if settings.overlay else [])]
+    files = [place(f"{settings.stack_dir}/{name}") for name in names]
+    if settings.topology == "swarm":
+        return _check_stack_command(settings, files)
+    return compose.command(settings.stack_dir, "config", "--quiet", files=files)
 
 
 def _stack(settings: Settings, valkey: Mapping[str, str], proxy: Mapping[str, str]) -> str:
@@ -150,11 +168,11 @@ def stack_secrets(settings: Settings) -> dict[str, str]:
     return found
 
 
-def check_stack_command(settings: Settings, file: str) -> str:
-    """A command that succeeds when `docker stack deploy` would take the file."""
+def _check_stack_command(settings: Settings, files: Sequence[str]) -> str:
+    """A command that succeeds when `docker stack deploy` would take the files."""
     variables = [*IMAGE_VARIABLES.values(), *stack_secrets(settings).values(), "VALKEY_ACL_SHA256"]
     given = " ".join(f"{name}=x" for name in variables)
     return (
         f'env -i PATH="$PATH" HOME="${{HOME:-/root}}" OPEN_WEBUI_REPLICAS=1 OPEN_WEBUI_ORDER=start-first {given} '
-        f"docker stack config --compose-file {shlex.quote(file)} >/dev/null"
+        f"docker stack config {' '.join(f'--compose-file {shlex.quote(file)}' for file in files)} >/dev/null"
     )

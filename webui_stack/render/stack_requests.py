@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from webui_stack.model import compose, swarm
+from webui_stack.overlay.fragment import is_of_the_stack
 from webui_stack.render import backup_requests, project
 from webui_stack.render.environment import migrating_environment, secret_names
 from webui_stack.settings.model import Settings
@@ -62,7 +63,10 @@ def _changes(settings: Settings, work: Iterable[compose.Work]) -> dict[str, list
         "recreate": [item.service for item in work if item.recreate],
         # Compose fails on names that are taken; so does a run that may not replace these containers.
         "replace": [compose.container_of(item.service) for item in work if item.replace and settings.stack_adopt],
-        "remove": [compose.container_of(item.service) for item in work if item.remove],
+        # Those of an overlay have names of their own: the host tells them by their labels.
+        "remove": [
+            compose.container_of(item.service) for item in work if item.remove and is_of_the_stack(item.service)
+        ],
     }
 
 

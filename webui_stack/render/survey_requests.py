@@ -24,7 +24,7 @@ def survey_request(settings: Settings, supplied: Supplied) -> HiddenLines:
             "stack_dir": settings.stack_dir,
             "backup_dir": settings.backup_dir,
             "data_root": str(settings.docker_daemon.get("data-root", "")),
-            "images": list(dict.fromkeys(settings.images.values())),
+            "images": list(dict.fromkeys(settings.all_images.values())),
             "containers": project.containers(settings),
             "network": compose.NETWORK,
             "gateway": compose.GATEWAY,
@@ -50,6 +50,7 @@ def _wanted(settings: Settings, supplied: Supplied) -> dict[str, Any]:
         "secrets": secrets_requests.wish(settings, supplied),
         "file": files[definition],
         "older_file": project.without_start_interval(files[definition]),
+        "overlay": files.get(compose.OVERLAY, ""),
         "newer_engine": docker.START_INTERVAL_ENGINE,
         "mounted": {
             service: {f"{settings.stack_dir}/{path}": sha256 for path, sha256 in sums.items()}

@@ -132,11 +132,15 @@ def images(observed: compose.Observed) -> dict[str, str]:
     """What each service's container was made of: the digest a registry serves that image by, or else its id."""
     digests = {image.id: digest for image in observed.images.values() for digest in image.digests}
     return {
-        compose.short_name(container) if container.in_swarm else compose.service_of(name): digests.get(
-            container.image_id, container.image_id
-        ).rpartition("@")[2]
-        for name, container in observed.containers.items()
+        _called(container): digests.get(container.image_id, container.image_id).rpartition("@")[2]
+        for container in observed.containers.values()
     }
+
+
+def _called(container: compose.Container) -> str:
+    if container.in_swarm:
+        return compose.short_name(container)
+    return container.service if container.of_overlay else compose.service_of(container.name)
 
 
 def as_json(hosts: Mapping[str, Status]) -> str:

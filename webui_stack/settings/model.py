@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
+from webui_stack.overlay import fragment
 from webui_stack.settings import shipped
 from webui_stack.settings.image_reference import version_of
 from webui_stack.settings.receivers import Receiver
@@ -41,6 +42,7 @@ from webui_stack.settings.types import (
     LocalPath,
     Megabytes,
     Origin,
+    OverlayFile,
     PackageRepository,
     Pids,
     Port,
@@ -137,6 +139,7 @@ class Settings(BaseModel):
         ],
         Rule("a list of what a take-over may drop", "e.g. ['networks']"),
     ]
+    stack_overlay: OverlayFile | None
 
     lock_file: Annotated[str, Rule("a path on this machine, or an empty string", "'' follows no lock")] | None
     image_source: Annotated[
@@ -365,6 +368,16 @@ class Settings(BaseModel):
         return found
 
     @property
+    def overlay(self) -> fragment.Overlay | None:
+        """The operator's own compose fragment; None without one."""
+        return fragment.read(self.stack_overlay) if self.stack_overlay else None
+
+    @property
+    def all_images(self) -> dict[str, str]:
+        """Service -> image reference: the stack's services, and then those that only the overlay has."""
+        return self.images | (self.overlay.images if self.overlay else {})
+
+    @property
     def open_webui_services(self) -> list[str]:
         """The services that are Open WebUI: one for each process, the first migrates the database. In a swarm, one."""
         count = 1 if self.topology == "swarm" else self.open_webui_replicas
@@ -471,7 +484,8 @@ class Settings(BaseModel):
         """
         run = ("rollout_", "restore_", "upgrade_", "rollback_", "rotate_", "teardown_", "database_switch")
         of_the_run = {name for name in type(self).model_fields if name.startswith(run)}
-        return hashlib.sha256(self.model_dump_json(exclude=of_the_run).encode()).hexdigest()[:12]
+        told = self.model_dump_json(exclude=of_the_run) + (self.overlay.text if self.overlay else "")
+        return hashlib.sha256(told.encode()).hexdigest()[:12]
 
     @property
     def cors_allow_origin(self) -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from webui_stack.overlay import fragment
 from webui_stack.settings import environment, image_reference, origin
 from webui_stack.settings.rule import Rule, between, matches, must, must_alone, zero_or_between
 
@@ -289,6 +290,19 @@ SharedFolder = Annotated[
         "an absolute path of a folder that is there, of letters, digits and . _ -",
         "the one that node-exporter reads, e.g. '/var/lib/prometheus/node-exporter'; None writes nothing",
     ),
+]
+
+
+def _is_overlay(path: str) -> bool | Rule:
+    try:
+        fragment.read(path)
+    except fragment.OverlayError as error:
+        return Rule("a compose file in YAML on this machine", f"{error}")
+    return True
+
+
+OverlayFile = Annotated[
+    str, must(_is_overlay), Rule("a compose file in YAML on this machine", "see docs/how-to/overlay.md")
 ]
 LocalPath = Annotated[
     str, must(lambda value: bool(value.strip())), Rule("a path on this machine", "None: named after the inventory")

@@ -588,6 +588,6 @@ def test_a_command_names_its_file_so_that_no_override_is_picked_up() -> None:
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0")), st.text(st.characters(codec="ascii")))
 def test_a_command_is_quoted_for_a_shell(directory: str, argument: str) -> None:
-    assert shlex.split(compose.command(directory, argument, file=f"{directory}/x"))[4:] == [
+    assert shlex.split(compose.command(directory, argument, files=[f"{directory}/x"]))[4:] == [
         "docker", "compose", "--project-directory", directory, "--file", f"{directory}/x", argument,
     ]  # fmt: skip

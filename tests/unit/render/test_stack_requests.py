@@ -22,6 +22,7 @@ def test_the_host_is_asked_for_a_deploy_by_names_and_without_a_secret(changes: d
         compose.Work("redis", "x", unpause=True),
         compose.Work("open-webui", "y", recreate=True),
         compose.Work("open-webui-9", "z", remove=True),
+        compose.Work("tika", "of an overlay: a container of this name is somebody else's", remove=True),
     ]
     some = settings(**changes)
     asked = json.loads(json.dumps(stack_requests.up_request(some, work, migrates=True)))

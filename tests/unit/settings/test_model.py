@@ -305,7 +305,7 @@ def test_default_can_be_set_otherwise(name: str, value: Any) -> None:
 
 
 def test_every_setting_has_another_good_value() -> None:
-    elsewhere = {"docker_registry_ca", "proxy_certificate", "verify_ca"}  # need a file: the next tests
+    elsewhere = {"docker_registry_ca", "proxy_certificate", "stack_overlay", "verify_ca"}  # need a file: the next tests
     assert {name for name, _ in CHOICES} | elsewhere == set(Settings.model_fields)
 
 

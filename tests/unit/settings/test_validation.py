@@ -581,6 +581,12 @@ MISTAKES = [
         id="stack_adopt_drops: unknown kind",
     ),
     pytest.param(
+        {"stack_overlay": "/nowhere/chat.override.yaml"},
+        "stack_overlay: expected a compose file in YAML on this machine, got '/nowhere/chat.override.yaml'; "
+        "No such file or directory",
+        id="stack_overlay: no such file",
+    ),
+    pytest.param(
         {"valkey_volume": "/srv/valkey"},
         "valkey_volume: expected the name of a Docker volume, got '/srv/valkey'; "
         "`docker volume ls` lists them; a folder of the host is not used",

@@ -9,6 +9,7 @@ from functools import partial
 from .. import disk, journal, outcomes, secrets
 from ..errors import HostError
 from ..files import Files
+from ..stack import OVERLAY
 from ..system import System
 from . import memory
 from .items import Item, looked_at, unknown
@@ -22,7 +23,7 @@ MADE = _MEMORY | {
     *("backup.sh", "backup.log", "restic.sh", "restic.env", "restic-2.env", "restic.log"),
     *(f"{outcomes.FOLDER}/{name}.json" for name in outcomes.NAMES),
     *("valkey/valkey.conf", "valkey/start.sh", "valkey/users.acl", "valkey/acl-label"),
-    *("proxy/Caddyfile", "proxy/certificate.pem", secrets.RECEIVERS),
+    *("proxy/Caddyfile", "proxy/certificate.pem", secrets.RECEIVERS, OVERLAY),
 }
 # Nobody can read the data without the secrets; and without the marks, nobody knows that they are in two places.
 WITH_DATA = frozenset(

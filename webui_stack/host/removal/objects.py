@@ -11,7 +11,7 @@ from .. import throw_away
 from ..engine import Engine, NotFound, Unavailable
 from ..errors import HostError
 from ..files import Files
-from ..stack import FOLDER_LABEL
+from ..stack import FOLDER_LABEL, overlays
 from ..system import System
 from . import memory
 from .items import Item, looked_at, unknown
@@ -28,17 +28,23 @@ _NAMELESS = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Present:
-    """All that Docker has, whoever made it: containers with the folder of their compose project, and volumes."""
+    """All that Docker has, whoever made it: containers with the folder of their compose project, and volumes.
+
+    `of_overlays` are those containers whose service only the overlay in their folder has.
+    """
 
     containers: Mapping[str, str]
     volumes: frozenset[str]
+    of_overlays: frozenset[str] = frozenset()
 
 
 def present(system: System, engine: Engine) -> Present | None:
     """What Docker has; None where there is no Docker. Raises `HostError` where it is installed and gives no answer."""
     try:
-        containers = {one.name: one.labels.get(FOLDER_LABEL, "") for one in engine.listed()}
-        return Present(containers, frozenset(one.name for one in engine.volumes()))
+        there = engine.listed()
+        containers = {one.name: one.labels.get(FOLDER_LABEL, "") for one in there}
+        of_overlays = frozenset(name for folder in {*containers.values()} for name in overlays(there, folder))
+        return Present(containers, frozenset(one.name for one in engine.volumes()), of_overlays)
     except Unavailable as error:
         if not (system.has("docker") or system.has("dockerd")):
             return None
@@ -60,7 +66,8 @@ class Objects:
 
     def _is_ours(self, name: str, folder: str) -> bool:
         """Whether this project made it, also for settings of before, with more replicas."""
-        return folder == self._asked.stack_dir and (name in self._asked.known or bool(_REPLICA.fullmatch(name)))
+        known = name in self._asked.known or name in self.there.of_overlays or bool(_REPLICA.fullmatch(name))
+        return folder == self._asked.stack_dir and known
 
     def drill(self) -> Iterator[Item]:
         """What a drill, or a restore, has left that was killed."""

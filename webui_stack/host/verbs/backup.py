@@ -28,6 +28,7 @@ from ..kernel import LINUX
 from ..locks import Locks
 from ..protocol import Event
 from ..retention import Retention
+from ..stack import OVERLAY
 from ..system import System, require_root
 
 HELPER = "open-webui-stack-backup"
@@ -53,7 +54,8 @@ class Request:
     people's uploads are that are not in the set, such as "s3"; "" where they are in it.
 
     With `holds_lock` the caller has the stack alone until this ends. With `mends` it puts data back that are in two
-    places, and wants a set of those that serve. `made_for` is a word for the manifest, "" for none.
+    places, and wants a set of those that serve. `made_for` is a word for the manifest, "" for none. `not_in_set` are
+    volumes of the overlay, which no set has.
     """
 
     stack_dir: str
@@ -75,6 +77,7 @@ class Request:
     holds_lock: bool = False
     mends: bool = False
     made_for: str = ""
+    not_in_set: Sequence[str] = ()
     keep_daily: int = 0
     keep_weekly: int = 0
     keep_monthly: int = 0
@@ -172,6 +175,8 @@ class Backup:
             facts = {"name": new.name, "host": os.uname().nodename, **facts}
             if asked.made_for:
                 facts[backup_sets.MADE_FOR] = asked.made_for
+            if asked.not_in_set:
+                facts["volumes_not_in_set"] = ",".join(asked.not_in_set)
             if elsewhere := self._uploads_in(asked):
                 facts[UPLOADS_IN] = elsewhere
             self._say("reading the set back")
@@ -184,6 +189,8 @@ class Backup:
             # Open WebUI writes what its variables say into its table config at the first start (config.py, 0.12).
             names = ", ".join(asked.in_clear)
             self._tell(f"the set may have these in clear, because Open WebUI saves them in its database: {names}")
+        if asked.not_in_set:
+            self._tell(f"the set does not have the overlay's volumes: {', '.join(asked.not_in_set)}")
         if elsewhere:
             self._tell(f"uploads are in {elsewhere} and not in the set: back them up there")
         for line in sets.prune(asked.rule, name, backup_sets.needed(self._files, asked.stack_dir)):
@@ -290,7 +297,9 @@ class Backup:
         lines = self._images(asked)
         self._files.write(f"{new.folder}/images", "".join(lines))
         with sets.part(new, "stack.tar") as target:
-            self._pack(asked.stack_dir, asked.files, target)
+            # A timer may ask by settings of before the overlay, and a rollback may have taken it away.
+            overlay = [OVERLAY] if self._files.exists(f"{asked.stack_dir}/{OVERLAY}") else []
+            self._pack(asked.stack_dir, [*asked.files, *overlay], target)
         if asked.age_recipient:
             packed = io.BytesIO()
             self._pack(asked.stack_dir, ["secrets"], packed)

@@ -23,8 +23,8 @@ class Project:
     """The stack as it is wanted on this host.
 
     `file` is what compose or the swarm is given, `older_file` the same for an engine below `newer_engine`, a major
-    version. `mounted` has the SHA-256 of the files that each service reads at its start, by path; users.acl is
-    added to `with_acl`.
+    version; `overlay` is merged over either, "" for none. `mounted` has the SHA-256 of the files that each service
+    reads at its start, by path; users.acl is added to `with_acl`.
     """
 
     secrets: Mapping[str, Any]
@@ -33,6 +33,7 @@ class Project:
     newer_engine: int
     mounted: Mapping[str, Mapping[str, str]]
     with_acl: str
+    overlay: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,7 @@ def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[s
         },
         "images": stack.images(engine, asked.images) if info else {},
         "network": there[0],
-        "containers": stack.containers(engine, [*asked.containers, *there[1], *_of_swarm(asked, running)])
-        if info
-        else [],
+        "containers": stack.containers(engine, _containers(asked, engine, there[1], running)) if info else [],
         "gateways": stack.gateways(engine, asked.gateway) if info and asked.swarm else {},
         "units": units.on(known_units),
         "history": {
@@ -149,6 +148,14 @@ def _answers(engine: Engine) -> tuple[Info | None, Sequence[Listed] | None]:
     return info, engine.running()
 
 
+def _containers(
+    asked: Request, engine: Engine, in_network: Sequence[str], running: Sequence[Listed] | None
+) -> list[str]:
+    """The containers to look at; those of the overlay are told by their labels, whatever settings made them."""
+    of_overlay = [] if asked.swarm else stack.overlays(engine.listed(), asked.stack_dir)
+    return [*asked.containers, *of_overlay, *in_network, *_of_swarm(asked, running)]
+
+
 def _of_swarm(asked: Request, running: Sequence[Listed] | None) -> list[str]:
     if not asked.swarm:
         return []
@@ -171,12 +178,12 @@ def _project(
         return {"stale": {}, "refused": state.refused, "hashes": {}, "mounted": {}, "inputs": ""}
     major = digits.whole(info.version.partition(".")[0]) if info else None
     file = wanted.older_file if major is not None and major < wanted.newer_engine else wanted.file
-    key = compose.key(file, state.env)
+    key = compose.key(file + wanted.overlay, state.env)
     hashes: Mapping[str, str] = {}
     if not asked.swarm and key == known.key:
         hashes = known.hashes
     elif not asked.swarm and version:
-        hashes = compose.hashes(system, asked.stack_dir, file, state.env)
+        hashes = compose.hashes(system, asked.stack_dir, file, state.env, wanted.overlay)
     mounted = {}
     for service, sums in wanted.mounted.items():
         if service == wanted.with_acl:

@@ -446,6 +446,7 @@ class Swarm:
         entry = self._journal.open()
         try:
             images = [self._in_force(service, one) for service, one in self._asked.images.items()]
+            images += [self._of_overlay(service) for service in self._file.of_overlay()]
             names = [self._services.name(one) for one in self._file.services()]
             known = self._patience.ask(lambda: definitions_of(self._made.system, names))
             return self._releases.put_in_force(images, known, str(entry.data.get(_NOTED, "")) if entry else "")
@@ -548,6 +549,15 @@ class Swarm:
         except NotFound:  # on other nodes only
             tags = ()
         return RememberedImage(id_, tags[0] if tags else f"{id_}@untagged", one["container"])
+
+    def _of_overlay(self, service: str) -> RememberedImage:
+        """The image of a service that only the overlay has: the swarm knows it by its name."""
+        reference = self._services.image_of(service)
+        try:
+            return RememberedImage(self._image_id(reference), reference, service)
+        except NotFound:
+            do = "run deploy.py again"
+            raise HostError(service, expected="its image here", got=reference or "none", do=do) from None
 
     def _find_id(self, reference: str) -> str:
         try:

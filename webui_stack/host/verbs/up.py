@@ -296,6 +296,8 @@ class Up:
         for name in asked.remove:
             if self._containers.retire(name):
                 self._say(f"removed {name}")
+        for name in self._containers.retire_of_overlay(self._project):
+            self._say(f"removed {name}")
 
     def _remember(self) -> str:
         self._journal.step(REMEMBER)
@@ -348,6 +350,7 @@ class Up:
         if made_log and _VALKEY in self._by_hand.waiting():  # it had none before: it writes snapshots only
             self._log(asked.valkey_image).set_log_aside()
         if self._by_hand.come_back():
+            self._containers.retire_of_overlay(self._project, all_of_it=True)
             return "what was made by hand runs again as it was; nothing was taken over"
         release = self._releases.in_force
         if not release.is_there():
@@ -377,8 +380,15 @@ class Up:
     # --- Words
 
     def _complain(self, asked: Request) -> None:
-        for line in self._containers.complaints(asked.containers):
+        for line in self._containers.complaints([*asked.containers, *self._of_overlay()]):
             self._say(line)
+
+    def _of_overlay(self) -> list[str]:
+        """The overlay's own containers; none where Docker does not answer, since they only explain an error."""
+        try:
+            return self._containers.of_overlay(self._project.folder)
+        except HostError:
+            return []
 
     def _say(self, text: str) -> None:
         self._emit(Event(text))
