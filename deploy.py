@@ -27,6 +27,7 @@ def provision() -> None:
     watchdog.keep(settings)
     backup.keep(settings)
     monitor.keep(settings)
+    stack.bring_models(settings)
     verify.prove(settings)
     deployment.end()
 

@@ -15,7 +15,7 @@ from webui_stack.model import docker, docker_config, lock
 from webui_stack.model.survey import DOCKER_UNIT, Survey
 from webui_stack.ops import operations, packages
 from webui_stack.plan import apt_sources
-from webui_stack.render import repository
+from webui_stack.render import managed
 from webui_stack.settings.model import Settings
 
 from . import preflight, sources
@@ -43,7 +43,7 @@ def install(settings: Settings) -> None:
     if settings.docker_registry_ca:
         operations.files(
             name="Trust the private registries",
-            contents=repository.authorities(settings),
+            contents=managed.authorities(settings),
             present=lambda: survey().files,
         )
     if settings.docker_source != "present":
@@ -104,7 +104,7 @@ def _packages(settings: Settings, survey: Callable[[], Survey]) -> None:
             dnf.packages(name="Remove packages Docker conflicts with", packages=rivals, present=False)
         operations.files(
             name="Add Docker's repository",
-            contents=repository.files(settings, machine),
+            contents=managed.repository(settings, machine),
             present=lambda: survey().files,
             checks={docker.DNF_REPOSITORY: lambda _: _keep(docker.DNF_REPOSITORY)},
         )
@@ -144,7 +144,7 @@ def _apt_repository(settings: Settings, survey: Callable[[], Survey]) -> None:
             mode="644",
             sha256sum=settings.docker_repo_key_sha256,
         )
-    wanted = repository.files(settings, machine)
+    wanted = managed.repository(settings, machine)
     theirs = apt_sources.replaced(
         observed.apt_sources, machine.repository_of(settings.docker_repo_url), docker.APT_SOURCES
     )

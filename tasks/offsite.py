@@ -9,7 +9,7 @@ from pyinfra import host
 from pyinfra.api import DeployError, deploy
 
 from webui_stack.artifacts import backup_set, offsite
-from webui_stack.artifacts.backup_set import Made, SetError
+from webui_stack.artifacts.backup_set import BackupSet, Made, SetError
 from webui_stack.ops import run
 from webui_stack.render import backup_requests
 from webui_stack.settings import sources
@@ -69,10 +69,7 @@ def bring(settings: Settings, identity: str) -> Settings:
     Raises `DeployError` when it is not on this machine, or is encrypted and there is no identity.
     """
     if settings.restore_from:
-        try:
-            chosen = backup_set.choose(Path(settings.restore_from).expanduser(), settings.restore_set)
-        except SetError as error:
-            raise DeployError(f"restore_from: {error}") from None
+        chosen = _chosen(settings, settings.restore_from)
         if chosen.recipient and not identity:
             raise DeployError(
                 f"restore_age_identity: expected the identity of {chosen.recipient}, to which {chosen.path} is "
@@ -92,6 +89,21 @@ def bring(settings: Settings, identity: str) -> Settings:
             arguments=backup_requests.offsite_bring_request(settings, _environments(settings)),
         )
     return settings
+
+
+def set_name(settings: Settings) -> str:
+    """The name of the set to be restored, once it is on the host; "newest" where only the host knows it.
+
+    Raises `DeployError` when it is not on this machine.
+    """
+    return _chosen(settings, settings.restore_from).name if settings.restore_from else settings.restore_set
+
+
+def _chosen(settings: Settings, folder: str) -> BackupSet:
+    try:
+        return backup_set.choose(Path(folder).expanduser(), settings.restore_set)
+    except SetError as error:
+        raise DeployError(f"restore_from: {error}") from None
 
 
 def _read(source: str) -> str:

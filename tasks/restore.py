@@ -72,6 +72,12 @@ def load(settings: Settings) -> None:
     operations.restore(name="Put the set's data in place", arguments=arguments, verb=_verb(settings))
 
 
+@deploy("Models")
+def bring_models(settings: Settings) -> None:
+    """Ensure the stack's Ollama has its models, and those that the set was made beside: a set has their names only."""
+    stack.pull_models(settings, of_set=offsite.set_name(settings))
+
+
 @deploy("Restore")
 def settle(settings: Settings) -> None:
     """Ensure nothing is left of the data that was replaced."""

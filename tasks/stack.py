@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pyinfra import host
 from pyinfra.api import deploy
 
 from webui_stack.artifacts import images
 from webui_stack.model import swarm
 from webui_stack.model.compose import Observed
 from webui_stack.model.lock import Wanted
-from webui_stack.ops import operations
+from webui_stack.ops import facts, operations
 from webui_stack.render import project, secrets_requests, stack_requests
 from webui_stack.settings.model import Settings
 
@@ -108,6 +109,24 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool, data_only:
     )
 
 
+@deploy("Models")
+def bring_models(settings: Settings) -> None:
+    """Ensure the stack's Ollama has the models of `ollama_models`. No model is updated, and none removed."""
+    pull_models(settings)
+
+
+def pull_models(settings: Settings, of_set: str = "") -> None:
+    """The operation of `bring_models`; the models that the backup set `of_set` names are wanted as well."""
+    if settings.ollama != "service" or not settings.runs("data") or not (settings.ollama_models or of_set):
+        return
+    asked = stack_requests.models_request(settings, settings.ollama_models, of_set=of_set)
+    operations.models(
+        name="Pull the models",
+        missing=lambda: facts.missing_models(host, asked),
+        request=lambda models: stack_requests.models_request(settings, models),
+    )
+
+
 @deploy("Stack")
 def bring_images(settings: Settings) -> None:
     """Ensure the images are on the host, as they are locked if there is a lock."""
@@ -117,15 +136,17 @@ def bring_images(settings: Settings) -> None:
 def _bring_images(settings: Settings) -> None:
     survey = preflight.observation().survey
     locked = sources.wanted(settings, survey().machine)
+    logins = secrets_requests.registry_logins(settings, preflight.supplied())
     if locked:
         source = sources.opened(settings)
         name = "Load the images" if source else "Pull the locked images"
-        images.images(name=name, wanted=locked, source=source, present=lambda: survey().services.images)
+        images.images(name=name, wanted=locked, source=source, present=lambda: survey().services.images, logins=logins)
     else:
         operations.images(
             name="Pull the images",
             references=sources.references(settings),
             present=lambda: survey().services.images,
+            logins=logins,
         )
 
 

@@ -24,6 +24,9 @@ docker_daemon = {
 docker_restart_stops_others = False  # True: Docker may restart even if that stops containers of others
 docker_address_pools = []  # subnets Docker may use, [{"base": "10.200.0.0/16", "size": 24}]; []: Docker's own
 docker_registry_ca = {}  # private registries' CA files on this machine, {"registry.example.org:5000": "ca.pem"}
+# Registries that ask for a login, {"ghcr.io": {"user": "ci", "password": "env:TOKEN"}}; Docker Hub is "docker.io".
+# Sources of passwords as for valkey_password; no file on the host has them.
+registry_login = {}
 
 # --- Network --------------------------------------------------------------------------------------
 network_subnet = None  # subnet of openwebui-network; None: Docker chooses
@@ -85,6 +88,25 @@ open_webui_memory_limit_mb = 0  # of each replica's container; 0: none; a limit 
 open_webui_pids_limit = 4096  # of each replica's container; at least twice THREAD_POOL_SIZE and 512 more; 0: none
 open_webui_cap_add = []  # Linux capabilities it keeps; it needs none if its files belong to root
 open_webui_read_only = False  # True: it can't write outside its volume and /tmp; tools can't install packages
+
+# --- Models (docs/how-to/models-and-keys.md) ------------------------------------------------------
+# APIs that speak OpenAI's protocol, [{"url": "https://llm.example.org/v1", "key": "env:LLM_KEY"}]; keys are secrets:
+# sources as for valkey_password. The variables of Open WebUI follow from it.
+openai_connections = []
+# "host": Ollama on this server; "service": Ollama in the stack; or its URL, "http://192.0.2.10:11434"; None: without.
+ollama = None
+# The image of "service": a release or a digest; tags that move are refused.
+# renovate: datasource=docker depName=docker.io/ollama/ollama versioning=docker
+ollama_image = "docker.io/ollama/ollama:0.35.1"
+ollama_volume = "open-webui-ollama"  # Docker volume of the models of "service"; made if missing; backups exclude it
+ollama_gpu = False  # True: all NVIDIA GPUs of the server, with its container toolkit; else the processor answers
+ollama_models = []  # a deploy pulls them into "service", ["llama3.2:1b"]; it removes none
+
+# --- Outbound connections (docs/how-to/private-ca.md, docs/how-to/http-proxy.md) --------------------
+trusted_ca = []  # private CAs that the stack trusts besides the system's, ["ca.pem"]; files on this machine
+# The HTTP proxy between the stack and others, {"https": "http://proxy.example.org:3128", "no_proxy": [".example.org"]},
+# with "http" as well. The stack's own names are always in no_proxy. Docker itself has a setting of its own.
+outbound_proxy = None
 
 # --- Proxy (docs/how-to/https.md) -----------------------------------------------------------------
 # "https://chat.example.org" adds Caddy, a proxy with HTTPS, in front of Open WebUI. The first account becomes the

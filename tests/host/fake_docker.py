@@ -174,6 +174,7 @@ class Docker:
         self.firewall_backend = "iptables"
         self.held: dict[str, Held] = {}  # by id
         self.images: dict[str, Image] = {}  # by id
+        self.private: dict[str, tuple[str, str]] = {}  # who may pull from a registry: user and password by its name
         self.registry: dict[str, Image] = {}  # by reference and by digest, which is the id here, for pulls
         self.programs: dict[str, Program] = {}  # by image id
         self.volumes: dict[str, Volume] = {}

@@ -13,6 +13,7 @@ from typing import BinaryIO
 from tests.host.fake_docker import Docker, Held, Process, full, labelled
 from tests.host.fake_swarm import FakeSwarm, of_service
 from tests.host.faults import Faults
+from webui_stack.host.client_config import registry_of
 from webui_stack.host.engine import (
     Container,
     Engine,
@@ -35,7 +36,7 @@ from webui_stack.host.engine import (
     Version,
     Volume,
 )
-from webui_stack.host.engine.images import split
+from webui_stack.host.engine.images import Login, split
 
 UNAVAILABLE, REFUSED, FAILED = "unavailable", "refused", "program failed"
 # The name that Docker gives to a volume without one.
@@ -304,9 +305,16 @@ class FakeEngine(Engine):
                 tags = tuple(tag for tag in image.tags if tag != full(reference))
                 self.docker.images[image.id] = replace(image, tags=tags)
 
-    def pull(self, reference: str, *, progress: Callable[[int, int], None] | None = None, timeout_s: float = 0) -> None:
+    def pull(
+        self,
+        reference: str,
+        *,
+        login: Login | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        timeout_s: float = 0,
+    ) -> None:
         with self._call(f"pull {reference}", changes=True):
-            image = self._in_registry(reference)
+            image = self._in_registry(reference, login)
             if progress:
                 progress(50, 100)
                 progress(100, 100)
@@ -317,9 +325,9 @@ class FakeEngine(Engine):
             if "@" not in reference:
                 self.docker.tag(image.id, reference)
 
-    def registry_digest(self, reference: str) -> str:
+    def registry_digest(self, reference: str, *, login: Login | None = None) -> str:
         with self._call(f"registry_digest {reference}"):
-            return self._in_registry(reference).id
+            return self._in_registry(reference, login).id
 
     # --- Volumes and networks
 
@@ -486,7 +494,11 @@ class FakeEngine(Engine):
             raise NotFound("network", name)
         return self.docker.networks[name]
 
-    def _in_registry(self, reference: str) -> Image:
+    def _in_registry(self, reference: str, login: Login | None) -> Image:
+        wanted = self.docker.private.get(registry_of(reference))
+        if wanted and (login is None or (login.user, login.password) != wanted):
+            said = f"Head https://{registry_of(reference)}/v2/: denied: {'denied' if login else 'no login'}"
+            raise Refused(f"a pull of {reference}", said, status=500)
         image = self.docker.registry.get(full(reference))
         if image is None:
             raise Refused(f"a pull of {reference}", f"manifest for {reference} not found: manifest unknown", status=404)

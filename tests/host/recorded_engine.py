@@ -22,6 +22,7 @@ class Request:
     path: str
     query: dict[str, str]
     body: bytes
+    headers: dict[str, str]
 
 
 # What the server does with a connection once it has the request.
@@ -109,7 +110,8 @@ def _read(connection: socket.socket) -> Request:
         body += connection.recv(4096)
     method, target, _ = first.split(" ")
     parts = urlsplit(target)
-    return Request(method, parts.path, {name: value[0] for name, value in parse_qs(parts.query).items()}, body)
+    query = {name: value[0] for name, value in parse_qs(parts.query).items()}
+    return Request(method, parts.path, query, body, headers)
 
 
 def chunked(*pieces: bytes, whole: bool = True) -> bytes:

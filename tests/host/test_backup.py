@@ -189,6 +189,39 @@ def test_a_set_has_all_parts_and_is_told_with_its_counts(tmp_path: Path) -> None
     ]
 
 
+def test_a_set_names_the_models_of_ollama_and_is_whole_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Models can be had again by their names."""
+
+    class Answers:
+        def models(self) -> list[str]:
+            return ["a:1", "b:latest"]
+
+    class IsSilent:
+        def models(self) -> list[str]:
+            raise HostError("ollama", expected="an answer", got="no answer", do="x")
+
+    for found, named, why in (
+        (Answers(), "a:1,b:latest", ""),
+        (IsSilent(), "", "no answer"),
+        (None, "", "no container of it runs"),
+    ):
+        host = Host(tmp_path / f"{named}{why}")
+        monkeypatch.setattr("webui_stack.host.ollama.find", lambda *_, found=found: found)
+        assert host.backup(replace(ASKED, ollama={"container": "open-webui-ollama", "network": "x"})) == NAME
+        assert json.loads(host.part("manifest.json"))["models"] == named
+        assert [line for line in host.said if "models" in line] == [
+            f"backup: the set does not name the models of Ollama: {why}" for _ in filter(None, [why])
+        ]
+
+
+def test_a_set_of_a_stack_without_ollama_says_nothing_of_models(tmp_path: Path) -> None:
+    host = Host(tmp_path)
+    host.backup()
+    assert "models" not in json.loads(host.part("manifest.json"))
+
+
 def test_the_stacks_files_are_in_a_set_and_what_follows_from_secrets_is_not(tmp_path: Path) -> None:
     host = Host(tmp_path)
     host.backup()

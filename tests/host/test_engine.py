@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import socket
@@ -29,7 +30,7 @@ from webui_stack.host.engine import (
     Unavailable,
 )
 from webui_stack.host.engine.frames import STDERR, STDOUT, BrokenStream, frame, parts
-from webui_stack.host.engine.images import split
+from webui_stack.host.engine.images import Login, split
 from webui_stack.host.engine.transport import Call, Transport
 from webui_stack.host.errors import HostError
 
@@ -703,6 +704,21 @@ def test_what_a_registry_does_not_have_is_no_word_on_this_host(server: RecordedE
     server.error("POST", f"{V}/images/create", 404, "manifest for valkey/valkey:9 not found: manifest unknown")
     with pytest.raises(Refused):
         engine.pull("valkey/valkey:9")
+
+
+def test_a_login_is_in_a_header_of_its_call_alone_and_never_shown(server: RecordedEngine, engine: Engine) -> None:
+    login = Login("ci", "märker?>~")
+    server.raw("POST", f"{V}/images/create", chunked(line(status="Pulling from a", id="1")))
+    server.json("GET", f"{V}/distribution/reg.test:5000/a:1/json", {"Descriptor": {"digest": "sha256:ab"}})
+    engine.pull("reg.test:5000/a:1", login=login)
+    engine.registry_digest("reg.test:5000/a:1", login=login)
+    for asked in server.requests[-2:]:
+        sent = json.loads(base64.urlsafe_b64decode(asked.headers["x-registry-auth"]))
+        assert sent == {"username": "ci", "password": "märker?>~"}
+        assert "rker" not in f"{asked.query} {asked.path}"
+    engine.registry_digest("reg.test:5000/a:1")
+    assert "x-registry-auth" not in server.requests[-1].headers
+    assert "rker" not in repr(login)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.host.fake_system import FakeSystem
 from tests.host.faults import Crash, Fault, Faults
 from webui_stack.host import client_config, images
 from webui_stack.host.engine import EngineError, NewContainer, NotFound, Refused, Unavailable
+from webui_stack.host.engine.images import Login
 from webui_stack.host.errors import HostError
 from webui_stack.host.images import Locked, Registry
 from webui_stack.host.protocol import Event
@@ -50,10 +51,11 @@ class World(FakeSystem):
         self.wanted = [Locked(one, f"{one.rpartition(':')[0]}@{id_}", [id_]) for one, id_ in self.served.items()]
         self.of_registry = dict(self.docker.registry)
         self.said: list[Event] = []
+        self.logins: dict[str, Login] = {}
 
     @property
     def registry(self) -> Registry:
-        return Registry(self, self.engine, self.config, self.clock, self.said.append)
+        return Registry(self, self.engine, self.config, self.clock, self.said.append, self.logins)
 
     def bring(self) -> None:
         self.registry.bring(self.wanted)
@@ -249,11 +251,11 @@ class Registries(FakeEngine):
         with self._call(f"pull {reference}"):
             raise self.refused
 
-    def registry_digest(self, reference: str) -> str:
+    def registry_digest(self, reference: str, *, login: Login | None = None) -> str:
         if self.asked:
             with self._call(f"registry_digest {reference}"):
                 raise self.asked
-        return super().registry_digest(reference)
+        return super().registry_digest(reference, login=login)
 
 
 @pytest.mark.parametrize(
@@ -325,6 +327,62 @@ def test_what_came_is_the_locked_image_or_nothing_is_tagged(tmp_path: Path, is_t
     assert f"{VALKEY}: expected the pull to bring the locked {world.served[VALKEY]}, got " in found
     assert ("got valkey/valkey@sha256:" in found) is is_there
     assert ("got none; " in found) is not is_there
+
+
+# --- Registries that ask for a login
+
+
+@pytest.fixture
+def private(tmp_path: Path, way: str) -> World:
+    """A host whose images of ghcr.io need a login."""
+    world = World(tmp_path, way)
+    world.docker.private = {"ghcr.io": ("ci", "marker")}
+    world.logins = {"ghcr.io": Login("ci", "marker")}
+    return world
+
+
+def test_a_login_pulls_whatever_the_docker_command_has(private: World) -> None:
+    private.bring()
+    assert private.means[WEBUI] == private.served[WEBUI]
+    assert private.calls("pull")[-1] == f"docker: pull {private.name_of(WEBUI)}"
+
+
+def test_an_image_without_a_lock_is_pulled_with_the_login_as_well(private: World) -> None:
+    private.registry.ensure(WEBUI)
+    assert private.means[WEBUI] == private.served[WEBUI]
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_a_login_that_is_refused_is_named_with_its_setting_and_not_shown(private: World, locked: bool) -> None:
+    private.logins = {"ghcr.io": Login("ci", "another marker")}
+    with pytest.raises(HostError) as caught:
+        private.bring() if locked else private.registry.ensure(WEBUI)
+    assert str(caught.value) == (
+        f"ghcr.io: expected the login of ci to pull {WEBUI}, got Head https://ghcr.io/v2/: denied: denied; nothing was "
+        "stopped: see registry_login: user, password and rights; then run this again"
+    )
+    assert "marker" not in "".join([str(caught.value), repr(private.logins), *(event.text for event in private.said)])
+
+
+def test_a_registry_that_asks_for_a_login_names_the_setting(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.docker.private = {"docker.io": ("ci", "x"), "ghcr.io": ("ci", "x")}
+    with pytest.raises(HostError, match=r"^docker.io: expected to pull .* set registry_login for docker.io"):
+        world.registry.ensure("lonely:1")
+    assert refusal(world).startswith(f"docker.io: expected to pull {VALKEY} without a login, got Head ")
+
+
+@pytest.mark.parametrize("name", ["docker.io", "index.docker.io", "registry-1.docker.io"])
+@pytest.mark.parametrize("image", ["valkey/valkey:8.1", "docker.io/valkey/valkey:8.1", "valkey"])
+def test_docker_hub_has_one_login_by_any_of_its_names(name: str, image: str) -> None:
+    login = Login("me", "x")
+    assert client_config.of_registry({name: login, "ghcr.io": Login("you", "y")}, image) is login
+
+
+def test_a_registry_of_another_port_has_another_login() -> None:
+    assert (
+        client_config.of_registry({"registry.example.org": Login("me", "x")}, "registry.example.org:5000/a:1") is None
+    )
 
 
 # --- Wherever it is cut off

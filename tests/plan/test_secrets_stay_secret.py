@@ -13,6 +13,7 @@ MARKERS = {
     "TEST_PASSWORD": "markerPassword0123456789",
     "TEST_SECRET_KEY": "markerSecretKey0123456789abcdef0123",
     "TEST_API_KEY": "sk-marker-in-the-environment",
+    "TEST_REGISTRY": "markerRegistry0123",
     "TEST_POSTGRES": "markerPostgres0123456789",
     "TEST_PROXY_KEY": "-----BEGIN PRIVATE KEY-----\nmarkerProxyKey/0123\n-----END PRIVATE KEY-----",
     "TEST_WEBHOOK": "https://hooks.example.org/markerWebhook0123",
@@ -36,7 +37,6 @@ def host() -> dict[str, Any]:
     found = converged(
         valkey_password="env:TEST_PASSWORD",
         open_webui_secret_key="env:TEST_SECRET_KEY",
-        open_webui_secret_env={"OPENAI_API_KEY": "env:TEST_API_KEY"},
         alarms=[
             {"webhook": "env:TEST_WEBHOOK"},
             {"ntfy": "https://ntfy.example.org/chat", "token": "env:TEST_NTFY"},
@@ -48,6 +48,7 @@ def host() -> dict[str, Any]:
                 "password": "env:TEST_SMTP",
             },
         ],
+        openai_connections=[{"url": "https://llm.example.org/v1", "key": "env:TEST_API_KEY"}],
     )
     return stale(found)
 
@@ -80,7 +81,12 @@ def hosts(folder: Path) -> dict[str, dict[str, Any]]:
         proxy_certificate=str(chain),
         proxy_certificate_key="env:TEST_PROXY_KEY",
     )
-    return {"one": host(), "many": stale(many), "elsewhere": stale(converged(database_url="env:TEST_DATABASE_URL"))}
+    pulls = converged(
+        open_webui_image="registry.lab.test:5000/open-webui/open-webui:v0.13.0-slim",
+        registry_login={"registry.lab.test:5000": {"user": "ci", "password": "env:TEST_REGISTRY"}},
+    )
+    elsewhere = stale(converged(database_url="env:TEST_DATABASE_URL"))
+    return {"one": host(), "many": stale(many), "elsewhere": elsewhere, "pulls": pulls}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +112,7 @@ def test_no_run_shows_a_secret(pyinfra: Pyinfra, tmp_path: Path) -> None:
     result = pyinfra(hosts(tmp_path), "-y", "-vvv", "--diff", "--debug", deploy=str(deploy), **MARKERS)
     for name in ("one", "many", "elsewhere"):
         assert "called the verb secrets" in result.said(name)
+    assert "called the verb pull" in result.said("pulls")
     assert shown(result.output) == []
 
 

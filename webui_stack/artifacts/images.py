@@ -18,6 +18,7 @@ from webui_stack.model.compose import Image
 from webui_stack.model.lock import Held, Wanted
 from webui_stack.ops import facts, progress
 from webui_stack.ops.progress import Progress
+from webui_stack.settings.sources import HiddenItems
 from webui_stack.transport import program, transfer
 
 Images = Mapping[str, Image]
@@ -25,12 +26,14 @@ Commands = Generator[StringCommand | FunctionCommand, None, None]
 
 
 @operation()
-def images(wanted: Sequence[Wanted], source: Bundle | None, present: Callable[[], Images]) -> Commands:
+def images(
+    wanted: Sequence[Wanted], source: Bundle | None, present: Callable[[], Images], logins: HiddenItems
+) -> Commands:
     """Ensure each reference means its locked image on the host; `present` tells what references mean there.
 
     Pulled by its digest (the verb `pull` of the host's program), or loaded from the bundle `source`; only what the host
     lacks, and tagged, so that compose and containers see the reference they know. Fails when the registry serves
-    anything else, before anything of the old stack is stopped.
+    anything else, before anything of the old stack is stopped. `logins` are `secrets_requests.registry_logins`.
     """
     lacking = lock.unmet(wanted, present())
     if not lacking:
@@ -42,7 +45,7 @@ def images(wanted: Sequence[Wanted], source: Bundle | None, present: Callable[[]
         absent = [one for one in lacking if not held.get(one.reference, Held()).locked]
     # Of those that are on the host only the references change.
     if found := [one for one in lacking if one not in absent]:
-        yield FunctionCommand(_pull, (found,), {})
+        yield FunctionCommand(_pull, (found, logins), {})
     for one in absent:
         yield FunctionCommand(_load, (source, one), {})
 
@@ -87,8 +90,9 @@ def export(
     yield FunctionCommand(_export, (list(images), list(packages), platform, path, lock_text, record), {})
 
 
-def _pull(state: State, host: Host, wanted: list[Wanted]) -> bool:  # noqa: ARG001
-    return transfer.told(host, lambda: _call(host, "pull", lock.request(wanted)), BundleError)
+def _pull(state: State, host: Host, wanted: list[Wanted], logins: HiddenItems) -> bool:  # noqa: ARG001
+    asked = HiddenItems({**lock.request(wanted), "logins": logins})
+    return transfer.told(host, lambda: _call(host, "pull", asked), BundleError)
 
 
 def _load(state: State, host: Host, source: Bundle, one: Wanted) -> bool:  # noqa: ARG001

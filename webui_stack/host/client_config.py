@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from .system import System
+
+_Login = TypeVar("_Login")
 
 # How the command names Docker Hub, and under which names its credentials may be found (docker/cli, cli/config).
 _HUB = "docker.io"
@@ -38,6 +40,13 @@ def registry_of(name: str) -> str:
     """The registry that an image's name begins with; Docker Hub where it begins with none (distribution/reference)."""
     first, slash, _ = name.partition("/")
     return first if slash and (first == "localhost" or "." in first or ":" in first) else _HUB
+
+
+def of_registry(logins: Mapping[str, _Login], name: str) -> _Login | None:
+    """The login for the registry of an image's name, None without one. Docker Hub has several names."""
+    registry = registry_of(name)
+    names = _HUB_NAMES if registry in _HUB_NAMES else {registry}
+    return next((login for key, login in logins.items() if key in names), None)
 
 
 def _keys(part: object) -> list[str]:

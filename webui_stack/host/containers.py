@@ -18,7 +18,7 @@ from .stack import COMPOSE_SERVICE_LABEL, FOLDER_LABEL, overlays
 
 PROCESSES = "open-webui(-[0-9]+)?"
 """The containers of Open WebUI, as a pattern for the methods below."""
-OURS = f"redis-valkey|open-webui-postgres|open-webui-proxy|{PROCESSES}"
+OURS = f"redis-valkey|open-webui-postgres|open-webui-ollama|open-webui-proxy|{PROCESSES}"
 """All containers that a stack may have."""
 _STOP_S = 30
 # Docker's list may be a moment behind (moby: daemon/monitor.go, handleContainerExit; 26.1).

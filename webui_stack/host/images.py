@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from . import client_config
 from .clock import Clock
 from .engine import Engine, Image, NotFound, Refused, Unavailable
-from .engine.images import PULL_S
+from .engine.images import PULL_S, Login
 from .errors import HostError
 from .progress import Progress
 from .protocol import Event
@@ -19,6 +20,12 @@ _AGAIN = "nothing was stopped: mend that, and run this again"
 _CHANGED = (
     "nothing was stopped: find out who changed it, and let the registry have the locked one again, or remove the lock "
     "file, deploy, and run runbooks/lock.py"
+)
+
+
+# How Docker and registries say it (moby, distribution/errors.go; distribution, registry/api/errcode).
+_NOT_LET_IN = re.compile(
+    r"\b(?:denied|unauthorized|authentication required|no basic auth credentials)\b", re.IGNORECASE
 )
 
 
@@ -64,16 +71,22 @@ def find(engine: Engine, names: Iterable[str]) -> Image | None:
 class Registry:
     """Where the images of a host come from.
 
-    Docker's own API has no credentials: what needs some comes by docker's command, with those of root. That one tells
-    no progress.
+    Docker's own API has no credentials. An image of a registry in `logins` is pulled with its login. Others that need
+    some come by docker's command, with those of root. That one tells no progress.
     """
 
     def __init__(
-        self, system: System, engine: Engine, config: Mapping[str, Any], clock: Clock, emit: Callable[[Event], None]
+        self,
+        system: System,
+        engine: Engine,
+        config: Mapping[str, Any],
+        clock: Clock,
+        emit: Callable[[Event], None],
+        logins: Mapping[str, Login] | None = None,
     ) -> None:
         """`config` is that of docker's command (`client_config.read`)."""
         self._system, self._engine, self._config, self._clock = system, engine, config, clock
-        self._emit = emit
+        self._emit, self._logins = emit, logins or {}
 
     def bring(self, wanted: Sequence[Locked]) -> None:
         """Ensure each reference means its locked image.
@@ -90,16 +103,34 @@ class Registry:
     def ensure(self, reference: str) -> None:
         """Ensure the reference means an image. Nothing is pulled where it means one already."""
         if find(self._engine, [reference]) is None:
-            self._pull(reference, f"pulling {reference}")
+            try:
+                self._pull(reference, f"pulling {reference}")
+            except Unavailable:
+                raise
+            except HostError as error:
+                raise self._of_login(reference, error.got) or error from error
 
     # --- Below
 
     def _pull(self, name: str, text: str) -> None:
         self._emit(Event(text))
-        if client_config.has_credentials(self._config, name):
+        login = client_config.of_registry(self._logins, name)
+        if not login and client_config.has_credentials(self._config, name):
             self._system.order("docker", "pull", "--quiet", name, limit_s=PULL_S)
         else:
-            self._engine.pull(name, progress=Progress(text, self._emit, self._clock).at)
+            self._engine.pull(name, login=login, progress=Progress(text, self._emit, self._clock).at)
+
+    def _of_login(self, name: str, said: str) -> HostError | None:
+        """The error to raise where a registry lets nobody in; None for another reason to refuse."""
+        if not _NOT_LET_IN.search(said):
+            return None
+        registry = client_config.registry_of(name)
+        login = client_config.of_registry(self._logins, name)
+        if login:
+            expected, do = f"the login of {login.user} to pull {name}", "see registry_login: user, password and rights"
+        else:
+            expected, do = f"to pull {name} without a login", f"set registry_login for {registry}, or check the name"
+        return HostError(registry, expected=expected, got=said, do=f"nothing was stopped: {do}; then run this again")
 
     def _pulled(self, one: Locked) -> str:
         """The id of the image, once it is here."""
@@ -117,9 +148,12 @@ class Registry:
 
     def _refusal(self, one: Locked, error: HostError) -> HostError:
         """The error to raise for a pull that failed: what the registry has, or why nobody can say."""
+        if found := self._of_login(one.reference, error.got):
+            return found
         do = _AGAIN
         try:
-            got = self._engine.registry_digest(one.reference)
+            login = client_config.of_registry(self._logins, one.reference)
+            got = self._engine.registry_digest(one.reference, login=login)
             do = _CHANGED
         except Refused as answer:
             got = f"no digest from it ({answer.message})"

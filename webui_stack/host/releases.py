@@ -38,7 +38,7 @@ _USER = re.compile("(?m)^user ([^ ]*) on (#[0-9a-f]*)")
 # `Files` writes a file of this ending first. A run that was killed may have left one.
 _UNFINISHED = ".new"
 # In the order that the stack's containers start.
-_ORDER = ("redis-valkey", "open-webui-postgres", "open-webui", "open-webui-proxy")
+_ORDER = ("redis-valkey", "open-webui-postgres", "open-webui-ollama", "open-webui", "open-webui-proxy")
 _PROCESS = re.compile(r"(open-webui)(?:-([0-9]+))?")
 
 

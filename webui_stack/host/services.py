@@ -54,7 +54,7 @@ class Services:
             self._project.up()
             return
         services = self._project.services()
-        for service in ["redis", *self._processes(services), "proxy"]:
+        for service in ["redis", "ollama", *self._processes(services), "proxy"]:
             if service in services:
                 self._project.up(service)
         # What one of these depends on runs by now; compose starts it earlier where Open WebUI depends on it.

@@ -27,11 +27,17 @@ GATEWAY = "docker_gwbridge"
 RUN_FOLDER = "/run/open-webui-stack"
 # Compose service -> container name, as in the tutorial; those it has not are named after the stack. A process of Open
 # WebUI is named as its service.
-_NAMES = {"redis": "redis-valkey", "postgres": "open-webui-postgres", "proxy": "open-webui-proxy"}
+_NAMES = {
+    "redis": "redis-valkey",
+    "postgres": "open-webui-postgres",
+    "ollama": "open-webui-ollama",
+    "proxy": "open-webui-proxy",
+}
 # Compose service -> the folder in its container that holds all its data. Every process of Open WebUI has the same.
 DATA = {
     "redis": "/data",
     "postgres": "/var/lib/postgresql/data",
+    "ollama": "/root/.ollama",
     "open-webui": "/app/backend/data",
     "proxy": "/data",
 }

@@ -43,6 +43,7 @@ ADDRESSES = ("REDIS_URL", "WEBSOCKET_REDIS_URL")
 _NAMES = {
     "open-webui_redis": "redis-valkey",
     "open-webui_postgres": "open-webui-postgres",
+    "open-webui_ollama": "open-webui-ollama",
     "open-webui_open-webui": "open-webui",
     "open-webui_proxy": "open-webui-proxy",
 }

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar, TypeVar
 
+from pydantic import TypeAdapter
 from pyinfra import logger
 from pyinfra.api import FactBase, FactProcessError, Host
 from typing_extensions import override
@@ -179,6 +180,30 @@ def held_images(host: Host, images: Iterable[lock.Wanted]) -> dict[str, lock.Hel
     except RemoteError as error:
         fail(host, why(host, error))
         return {}
+
+
+class MissingModels(_Verb[list[str]]):
+    """Which models the stack's Ollama lacks; see `missing_models`."""
+
+    verb = "models"
+    unanswered: ClassVar[Any] = []
+
+    @override
+    def parse(self, content: object) -> list[str]:
+        return document.checked("models", TypeAdapter(list[str]), content)
+
+
+def missing_models(host: Host, arguments: Mapping[str, Any]) -> list[str]:
+    """Which of the models of `stack_requests.models_request` the stack's Ollama lacks: all of them where none runs.
+
+    Where the host's program can't run, the host has failed, and this is [].
+    """
+    request = protocol.Request(MissingModels.verb, protocol.FRAMED, dict(arguments))
+    try:
+        return ask_program(host, MissingModels, _stdin=request.line())
+    except RemoteError as error:
+        fail(host, why(host, error))
+        return []
 
 
 class HandMade(_Verb[adoption.HandMade]):

@@ -276,17 +276,34 @@ def secrets(
 
 
 @operation()
-def images(references: Sequence[str], present: Callable[[], Container[str]]) -> Commands:
+def images(references: Sequence[str], present: Callable[[], Container[str]], logins: HiddenItems) -> Commands:
     """Ensure the images are on the host; the verb `pull` of the host's program pulls those that `present` lacks.
 
-    It goes on when this run is cut off. Fails as `docker pull` does.
+    It goes on when this run is cut off. `logins` are `secrets_requests.registry_logins`: they travel in the verb's
+    request alone, and no file of the host has them. Fails as `docker pull` does.
     """
     there = present()
     missing = [reference for reference in references if reference not in there]
     if not missing:
         host.noop("all images are on the host")
         return
-    yield FunctionCommand(_ask, ("pull", HiddenItems({"references": missing})), {})
+    yield FunctionCommand(_ask, ("pull", HiddenItems({"references": missing, "logins": logins})), {})
+
+
+@operation()
+def models(missing: Callable[[], Sequence[str]], request: Callable[[Sequence[str]], Mapping[str, Any]]) -> Commands:
+    """Ensure the stack's Ollama has its models; the verb `models_pull` of the host's program pulls the `missing` ones.
+
+    It goes on when this run is cut off, and tells how far it is. `request` is `stack_requests.models_request`. Fails
+    where a model can't be had: the stack serves all the same, without it.
+    """
+    wanted = missing()
+    if not wanted:
+        host.noop("Ollama has its models")
+        return
+    for model in wanted:
+        host.log(f"{model} is missing")
+    yield FunctionCommand(_ask, ("models_pull", HiddenItems(request(wanted))), {})
 
 
 @operation()

@@ -14,12 +14,14 @@ from typing_extensions import TypedDict
 from webui_stack.documents import document
 from webui_stack.model import compose
 from webui_stack.model.compose import Container as Observed
-from webui_stack.render.environment import open_webui_environment, secret_names
+from webui_stack.render.environment import container_environment, secret_names
 from webui_stack.settings.model import Settings
+from webui_stack.settings.types import HOST_OF_CONTAINERS
 
 _VOLUME_SETTING = {
     "redis": "valkey_volume",
     "postgres": "postgres_volume",
+    "ollama": "ollama_volume",
     "open-webui": "open_webui_volume",
     "proxy": "proxy_volume",
 }
@@ -187,7 +189,7 @@ def _other_data(setting: str, wanted: str, data: str | None) -> str:
 def dropped(found: HandMade, strangers: Container[str], settings: Settings) -> list[str]:
     """Refuse to replace a container by one that lacks what the operator gave it, unless they let it go by its kind."""
     problems = []
-    for name, extras in found.extras.items():
+    for name, extras in _lost(found, settings).items():
         kept = {kind: what for kind, what in extras.items() if kind not in settings.stack_adopt_drops}
         if name in strangers and kept:
             problems.append(
@@ -195,6 +197,19 @@ def dropped(found: HandMade, strangers: Container[str], settings: Settings) -> l
                 f"or let it go with stack_adopt_drops = {sorted(kept)}"
             )
     return problems
+
+
+def _lost(found: HandMade, settings: Settings) -> dict[str, dict[str, tuple[str, ...]]]:
+    """What containers have beyond the tutorial and beyond the settings: these may name the server itself."""
+    ours = f"{HOST_OF_CONTAINERS}:" if settings.asks_its_host else None
+    lost = {}
+    for name, extras in found.extras.items():
+        kinds = {
+            kind: tuple(one for one in what if not (kind == "extra_hosts" and ours and one.startswith(ours)))
+            for kind, what in extras.items()
+        }
+        lost[name] = {kind: what for kind, what in kinds.items() if what}
+    return {name: kinds for name, kinds in lost.items() if kinds}
 
 
 def _shown(extras: Mapping[str, Iterable[str]]) -> str:
@@ -219,7 +234,7 @@ def _numbers(version: re.Match[str]) -> tuple[int, ...]:
 
 def changes(found: HandMade, settings: Settings) -> list[str]:
     """What people will notice once the container is ours: variables, address, logins."""
-    kept = {*open_webui_environment(settings), *settings.open_webui_secret_env, *secret_names(settings)}
+    kept = {*container_environment(settings), *settings.secret_variables, *secret_names(settings)}
     lost = sorted(found.variables - kept)
     lines = []
     if lost:
@@ -234,7 +249,7 @@ def changes(found: HandMade, settings: Settings) -> list[str]:
             "open-webui: what its database saved at its first start goes on overruling variables, logins of 4 weeks "
             "for one; runbooks/doctor.py lists it"
         )
-    lines += [f"{name}: loses {_shown(extras)}" for name, extras in found.extras.items()]
+    lines += [f"{name}: loses {_shown(extras)}" for name, extras in _lost(found, settings).items()]
     if settings.open_webui_secret_key:
         lines.append("open-webui: people stay signed in only if open_webui_secret_key is the key it has")
     elif not found.key_length:

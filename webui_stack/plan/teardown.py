@@ -72,7 +72,11 @@ def look_request(settings: Settings, host: str, observed: Survey) -> str:
 
 def _remembered(settings: Settings) -> dict[str, str]:
     """Container -> volume, of services that these settings do not want, though an earlier deploy may have."""
-    found = {"postgres": settings.postgres_volume, "proxy": settings.proxy_volume}
+    found = {
+        "postgres": settings.postgres_volume,
+        "ollama": settings.ollama_volume,
+        "proxy": settings.proxy_volume,
+    }
     return {
         compose.container_of(service): volume for service, volume in found.items() if service not in settings.images
     }

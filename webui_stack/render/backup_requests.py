@@ -36,7 +36,12 @@ def backup_request(settings: Settings, *, holds_lock: bool = False, mends: bool 
         "stack_dir": settings.stack_dir,
         "backup_dir": settings.backup_dir,
         "swarm": compose.STACK if in_swarm else "",
-        "images": {compose.container_of(service): reference for service, reference in settings.images.items()},
+        # Not Ollama's: no data of it are in a set, and it may be new to the stack that is saved.
+        "images": {
+            compose.container_of(service): reference
+            for service, reference in settings.images.items()
+            if service != "ollama"
+        },
         "open_webui": compose.container_of("open-webui"),
         "valkey": runs("redis"),
         "postgres": runs("postgres") if on_postgres else "",
@@ -46,10 +51,11 @@ def backup_request(settings: Settings, *, holds_lock: bool = False, mends: bool 
         "files": [project.DEFINITION[settings.topology], "valkey", *(["proxy"] if settings.public_url else [])],
         "left_out": left_out(settings),
         "not_in_set": settings.overlay.volumes() if settings.overlay else [],
+        "ollama": project.ollama(settings) if settings.ollama == "service" else {},
         **_retention(settings),
         "reserve_mb": settings.backup_min_free_mb,
         "age_recipient": settings.backup_age_recipient or "",
-        "in_clear": sorted(settings.open_webui_secret_env),
+        "in_clear": settings.secret_variables,
         "uploads_in": settings.uploads_elsewhere,
         "holds_lock": holds_lock,
         "mends": mends,

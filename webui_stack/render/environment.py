@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from webui_stack.render import outbound
+from webui_stack.settings.environment import OWNED_WITH
+from webui_stack.settings.image_reference import has_ollama
 from webui_stack.settings.model import VECTOR_POOL, Settings
 
 
@@ -71,8 +74,32 @@ def open_webui_environment(settings: Settings) -> dict[str, str]:
         }
     if settings.open_webui_offline:
         environment |= {"OFFLINE_MODE": "true", "HF_HUB_OFFLINE": "1"}
+    environment |= _models(settings) | outbound.open_webui_proxy(settings)
     environment |= settings.open_webui_env
     return {name: value for name, value in environment.items() if name not in settings.open_webui_secret_env}
+
+
+def _models(settings: Settings) -> dict[str, str]:
+    """Where Open WebUI gets its models, but for the keys.
+
+    Upstream's image asks host.docker.internal for Ollama unless it is told otherwise (config.py, 0.12.4). Nobody
+    answers by that name in a stack without Ollama, so Ollama is off there.
+    """
+    found = {}
+    if settings.openai_connections:
+        found["OPENAI_API_BASE_URLS"] = ";".join(one.url for one in settings.openai_connections)
+    if settings.ollama:
+        return found | {"ENABLE_OLLAMA_API": "true", "OLLAMA_BASE_URL": settings.ollama_url}
+    own = {*settings.open_webui_env, *settings.open_webui_secret_env} & set(OWNED_WITH["ollama"])
+    # An image of upstream's that ends so has an Ollama within.
+    if own or has_ollama(settings.open_webui_image):
+        return found
+    return found | {"ENABLE_OLLAMA_API": "false"}
+
+
+def container_environment(settings: Settings) -> dict[str, str]:
+    """The variables of Open WebUI's own containers: these trust the CAs of `trusted_ca` as well."""
+    return outbound.open_webui_trust(settings) | open_webui_environment(settings)
 
 
 def migrating_environment(settings: Settings) -> dict[str, str]:

@@ -7,9 +7,11 @@ import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from webui_stack.model import compose, docker, swarm
-from webui_stack.render.environment import open_webui_environment, secret_names
+from webui_stack.render import outbound
+from webui_stack.render.environment import container_environment, secret_names
 from webui_stack.render.template import render
 from webui_stack.settings.model import Settings
 
@@ -23,6 +25,7 @@ CONFIGS = {"caddyfile": "proxy/Caddyfile", "certificate": "proxy/certificate.pem
 IMAGE_VARIABLES = {
     "redis": "VALKEY_IMAGE",
     "postgres": "POSTGRES_IMAGE",
+    "ollama": "OLLAMA_IMAGE",
     "open-webui": "OPEN_WEBUI_IMAGE",
     "proxy": "PROXY_IMAGE",
 }
@@ -45,7 +48,7 @@ def files(settings: Settings, server: str = "") -> dict[str, str]:
         "valkey/start.sh": render("valkey-start.sh.j2"),
     }
     proxy = _proxy(settings) if settings.public_url else {}
-    environment = open_webui_environment(settings)
+    environment = container_environment(settings)
     if settings.topology == "swarm":
         definition = _stack(settings, valkey, proxy)
     else:
@@ -54,9 +57,10 @@ def files(settings: Settings, server: str = "") -> dict[str, str]:
             settings=settings,
             environment=environment,
             followers_environment=environment | {"ENABLE_DB_MIGRATIONS": "false"},
-            secret_names=[*secret_names(settings), *sorted(settings.open_webui_secret_env)],
+            secret_names=[*secret_names(settings), *settings.secret_variables],
             valkey_files_sha256=_sha256("".join(valkey.values())),
             proxy_files_sha256=_sha256("".join(proxy.values())),
+            **_outbound(settings),
         )
     if not docker.knows_start_interval(server):
         definition = without_start_interval(definition)
@@ -93,11 +97,22 @@ def _stack(settings: Settings, valkey: Mapping[str, str], proxy: Mapping[str, st
         settings=settings,
         labels=swarm.LABELS,
         # A container of its own migrates (host/data/migrator.py).
-        environment=open_webui_environment(settings) | {"ENABLE_DB_MIGRATIONS": "false"},
+        environment=container_environment(settings) | {"ENABLE_DB_MIGRATIONS": "false"},
+        **_outbound(settings),
         valkey_files_sha256=_sha256("".join(valkey.values())),
         configs=configs,
         secrets=stack_secrets(settings),
     )
+
+
+def _outbound(settings: Settings) -> dict[str, Any]:
+    """What the containers need to reach others. Caddy asks others for certificates alone."""
+    trust, proxy = outbound.trust(settings), outbound.https_proxy(settings)
+    return {
+        "before_start": outbound.before_start(settings),
+        "ollama_environment": {"OLLAMA_HOST": "0.0.0.0:11434", **trust, **proxy},
+        "proxy_environment": trust | (proxy if settings.proxy_tls == "acme" else {}),
+    }
 
 
 def without_start_interval(definition: str) -> str:
@@ -146,6 +161,16 @@ def containers(settings: Settings) -> list[str]:
     return list(compose.containers_of(settings.images).values())
 
 
+def ollama(settings: Settings) -> dict[str, str]:
+    """Where the host finds the stack's Ollama, as verbs ask for it (`host/ollama.py`)."""
+    in_swarm = settings.topology == "swarm"
+    return {
+        "container": f"{compose.STACK}_ollama" if in_swarm else compose.container_of("ollama"),
+        "network": compose.NETWORK,
+        "gateway": compose.GATEWAY if in_swarm else "",
+    }
+
+
 def volumes(settings: Settings) -> list[str]:
     """The Docker volumes that hold the stack's data; in a swarm, processes have none."""
     found = [settings.valkey_volume]
@@ -153,6 +178,8 @@ def volumes(settings: Settings) -> list[str]:
         found.append(settings.open_webui_volume)
     if settings.database_kind == "postgres":
         found.append(settings.postgres_volume)
+    if settings.ollama == "service":
+        found.append(settings.ollama_volume)
     if settings.public_url:
         found.append(settings.proxy_volume)
     return found

@@ -51,6 +51,16 @@ def rotate_request(settings: Settings, supplied: Supplied, rotated: Iterable[str
     )
 
 
+def registry_logins(settings: Settings, supplied: Supplied) -> HiddenItems:
+    """The logins by registry, as the verb `pull` takes them: only ever sent on stdin (`host/verbs/images.py`)."""
+    return HiddenItems(
+        {
+            registry: {"user": login.user, "password": supplied.registry_passwords[registry].get_secret_value()}
+            for registry, login in settings.registry_login.items()
+        }
+    )
+
+
 def wish(settings: Settings, supplied: Supplied) -> dict[str, Any]:
     """The secrets that the stack needs, and templates of the files made of them (`host/secrets.py`)."""
 

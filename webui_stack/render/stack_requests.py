@@ -98,7 +98,7 @@ def swarm_request(
                 for name, reference in settings.images.items()
             },
             "secrets": project.stack_secrets(settings),
-            "variables": [*secret_names(settings), *sorted(settings.open_webui_secret_env)],
+            "variables": [*secret_names(settings), *settings.secret_variables],
             "configs": {name: path for name, path in project.CONFIGS.items() if path in project.files(settings)},
             "volumes": project.volumes(settings),
             "web_label": swarm.LABELS["open-webui"],
@@ -113,6 +113,14 @@ def swarm_request(
             "backup": backup_requests.backup_request(settings, holds_lock=True, mends=True),
         },
     }
+
+
+def models_request(settings: Settings, models: Iterable[str], *, of_set: str = "") -> dict[str, Any]:
+    """The request for the verbs `models` and `models_pull` (`host/verbs/models.py`). It holds no secret.
+
+    The models that the backup set `of_set` names are wanted as well.
+    """
+    return {"models": list(models), "sets": settings.backup_dir, "chosen": of_set, **project.ollama(settings)}
 
 
 def recover_request(settings: Settings) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def hand_made_request() -> str:
 def doctor_request(settings: Settings) -> str:
     """The request for the verb `doctor` (`host/verbs/doctor.py`). It holds no secret."""
     in_swarm = settings.topology == "swarm"
-    services = ("redis", "postgres", "open-webui", "proxy")
+    services = ("redis", "postgres", "ollama", "open-webui", "proxy")
     request = protocol.Request(
         "doctor",
         protocol.FRAMED,

@@ -6,6 +6,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from webui_stack.settings import environment
 from webui_stack.settings.image_reference import version_of
 from webui_stack.settings.model import OTHER_THREADS, AddressPool, Settings
+from webui_stack.settings.types import HOST_OF_CONTAINERS
 
 
 @cache
@@ -188,7 +190,10 @@ def _backups(sound: Callable[[str], Any]) -> list[str]:
 
 
 def _topology(settings: Settings) -> list[str]:
-    return [*_processes(settings), *_proxy(settings), *_shared(settings), *_monitor(settings)]
+    return [
+        *(*_processes(settings), *_proxy(settings), *_shared(settings)),
+        *(*_monitor(settings), *_models(settings), *_trust(settings)),
+    ]
 
 
 def _processes(settings: Settings) -> list[str]:
@@ -244,6 +249,55 @@ def _proxy(settings: Settings) -> list[str]:
     return problems
 
 
+# Linux takes no longer text for one variable than 128 KB.
+_MOST_CA_BYTES = 96_000
+
+
+def _trust(settings: Settings) -> list[str]:
+    sizes = [Path(path).expanduser().stat().st_size for path in settings.trusted_ca]
+    if sum(sizes) <= _MOST_CA_BYTES:
+        return []
+    return [
+        f"trusted_ca: expected at most {_MOST_CA_BYTES // 1000} kB in all, got {sum(sizes) // 1000}; name your own CAs "
+        "only, each image has those of its system"
+    ]
+
+
+def _models(settings: Settings) -> list[str]:
+    problems = []
+    for setting, owned in environment.OWNED_WITH.items():
+        for place in ("open_webui_env", "open_webui_secret_env"):
+            problems += [
+                f"{place}/{name}: expected one place for it, got two; {setting} sets it, remove one of them"
+                for name in owned
+                if getattr(settings, setting) and name in getattr(settings, place)
+            ]
+    if settings.ollama != "service":
+        for name in ("ollama_gpu", "ollama_models"):
+            if value := getattr(settings, name):
+                problems.append(
+                    f"{name}: expected ollama = 'service' beside it, got {value!r} for ollama = {settings.ollama!r}; "
+                    "it is for an Ollama of the stack: set that, or remove this"
+                )
+    if settings.topology == "swarm" and settings.asks_its_host:
+        names = [
+            name
+            for name in ("ollama", "openai_connections", "open_webui_env", "outbound_proxy")
+            if (settings.ollama_url if name == "ollama" else str(getattr(settings, name))).count(HOST_OF_CONTAINERS)
+        ]
+        problems += [
+            f"{name}: expected addresses that each host of a swarm reaches, got {HOST_OF_CONTAINERS}; another host "
+            "would ask itself: name an address"
+            for name in names
+        ]
+    if settings.topology == "swarm" and settings.ollama_gpu:
+        problems.append(
+            "ollama_gpu: expected False in a swarm, got True; `docker stack deploy` reserves no GPU: run Ollama beside "
+            "the stack, and set its URL as ollama"
+        )
+    return problems
+
+
 def _shared(settings: Settings) -> list[str]:
     """In a swarm a volume is its node's own: what one process writes, another does not find."""
     if settings.topology != "swarm" or settings.open_webui_shared_dir:
@@ -274,7 +328,8 @@ def _monitor(settings: Settings) -> list[str]:
 _OF_A_HOST = (
     *("preflight_", "docker_", "verify_url", "backup_", "drill_", "restore_"),
     *("rollout_", "teardown_"),
-    *("swarm_manager", "swarm_runs", "swarm_availability", "swarm_address", "watchdog_", "bundle_file", "stack_adopt"),
+    *("swarm_manager", "swarm_runs", "swarm_availability", "swarm_address", "watchdog_", "bundle_file"),
+    *("stack_adopt", "registry_login"),
     *("monitor_", "alarm", "metrics_"),
 )
 # Settings for batches of hosts, with the values that change nothing: a swarm's hosts are one stack.

@@ -105,3 +105,17 @@ OWNED_WITH_A_DATABASE = {
     "PGVECTOR_POOL_SIZE": "database_pool_size instead",
     "ENABLE_DB_MIGRATIONS": "the first process to migrate and no other, as it is without",
 }
+
+
+# Variables the project sets itself where the setting has a value.
+OWNED_WITH = {
+    "openai_connections": ("OPENAI_API_BASE_URL", "OPENAI_API_BASE_URLS", "OPENAI_API_KEY", "OPENAI_API_KEYS"),
+    "outbound_proxy": tuple(
+        variable for name in ("http_proxy", "https_proxy", "no_proxy") for variable in (name, name.upper())
+    ),
+    "trusted_ca": (
+        *("TRUSTED_CA", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+        *("AIOHTTP_CLIENT_SSL_CERT_FILE", "AWS_CA_BUNDLE"),
+    ),
+    "ollama": ("ENABLE_OLLAMA_API", "OLLAMA_API_BASE_URL", "OLLAMA_BASE_URL", "OLLAMA_BASE_URLS"),
+}

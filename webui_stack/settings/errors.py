@@ -30,10 +30,23 @@ def explain(detail: ErrorDetails) -> str:
         what = "a value" if len(path) == 1 else "this key"
         return f"{name}: expected {what}, got nothing; see inventories/group_data/all.py"
     if detail["type"] == "extra_forbidden":
-        return f"{name}: expected only base and size, got another key; remove it"
+        return f"{name}: expected only {_keys(path)}, got another key; remove it"
     rule: Rule = detail.get("ctx", {}).get("rule") or _rule(list(detail["loc"]))
     got = "a value (hidden)" if _is_secret(path, detail["input"]) else repr(detail["input"])
     return f"{name}: expected {rule.expected}, got {got}; {rule.fix}"
+
+
+def _keys(path: list[Any]) -> str:
+    """The keys that a dict of this setting may have."""
+    form = _form(Settings.model_fields[path[0]].annotation)
+    return " and ".join(form.model_fields) if form else "other keys"
+
+
+def _form(annotation: Any) -> type[BaseModel] | None:
+    """The form of a setting's dicts."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((found for one in getattr(annotation, "__args__", ()) if (found := _form(one))), None)
 
 
 def _is_secret(path: list[Any], value: Any) -> bool:
@@ -47,6 +60,8 @@ def _is_secret(path: list[Any], value: Any) -> bool:
         *("valkey_password", "open_webui_secret_key", "open_webui_secret_env", "restore_age_identity"),
         *("database_url", "postgres_password", "proxy_certificate_key", "alarms"),
     )
+    if path[0] in ("openai_connections", "registry_login"):
+        return path[-1] not in ("url", "user")
     # age-keygen prints both halves
     return path[0] in (*sources, "backup_age_recipient") or path[0].startswith("backup_restic_")
 
@@ -96,6 +111,11 @@ _COMMON_WORDS = {
     "metrics_",
     "alarm_",
     "alarms_",
+    "openai_",
+    "ollama_",
+    "registry_",
+    "outbound_",
+    "trusted_",
 }
 _PREFIXES = tuple(
     sorted({f"{name.split('_')[0]}_" for name in Settings.model_fields} - _COMMON_WORDS | {"open_webui_"})
@@ -116,6 +136,11 @@ EVERYDAY_WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("password", "redis_password"), ("valkey_password",)),
     **dict.fromkeys(("volume", "volumes"), ("open_webui_volume", "valkey_volume")),
     **dict.fromkeys(("subnet",), ("network_subnet",)),
+    **dict.fromkeys(("openai_api_key", "openai_api_base_url"), ("openai_connections",)),
+    **dict.fromkeys(("ollama_url", "ollama_base_url", "ollama_host"), ("ollama",)),
+    **dict.fromkeys(("registry_user", "registry_username", "registry_password", "registry_auth"), ("registry_login",)),
+    **dict.fromkeys(("http_proxy", "https_proxy", "no_proxy"), ("outbound_proxy",)),
+    **dict.fromkeys(("ca", "ca_file", "ca_certificates"), ("trusted_ca", "verify_ca")),
     **dict.fromkeys(("memory_limit", "memory_limit_mb"), ("open_webui_memory_limit_mb",)),
 }
 

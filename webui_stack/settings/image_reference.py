@@ -43,6 +43,12 @@ def version_of(reference: str) -> tuple[int, ...] | None:
     return tuple(int(number) for number in found.groups()) if found else None
 
 
+def has_ollama(reference: str) -> bool:
+    """Whether an image of Open WebUI has an Ollama within, by the tag: `...:v0.12.4-ollama`."""
+    match = _IMAGE.fullmatch(reference)
+    return match is not None and "ollama" in re.split(r"[-_]", match["tag"] or "")
+
+
 def postgres_major(reference: str) -> int | None:
     """The major version of PostgreSQL that an image's name tells; None where it tells none."""
     match = _IMAGE.fullmatch(reference)

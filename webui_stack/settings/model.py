@@ -21,6 +21,7 @@ from webui_stack.settings.image_reference import version_of
 from webui_stack.settings.receivers import Receiver
 from webui_stack.settings.rule import Rule, between, matches, must, zero_or_between
 from webui_stack.settings.types import (
+    HOST_OF_CONTAINERS,
     AbsolutePath,
     Address,
     AgeRecipient,
@@ -41,7 +42,11 @@ from webui_stack.settings.types import (
     LocalFolder,
     LocalPath,
     Megabytes,
+    Ollama,
+    OllamaModel,
+    OpenAiConnections,
     Origin,
+    OutboundProxySetting,
     OverlayFile,
     PackageRepository,
     Pids,
@@ -51,6 +56,7 @@ from webui_stack.settings.types import (
     PubsubBuffer,
     ReachableAddress,
     Registry,
+    RegistryLogins,
     ResticRepository,
     ResticVariables,
     Seconds,
@@ -118,6 +124,8 @@ class Settings(BaseModel):
         dict[Registry, Certificate],
         Rule("a dict of registry host to CA file", "{} trusts the host's own certificates"),
     ]
+
+    registry_login: RegistryLogins
 
     network_subnet: Subnet | None
 
@@ -204,6 +212,20 @@ class Settings(BaseModel):
         Rule("a list of capabilities", "[] gives it none"),
     ]
     open_webui_read_only: Switch
+
+    openai_connections: OpenAiConnections
+    ollama: Ollama | None
+    ollama_image: Image
+    ollama_volume: Volume
+    ollama_gpu: Switch
+    ollama_models: Annotated[
+        list[OllamaModel], Rule("a list of models", "e.g. ['llama3.2:1b']; a deploy pulls those that are missing")
+    ]
+
+    trusted_ca: Annotated[
+        list[Certificate], Rule("a list of CA files on this machine", "[] trusts the CAs of each image alone")
+    ]
+    outbound_proxy: OutboundProxySetting | None
 
     public_url: SecureOrigin | None
     proxy_tls: Annotated[
@@ -362,6 +384,8 @@ class Settings(BaseModel):
         found = {"redis": self.valkey_image}
         if self.database_kind == "postgres":
             found["postgres"] = self.postgres_image
+        if self.ollama == "service":
+            found["ollama"] = self.ollama_image
         found |= dict.fromkeys(self.open_webui_services, self.open_webui_image)
         if self.public_url:
             found["proxy"] = self.proxy_image
@@ -382,6 +406,30 @@ class Settings(BaseModel):
         """The services that are Open WebUI: one for each process, the first migrates the database. In a swarm, one."""
         count = 1 if self.topology == "swarm" else self.open_webui_replicas
         return ["open-webui", *(f"open-webui-{number}" for number in range(2, count + 1))]
+
+    @property
+    def ollama_url(self) -> str:
+        """Where Open WebUI asks Ollama, "" for nowhere."""
+        names = {"host": HOST_OF_CONTAINERS, "service": "ollama"}
+        return f"http://{names[self.ollama]}:11434" if self.ollama in names else self.ollama or ""
+
+    @property
+    def asks_its_host(self) -> bool:
+        """Whether Open WebUI asks its own server for something, by the name that containers have for it."""
+        urls = [self.ollama_url, *(one.url for one in self.openai_connections), *self.open_webui_env.values()]
+        return self.asks_its_host_for_others or any(HOST_OF_CONTAINERS in url for url in urls)
+
+    @property
+    def asks_its_host_for_others(self) -> bool:
+        """Whether the HTTP proxy runs on the server itself."""
+        asked = self.outbound_proxy
+        return asked is not None and any(HOST_OF_CONTAINERS in (url or "") for url in (asked.http, asked.https))
+
+    @property
+    def secret_variables(self) -> list[str]:
+        """Open WebUI's variables whose values the operator supplies as secrets."""
+        keys = ["OPENAI_API_KEYS"] if self.openai_connections else []
+        return sorted([*self.open_webui_secret_env, *keys])
 
     @property
     def restarts_after_valkey(self) -> bool:

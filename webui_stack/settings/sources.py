@@ -60,6 +60,7 @@ class Supplied:
     database_url: SecretStr | None = None
     proxy_certificate_key: SecretStr | None = None
     alarms: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    registry_passwords: Mapping[str, SecretStr] = field(default_factory=dict)
 
 
 class SecretError(Exception):
@@ -78,6 +79,8 @@ _SECRET_KEY = re.compile(r"[A-Za-z0-9+/=._~:@%-]{16,256}")
 _VALUE = re.compile(r"[^'\r\n\0]*[^'\r\n\0\\]")
 
 _LINE = re.compile(r"[^\r\n\0]+")
+# Open WebUI separates keys by semicolons; an env file has them within single quotes.
+_API_KEY = re.compile(r"[^\s;'\\\0]+")
 
 _POSTGRES_URL = re.compile(r"postgres(?:ql)?://[^\s'\\\0]+")
 # An encrypted one says so in its first line, or, in OpenSSL's older format, in its second: "Proc-Type: 4,ENCRYPTED".
@@ -95,6 +98,17 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
     """
     problems: list[str] = []
     one = _reader(read, problems)
+    keys = [
+        one(
+            f"openai_connections/{i}/key",
+            api.key,
+            _API_KEY,
+            "a key with no space, semicolon, single quote or backslash",
+        )
+        for i, api in enumerate(settings.openai_connections)
+    ]
+    # One for each URL, in their order; an API that asks for none has an empty one.
+    joined = ";".join(key.get_secret_value() if key else "" for key in keys)
     supplied = Supplied(
         valkey_password=one("valkey_password", settings.valkey_password, _PASSWORD, "16 to 256 of [A-Za-z0-9]"),
         open_webui_secret_key=one(
@@ -111,13 +125,19 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
                     "a line with no single quote or last backslash",
                 )
             )
-        },
+        }
+        | ({"OPENAI_API_KEYS": SecretStr(joined)} if keys else {}),
         postgres_password=one("postgres_password", settings.postgres_password, _PASSWORD, "16 to 256 of [A-Za-z0-9]"),
         database_url=one("database_url", settings.database_url, _POSTGRES_URL, "postgresql://USER:PASSWORD@HOST/NAME"),
         proxy_certificate_key=one(
             "proxy_certificate_key", settings.proxy_certificate_key, _PEM_KEY, "a private key in PEM, not encrypted"
         ),
         alarms=tuple(_receiver(f"alarms/{number}", given, one) for number, given in enumerate(settings.alarms)),
+        registry_passwords={
+            registry: value
+            for registry, login in settings.registry_login.items()
+            if (value := one(f"registry_login/{registry}/password", login.password, _LINE, "one line of text"))
+        },
     )
     if problems:
         raise SecretError(problems)

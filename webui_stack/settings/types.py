@@ -7,12 +7,25 @@ import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from webui_stack.overlay import fragment
 from webui_stack.settings import environment, image_reference, origin
 from webui_stack.settings.rule import Rule, between, matches, must, must_alone, zero_or_between
+
+# --- Secrets --------------------------------------------------------------------------------------
+
+SecretSource = Annotated[
+    str,
+    matches(r"(?s)(?:env|file|command):\S.*"),
+    Rule(
+        "'env:NAME', 'file:PATH' or 'command:COMMAND'",
+        "secrets are never written into an inventory: name where this machine reads it",
+    ),
+]
+
 
 # --- Numbers and switches -------------------------------------------------------------------------
 
@@ -111,6 +124,34 @@ Registry = Annotated[
     str,
     must(_is_registry),
     Rule("registry host names with an optional port", "e.g. 'registry.example.org:5000'"),
+]
+
+
+class RegistryLogin(BaseModel):
+    """Who pulls from a registry. `password` is a secret source: of a password, or of a token in its place."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    user: Annotated[
+        str,
+        matches(r"[^\s:\x00-\x1f\x7f](?:[^:\x00-\x1f\x7f]*[^\s:\x00-\x1f\x7f])?"),
+        Rule("a user's name, without a colon", "as given to `docker login --username`"),
+    ]
+    password: SecretSource
+
+
+RegistryLogins = Annotated[
+    dict[
+        Registry,
+        Annotated[
+            RegistryLogin,
+            Rule("{'user': name, 'password': secret source}", "e.g. {'user': 'ci', 'password': 'env:REGISTRY_TOKEN'}"),
+        ],
+    ],
+    Rule(
+        "a dict of registry host to {'user': name, 'password': secret source}",
+        "e.g. {'ghcr.io': {'user': 'ci', 'password': 'env:REGISTRY_TOKEN'}}",
+    ),
 ]
 
 
@@ -312,16 +353,8 @@ LocalFolder = Annotated[
 ]
 
 
-# --- Secrets and variables ------------------------------------------------------------------------
+# --- Variables ------------------------------------------------------------------------------------
 
-SecretSource = Annotated[
-    str,
-    matches(r"(?s)(?:env|file|command):\S.*"),
-    Rule(
-        "'env:NAME', 'file:PATH' or 'command:COMMAND'",
-        "secrets are never written into an inventory: name where this machine reads it",
-    ),
-]
 Variables = Annotated[
     dict[str, Annotated[str, Rule("text", "quote numbers and booleans, e.g. 'False'")]],
     Rule("a dict of variable to text", "e.g. {'ENABLE_SIGNUP': 'False'}"),
@@ -389,6 +422,141 @@ Lifetime = Annotated[
 ]
 KeyPrefix = Annotated[
     str, matches(r"[a-z0-9][a-z0-9_-]{0,31}"), Rule("up to 32 of a-z, 0-9, _ and -", "e.g. 'open-webui'")
+]
+
+
+# --- Models ---------------------------------------------------------------------------------------
+
+# The server itself, as its containers name it (extra_hosts, `host-gateway`).
+HOST_OF_CONTAINERS = "host.docker.internal"
+
+
+def _is_of_the_container(name: str) -> bool:
+    """Whether a container that asks for this host asks itself."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    found = _address(name)
+    return found is not None and (found.is_loopback or found.is_unspecified)
+
+
+def _is_api(value: str) -> bool | Rule:
+    """A URL that Open WebUI can ask from its container. Semicolons separate URLs in its variables."""
+    try:
+        parts = urlsplit(value)
+        if parts.username is not None or parts.password is not None:
+            return Rule("a URL without a login", "it would be readable in compose.yaml; name the secret in 'key'")
+        name, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not name or not re.fullmatch(r"https?://[^\s/?#;'\"\\]+(?:/[^\s?#;'\"\\]*)?", value):
+        return False
+    return not _is_of_the_container(name) or Rule(
+        "an address that containers reach",
+        f"that one is Open WebUI's own container there; this server is 'http://{HOST_OF_CONTAINERS}:PORT', "
+        "and ollama = 'host' its Ollama",
+    )
+
+
+def _without_slash(value: str) -> str:
+    return value.rstrip("/")
+
+
+ApiUrl = Annotated[
+    str,
+    must(_is_api),
+    AfterValidator(_without_slash),
+    Rule("an http(s) URL without a query", "e.g. 'https://llm.example.org/v1'"),
+]
+Ollama = Annotated[
+    str,
+    must(lambda value: value in ("host", "service") or _is_api(value)),
+    AfterValidator(_without_slash),
+    Rule("'host', 'service' or an http(s) URL", "e.g. 'http://192.0.2.10:11434'; None goes without"),
+]
+OllamaModel = Annotated[
+    str,
+    matches(r"[A-Za-z0-9][A-Za-z0-9._-]*(?::[0-9]+(?=/))?(?:/[A-Za-z0-9._-]+)*(?::[A-Za-z0-9._-]+)?"),
+    Rule("the name of a model", "e.g. 'llama3.2:1b'; https://ollama.com/library lists them"),
+]
+
+
+def _is_proxy(value: str) -> bool | Rule:
+    try:
+        parts = urlsplit(value)
+        if parts.username is not None or parts.password is not None:
+            return Rule(
+                "a URL without a login",
+                "it would be readable in compose.yaml; leave this None, and put http_proxy, https_proxy and no_proxy "
+                "into open_webui_secret_env (docs/how-to/http-proxy.md)",
+            )
+        name, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not name or not re.fullmatch(r"https?://[^\s/?#;'\"\\]+/?", value):
+        return False
+    return not _is_of_the_container(name) or Rule(
+        "an address that containers reach",
+        f"that one is the container itself there; a proxy on this server is 'http://{HOST_OF_CONTAINERS}:PORT'",
+    )
+
+
+ProxyUrl = Annotated[
+    str,
+    must(_is_proxy),
+    AfterValidator(_without_slash),
+    Rule("an http(s) URL of scheme, host and maybe a port", "e.g. 'http://proxy.example.org:3128'"),
+]
+
+
+class OutboundProxy(BaseModel):
+    """The HTTP proxy between the stack and others. `no_proxy` names further hosts that are asked directly."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    http: ProxyUrl | None = None
+    https: ProxyUrl | None = None
+    no_proxy: Annotated[
+        list[
+            Annotated[
+                str,
+                matches(r"\.?[A-Za-z0-9][A-Za-z0-9.:/_-]*"),
+                Rule("a host, a domain or a subnet", "e.g. '.example.org' or '192.0.2.0/24'"),
+            ]
+        ],
+        Rule("a list of hosts, domains and subnets", "e.g. ['.example.org']; those of the stack are always in it"),
+    ] = []
+
+
+OutboundProxySetting = Annotated[
+    OutboundProxy,
+    must(lambda value: bool(value.http or value.https)),
+    Rule(
+        "{'http': URL, 'https': URL, 'no_proxy': list} with one URL at least",
+        "e.g. {'https': 'http://proxy.example.org:3128', 'no_proxy': ['.example.org']}",
+    ),
+]
+
+
+class OpenAiConnection(BaseModel):
+    """An API that speaks OpenAI's protocol. `key` is a secret source, None for an API that asks for none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    url: ApiUrl
+    key: SecretSource | None = None
+
+
+OpenAiConnections = Annotated[
+    list[
+        Annotated[
+            OpenAiConnection,
+            Rule("{'url': URL, 'key': secret source}", "e.g. {'url': 'https://llm.example.org/v1', 'key': 'env:KEY'}"),
+        ]
+    ],
+    Rule(
+        "a list of {'url': URL, 'key': secret source}",
+        "e.g. [{'url': 'https://llm.example.org/v1', 'key': 'env:KEY'}]",
+    ),
 ]
 
 

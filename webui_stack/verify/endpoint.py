@@ -138,6 +138,8 @@ def _trust(settings: Settings) -> ssl.SSLContext:
             f"verify_ca: expected a root certificate, got none in {settings.verify_ca}; intermediate ones are the "
             "server's to send"
         )
+    for path in settings.trusted_ca:
+        _add_roots(context, path)
     return context
 
 

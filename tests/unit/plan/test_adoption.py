@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -245,6 +246,18 @@ def test_what_would_be_dropped_is_refused_by_name() -> None:
         "container redis-valkey: expected nothing that a take-over drops, got networks tutorial_default; ports "
         "6379/tcp; keep that container, or let it go with stack_adopt_drops = ['networks', 'ports']",
     ]
+
+
+def test_the_name_of_the_server_itself_is_not_lost_where_the_settings_use_it() -> None:
+    hosts = ("host.docker.internal:host-gateway", "ollama:198.18.0.9")
+    found = replace(adoption.NONE, extras={"open-webui": {"extra_hosts": hosts}})
+    (line,) = adoption.dropped(found, BOTH, settings(stack_adopt=True))
+    assert "extra_hosts host.docker.internal:host-gateway, ollama:198.18.0.9;" in line
+    (line,) = adoption.dropped(found, BOTH, settings(stack_adopt=True, ollama="host"))
+    assert "got extra_hosts ollama:198.18.0.9;" in line
+    alone = replace(found, extras={"open-webui": {"extra_hosts": hosts[:1]}})
+    assert adoption.dropped(alone, BOTH, settings(stack_adopt=True, ollama="host")) == []
+    assert not [line for line in adoption.changes(alone, settings(ollama="host")) if "loses" in line]
 
 
 def test_the_operator_lets_go_kind_by_kind() -> None:

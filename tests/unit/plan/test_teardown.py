@@ -56,17 +56,19 @@ def test_data_and_backups_go_on_hosts_that_are_named() -> None:
 def test_containers_of_services_that_nobody_wants_any_more_are_known() -> None:
     found = asked()
     assert found.containers == ["redis-valkey", "open-webui"]
-    assert {"redis-valkey", "open-webui", "open-webui-postgres", "open-webui-proxy"} == set(found.known)
+    optional = {"open-webui-postgres", "open-webui-ollama", "open-webui-proxy"}
+    assert {"redis-valkey", "open-webui", *optional} == set(found.known)
     assert found.volumes == ["redis-data", "open-webui"]
     assert found.remembered == {
         "open-webui-postgres": "open-webui-postgres",
+        "open-webui-ollama": "open-webui-ollama",
         "open-webui-proxy": "open-webui-proxy",
     }
 
 
 def test_volumes_of_services_that_are_wanted_are_no_memory() -> None:
-    found = asked(**WITH_ALL)
-    assert set(found.volumes) >= {"open-webui-postgres", "open-webui-proxy"}
+    found = asked(**WITH_ALL, ollama="service")
+    assert set(found.volumes) >= {"open-webui-postgres", "open-webui-ollama", "open-webui-proxy"}
     assert found.remembered == {}
     assert "open-webui-2" in found.known
 

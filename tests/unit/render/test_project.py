@@ -137,7 +137,11 @@ def test_the_network_is_the_tutorials() -> None:
     assert list(TUTORIAL["networks"]) == [compose.NETWORK]
 
 
-@pytest.mark.parametrize("changes", [{}, MANY, {"database_url": "env:X", **PROXIED}], ids=["one", "many", "elsewhere"])
+@pytest.mark.parametrize(
+    "changes",
+    [{}, MANY, {"database_url": "env:X", **PROXIED}, {"ollama": "service"}],
+    ids=["one", "many", "elsewhere", "models"],
+)
 def test_services_and_containers_are_those_the_library_looks_for(changes: dict[str, Any]) -> None:
     wanted = settings(**changes)
     services = rendered(**changes)["services"]
@@ -151,7 +155,7 @@ def test_services_and_containers_are_those_the_library_looks_for(changes: dict[s
         assert any(volume.endswith(f":{compose.data_of(service_name)}") for volume in services[service_name]["volumes"])
 
 
-@pytest.mark.parametrize("changes", [{}, MANY, PROXIED, {"database": "postgres"}], ids=str)
+@pytest.mark.parametrize("changes", [{}, MANY, PROXIED, {"database": "postgres"}, {"ollama": "service"}], ids=str)
 def test_every_volume_is_one_that_is_made_and_none_of_composes_own(changes: dict[str, Any]) -> None:
     declared = rendered(**changes)["volumes"]
     assert sorted(volume["name"] for volume in declared.values()) == sorted(project.volumes(settings(**changes)))
@@ -171,6 +175,7 @@ def test_one_process_is_rendered_with_nothing_of_replicas_database_and_proxy() -
         "WEBSOCKET_REDIS_URL",
         "CORS_ALLOW_ORIGIN",
         "ENABLE_DB_MIGRATIONS",
+        "ENABLE_OLLAMA_API",
         "ENABLE_PERSISTENT_CONFIG",
         "ENABLE_WEBSOCKET_SUPPORT",
         "JWT_EXPIRES_IN",
@@ -192,6 +197,7 @@ def test_one_process_is_rendered_with_nothing_of_replicas_database_and_proxy() -
         {"database_pool_size": 9, "database_pool_overflow": 9, "postgres_max_connections": 99},
         {"postgres_image": "registry.example.org/pgvector:1.0", "proxy_image": "registry.example.org/caddy:1.0"},
         {"proxy_tls": "internal", "proxy_bind": "127.0.0.1", "proxy_http_port": 81, "proxy_acme_email": "a@b"},
+        {"ollama_image": "registry.example.org/ollama:1.0", "ollama_volume": "models"},
         {"database_switch": ["a"], "swarm_runs": ["data"], "swarm_manager": True},
     ],
     ids=lambda changes: " ".join(changes),

@@ -54,6 +54,8 @@ VARIANTS: list[dict[str, Any]] = [
     {"open_webui_pids_limit": 0, "valkey_pids_limit": 0},
     {"open_webui_cap_add": ["DAC_OVERRIDE"]},
     {"proxy_http_port": 0},
+    {"ollama": "service"},
+    {"ollama": "service", "outbound_proxy": {"https": "http://proxy.example.org:3128"}},
 ]
 
 

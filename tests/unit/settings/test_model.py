@@ -46,7 +46,7 @@ def test_every_default_carries_or_follows_a_comment() -> None:
 def test_every_image_pin_is_annotated_for_renovate_with_its_own_repository() -> None:
     lines = ALL_PY.read_text().splitlines()
     pins = [name for name in DEFAULTS if name.endswith("_image")]
-    assert pins == ["valkey_image", "open_webui_image", "proxy_image", "postgres_image"]
+    assert pins == ["valkey_image", "open_webui_image", "ollama_image", "proxy_image", "postgres_image"]
     for setting in pins:
         number = next(i for i, line in enumerate(lines) if line.startswith(f"{setting} = "))
         repository = DEFAULTS[setting].rpartition(":")[0]
@@ -188,8 +188,22 @@ CHOICES = [
     ("valkey_health_interval_s", 1),
     ("valkey_health_timeout_s", 60),
     ("valkey_health_retries", 100),
+    ("registry_login", {"ghcr.io": {"user": "ci", "password": "env:TOKEN"}}),
+    ("registry_login", {"registry.example.org:5000": {"user": "robot$chat+ci", "password": "command:pass show reg"}}),
     ("topology", "swarm"),
     ("open_webui_replicas", 5),
+    ("openai_connections", [{"url": "https://llm.example.org/v1", "key": "env:KEY"}]),
+    (
+        "outbound_proxy",
+        {"http": "http://proxy.example.org:3128", "https": None, "no_proxy": [".example.org", "192.0.2.0/24"]},
+    ),
+    ("ollama", "host"),
+    ("ollama", "service"),
+    ("ollama", "http://192.0.2.10:11434"),
+    ("ollama_image", "registry.example.org:5000/ollama/ollama:0.35.1-rocm"),
+    ("ollama_volume", "models"),
+    ("ollama_gpu", True),
+    ("ollama_models", ["llama3.2:1b", "nomic-embed-text", "hf.co/bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M"]),
     ("public_url", "https://chat.example.org"),
     ("public_url", "https://chat.example.org:8443"),
     ("proxy_tls", "internal"),
@@ -294,6 +308,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "backup_check_schedule": RESTIC,
     "backup_restic_repository": {"backup_restic_password": "env:X"},
     "backup_restic_second_repository": {**RESTIC, "backup_restic_second_password": "env:Y"},
+    "ollama_gpu": {"ollama": "service"},
+    "ollama_models": {"ollama": "service"},
     "open_webui_replicas": {"public_url": "https://chat.example.org"},
     "topology": {"open_webui_shared_dir": "/mnt/chat"},
 }
@@ -305,7 +321,8 @@ def test_default_can_be_set_otherwise(name: str, value: Any) -> None:
 
 
 def test_every_setting_has_another_good_value() -> None:
-    elsewhere = {"docker_registry_ca", "proxy_certificate", "stack_overlay", "verify_ca"}  # need a file: the next tests
+    # Those need a file: the next tests.
+    elsewhere = {"docker_registry_ca", "proxy_certificate", "stack_overlay", "trusted_ca", "verify_ca"}
     assert {name for name, _ in CHOICES} | elsewhere == set(Settings.model_fields)
 
 
@@ -319,6 +336,12 @@ def test_verify_ca_can_be_set(tmp_path: Path) -> None:
     ca = tmp_path / "ca.pem"
     ca.write_text(PEM)
     assert settings(verify_ca=str(ca)).verify_ca == str(ca)
+
+
+def test_trusted_cas_can_be_set(tmp_path: Path) -> None:
+    ca = tmp_path / "ca.pem"
+    ca.write_text(PEM)
+    assert settings(trusted_ca=[str(ca)]).trusted_ca == [str(ca)]
 
 
 def test_registry_ca_can_be_set(tmp_path: Path) -> None:

@@ -93,6 +93,33 @@ def test_what_a_receivers_source_holds_is_checked_and_not_shown(
     assert problems(alarms=[{"webhook": "https://hooks.example.org/"}, receiver]) == [line]
 
 
+def test_keys_of_apis_are_in_their_order_and_an_api_without_one_has_an_empty_one() -> None:
+    urls = [f"https://{name}.example.org/v1" for name in "abc"]
+    apis = [{"url": urls[0], "key": "env:A"}, {"url": urls[1]}, {"url": urls[2], "key": "env:C"}]
+    supplied = supply(settings(openai_connections=apis), {"env:A": "sk-a", "env:C": "sk-c"}.__getitem__)
+    assert supplied.environment == {"OPENAI_API_KEYS": SecretStr("sk-a;;sk-c")}
+
+
+@pytest.mark.parametrize("key", ["sk-marker;sk-b", "sk marker", "sk-marker'", "sk-marker\\", ""])
+def test_a_key_that_would_be_read_as_another_is_refused_and_not_shown(key: str) -> None:
+    apis = [{"url": "https://a.example.org/v1"}, {"url": "https://b.example.org/v1", "key": "env:B"}]
+    assert problems(lambda _: key, openai_connections=apis) == [
+        "openai_connections/1/key: expected a key with no space, semicolon, single quote or backslash, got a value "
+        "(hidden) that is not; change it at its source"
+    ]
+
+
+def test_passwords_of_registries_are_read_by_registry() -> None:
+    logins = {name: {"user": "ci", "password": f"env:{name}"} for name in ("ghcr.io", "docker.io")}
+    supplied = supply(settings(registry_login=logins), {"env:ghcr.io": "a b", "env:docker.io": "x"}.__getitem__)
+    assert supplied.registry_passwords == {"ghcr.io": SecretStr("a b"), "docker.io": SecretStr("x")}
+    assert problems(lambda _: "marker\nx", registry_login=logins) == [
+        f"registry_login/{name}/password: expected one line of text, got a value (hidden) that is not; change it "
+        "at its source"
+        for name in logins
+    ]
+
+
 def test_a_file_may_be_in_the_operators_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "password").write_bytes(b"windows\r\n")

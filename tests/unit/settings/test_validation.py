@@ -898,6 +898,255 @@ MISTAKES = [
         id="proxy_http_port: None",
     ),
     pytest.param(
+        {"registry_login": {"ghcr.io": "ci:marker"}},
+        "registry_login/ghcr.io: expected {'user': name, 'password': secret source}, got a value (hidden); e.g. "
+        "{'user': 'ci', 'password': 'env:REGISTRY_TOKEN'}",
+        id="registry_login: user and password in one",
+    ),
+    pytest.param(
+        {"registry_login": {"ghcr.io": {"user": "ci", "password": "marker"}}},
+        "registry_login/ghcr.io/password: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
+        id="registry_login: the password itself",
+    ),
+    pytest.param(
+        {"registry_login": {"ghcr.io": {"user": "ci"}}},
+        "registry_login/ghcr.io/password: expected this key, got nothing; see inventories/group_data/all.py",
+        id="registry_login: no password",
+    ),
+    pytest.param(
+        {"registry_login": {"ghcr.io": {"user": "ci", "password": "env:X", "token": "marker"}}},
+        "registry_login/ghcr.io/token: expected only user and password, got another key; remove it",
+        id="registry_login: another key",
+    ),
+    pytest.param(
+        {"registry_login": {"ghcr.io": {"user": "ci:x", "password": "env:X"}}},
+        "registry_login/ghcr.io/user: expected a user's name, without a colon, got 'ci:x'; as given to `docker login "
+        "--username`",
+        id="registry_login: a colon",
+    ),
+    pytest.param(
+        {"registry_login": {"https://ghcr.io": {"user": "ci", "password": "env:X"}}},
+        "registry_login/https://ghcr.io: expected registry host names with an optional port, got a value (hidden); "
+        "e.g. 'registry.example.org:5000'",
+        id="registry_login: a URL",
+    ),
+    pytest.param(
+        {"registry_login": [{"registry": "ghcr.io", "password": "marker"}]},
+        "registry_login: expected a dict of registry host to {'user': name, 'password': secret source}, got a value "
+        "(hidden); e.g. {'ghcr.io': {'user': 'ci', 'password': 'env:REGISTRY_TOKEN'}}",
+        id="registry_login: a list",
+    ),
+    pytest.param(
+        {"trusted_ca": ["/nowhere/ca.pem"]},
+        "trusted_ca/0: expected a readable PEM certificate on this machine, got '/nowhere/ca.pem'; check the path",
+        id="trusted_ca: no such file",
+    ),
+    pytest.param(
+        {"trusted_ca": "ca.pem"},
+        "trusted_ca: expected a list of CA files on this machine, got 'ca.pem'; [] trusts the CAs of each image alone",
+        id="trusted_ca: one instead of a list",
+    ),
+    pytest.param(
+        {"outbound_proxy": "http://proxy.example.org:3128"},
+        "outbound_proxy: expected {'http': URL, 'https': URL, 'no_proxy': list} with one URL at least, got "
+        "'http://proxy.example.org:3128'; e.g. {'https': 'http://proxy.example.org:3128', 'no_proxy': "
+        "['.example.org']}",
+        id="outbound_proxy: a URL alone",
+    ),
+    pytest.param(
+        {"outbound_proxy": {"https": "http://me:marker@proxy.example.org:3128"}},
+        "outbound_proxy/https: expected a URL without a login, got a value (hidden); it would be readable in "
+        "compose.yaml; leave this None, and put http_proxy, https_proxy and no_proxy into open_webui_secret_env "
+        "(docs/how-to/http-proxy.md)",
+        id="outbound_proxy: a login",
+    ),
+    pytest.param(
+        {"outbound_proxy": {"http": "http://localhost:3128"}},
+        "outbound_proxy/http: expected an address that containers reach, got 'http://localhost:3128'; that one is the "
+        "container itself there; a proxy on this server is 'http://host.docker.internal:PORT'",
+        id="outbound_proxy: localhost",
+    ),
+    pytest.param(
+        {"outbound_proxy": {"http": "socks5://proxy.example.org:1080"}},
+        "outbound_proxy/http: expected an http(s) URL of scheme, host and maybe a port, got "
+        "'socks5://proxy.example.org:1080'; e.g. 'http://proxy.example.org:3128'",
+        id="outbound_proxy: another protocol",
+    ),
+    pytest.param(
+        {"outbound_proxy": {"http": "http://proxy.example.org:3128", "no_proxy": "localhost,.example.org"}},
+        "outbound_proxy/no_proxy: expected a list of hosts, domains and subnets, got 'localhost,.example.org'; e.g. "
+        "['.example.org']; those of the stack are always in it",
+        id="outbound_proxy: no_proxy as text",
+    ),
+    pytest.param(
+        {"outbound_proxy": {"http": "http://proxy.example.org:3128", "no_proxy": ["*.example.org"]}},
+        "outbound_proxy/no_proxy/0: expected a host, a domain or a subnet, got '*.example.org'; e.g. '.example.org' or "
+        "'192.0.2.0/24'",
+        id="outbound_proxy: a pattern",
+    ),
+    pytest.param(
+        {"outbound_proxy": {"http": "http://proxy.example.org:3128", "ftp": "x"}},
+        "outbound_proxy/ftp: expected only http and https and no_proxy, got another key; remove it",
+        id="outbound_proxy: another key",
+    ),
+    pytest.param(
+        {"outbound_proxy": {"no_proxy": [".example.org"]}},
+        "outbound_proxy: expected {'http': URL, 'https': URL, 'no_proxy': list} with one URL at least, got "
+        "{'no_proxy': ['.example.org']}; e.g. {'https': 'http://proxy.example.org:3128', 'no_proxy': ['.example.org']}",
+        id="outbound_proxy: no URL",
+    ),
+    pytest.param(
+        {
+            "outbound_proxy": {"https": "http://proxy.example.org:3128"},
+            "open_webui_env": {"no_proxy": "localhost"},
+        },
+        "open_webui_env/no_proxy: expected one place for it, got two; outbound_proxy sets it, remove one of them",
+        id="outbound_proxy: and a variable",
+    ),
+    pytest.param(
+        {"openai_connections": {"url": "https://llm.example.org/v1", "key": "marker"}},
+        "openai_connections: expected a list of {'url': URL, 'key': secret source}, got a value (hidden); e.g. "
+        "[{'url': 'https://llm.example.org/v1', 'key': 'env:KEY'}]",
+        id="openai_connections: one instead of a list",
+    ),
+    pytest.param(
+        {"openai_connections": ["https://llm.example.org/v1?key=marker"]},
+        "openai_connections/0: expected {'url': URL, 'key': secret source}, got a value (hidden); e.g. "
+        "{'url': 'https://llm.example.org/v1', 'key': 'env:KEY'}",
+        id="openai_connections: a URL alone",
+    ),
+    pytest.param(
+        {"openai_connections": [{"url": "https://llm.example.org/v1", "key": "sk-marker"}]},
+        "openai_connections/0/key: expected 'env:NAME', 'file:PATH' or 'command:COMMAND', got a value (hidden); "
+        "secrets are never written into an inventory: name where this machine reads it",
+        id="openai_connections: the key itself",
+    ),
+    pytest.param(
+        {"openai_connections": [{"url": "https://llm.example.org/v1", "api_key": "marker"}]},
+        "openai_connections/0/api_key: expected only url and key, got another key; remove it",
+        id="openai_connections: another key",
+    ),
+    pytest.param(
+        {"openai_connections": [{"key": "env:KEY"}]},
+        "openai_connections/0/url: expected this key, got nothing; see inventories/group_data/all.py",
+        id="openai_connections: no URL",
+    ),
+    pytest.param(
+        {"openai_connections": [{"url": "llm.example.org/v1"}]},
+        "openai_connections/0/url: expected an http(s) URL without a query, got 'llm.example.org/v1'; e.g. "
+        "'https://llm.example.org/v1'",
+        id="openai_connections: no scheme",
+    ),
+    pytest.param(
+        {"openai_connections": [{"url": "https://a.example.org/v1;https://b.example.org/v1"}]},
+        "openai_connections/0/url: expected an http(s) URL without a query, got "
+        "'https://a.example.org/v1;https://b.example.org/v1'; e.g. 'https://llm.example.org/v1'",
+        id="openai_connections: two URLs in one",
+    ),
+    pytest.param(
+        {"openai_connections": [{"url": "https://llm.example.org:99999/v1"}]},
+        "openai_connections/0/url: expected an http(s) URL without a query, got 'https://llm.example.org:99999/v1'; "
+        "e.g. 'https://llm.example.org/v1'",
+        id="openai_connections: no such port",
+    ),
+    pytest.param(
+        {"openai_connections": [{"url": "https://me:marker@llm.example.org/v1"}]},
+        "openai_connections/0/url: expected a URL without a login, got a value (hidden); it would be readable in "
+        "compose.yaml; name the secret in 'key'",
+        id="openai_connections: a URL with a login",
+    ),
+    pytest.param(
+        {"openai_connections": [{"url": "http://localhost:8000/v1"}]},
+        "openai_connections/0/url: expected an address that containers reach, got 'http://localhost:8000/v1'; that one "
+        "is Open WebUI's own container there; this server is 'http://host.docker.internal:PORT', and ollama = 'host' "
+        "its Ollama",
+        id="openai_connections: localhost",
+    ),
+    pytest.param(
+        {
+            "openai_connections": [{"url": "https://llm.example.org/v1"}],
+            "open_webui_env": {"OPENAI_API_BASE_URL": "https://api.openai.com/v1"},
+        },
+        "open_webui_env/OPENAI_API_BASE_URL: expected one place for it, got two; openai_connections sets it, remove "
+        "one of them",
+        id="openai_connections: and the variable",
+    ),
+    pytest.param(
+        {
+            "openai_connections": [{"url": "https://llm.example.org/v1", "key": "env:KEY"}],
+            "open_webui_secret_env": {"OPENAI_API_KEYS": "env:KEYS"},
+        },
+        "open_webui_secret_env/OPENAI_API_KEYS: expected one place for it, got two; openai_connections sets it, remove "
+        "one of them",
+        id="openai_connections: and the secret variable",
+    ),
+    pytest.param(
+        {"ollama": "http://127.0.0.1:11434"},
+        "ollama: expected an address that containers reach, got 'http://127.0.0.1:11434'; that one is Open WebUI's own "
+        "container there; this server is 'http://host.docker.internal:PORT', and ollama = 'host' its Ollama",
+        id="ollama: the loopback",
+    ),
+    pytest.param(
+        {"ollama": "http://0.0.0.0:11434"},
+        "ollama: expected an address that containers reach, got 'http://0.0.0.0:11434'; that one is Open WebUI's own "
+        "container there; this server is 'http://host.docker.internal:PORT', and ollama = 'host' its Ollama",
+        id="ollama: no address",
+    ),
+    pytest.param(
+        {"ollama": "http://[::1]:11434"},
+        "ollama: expected an address that containers reach, got 'http://[::1]:11434'; that one is Open WebUI's own "
+        "container there; this server is 'http://host.docker.internal:PORT', and ollama = 'host' its Ollama",
+        id="ollama: the loopback of IPv6",
+    ),
+    pytest.param(
+        {"ollama": "container"},
+        "ollama: expected 'host', 'service' or an http(s) URL, got 'container'; e.g. 'http://192.0.2.10:11434'; None "
+        "goes without",
+        id="ollama: another word",
+    ),
+    pytest.param(
+        {"ollama": True},
+        "ollama: expected 'host', 'service' or an http(s) URL, got True; e.g. 'http://192.0.2.10:11434'; None goes "
+        "without",
+        id="ollama: a switch",
+    ),
+    pytest.param(
+        {"ollama": "host", "open_webui_env": {"OLLAMA_BASE_URL": "http://192.0.2.10:11434"}},
+        "open_webui_env/OLLAMA_BASE_URL: expected one place for it, got two; ollama sets it, remove one of them",
+        id="ollama: and the variable",
+    ),
+    pytest.param(
+        {"ollama_image": "docker.io/ollama/ollama:latest"},
+        "ollama_image: expected an image reference with a fixed tag or digest, got 'docker.io/ollama/ollama:latest'; "
+        "write registry/name:version; a tag that moves (latest, main, ...) makes two runs differ",
+        id="ollama_image: a tag that moves",
+    ),
+    pytest.param(
+        {"ollama_volume": "open-webui"},
+        "ollama_volume: expected a volume of its own, got 'open-webui', which open_webui_volume has as well; one "
+        "service would write over the data of the other",
+        id="ollama_volume: Open WebUI's",
+    ),
+    pytest.param(
+        {"ollama_gpu": True},
+        "ollama_gpu: expected ollama = 'service' beside it, got True for ollama = None; it is for an Ollama of the "
+        "stack: set that, or remove this",
+        id="ollama_gpu: without the service",
+    ),
+    pytest.param(
+        {"ollama": "host", "ollama_models": ["llama3.2:1b"]},
+        "ollama_models: expected ollama = 'service' beside it, got ['llama3.2:1b'] for ollama = 'host'; it is for an "
+        "Ollama of the stack: set that, or remove this",
+        id="ollama_models: of another's Ollama",
+    ),
+    pytest.param(
+        {"ollama": "service", "ollama_models": ["llama3.2 1b"]},
+        "ollama_models/0: expected the name of a model, got 'llama3.2 1b'; e.g. 'llama3.2:1b'; "
+        "https://ollama.com/library lists them",
+        id="ollama_models: a blank",
+    ),
+    pytest.param(
         {"proxy_image": "docker.io/library/caddy:alpine"},
         "proxy_image: expected an image reference with a fixed tag or digest, got "
         "'docker.io/library/caddy:alpine'; write registry/name:version; a tag that moves (latest, main, ...) "

@@ -201,7 +201,8 @@ def test_the_operators_own_proxy_is_checked_against_their_own_ca(serve: Any, tmp
     server = serve(LEAF, MIDDLE)
     (tmp_path / "ca.pem").write_bytes(ROOT.pem)
     host: Any = None
-    for given, ok in (({"verify_ca": str(tmp_path / "ca.pem")}, True), ({}, False)):
+    ca = str(tmp_path / "ca.pem")
+    for given, ok in (({"verify_ca": ca}, True), ({"trusted_ca": [ca]}, True), ({}, False)):
         wanted = settings(verify_url=f"https://127.0.0.1:{server.port}", **given)
         way = endpoint.of(host, wanted, "", 5)
         if ok:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import socket
+from collections.abc import Mapping
 
 _LINE = 1 << 16
 _HEADERS = 100
@@ -19,9 +20,10 @@ class BrokenAnswer(Exception):  # noqa: N818
     """What came is no HTTP, or ended before its time."""
 
 
-def request(method: str, target: str, body: bytes | None) -> bytes:
-    """A request as it is sent. `target` is quoted already."""
+def request(method: str, target: str, body: bytes | None, headers: Mapping[str, str] | None = None) -> bytes:
+    """A request as it is sent. `target` is quoted already; `headers` have no line breaks."""
     lines = [f"{method} {target} HTTP/1.1", "Host: docker"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     if body is not None:
         lines.append("Content-Type: application/json")
     if body is not None or method == "POST":

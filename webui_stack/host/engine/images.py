@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import base64
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from . import objects
 from .errors import Asked, NotFound, Refused
@@ -12,6 +15,14 @@ from .transport import Call, Transport, named, understood
 # A registry may be slow to begin; an image of gigabytes over a slow line takes hours.
 PULL_S = 6 * 3600.0
 REGISTRY_S = 120.0
+
+
+@dataclass(frozen=True)
+class Login:
+    """Who asks a registry."""
+
+    user: str
+    password: str = field(repr=False)
 
 
 class Images:
@@ -37,16 +48,21 @@ class Images:
         self._transport.json(_call("DELETE", reference, timeout_s=REGISTRY_S))
 
     def pull(
-        self, reference: str, *, progress: Callable[[int, int], None] | None = None, timeout_s: float = PULL_S
+        self,
+        reference: str,
+        *,
+        login: Login | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        timeout_s: float = PULL_S,
     ) -> None:
-        """Ensure the image is as its registry has it. Without credentials: where they are needed, the CLI has them.
+        """Ensure the image is as its registry has it. Docker itself has no credentials: `login` has them, or the CLI.
 
         `progress` gets bytes that are here and bytes in all, as far as Docker knows of them by then. Whatever the
         registry answers is Refused; "not found" may be a matter of rights there.
         """
         name, tag = split(reference)
         query = {"fromImage": f"{name}@{tag}" if tag.startswith("sha256:") else f"{name}:{tag}"}
-        call = Call("POST", "/images/create", query, timeout_s=timeout_s)
+        call = Call("POST", "/images/create", query, headers=_headers(login), timeout_s=timeout_s)
         layers = Layers()
         with self._transport.open(call) as answer:
             for line in answer.lines():
@@ -61,10 +77,10 @@ class Images:
                 if changed and progress:
                     progress(layers.here_bytes, layers.all_bytes)
 
-    def registry_digest(self, reference: str) -> str:
+    def registry_digest(self, reference: str, *, login: Login | None = None) -> str:
         """The digest that the registry has for a tag now."""
         path = f"/distribution/{named(reference)}/json"
-        call = Call("GET", path, timeout_s=REGISTRY_S)
+        call = Call("GET", path, headers=_headers(login), timeout_s=REGISTRY_S)
         data = self._transport.json(call)
         with understood(call):
             return str(data["Descriptor"]["digest"])
@@ -114,6 +130,14 @@ def split(reference: str) -> tuple[str, str]:
     else:
         tag = "latest"
     return (name, digest) if at else (name, tag)
+
+
+def _headers(login: Login | None) -> Mapping[str, str]:
+    """Docker passes this on to the registry of the image, and keeps none of it (Engine API, "Authentication")."""
+    if login is None:
+        return {}
+    text = json.dumps({"username": login.user, "password": login.password})
+    return {"X-Registry-Auth": base64.urlsafe_b64encode(text.encode()).decode()}
 
 
 def _error(line: objects.Json) -> str:

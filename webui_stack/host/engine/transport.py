@@ -40,6 +40,7 @@ class Call:
     path: str
     query: Mapping[str, str | int | bool | None] = field(default_factory=dict)
     body: object = field(default=None, repr=False)  # may hold a secret
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)  # may hold a secret
     asked: Asked | None = None
     timeout_s: float = ANSWER_S
     versioned: bool = True
@@ -83,7 +84,7 @@ class Transport:
         try:
             connection.settimeout(timeout_s)
             connection.connect(self.socket_path)
-            connection.sendall(request(call.method, prefix + call.path + _query(call.query), body))
+            connection.sendall(request(call.method, prefix + call.path + _query(call.query), body, call.headers))
             answer = Answer(str(call), connection, Response(connection), until_s, self._now_s)
         except (OSError, BrokenAnswer) as error:
             connection.close()

@@ -14,7 +14,12 @@ from .sight import Sight
 
 _HASH, _SERVICE = "com.docker.compose.config-hash", "com.docker.compose.service"
 # The container that stands for a swarm's service in a release.
-_OF_SERVICE = {"redis": "redis-valkey", "postgres": "open-webui-postgres", "proxy": "open-webui-proxy"}
+_OF_SERVICE = {
+    "redis": "redis-valkey",
+    "postgres": "open-webui-postgres",
+    "ollama": "open-webui-ollama",
+    "proxy": "open-webui-proxy",
+}
 
 
 def look(at: Sight) -> Iterator[Finding | Sample]:

@@ -7,10 +7,10 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO
 
-from .. import backup_sets, dockerd, secrets
+from .. import backup_sets, dockerd, ollama, secrets
 from ..assembly import Assembly
 from ..backup_sets import BackupSets, NewSet
 from ..clock import Clock
@@ -51,7 +51,8 @@ class Request:
     S3. `volumes` and `folders` are the data whose size counts. `files` are files and folders of `stack_dir` that belong
     to a set. `keep`, and the numbers beside it, say which sets stay, as in `Retention`. `age_recipient` is "" to leave
     secrets out. `in_clear` names variables that Open WebUI saves in its database. In a swarm `uploads_in` is where
-    people's uploads are that are not in the set, such as "s3"; "" where they are in it.
+    people's uploads are that are not in the set, such as "s3"; "" where they are in it. `ollama` is the `Place` of
+    the stack's Ollama, {} without one: a set has the names of its models.
 
     With `holds_lock` the caller has the stack alone until this ends. With `mends` it puts data back that are in two
     places, and wants a set of those that serve. `made_for` is a word for the manifest, "" for none. `not_in_set` are
@@ -74,6 +75,7 @@ class Request:
     reserve_mb: int
     age_recipient: str
     in_clear: Sequence[str]
+    ollama: Mapping[str, str] = field(default_factory=dict)
     holds_lock: bool = False
     mends: bool = False
     made_for: str = ""
@@ -282,7 +284,21 @@ class Backup:
             self._files.remove_tree(empty)
         for line in left_out:
             self._say(line)
+        if asked.ollama:
+            facts["models"] = self._models(asked)
         return facts
+
+    def _models(self, asked: Request) -> str:
+        """The names of the models, "" where they are unknown. Models can be had again: a set is whole without them."""
+        try:
+            found = ollama.find(self._engine, ollama.Place(**asked.ollama), self._clock)
+            if found:
+                return ",".join(found.models())
+            got = "no container of it runs"
+        except HostError as error:
+            got = error.got
+        self._say(f"the set does not name the models of Ollama: {got}")
+        return ""
 
     def _rows(self, asked: Request, sets: BackupSets, new: NewSet) -> dict[str, str]:
         self._say("saving Postgres's data")

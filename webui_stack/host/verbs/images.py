@@ -10,6 +10,7 @@ from .. import client_config, dockerd, images
 from ..clock import Clock
 from ..containers import Containers
 from ..engine import Engine, NotFound, Unavailable
+from ..engine.images import Login
 from ..kernel import LINUX
 from ..locks import Locks
 from ..protocol import Event
@@ -60,13 +61,15 @@ def images_of(engine: Engine, pattern: str) -> dict[str, dict[str, Any]]:
 def pull(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     """Ensure each reference means its locked image, and each of the others any; `wanted` are those of `images.Locked`.
 
-    `references` are the others, which have no lock. Changes nothing for an image that is here and has its reference.
+    `references` are the others, which have no lock. `logins` has user and password by registry. Changes nothing
+    for an image that is here and has its reference.
     Raises `HostError` where a registry does not give the locked one, or none.
     """
     require_root()
     system, clock = System(), Clock()
     engine, home = _engine(system)
-    registry = images.Registry(system, engine, client_config.read(system, home), clock, emit)
+    logins = {registry: Login(**login) for registry, login in arguments.get("logins", {}).items()}
+    registry = images.Registry(system, engine, client_config.read(system, home), clock, emit, logins)
     # Not the work lock: a pull may take hours, changes no container, and backups and the watchdog go on beside it. The
     # lease keeps other runs away, but a run whose connection was lost has none, while its worker pulls on. So one pull
     # waits for the other: the references are as the later run wants them, and a wait names the earlier worker.

@@ -7,13 +7,13 @@ from pathlib import Path
 from tests import surveys
 from tests.defaults import ROOT, settings
 from webui_stack.model import machine
-from webui_stack.render import repository
+from webui_stack.render import managed
 
 DEBIAN_13 = machine.parse(surveys.captured("machine/debian-13"))
 
 
 def test_repository_for_apt() -> None:
-    found = repository.files(settings(docker_repo_url="https://packages.example.org/linux"), DEBIAN_13)
+    found = managed.repository(settings(docker_repo_url="https://packages.example.org/linux"), DEBIAN_13)
     assert found["/etc/apt/sources.list.d/docker.sources"] == (
         "# Written by open-webui-stack; a change made here is put back by the next deploy.\n"
         "Types: deb\n"
@@ -27,7 +27,7 @@ def test_repository_for_apt() -> None:
 
 def test_repository_for_dnf_takes_its_key_from_a_file_and_never_from_where_the_packages_are(tmp_path: Path) -> None:
     rocky = machine.Machine(distribution="rocky", version="9.5", architecture="aarch64")
-    found = repository.files(settings(docker_repo_url="https://packages.example.org/linux"), rocky)
+    found = managed.repository(settings(docker_repo_url="https://packages.example.org/linux"), rocky)
     assert found["/etc/yum.repos.d/docker-ce.repo"] == (
         "# Written by open-webui-stack; a change made here is put back by the next deploy.\n"
         "[docker-ce-stable]\n"
@@ -41,4 +41,4 @@ def test_repository_for_dnf_takes_its_key_from_a_file_and_never_from_where_the_p
     assert found[key] == (ROOT / "templates/docker-ce.asc").read_text()
     own = tmp_path / "mirror.asc"
     own.write_text("-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmine\n-----END PGP PUBLIC KEY BLOCK-----\n")
-    assert repository.files(settings(docker_repo_rpm_key=str(own)), rocky)[key] == own.read_text()
+    assert managed.repository(settings(docker_repo_rpm_key=str(own)), rocky)[key] == own.read_text()
