@@ -18,7 +18,7 @@ _FILES_LABEL, _ONE_OFF_LABEL = "com.docker.compose.project.config_files", "com.d
 
 OVERLAY = "stack-overlay.yaml"
 """The operator's own fragment, in the stack's folder: compose and the swarm merge it over the stack's definition."""
-_SERVICES = re.compile(r"redis|postgres|proxy|open-webui(?:-[0-9]+)?")
+_SERVICES = re.compile(r"redis|postgres|ollama|proxy|open-webui(?:-[0-9]+)?")
 
 
 def is_of_the_stack(service: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 # The services of the stack, whatever the settings are; the overlay may add to them, and has its own beside them.
-_OF_THE_STACK = re.compile(r"redis|postgres|proxy|open-webui(?:-[0-9]+)?")
+_OF_THE_STACK = re.compile(r"redis|postgres|ollama|proxy|open-webui(?:-[0-9]+)?")
 # Compose and a swarm put the project's name before that of a volume (templates/compose.yaml.j2).
 _PROJECT = "open-webui"
 _MERGE = "tag:yaml.org,2002:merge"

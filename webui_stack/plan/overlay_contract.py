@@ -38,11 +38,12 @@ _INSTEAD = {
     "read_only": "set open_webui_read_only instead",
     "scale": "set open_webui_replicas instead",
 }
-_IMAGES = {"redis": "valkey_image", "postgres": "postgres_image", "proxy": "proxy_image"}
+_IMAGES = {"redis": "valkey_image", "postgres": "postgres_image", "ollama": "ollama_image", "proxy": "proxy_image"}
 _MEMORY = {"redis": "valkey_memory_limit_mb", "postgres": "postgres_memory_limit_mb"}
 _PORTS = {
     "redis": "Valkey is not for anybody outside the stack",
     "postgres": "Postgres is not for anybody outside the stack",
+    "ollama": "Ollama asks nobody for a password",
 }
 # Keys that no service can have.
 _NEVER = {
@@ -55,12 +56,13 @@ _NEVER = {
 _TAKEN = {
     "redis": ("/data", "/etc/valkey"),
     "postgres": ("/var/lib/postgresql/data", "/run/secrets/postgres-password"),
+    "ollama": ("/root/.ollama",),
     "proxy": ("/data", "/etc/caddy", "/run/secrets/proxy-key"),
     "open-webui": ("/app/backend/data",),
 }
-_VOLUMES = ("redis-data", "open-webui", "postgres", "proxy")
+_VOLUMES = ("redis-data", "open-webui", "postgres", "ollama", "proxy")
 _NETWORK = "openwebui-network"
-_CONTAINERS = re.compile(r"redis-valkey|open-webui(?:-postgres|-proxy|-[0-9]+)?")
+_CONTAINERS = re.compile(r"redis-valkey|open-webui(?:-postgres|-ollama|-proxy|-[0-9]+)?")
 # ${NAME}, ${NAME:-default} and $NAME; $$ is a dollar.
 _INTERPOLATION = re.compile(r"\$(?:\$|\{([A-Za-z0-9_]+)([^}]*)\}|([A-Za-z0-9_]+))")
 _PUBLISHED = re.compile(r"(?:\[?[0-9a-fA-F.:]*\]?:)?([0-9]+):[0-9]+(?:/tcp)?")

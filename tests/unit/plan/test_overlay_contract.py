@@ -18,6 +18,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "proxy": {"public_url": "https://chat.example.org"},
     "postgres": {"database": "postgres"},
     "swarm": {"topology": "swarm", "public_url": "https://chat.example.org", "open_webui_shared_dir": "/mnt/chat"},
+    "ollama": {"ollama": "service"},
     "secret": {"open_webui_secret_env": {"TOKEN": "env:TOKEN"}},
 }
 OWN = "networks: [openwebui-network], image: example.org/tika:3.2"
@@ -97,6 +98,8 @@ REFUSED: dict[str, tuple[str, tuple[str, ...], str]] = {
     ),
     "Postgres's port": (of("postgres", "ports: [5432]"), ("postgres",), "services/postgres/ports: must not be set"),
     "a port beside the proxy": (of("open-webui", "ports: ['80:8080']"), ("proxy",), "services/open-webui/ports: must"),
+    "Ollama's port": (of("ollama", "ports: [11434]"), ("ollama",), "services/ollama/ports: must not be set"),
+    "an Ollama that is not set": (of("ollama", OWN), (), "services/ollama: expected a service of the stack"),
     "a container's name": (of("redis", "container_name: x"), (), "services/redis/container_name: must not be set"),
     "an image of ours": (
         of("redis", "image: 'valkey:9'"),
