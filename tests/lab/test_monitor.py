@@ -136,7 +136,7 @@ def test_a_valkey_that_hangs_is_told_and_so_is_its_end(watched: Watched) -> None
 
 def test_a_disk_that_fills_up_is_told_and_is_in_status_while_it_lasts(watched: Watched) -> None:
     with watched.broken("disk_backups", f"fallocate -l 600M {SETS}/filler", f"rm {SETS}/filler"):
-        assert f"{FRESH}: disk_backups is broken since " in watched.run("-y", "runbooks/status.py")
+        assert f"{FRESH}: alarm disk_backups: broken since " in watched.run("-y", "runbooks/status.py")
     assert "disk_backups" not in watched.run("-y", "runbooks/status.py")
 
 
