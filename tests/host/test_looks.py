@@ -127,6 +127,14 @@ def test_a_container_that_does_not_serve_is_found(world: Monitored, status: str,
     assert samples["container_healthy{container=redis-valkey}"] == 1
 
 
+def test_an_unhealthy_valkey_is_left_to_the_look_that_asks_it(world: Monitored) -> None:
+    """Its healthcheck tells half a minute after PONG has failed: one fault would be two messages (seen in the lab)."""
+    world.health["redis-valkey"] = "unhealthy"
+    findings, samples = world.look("containers")
+    assert findings["container_redis_valkey"].ok
+    assert samples["container_healthy{container=redis-valkey}"] == 0
+
+
 def test_a_container_that_has_just_started_may_start(world: Monitored) -> None:
     world.restart("open-webui")
     world.health["open-webui"] = "starting"
