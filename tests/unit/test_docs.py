@@ -13,6 +13,7 @@ import pytest
 from tests.defaults import DEFAULTS, ROOT
 from webui_stack.host.journal import OLD_MARK
 from webui_stack.host.verbs import DETACHED, VERBS, recover
+from webui_stack.inventory.data import KEY
 from webui_stack.settings import consistency
 from webui_stack.settings.errors import EVERYDAY_WORDS, SettingsError
 from webui_stack.settings.model import Settings
