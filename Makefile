@@ -47,7 +47,7 @@ cold: $(READY) ## As on a fresh machine: the default lab purged, both .venv, cac
 	rm -rf .venv benchmarks/.venv docs/_build .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (about 75 seconds)
+check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (about two minutes)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@$(MAKE) --no-print-directory --jobs 2 types fast
@@ -73,7 +73,7 @@ promtool:
 	    { apt-get update -qq && apt-get download -qq prometheus prometheus-alertmanager; }; \
 	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb"; done; }
 
-crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (about four minutes)
+crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (about five minutes)
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m crash --junitxml reports/tests/crash.xml tests/host
 	@$(BIN)/python -m tests.crashes
 
