@@ -36,7 +36,7 @@ def _problems(settings: Settings) -> list[str]:
         answer = program.call(target, "alarm_test", monitor_requests.alarm_test_request(settings))
         outcomes = alarm_document.parse_test(answer)
     except (RemoteError, IncompleteError) as error:
-        return [facts.why(target, error) if isinstance(error, RemoteError) else str(error)]
+        return [facts.why(target, error)]
     for one in outcomes:
         if not one["error"]:
             host.log(f"ok      {one['receiver']}: took the message")

@@ -51,7 +51,7 @@ def _look(settings: Settings) -> list[str]:
         answer = program.call(target, "backup_sets", request, lambda event: host.log(event.text))
         document = backup_document.parse(answer)
     except (RemoteError, IncompleteError) as error:
-        return [facts.why(target, error) if isinstance(error, RemoteError) else str(error)]
+        return [facts.why(target, error)]
     folder = offsite.fetched(settings)
     run.current().once(_Found)[host.name] = backups.of(document, backup_set.look(folder) if folder else None, refused)
     return []

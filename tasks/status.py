@@ -66,10 +66,8 @@ def _alarms() -> list[OpenAlarm] | str:
     target = preflight.observation().host
     try:
         return alarm_document.parse_open(program.call(target, "alarms", {}))
-    except RemoteError as error:
+    except (RemoteError, IncompleteError) as error:
         return facts.why(target, error)
-    except IncompleteError as error:
-        return str(error)
 
 
 def _ages(settings: Settings) -> Ages | str:
@@ -79,10 +77,8 @@ def _ages(settings: Settings) -> Ages | str:
         return backup_document.parse_ages(
             program.call(target, "backup_ages", backup_requests.backup_ages_request(settings))
         )
-    except RemoteError as error:
+    except (RemoteError, IncompleteError) as error:
         return facts.why(target, error)
-    except IncompleteError as error:
-        return str(error)
 
 
 def _show() -> list[str]:

@@ -121,9 +121,9 @@ def ask_program(
     return found
 
 
-def why(host: Host, error: RemoteError) -> str:
-    """Why the host's program can't run on the host, in one line."""
-    return remote.why_not_root(host) or str(error)
+def why(host: Host, error: RemoteError | document.IncompleteError) -> str:
+    """Why the host's program gave no answer, or none that is whole, in one line."""
+    return (isinstance(error, RemoteError) and remote.why_not_root(host)) or str(error)
 
 
 class Survey(_Verb[survey.Survey]):
