@@ -28,7 +28,10 @@ _FILES = {
     "daemon.json": "/etc/docker/daemon.json",
     **{name: f"{_STACK}/{name}" for name in ("compose.yaml", ".env")},
     **{f"valkey/{name}": f"{_STACK}/valkey/{name}" for name in ("valkey.conf", "start.sh", "users.acl")},
-    "open-webui-watchdog.service": "/etc/systemd/system/open-webui-watchdog.service",
+    **{
+        unit: f"/etc/systemd/system/{unit}"
+        for unit in ("open-webui-watchdog.service", "open-webui-stack-monitor.service")
+    },
 }
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
@@ -42,6 +45,7 @@ def adopt_files(lab: Lab, host: str) -> None:
     project = WORK / "project"
     shutil.rmtree(project, ignore_errors=True)
     (project / "valkey").mkdir(parents=True)
+    (project / "program.name").write_text(lab.ssh(host, f"sudo ls {_PROGRAM}").strip())
     (project / "program.tar").write_bytes(base64.b64decode(lab.ssh(host, f"sudo tar -C {_PROGRAM} -c . | base64")))
     acl = ""
     for name, path in _FILES.items():

@@ -413,6 +413,7 @@ def test_an_encrypted_set_comes_back_with_its_identity(fetched: Fetched, story: 
     assert story.host.check_output(f"ls -A {SETS} | grep -v '^2' || true") == ""
 
 
+@pytest.mark.long
 def test_a_set_that_was_fetched_in_clear_comes_back_as_before(fetched: Fetched, story: Story) -> None:
     ledger = count_rows(story.host)
     story.precious.ask("/api/v1/chats/new", {"chat": {"title": "after the set", "messages": []}})

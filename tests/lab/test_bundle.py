@@ -10,7 +10,7 @@ import pytest
 
 from tests.lab.session import CUT_OFF, FRESH, Lab, containers, rest, state
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 # Nothing new goes out, from the host or from its containers; what comes in is answered. Docker keeps out of `mangle`.
 CUT = """

@@ -15,7 +15,7 @@ from tests.lab.session import Lab
 from tests.lab.tally import Result, table
 from tests.soak.test_latency import way_to_second
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 CLIENTS = 50
 Show = Callable[[dict[str, Result]], None]
@@ -47,7 +47,6 @@ def assert_all_arrived(result: Result, sockets: int) -> None:
     assert (result.disconnected, result.reconnected, result.recovery_s) == (0, 0, 0)
 
 
-@pytest.mark.long
 def test_nothing_is_lost_while_nothing_happens(precious: Precious, show: Show) -> None:
     with Crowd(precious.base, people=5, clients=CLIENTS, rate=10) as crowd:
         crowd.settle()
@@ -64,7 +63,6 @@ def test_nothing_is_lost_while_nothing_happens(precious: Precious, show: Show) -
     assert full.cpu_share < 0.5
 
 
-@pytest.mark.long
 def test_a_killed_valkey_loses_events_that_were_accepted(precious: Precious, show: Show) -> None:
     with way_to_second(precious) as second, Crowd(precious.base, events_url=second, clients=CLIENTS) as crowd:
         crowd.settle()
@@ -85,7 +83,6 @@ def test_a_killed_valkey_loses_events_that_were_accepted(precious: Precious, sho
     assert max(result.losses) <= recovered_s
 
 
-@pytest.mark.long
 def test_a_restart_throws_all_out_and_all_come_back(precious: Precious, show: Show) -> None:
     with Crowd(precious.base, clients=CLIENTS) as crowd:
         crowd.settle()

@@ -110,6 +110,7 @@ def test_a_deploy_does_not_change_the_schema_of_peoples_data(circle: Circle) -> 
     assert circle.earlier in circle.host.check_output("cat /opt/open-webui/compose.yaml"), "files are put back as well"
 
 
+@pytest.mark.long
 def test_nor_does_one_that_finds_the_data_without_a_container(circle: Circle) -> None:
     circle.host.check_output("docker rm --force open-webui")
     status, output = circle.run("deploy.py")

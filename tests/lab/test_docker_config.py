@@ -258,11 +258,12 @@ def test_an_option_of_the_service_in_the_file_as_well_is_taken_back(shared: Shar
     assert shared.host.check_output("ls /etc/docker") == "certs.d\ndaemon.json"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "survives",
     [
         pytest.param(False, id="by a plan that names whom it stops"),
-        pytest.param(True, id="by one that knows of nobody", marks=pytest.mark.long),
+        pytest.param(True, id="by one that knows of nobody"),
     ],
 )
 def test_live_restore_on_a_node_of_a_swarm_is_taken_back(shared: Shared, survives: bool) -> None:

@@ -311,6 +311,7 @@ exit 1
 """
 
 
+@pytest.mark.long
 def test_a_connection_cut_while_services_come_up_is_mended_by_the_next_run(lab: Lab, precious: Precious) -> None:
     cut_off = Operator("--data", "open_webui_jwt_expires_in=11h")
     try:
@@ -345,6 +346,7 @@ def test_a_second_operator_is_told_who_is_at_work_and_the_first_is_not_disturbed
     precious.assert_kept()
 
 
+@pytest.mark.long
 def test_a_lease_somebody_left_behind_blocks_until_it_expires_and_no_longer(lab: Lab, precious: Precious) -> None:
     # As long as a run may take on a busy machine until it has read it.
     precious.host.check_output(f"echo mallory@elsewhere:4711 $(date +%s) $(($(date +%s) + 25)) >{LEASE}")

@@ -53,6 +53,7 @@ def test_a_container_can_not_fork_without_end(lab: Lab, deployed: dict[str, Any]
     assert limits_of(lab.host(FRESH), container)["PidsLimit"] == {"redis-valkey": 128, "open-webui": 4096}[container]
 
 
+@pytest.mark.long
 def test_the_stricter_settings_hold_and_open_webui_works_with_them(lab: Lab, deployed: dict[str, Any]) -> None:
     host = lab.host(FRESH)
     before = containers(host)

@@ -150,6 +150,7 @@ def test_a_replica_that_is_gone_is_told(watched: Watched) -> None:
         pass
 
 
+@pytest.mark.long
 def test_a_deploy_that_replaces_a_container_is_told_of_by_nobody(watched: Watched) -> None:
     since, before = len(watched.received()), containers(watched.host)
     watched.run("-y", "deploy.py", "--data", "open_webui_jwt_expires_in=12h")
@@ -160,6 +161,7 @@ def test_a_deploy_that_replaces_a_container_is_told_of_by_nobody(watched: Watche
     assert watched.told(since) == []
 
 
+@pytest.mark.long
 def test_a_changed_receiver_is_one_step_that_restarts_nothing_and_is_used_from_then_on(watched: Watched) -> None:
     before = containers(watched.host), watched.host.check_output(f"systemctl show --property MainPID {UNIT}")
     watched.word = "another-hook"
@@ -193,6 +195,7 @@ def test_the_receivers_url_is_in_one_file_of_roots(watched: Watched) -> None:
         assert watched.word not in watched.host.run(place).stdout, place
 
 
+@pytest.mark.long
 def test_an_interval_of_0_leaves_nothing_of_the_monitor(watched: Watched) -> None:
     """With no receivers and no metrics, as the settings want it."""
     data = {"monitor_interval_s": 0, "watchdog_pause_s": 0, "backup_dir": SETS, "backup_schedule": "*-*-* 03:30"}

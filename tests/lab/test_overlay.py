@@ -74,6 +74,7 @@ def test_a_label_and_a_sidecar_come_stay_and_go(lab: Lab, overlay: str) -> None:
     assert changed(lab.report("-y", "deploy.py")) == []
 
 
+@pytest.mark.long
 def test_a_sidecar_that_does_not_get_healthy_leaves_no_trace(lab: Lab, overlay: str, tmp_path: Path) -> None:
     host = lab.host(FRESH)
     ill = tmp_path / "ill.yaml"

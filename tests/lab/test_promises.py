@@ -204,6 +204,7 @@ def test_a_crash_loses_nothing_when_each_write_is_synced(
     assert found.lost == 0
 
 
+@pytest.mark.long
 def test_a_valkey_that_hangs_answers_again_within_a_minute(
     impatient: Any, precious: Precious, capsys: pytest.CaptureFixture[str]
 ) -> None:

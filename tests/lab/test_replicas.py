@@ -142,6 +142,7 @@ def test_a_changed_setting_is_put_in_force_one_process_at_a_time(stack: Stack) -
     assert others == []
 
 
+@pytest.mark.long
 def test_a_number_is_all_that_scaling_takes(stack: Stack) -> None:
     stack.deploy(open_webui_replicas=3)
     assert numsub(stack.host) == 3

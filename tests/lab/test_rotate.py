@@ -205,6 +205,7 @@ def test_a_host_that_is_not_as_its_settings_say_is_refused(story: Story) -> None
     assert story.renewed() == []
 
 
+@pytest.mark.long
 def test_a_start_that_fails_brings_the_old_secrets_back(story: Story) -> None:
     story.host.check_output("systemd-run --quiet --unit stopper sh -c %s", STOP_THE_NEXT)
     failed = story.rotate("--data", 'rotate_secrets=["valkey_password", "open_webui_secret_key"]', status=1)

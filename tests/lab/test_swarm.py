@@ -297,6 +297,7 @@ def test_one_deploy_mends_what_somebody_did_to_nodes_and_services(swarm: Swarm) 
     assert changed(swarm.deploy()) == []
 
 
+@pytest.mark.long
 def test_a_setting_reaches_every_process_while_everybody_is_served(swarm: Swarm) -> None:
     before = swarm.everything()
     with People(swarm.door) as people:
@@ -426,6 +427,7 @@ def precious(upgraded: Swarm) -> Precious:
     return found
 
 
+@pytest.mark.long
 def test_a_drill_tries_out_a_set_on_the_host_with_the_data_beside_the_swarm(swarm: Swarm, precious: Precious) -> None:
     before = swarm.everything()
     result = swarm.run("-y", "runbooks/drill.py", **GOOD)
@@ -533,6 +535,7 @@ def test_a_host_whose_clock_is_off_is_named_and_changes_nothing(swarm: Swarm) ->
     assert swarm.everything() == before
 
 
+@pytest.mark.long
 def test_a_member_of_another_swarm_is_refused_and_stays_in_it(swarm: Swarm) -> None:
     host = swarm.host(THIRD)
     host.check_output("docker swarm leave && docker swarm init --advertise-addr eth0")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from pyinfra.api import Inventory, State
@@ -111,3 +113,22 @@ print(gc.get_threshold())
 def test_garbage_is_collected_rarely_and_never_at_the_exit() -> None:
     done = subprocess.run([sys.executable, "-c", RARELY], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "(50000, 20, 20)\nTrue\n"
+
+
+# Python keeps the bytecode of a module beside it. The flag before is that of pyinfra's command.
+COMPILED = """
+import sys
+sys.dont_write_bytecode = True
+from webui_stack.ops import run
+run.keep_bytecode()
+sys.path.insert(0, sys.argv[1])
+import a_module
+"""
+
+
+@pytest.mark.parametrize(("forbids", "kept"), [("", True), ("1", False)])
+def test_bytecode_is_kept_unless_the_operator_forbids_it(tmp_path: Path, forbids: str, kept: bool) -> None:
+    (tmp_path / "a_module.py").write_text("")
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": forbids}
+    subprocess.run([sys.executable, "-c", COMPILED, tmp_path], cwd=ROOT, env=environment, check=True)
+    assert (tmp_path / "__pycache__").exists() is kept

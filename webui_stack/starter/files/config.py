@@ -4,3 +4,4 @@ from webui_stack.ops import exit_status, run
 
 exit_status.watch()
 run.collect_garbage_rarely()
+run.keep_bytecode()
