@@ -368,13 +368,8 @@ def moments(count: int, longest_s: float) -> list[float]:
 MOMENTS = moments(3, 14)
 
 
-@pytest.mark.parametrize(
-    "delay_s",
-    [
-        pytest.param(delay_s, id=f"after {delay_s} s", marks=() if delay_s == MOMENTS[-1] else pytest.mark.long)
-        for delay_s in MOMENTS
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("delay_s", [pytest.param(delay_s, id=f"after {delay_s} s") for delay_s in MOMENTS])
 def test_an_operator_killed(lab: Lab, precious: Precious, delay_s: float) -> None:
     arguments = ("--data", "open_webui_jwt_expires_in=11h")
     killed = Operator(*arguments)

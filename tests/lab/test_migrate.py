@@ -18,7 +18,7 @@ from tests.lab.precious import EMAIL, Precious, count_rows
 from tests.lab.replicas import CONTAINERS, PROCESSES
 from tests.lab.session import FRESH, Lab, containers, numsub, state
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 STACK, SETS = "/opt/open-webui", "/var/backups/open-webui"
 CONTENT = os.urandom(100_000)
