@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 
 import gevent
@@ -14,8 +15,15 @@ from webui_stack.settings.model import Settings
 
 from . import preflight
 
+# Of the proof, the largest first parts of it: each is one step of loading.
+_LIBRARIES = ("requests", "websocket", "redis", "engineio", "socketio")
+
 
 def _load() -> tuple[ModuleType, ModuleType]:
+    for library in _LIBRARIES:
+        import_module(library)
+        gevent.sleep(0)  # what has come from a host meanwhile is dealt with, and the next request goes out
+
     from webui_stack.verify import proof
 
     from . import reports
