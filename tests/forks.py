@@ -7,7 +7,6 @@ What is loaded before the fork is pyinfra and the library. The deploy file and t
 from __future__ import annotations
 
 import importlib
-import inspect
 import json
 import os
 import signal
@@ -18,7 +17,7 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType, ModuleType
+from types import MappingProxyType
 from typing import Any
 
 from tests.defaults import ROOT
@@ -92,24 +91,6 @@ class Forks:
             self._process.communicate()
 
 
-def _remember_files_of_no_module() -> None:
-    """pyinfra looks at the whole stack for each operation (`pyinfra/api/util.py`, 3.10), by `inspect`.
-
-    That goes through all modules for a file of none, such as deploy.py: a third of what a dry run takes.
-    """
-    look, of_none = inspect.getmodule, set[str]()
-
-    def getmodule(thing: object, _filename: str | None = None) -> ModuleType | None:
-        if _filename in of_none:
-            return None
-        found = look(thing, _filename)
-        if found is None and _filename:
-            of_none.add(_filename)
-        return found
-
-    inspect.getmodule = getmodule  # type: ignore[assignment]  # the name of an argument that none gives
-
-
 def _load() -> None:
     """Load pyinfra first, as its command does: it has to change the standard library before anybody uses it."""
     importlib.import_module("pyinfra_cli.main")
@@ -141,7 +122,6 @@ def _serve() -> None:
     from pyinfra_cli.main import main
 
     fork = monkey.get_original("os", "fork")  # gevent's own would start its loop here, for all forks together
-    _remember_files_of_no_module()
     for line in sys.stdin:
         request = json.loads(line)
         child = fork()

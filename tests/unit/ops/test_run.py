@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyinfra.api import Inventory, State
@@ -132,3 +134,16 @@ def test_bytecode_is_kept_unless_the_operator_forbids_it(tmp_path: Path, forbids
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": forbids}
     subprocess.run([sys.executable, "-c", COMPILED, tmp_path], cwd=ROOT, env=environment, check=True)
     assert (tmp_path / "__pycache__").exists() is kept
+
+
+def test_a_deploy_file_is_known_as_a_module(tmp_path: Path) -> None:
+    """By the module that pyinfra asks; a file that is read like a deploy file, and so is none's."""
+    file = tmp_path / "deploy.py"
+    file.write_text("import inspect; before = inspect.getmodule(inspect.currentframe()); call()\n")
+    found: dict[str, Any] = {"call": run.name_deploy_files}
+    code = compile(file.read_text(), str(file), "exec")
+    exec(code, found)  # noqa: S102 as pyinfra_cli.util.exec_file does
+    assert found["before"] is None
+    module = inspect.getmodule(code)
+    assert module
+    assert sys.modules.pop(str(file)) is module
