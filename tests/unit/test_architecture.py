@@ -271,6 +271,8 @@ _DIGITS_OF_ALL_SCRIPTS = {"isdigit", "isdecimal", "isnumeric"}
 
 def digits_of_all_scripts(source: str) -> list[str]:
     r"""Each `.isdigit()` or the like, and each text with a `\d` that is not given to a call with re.ASCII."""
+    if not any(word in source for word in (*_DIGITS_OF_ALL_SCRIPTS, "\\d")):
+        return []  # most files: looking at all their nodes takes seconds
     tree = ast.parse(source)
     ascii_only = {
         id(inner)
