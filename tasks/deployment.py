@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyinfra import host, inventory
 from pyinfra.api import deploy
 
-from webui_stack.ops import operations, session
+from webui_stack.ops import operations, output, session
 from webui_stack.settings.model import Settings
 
 from . import preflight, sources, swarm
@@ -16,7 +16,10 @@ def begin(settings: Settings, *, acts: bool = False) -> None:
     """Ensure nobody else is at work on this host until `end` or `leave`, or until the host fails.
 
     A run that `acts` changes something even where all is as the settings say, or a restore or an upgrade was cut off.
+    A run that changes nothing on any host prints a line for each of them.
     """
+    if not acts:
+        output.hold()
     operations.gate(
         name="Check that nobody else is at work",
         check=lambda: _begin(settings, acts),

@@ -10,7 +10,7 @@ import gevent
 from pyinfra import host, logger
 from pyinfra.api import deploy
 
-from webui_stack.ops import operations, run
+from webui_stack.ops import operations, output, run, session
 from webui_stack.settings.model import Settings
 
 from . import preflight
@@ -38,8 +38,8 @@ def _loading() -> gevent.Greenlet:
 def prepare() -> None:
     """Ensure what `prove` needs is being loaded. Call it before the hosts are looked at.
 
-    What speaks to Valkey and over websockets, and draws tables, takes 0.25 s of processor time to load. A run waits
-    for its hosts' answers meanwhile. Without this call `prove` loads it.
+    The libraries for Valkey, websockets and tables take 0.25 s of processor time to load. A run waits for its hosts'
+    answers meanwhile. Without this call `prove` loads it.
     """
     run.current().once(_loading)
 
@@ -48,8 +48,8 @@ def prepare() -> None:
 def prove(settings: Settings, *, otherwise: Callable[[], list[str]] = list) -> None:
     """Ensure the stack works, as far as `verify_level` goes: Valkey, websockets, a user's events.
 
-    Changes nothing. A host that fails drops out with the failing checks and what to do next; what `otherwise` does
-    then, it tells in lines. Every host is in the run's report.
+    Changes nothing. A host that fails is skipped from then on; the run prints the failing checks and what to do next.
+    `otherwise` is called then, and returns lines to print. Every host is in the run's report.
     """
     operations.gate(
         name="Prove that websockets work",
@@ -58,16 +58,27 @@ def prove(settings: Settings, *, otherwise: Callable[[], list[str]] = list) -> N
     )
 
 
+def _passed(line: str) -> str:
+    """What the run tells of a host that passed; a deploy also tells how many operations changed it."""
+    count = session.changes(host)
+    if count is None:
+        return line
+    changes = f"{count} change{'' if count == 1 else 's'}"
+    return "ok  " + ", ".join(filter(None, [line, changes]))
+
+
 def _problems(settings: Settings, otherwise: Callable[[], list[str]]) -> list[str]:
     proof, reports = run.current().once(_loading).get()
-    proved = proof.run(preflight.observation(), settings, preflight.lead(), preflight.everywhere())
-    reports.add("verify", proved.address, proved.checks)
+    proved = proof.run(preflight.observation(), settings, preflight.data_node(), preflight.everywhere())
     failed = [check for check in proved.checks if check.is_fault]
+    if failed:
+        output.release(host.state)
+    reports.add("verify", proved.address, proved.checks)
     for check in proved.checks:
         if not check.ok and check.advice:
             host.log_styled(f"advice  {check}", fg="yellow", log_func=logger.warning)
     if not failed:
-        host.log(proved.line, log_func=logger.info)
+        host.log(_passed(proved.line), log_func=output.told)
         return []
     for check in proved.checks:
         if check.ok:

@@ -13,7 +13,7 @@ from webui_stack.model import deploy_log
 from webui_stack.model.deploy_log import Record, Result
 from webui_stack.model.lock import Wanted
 from webui_stack.model.survey import Survey
-from webui_stack.ops import lease, run
+from webui_stack.ops import lease, output, run
 from webui_stack.ops.host_state import Observation
 from webui_stack.plan import drift
 from webui_stack.settings.model import Settings
@@ -80,11 +80,10 @@ def begin(
 ) -> list[str]:
     """Ensure nobody else is at work on the host, and that nobody comes between; otherwise a line says who is.
 
-    The lease is taken only where something is to be done (the run `acts` anyway, or there is drift, of this host or of
-    the `others` it answers for), or where somebody
-    has one or left one behind: a run that has nothing to do only looks. What was observed before the lease was ours is
-    observed anew. Where a restore, an upgrade or a rollback was cut off, only a run that `acts` may begin: until then,
-    data may be in two places.
+    The lease is taken only where something is to be done: the run `acts` anyway, or there is drift, of this host or of
+    the `others` it answers for. It is also taken where somebody has one or left one behind. A run that has nothing to
+    do only looks. The host is observed again once the lease is ours. Where a restore, an upgrade or a rollback was cut
+    off, only a run that `acts` may begin: until then, data may be in two places.
     """
     host, survey = observation.host, observation.survey()
     _watch(host.state)
@@ -93,7 +92,9 @@ def begin(
     deployment = _under_way(host.state)[host.name] = Deployment(host, settings)
     # Without systemd the survey does not see whether Docker is started at boot.
     due = acts or survey.lease or others or drift.of(settings, survey, locked)
-    if survey.machine.has_systemd and not due:
+    if due:
+        output.release(host.state)
+    elif survey.machine.has_systemd:
         return []
     problems, deployment.lease = lease.take(host, deployment.record("started"))
     if problems:
@@ -101,6 +102,12 @@ def begin(
     else:
         observation.renew()
     return problems
+
+
+def changes(host: Host) -> int | None:
+    """How many operations of this run's deploy have changed the host so far; None where no deploy is under way."""
+    deployment = _under_way(host.state).get(host.name)
+    return None if deployment is None else len(deployment.done)
 
 
 def end(host: Host) -> None:
