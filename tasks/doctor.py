@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pyinfra import host
 from pyinfra.api import deploy
 
 from webui_stack.doctor import look
-from webui_stack.ops import operations
+from webui_stack.ops import cli_arguments, operations
 from webui_stack.settings.model import Settings
 
 from . import reports
@@ -28,6 +30,6 @@ def examine(settings: Settings) -> None:
 
 
 def _problems(settings: Settings) -> list[str]:
-    checks = look.judge(host, settings)
+    checks = [replace(check, next_step=cli_arguments.as_typed(check.next_step)) for check in look.judge(host, settings)]
     reports.add("doctor", settings.external_url, checks)
     return look.tell(host, checks)

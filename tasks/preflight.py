@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from functools import partial
 
 from gevent import GreenletExit
@@ -31,7 +32,7 @@ def check(*, brings_python: bool = False) -> Settings:
 
     With `brings_python` a host without Python gets it, or its plan says so and ends there.
     Returns this host's settings. Raises `DeployError` with all problems of all hosts, which stops the
-    run before any change; a host that can't carry the stack only drops out itself.
+    run before any change; a host that can't carry the stack is skipped alone.
     """
     checked = settings()
     run.current().once(_check_locks)
@@ -93,10 +94,10 @@ def everywhere() -> list[Observation]:
     return [_observation(name) for name in _present()]
 
 
-def lead() -> Observation:
+def data_node() -> Observation:
     """What is known of the host that has the stack's Valkey, and steers the swarm if there is one."""
-    leads = [one for one in everywhere() if _all_settings()[one.host.name].settings.runs("data")]
-    return leads[0]
+    found = [one for one in everywhere() if _all_settings()[one.host.name].settings.runs("data")]
+    return found[0]
 
 
 def swarm_hosts() -> dict[str, swarm_nodes.Host]:
@@ -112,7 +113,7 @@ def mtu_between_hosts() -> int | None:
 
 
 def _present() -> list[str]:
-    """This run's hosts but for those that dropped out; the one with the data stays, since all others are about it."""
+    """This run's hosts but for those that failed; the one with the data stays, since all others are about it."""
     failed = {target.name for target in state.failed_hosts}
     checked = _all_settings()
     return [name for name, one in checked.items() if name not in failed or one.settings.runs("data")]
@@ -174,13 +175,17 @@ def _taken_over(checked: Settings, strangers: list[str]) -> list[str]:
         return [facts.why(host, error)]
     if compose.container_of("open-webui") in strangers:
         for line in adoption.changes(found, checked):
-            host.log_styled(line, fg="yellow", log_func=logger.warning)
+            host.log_styled(cli_arguments.as_typed(line), fg="yellow", log_func=logger.warning)
     return adoption.dropped(found, strangers, checked) + adoption.too_new(found, checked)
 
 
 def _check_locks() -> None:
     if problems := sources.check({name: one.settings for name, one in _all_settings().items()}):
-        raise DeployError("nothing was changed\n" + "\n".join(problems))
+        raise DeployError(_refusal("nothing was changed", problems))
+
+
+def _refusal(what: str, problems: Sequence[str]) -> str:
+    return "\n".join([what, *map(cli_arguments.as_typed, problems)])
 
 
 def _all_settings() -> dict[str, Checked]:
@@ -188,7 +193,7 @@ def _all_settings() -> dict[str, Checked]:
     found, problems = run.current().once(_read)
     if problems:
         count = f"{len(problems)} problem" + ("s" if len(problems) > 1 else "")
-        raise DeployError(f"nothing was changed: {count} in the settings\n" + "\n".join(problems))
+        raise DeployError(_refusal(f"nothing was changed: {count} in the settings", problems))
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from webui_stack.documents.alarm_document import OpenAlarm
 from webui_stack.documents.backup_document import Ages
 from webui_stack.documents.document import IncompleteError
 from webui_stack.model.check import Check
-from webui_stack.ops import facts, operations, run
+from webui_stack.ops import cli_arguments, facts, operations, run
 from webui_stack.render import backup_requests
 from webui_stack.reports import report, status, status_page, status_table, table
 from webui_stack.reports.status import Status
@@ -53,11 +54,13 @@ def _look(settings: Settings) -> list[str]:
     ages: Ages | str | None = None
     if survey.services.containers:
         at_once = settings.model_copy(update={"verify_timeout_s": 0, "verify_hold_s": 0})
-        proved = proof.run(observation, at_once, preflight.lead(), preflight.everywhere())
+        proved = proof.run(observation, at_once, preflight.data_node(), preflight.everywhere())
         checks, told = proved.checks, proved.told
         ages = _ages(settings) if settings.runs("data") else None
     locked = sources.wanted(settings, survey.machine)
-    run.current().once(_Found)[host.name] = status.of(settings, survey, locked, checks, told, _alarms(), ages)
+    found = status.of(settings, survey, locked, checks, told, _alarms(), ages)
+    found = replace(found, drift=list(map(cli_arguments.as_typed, found.drift)))
+    run.current().once(_Found)[host.name] = found
     return []
 
 
@@ -91,7 +94,7 @@ def _show() -> list[str]:
     out = table.console(sys.stderr)
     out.print(status_table.of(hosts, now))
     for line in status_table.lines(hosts):
-        out.print(Text(line), soft_wrap=True)
+        out.print(Text(cli_arguments.as_typed(line)), soft_wrap=True)
     page = status_page.html(hosts, now)
     try:
         file = report.save("status.json", status.as_json(hosts), _BELOW)

@@ -149,7 +149,7 @@ def check(inventory: Path, hosts: tuple[str, ...], data: tuple[str, ...]) -> Non
     except checking.CheckError as error:
         raise click.ClickException(str(error)) from None
     for problem in problems:
-        click.echo(problem, err=True)
+        click.echo(shipped.as_typed(problem, str(inventory)), err=True)
     if problems:
         raise click.ClickException(f"{len(problems)} problem{'s' if len(problems) > 1 else ''} in the settings")
     click.echo(

@@ -9,6 +9,8 @@ from typing import Any
 
 from pyinfra_cli.cli import cli
 
+from webui_stack.settings import shipped
+
 
 def _parameters() -> dict[str, Any]:
     return _parsed(tuple(sys.argv[1:]))
@@ -24,6 +26,11 @@ def _parsed(arguments: tuple[str, ...]) -> dict[str, Any]:
 def inventory() -> str:
     """The inventory of this run as it was typed: a file, or hosts."""
     return str(_parameters()["inventory"])
+
+
+def as_typed(text: str) -> str:
+    """A message, with each runbook that it names as this run's operator starts it."""
+    return shipped.as_typed(text, inventory())
 
 
 def inventory_file() -> Path | None:

@@ -2,7 +2,7 @@
 
 Each one is told how to observe, compares, and then either yields commands or does nothing. An exception
 raised while pyinfra executes stops the run for *every* host (seen with 3.10), so a refusal is a
-yielded command that fails: only the host it concerns drops out.
+yielded command that fails: only the host it concerns fails.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pyinfra.operations.util.files import generate_color_diff
 from webui_stack.model import compose, swarm
 from webui_stack.model import docker_config as configuration
 from webui_stack.ops import exit_status, progress
+from webui_stack.settings import shipped
 from webui_stack.settings.sources import HiddenItems
 from webui_stack.transport import program, remote
 
@@ -30,8 +31,17 @@ def _fail(state: State, host: Host, problems: list[str]) -> bool:  # noqa: ARG00
     """Print why, and fail the operation: pyinfra passes the host and heeds the result of a function
     with just these two argument names (pyinfra/api/command.py, 3.10)."""
     for problem in problems:
-        host.log_styled(problem, fg="red", log_func=logger.error)
+        host.log_styled(_as_typed(problem), fg="red", log_func=logger.error)
     return False
+
+
+def _as_typed(problem: str) -> str:
+    """The problem, with each runbook that it names as this run's operator starts it."""
+    if not shipped.is_installed():
+        return problem
+    from webui_stack.ops import cli_arguments  # pyinfra_cli makes the standard library's threads gevent's (3.10)
+
+    return cli_arguments.as_typed(problem)
 
 
 def _refuse(problems: list[str]) -> FunctionCommand:
@@ -39,7 +49,8 @@ def _refuse(problems: list[str]) -> FunctionCommand:
     if not state.is_executing:
         exit_status.would_fail()
         for problem in problems:
-            host.log_styled(f"would stop here: {problem}", fg="yellow", log_func=logger.warning)
+            line = f"would stop here: {_as_typed(problem)}"
+            host.log_styled(line, fg="yellow", log_func=logger.warning)
     return FunctionCommand(_fail, (problems,), {})
 
 
@@ -55,11 +66,11 @@ def only_if(condition: Callable[[], bool]) -> list[Callable[[], bool]]:
 
 @operation()
 def gate(check: Callable[[], list[str]], *, at_execution: bool = False) -> Commands:
-    """Ensure `check` finds no problem on this host; otherwise the host drops out of the run.
+    """Ensure `check` finds no problem on this host; otherwise the run goes on without the host.
 
     `check` returns one line per problem (`what: expected, got, what to do`) and may read facts. Never
     changes anything. `at_execution` leaves the check out of a dry run, for what only holds afterwards.
-    A check that raises has found a problem: this host drops out, and not the whole run.
+    A check that raises has found a problem: this host is skipped, and not the whole run.
     """
     if at_execution and not state.is_executing:
         host.noop("checked once the changes are made")
@@ -95,8 +106,8 @@ def files(
 
     `contents` may depend on what the operations before it do, such as the engine that is installed: then it is called.
     `present` gives what is there (`survey.Survey.files`). New files are first written beside their places as
-    `PATH.new`; for a path in `checks` the shell command it gives for the new file has to succeed, and so has the one of
-    `check_all`, which asks where a file is now by the path it will have; then all are renamed into place, so that a
+    `PATH.new`. For a path in `checks` the shell command it gives for the new file has to succeed. So has the command of
+    `check_all`, which asks where a file is now by the path it will have. Then all are renamed into place, so that a
     reader sees the old file or the new one and never half of one; `apply`, a shell command, follows in the same remote
     command, which a lost connection does not cut in two. Folders are made when missing. Texts travel on stdin: nothing
     is left in a temporary folder. Nothing happens when every file is as wanted.
@@ -263,9 +274,9 @@ def secrets(
     """Ensure the stack's secrets exist on the host; made once, then kept.
 
     The verb `secrets` of the host's program makes them; `stale` tells which files it would change, `refused` why it
-    can't (`survey.Survey`). Changes when a secret is missing, was supplied anew, or a file derived from one differs in
-    content, mode or owner. `request` is `secrets_requests.secrets_request`: it may hold supplied secrets, so it travels
-    in the verb's request alone. Fails when a secret on the host can't be used, naming its file.
+    can't (`survey.Survey`). Changes when a secret is missing, was supplied with another value, or a file derived from
+    one differs in content, mode or owner. `request` is `secrets_requests.secrets_request`: it may hold supplied
+    secrets, so it travels in the verb's request alone. Fails when a secret on the host can't be used, naming its file.
     """
     if why := refused():
         yield _refuse([why])
@@ -350,12 +361,12 @@ def stack(
 
 
 @operation(is_idempotent=False)
-def mended_stack(request: Callable[[], Mapping[str, Any]]) -> Commands:
+def recovered_stack(request: Callable[[], Mapping[str, Any]]) -> Commands:
     """Ensure an upgrade of the stack in the swarm that was cut off is ended: it stays where it serves, or is undone.
 
-    The verb `swarm_mend` of the host's program does that. `request` is `stack_requests.swarm_request`.
+    The verb `swarm_recover` of the host's program does that. `request` is `stack_requests.swarm_request`.
     """
-    yield FunctionCommand(_ask, ("swarm_mend", HiddenItems(request())), {})
+    yield FunctionCommand(_ask, ("swarm_recover", HiddenItems(request())), {})
 
 
 def _brought_up(work: Sequence[_Work], act: Callable[[Sequence[_Work]], StringCommand | FunctionCommand]) -> Commands:
