@@ -101,9 +101,9 @@ images: $(READY)
 # Within a part the order counts: what a test leaves on a host, such as a probe's account, is there for those after it.
 LABS ?= 4
 PARTS := many data first swarm drift day2 later watch newer
-PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py rollout.py)
+PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py output.py rollout.py)
 PART_swarm := tests/lab/test_swarm.py
-PART_later := $(addprefix tests/lab/test_,day_two.py offsite.py package.py)
+PART_later := $(addprefix tests/lab/test_,day_two.py how_to.py offsite.py package.py)
 PART_many := tests/browser/test_replicas.py $(addprefix tests/lab/test_,lab.py postgres.py replicas.py migrate.py)
 PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py monitor.py)
 PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)

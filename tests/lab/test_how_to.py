@@ -1,0 +1,214 @@
+"""What an operator types off the pages: a lost admin password, Postgres' next major version, another server.
+
+The commands are read from the pages, so a page can't say others than those that were run here.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import textwrap
+import urllib.error
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import blobs, engine, images, registry, service
+from tests.defaults import ROOT
+from tests.lab.door import Door, Visitor, door_of, proxied
+from tests.lab.precious import EMAIL, Precious
+from tests.lab.session import EARLIER, NAME, SPARE, Lab
+
+pytestmark = [pytest.mark.lab, pytest.mark.long]
+
+RENEWED = "Byron-1816 $1 'x'"
+CONTENT = b"uploaded before"
+
+
+def commands(page: str) -> list[str]:
+    """The blocks of commands on a how-to page, in its order."""
+    text = (ROOT / "docs/how-to" / page).read_text()
+    return [textwrap.dedent(block) for block in re.findall(r"(?ms)^ *```console\n(.*?)^ *```$", text)]
+
+
+@dataclass
+class Operator:
+    """Somebody with a clone, an inventory of their own with two hosts, and an age identity at home."""
+
+    lab: Lab
+    clone: Path
+    home: Path
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def write_inventory(self) -> None:
+        name_before = os.environ.get("LAB_NAME")
+        os.environ["LAB_NAME"] = NAME
+        try:
+            known = dict(runpy.run_path(str(ROOT / "inventories/lab.py"))["lab"])
+        finally:
+            os.environ.pop("LAB_NAME") if name_before is None else os.environ.update(LAB_NAME=name_before)
+        hosts = [(name, {**known[name], **settings}) for name, settings in self.settings.items()]
+        (self.clone / "inventories/mine.py").write_text(f"hosts = {hosts!r}\n")
+
+    def types(self, block: str, **names: str) -> str:
+        """Run a block, with hosts' names in place of `HOST` and such; what it printed. It has to end well."""
+        for word, name in names.items():
+            block = re.sub(rf"\b{word}\b", name, block)
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = {**os.environ, "PATH": path, "HOME": str(self.home), "PYINFRA_PROGRESS": "off"}
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", block],
+            cwd=self.clone,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=1800,
+            check=False,
+        )
+        print(f"$ {block}\n{done.stdout}")
+        assert done.returncode == 0, block
+        return done.stdout
+
+
+def typed_on(host: Any, *blocks: str, typed: str = "") -> str:
+    """Run blocks one after another in one shell of root's, as somebody who is logged in to the host."""
+    script = "\n".join(blocks).replace("admin@example.org", EMAIL)
+    return str(host.check_output("printf '%%s\\n' %s | bash -euo pipefail -c %s", typed, script))
+
+
+@pytest.fixture(scope="module")
+def operator(lab: Lab, age_key: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Operator:
+    clone, home = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("home")
+    for name in ("config.py", "deploy.py", "runbooks"):
+        (clone / name).symlink_to(ROOT / name)
+    (clone / "inventories").mkdir()
+    identity, recipient = age_key
+    shutil.copy(identity, home / "backup.key")
+    shared = {"database": "postgres", "backup_age_recipient": recipient}
+    lab.ensure(EARLIER)
+    return Operator(lab, clone, home, {name: {**shared, **proxied(lab, name)} for name in (EARLIER, SPARE)})
+
+
+def postgres(major: str) -> str:
+    """The name in the lab's registry of Postgres in another major version, made of Debian 12's package."""
+    engine.ensure(NAME)
+    base = images.debian("12", NAME)
+
+    def generate(context: Path) -> dict[str, str]:
+        file = context / "Dockerfile"
+        file.write_text(re.sub(r"\b17\b", major, file.read_text()))
+        return {"BASE": base}
+
+    reference = images.build("postgres", f"postgres-{major}", NAME, f"{base} {major}", generate)
+    offered = registry.Offered("pgvector/pgvector", f"0.4.1-pg{major}-bookworm", blobs.of_image(reference, NAME))
+    service.put(service.container_name(NAME, "registry"), registry._links(offered))
+    return offered.name
+
+
+@dataclass
+class People:
+    """Ada, her chat and her file, at a stack's door."""
+
+    token: str
+    chat: str
+    file: str
+
+    def assert_kept_at(self, door: Door) -> None:
+        """She is signed in, as before, and has what she had."""
+        visitor = door.visitor()
+        titles = [chat["title"] for chat in visitor.must("GET", "/api/v1/chats/", None, self.token)]
+        assert titles == [self.chat]
+        assert visitor.download(self.file, self.token) == CONTENT
+
+
+def sign_in(visitor: Visitor, password: str) -> str:
+    return str(visitor.must("POST", "/api/v1/auths/signin", {"email": EMAIL, "password": password})["token"])
+
+
+@pytest.fixture(scope="module")
+def people(operator: Operator) -> People:
+    """A stack on Postgres' earlier major version, and what people put into it."""
+    operator.settings[EARLIER]["postgres_image"] = postgres("15")
+    operator.write_inventory()
+    operator.types("pyinfra -y inventories/mine.py deploy.py --limit HOST", HOST=EARLIER)
+    door = door_of(operator.lab, EARLIER)
+    token, visitor = door.sign_in(), door.visitor()
+    visitor.must("POST", "/api/v1/chats/new", {"chat": {"title": "kept", "messages": []}}, token)
+    return People(token, "kept", visitor.upload(CONTENT, token))
+
+
+@pytest.fixture
+def alone(lab: Lab, deployed: dict[str, Any]) -> Iterator[Precious]:
+    """A stack on SQLite, whose admin gets the password back."""
+    precious = Precious(lab)
+    before = "SELECT password FROM auth"
+    read = f'import sqlite3; print(*sqlite3.connect("/app/backend/data/webui.db").execute("{before}").fetchone())'
+    kept = precious.host.check_output("docker exec open-webui python3 -c %s", read)
+    yield precious
+    write = (
+        'import sqlite3, sys; c = sqlite3.connect("/app/backend/data/webui.db"); '
+        'c.execute("UPDATE auth SET password = ?", sys.argv[1:]); c.commit()'
+    )
+    precious.host.check_output("docker exec open-webui python3 -c %s %s", write, kept)
+
+
+def test_a_lost_password_is_renewed_in_sqlite_as_the_page_says(alone: Precious) -> None:
+    hashed, written, listed, *_ = commands("admin-password.md")
+    shown = typed_on(alone.host, hashed, 'echo "$HASH"', written, typed=RENEWED).split()
+    assert shown[0].startswith("$2b$")
+    assert (len(shown[0]), shown[1:]) == (60, ["1"])
+    assert EMAIL in typed_on(alone.host, listed)
+    nobody = written.replace("admin@example.org", "nobody@example.org")
+    assert typed_on(alone.host, hashed, nobody, typed="other") == "0"
+    assert alone.ask("/api/v1/auths/signin", {"email": EMAIL, "password": RENEWED})["token"]
+    with pytest.raises(urllib.error.HTTPError):
+        alone.sign_in()
+
+
+def test_postgres_changes_its_major_version_as_the_page_says(operator: Operator, people: People) -> None:
+    back_up, drill, tear_down, restore = commands("postgres-major.md")
+    host = operator.lab.host(EARLIER)
+    version = "docker exec open-webui-postgres psql --username postgres --tuples-only --command 'SHOW server_version'"
+    assert host.check_output(version).strip().startswith("15.")
+    operator.types(back_up, HOST=EARLIER)
+    assert list((operator.clone / "backups" / EARLIER).glob("*/manifest.json"))
+    assert "chats: 1, as in the manifest" in operator.types(drill, HOST=EARLIER)
+    operator.types(tear_down, HOST=EARLIER)
+    assert "open-webui-postgres" not in host.check_output("docker volume ls --quiet").split()
+    del operator.settings[EARLIER]["postgres_image"]
+    operator.write_inventory()
+    operator.types(restore, HOST=EARLIER)
+    assert host.check_output(version).strip().startswith("17.")
+    people.assert_kept_at(door_of(operator.lab, EARLIER))
+
+
+def test_a_stack_moves_to_another_server_as_the_page_says(operator: Operator, people: People) -> None:
+    close, fetch, restore, back_up = commands("move-server.md")
+    old, new = operator.lab.host(EARLIER), operator.lab.host(SPARE)
+    operator.settings[SPARE]["backup_schedule"] = "*-*-* 03:30"
+    operator.write_inventory()
+    typed_on(old, close)
+    operator.types(fetch, OLD=EARLIER)
+    operator.types(restore, OLD=EARLIER, NEW=SPARE)
+    people.assert_kept_at(door_of(operator.lab, SPARE))
+    operator.types(back_up, NEW=SPARE)
+    assert new.check_output("systemctl is-enabled open-webui-backup.timer") == "enabled"
+    assert len(new.check_output("ls /var/backups/open-webui").split()) >= 1
+    old.check_output("docker stop open-webui open-webui-postgres redis-valkey")
+
+
+def test_a_lost_password_is_renewed_in_postgres_as_the_page_says(operator: Operator, people: People) -> None:
+    hashed, _, _, written, listed = commands("admin-password.md")
+    host, visitor = operator.lab.host(SPARE), door_of(operator.lab, SPARE).visitor()
+    assert typed_on(host, hashed, written, typed=RENEWED) == "UPDATE 1"
+    assert EMAIL in typed_on(host, listed)
+    assert sign_in(visitor, RENEWED)
