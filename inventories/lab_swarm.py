@@ -19,7 +19,7 @@ _shared = {
     "swarm_address_pool": "198.19.128.0/17",
     "swarm_encrypted": False,  # the lab's kernel may have no ESP
 }
-_lead = {"swarm_manager": True, "swarm_runs": ["data", "proxy", "open-webui"]}
+_data_node = {"swarm_manager": True, "swarm_runs": ["data", "proxy", "open-webui"]}
 
 lab = [
     (
@@ -27,7 +27,7 @@ lab = [
         {
             **data,
             **_shared,
-            **(_lead if number == 0 else {}),
+            **(_data_node if number == 0 else {}),
             "swarm_address": host["address"],
             "verify_url": f"https://127.0.0.1:{_state['hosts'][0]['https_port']}",  # where the proxy is
         },

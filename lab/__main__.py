@@ -1,4 +1,4 @@
-"""`python -m lab up|down|status|ssh|save|cut|mend`: arguments only."""
+"""`python -m lab up|down|status|ssh|save|cut|reconnect`: arguments only."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ def main() -> int:
     save.add_argument("key")
     cut = commands.add_parser("cut", parents=[named], help="cut a host off the lab's network; ssh to it goes on")
     cut.add_argument("host")
-    mend = commands.add_parser("mend", parents=[named], help="bring a host back that was cut off")
-    mend.add_argument("host")
+    reconnect = commands.add_parser("reconnect", parents=[named], help="bring a host back that was cut off")
+    reconnect.add_argument("host")
     arguments = parser.parse_args()
 
     # a kill ends like Ctrl-C: with child processes ended and temporary containers removed
@@ -85,8 +85,8 @@ def main() -> int:
             lifecycle.save(name, arguments.host, snapshots.check_key(arguments.key))
         elif arguments.command == "cut":
             lifecycle.cut(name, arguments.host)
-        elif arguments.command == "mend":
-            lifecycle.mend(name, arguments.host)
+        elif arguments.command == "reconnect":
+            lifecycle.reconnect(name, arguments.host)
         else:
             return lifecycle.ssh(name, arguments.host, arguments.arguments)
     except LabError as error:

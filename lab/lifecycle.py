@@ -179,9 +179,9 @@ def cut(lab: str, host: str) -> None:
     say(f"{host} is cut off" if changed else f"{host} was cut off already")
 
 
-def mend(lab: str, host: str) -> None:
+def reconnect(lab: str, host: str) -> None:
     """Ensure the host is on the lab's network."""
-    changed = partition.mend(_running(lab, host))
+    changed = partition.reconnect(_running(lab, host))
     say(f"{host} is back" if changed else f"{host} was not cut off")
 
 

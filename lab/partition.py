@@ -33,7 +33,7 @@ def cut(host: Host, gateway: str) -> bool:
     return True
 
 
-def mend(host: Host) -> bool:
+def reconnect(host: Host) -> bool:
     """Ensure the host is not cut off; True if it was."""
     if not is_cut(host):
         return False

@@ -35,10 +35,10 @@ def new() -> Made:
 def make(settings: Settings, made: Made) -> None:
     """Ensure there is one more complete backup set in `backup_dir`, made while the stack serves.
 
-    Also that the sets are kept that `backup_keep` and the settings beside it say, and that timers make sets, check the
-    restic repositories and hold drills where `backup_schedule`, `backup_check_schedule` and `drill_schedule` say when.
-    Fails, with the sets before as they were, when a set could not be completed and read back. In a swarm the host with
-    the data makes it, and the others have nothing to do. `made` gets its name.
+    Also that the sets are kept that `backup_keep` and the settings beside it say. And that timers make sets, check the
+    restic repositories and hold drills as `backup_schedule`, `backup_check_schedule` and `drill_schedule` say. Fails,
+    with the sets before as they were, when a set could not be completed and read back. In a swarm the host with the
+    data makes it, and the others have nothing to do. `made` gets its name.
     """
     if not settings.runs("data"):
         return

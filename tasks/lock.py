@@ -53,9 +53,7 @@ def _write(settings: Settings) -> list[str]:
     targeted = state.activated_hosts | state.failed_hosts
     absent = sorted(target.name for target in targeted if target.name not in recording.seen)
     if absent and state.is_executing:
-        return [
-            f"lock: expected to look at every host, got nothing from {', '.join(absent)}; mend that, or use --limit"
-        ]
+        return [f"lock: expected to look at every host, got nothing from {', '.join(absent)}; fix that, or use --limit"]
     if absent or file in recording.written:  # a dry run goes through both operations host by host
         return []
     try:

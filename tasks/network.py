@@ -19,8 +19,8 @@ from . import preflight
 def create(settings: Settings) -> None:
     """Ensure `openwebui-network` exists as a bridge, with the subnet the settings name.
 
-    One that exists otherwise is reported and refused, never replaced: other containers may be in it. In a swarm it is
-    an overlay over all hosts, and a bridge of that name that an earlier stack left behind is removed on each.
+    A network that exists otherwise is reported and refused, never replaced: other containers may be in it. In a swarm
+    it is an overlay over all hosts. A bridge of that name that an earlier stack left behind is removed on each.
     """
     if settings.topology == "swarm":
         _create_overlay(settings)

@@ -46,9 +46,9 @@ def load(settings: Settings) -> None:
     """Ensure the stack's data are those of the set `restore_set`, and its secrets in place if they are wanted.
 
     A set is unpacked beside the data that is there, while the stack serves; then the stack is stopped, the data
-    swapped, and it is started again. What was there is in a set of its own by then; it comes back by itself when the
-    stack does not get healthy, and stays in the volumes until `settle`. Fails, with nothing changed, for a set that is
-    not whole or newer than the images. In a swarm that is the work of the host with the data; where it has none yet,
+    swapped, and it is started again. The replaced data are in a set of their own by then; it comes back by itself when
+    the stack does not get healthy, and stays in the volumes until `settle`. Fails, with nothing changed, for a set that
+    is not whole or newer than the images. In a swarm that is the work of the host with the data; where it has none yet,
     what holds them is started first, with the set's secrets.
     """
     if not settings.runs("data"):

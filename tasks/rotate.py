@@ -22,7 +22,7 @@ from . import preflight, sources
 def check(settings: Settings) -> None:
     """Ensure the host is as its settings say, but for the secrets that are to be renewed: nothing else is changed then.
 
-    One that the operator supplies has to be another by now.
+    A secret that the operator supplies has to be another by now.
     """
     operations.gate(name="Check that the secrets can be renewed", check=lambda: _refusals(settings))
 
@@ -54,11 +54,11 @@ def _apart_from_supplied(name: str) -> Observation:
 
 @deploy("Rotate")
 def renew(settings: Settings) -> None:
-    """Ensure the secrets in `rotate_secrets` are others than before, in force, and the old ones good for nothing.
+    """Ensure the secrets in `rotate_secrets` are others than before, in force, and the old ones revoked.
 
     Valkey is not restarted: while Open WebUI is recreated with its new password, the old one is good, too. The secret
-    key signs everybody out. The probe's account gets its password by the next verify. What was before comes back by
-    itself when Open WebUI does not get healthy.
+    key signs everybody out. The probe's account gets its password by the next verify. The earlier secrets return by
+    themselves when Open WebUI does not get healthy.
     """
     rotated = _rotated(settings)
     for name, why in _missing(settings).items():

@@ -77,8 +77,8 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool, data_only:
     """The same for a stack on many hosts: images on all, everything else from the host with the data."""
     supplied = preflight.supplied()
     survey = preflight.observation().survey
-    is_lead = settings.runs("data")
-    if is_lead:
+    has_data = settings.runs("data")
+    if has_data:
         operations.secrets(
             name="Make the secrets on the host",
             request=lambda: secrets_requests.secrets_request(settings, supplied),
@@ -87,7 +87,7 @@ def _deploy(settings: Settings, *, with_images: bool, upgrades: bool, data_only:
         )
     if with_images:
         _bring_images(settings)
-    if not is_lead:
+    if not has_data:
         return
     operations.gate(
         name="Check that each node can run it", check=lambda: swarm_preflight.refusals(settings), at_execution=True

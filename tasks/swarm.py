@@ -29,7 +29,7 @@ def form(settings: Settings) -> None:
         check=lambda: swarm_nodes.refusals(host.name, forming.observe()),
     )
     steers = host.name == swarm_nodes.steering(forming.observe())
-    if host.name == swarm_nodes.lead(forming.observe()):
+    if host.name == swarm_nodes.data_node(forming.observe()):
         formation.start(name="Start the swarm", formation=forming)
     formation.join(name="Join the swarm", formation=forming)
     if steers:

@@ -19,8 +19,9 @@ def remove(settings: Settings) -> None:
     """Ensure nothing is left on this host of what this project made there, and all else is as it was.
 
     Volumes and secrets stay unless `teardown_data` names the host, backup sets unless `teardown_backups` does, and
-    Docker unless `teardown_docker` is set and nobody else needs it. What goes and what stays is told before anything is
-    done. Changes nothing where nothing of this project is left. Fails where something of it could not be removed.
+    Docker unless `teardown_docker` is set and nobody else needs it. The run tells what is removed and what stays before
+    it does anything. Changes nothing where nothing of this project is left. Fails where something of it could not be
+    removed.
     """
     _check(settings=settings)
     if _silent() or _unended(settings):

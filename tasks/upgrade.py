@@ -31,7 +31,7 @@ def prepare(settings: Settings) -> None:
     if preflight.observation().survey().cut_off:
         name = "Put back what was there before"
         if settings.topology == "swarm":
-            operations.mended_stack(name=name, request=lambda: stack_requests.swarm_request(settings, upgrades=True))
+            operations.recovered_stack(name=name, request=lambda: stack_requests.swarm_request(settings, upgrades=True))
         else:
             operations.recover(name=name, arguments=stack_requests.recover_request(settings))
 

@@ -14,7 +14,7 @@ COMMON = {
     "public_url": "https://chat.example.org",
     "open_webui_shared_dir": "/srv/shared/open-webui",
 }
-LEAD = {"swarm_manager": True, "swarm_runs": ["data", "proxy", "open-webui"]}
+DATA_NODE = {"swarm_manager": True, "swarm_runs": ["data", "proxy", "open-webui"]}
 TRUE = "true"
 
 
@@ -23,7 +23,7 @@ def of(**data: Any) -> Settings:
 
 
 def three(**data: Any) -> dict[str, Settings]:
-    return {"a": of(**LEAD, **data), "b": of(**data), "c": of(**data)}
+    return {"a": of(**DATA_NODE, **data), "b": of(**data), "c": of(**data)}
 
 
 def node(name: str, *what: str, number: int = 1, **changes: Any) -> Node:

@@ -1,7 +1,7 @@
 # Every setting of the project with its default. Override any of them for one host (in its tuple), for
 # a group (group_data/<group>.py beside this file) or for one run (`pyinfra --data name=value`).
-# A name that looks like one of these but is none, a wrong type, and a value that can't work are refused before any
-# host is touched. docs/reference/settings.md is made from this file.
+# Three mistakes are refused before any host is touched: a name that looks like one of these but is none, a wrong
+# type, and a value that can't work. docs/reference/settings.md is made from this file.
 
 # --- Preflight: a host below these limits is refused ----------------------------------------------
 preflight_min_memory_mb = 1024  # free memory in MB; Open WebUI needs 0.8 GB, and a model cache more
@@ -37,7 +37,7 @@ topology = "compose"  # "compose": a stack on each host; "swarm": one stack over
 # --- Stack ----------------------------------------------------------------------------------------
 stack_dir = "/opt/open-webui"  # compose project and secrets on the host (0700, root)
 stack_adopt = False  # True: take over containers made by hand, with their data (docs/how-to/adopt.md)
-stack_adopt_drops = []  # what such a container may lose: "networks", "labels", "mounts", ...
+stack_adopt_drops = []  # things such a container may lose: "networks", "labels", "mounts", ...
 stack_overlay = None  # "chat.override.yaml": your own compose fragment on this machine (docs/how-to/overlay.md)
 
 # --- Where images come from -----------------------------------------------------------------------
@@ -151,7 +151,7 @@ watchdog_pause_s = 120  # restart a container that hangs, at most once in this m
 
 # --- Monitor (docs/how-to/monitoring.md) ----------------------------------------------------------
 monitor_interval_s = 60  # look at the stack so often; 0: no monitor, so no alarms and no metrics
-# Who is told when something breaks, and when it is well again; any number, one kind in each:
+# Receivers of a message when something breaks, and when it is well again; any number, one kind in each:
 # {"webhook": URL}, {"ntfy": URL, "token": SOURCE}, {"heartbeat": URL}, and by e-mail {"email": ["ops@example.org"],
 # "from": "chat@example.org", "smtp": "smtp.example.org:587", "user": "chat", "password": SOURCE, "tls": "starttls"}.
 # A URL may be a source as well: such URLs are secrets. Sources as for valkey_password.

@@ -10,12 +10,12 @@ from webui_stack.host.finding import Finding
 HOST = "host1"
 
 
-def well(name: str = "valkey_pong", mended: str = "") -> Finding:
-    return Finding(name, True, "PONG", mended=mended)
+def well(name: str = "valkey_pong", repaired: str = "") -> Finding:
+    return Finding(name, True, "PONG", repaired=repaired)
 
 
-def broken(name: str = "valkey_pong", silenced_by: str = "", mended: str = "") -> Finding:
-    return Finding(name, False, "no PONG for 5 s", "run runbooks/doctor.py", silenced_by, mended)
+def broken(name: str = "valkey_pong", silenced_by: str = "", repaired: str = "") -> Finding:
+    return Finding(name, False, "no PONG for 5 s", "run runbooks/doctor.py", silenced_by, repaired)
 
 
 def unknown(name: str = "valkey_pong", silenced_by: str = "") -> Finding:

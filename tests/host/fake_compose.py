@@ -170,4 +170,4 @@ class FakeCompose(Compose):
 
 def _failed(name: str) -> Callable[[], HostError]:
     command = f"`docker compose {name}` to succeed"
-    return lambda: HostError("compose", expected=command, got="exit status 1", do="mend that, and run this again")
+    return lambda: HostError("compose", expected=command, got="exit status 1", do="fix that, and run this again")

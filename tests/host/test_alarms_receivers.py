@@ -95,7 +95,7 @@ def test_a_webhook_gets_json_with_documented_keys(http: HttpReceiver) -> None:
                 "since": "2026-11-29T02:59:00Z",
                 "seen": "no PONG for 5 s",
                 "next_step": "run runbooks/doctor.py",
-                "mended": "",
+                "repaired": "",
             }
         ],
     }

@@ -47,7 +47,7 @@ def people() -> People:
 
 BROKE, WELL = "problem: valkey_pong broken", "well: valkey_pong well"
 UNKNOWN, FLAPS = "problem: valkey_pong unknown", "flapping: valkey_pong flapping"
-RESTARTED, REMINDER = "mended: valkey_pong mended", "reminder: valkey_pong broken"
+RESTARTED, REMINDER = "repaired: valkey_pong repaired", "reminder: valkey_pong broken"
 
 
 def test_a_break_is_told_when_it_was_seen_twice_and_its_end_at_once(people: People) -> None:
@@ -150,28 +150,28 @@ def test_flapping_things_are_in_a_reminder_of_others_alone(people: People) -> No
     assert people.look(broken(), broken("b")) == ["reminder: b broken, valkey_pong flapping"]
 
 
-def test_what_the_watchdog_mended_is_one_message_and_no_alarm(people: People) -> None:
-    assert people.looks(well(), well(mended="restarted"), well()) == [RESTARTED]
-    assert people.messages[0].items[0].mended == "restarted"
+def test_what_the_watchdog_repaired_is_one_message_and_no_alarm(people: People) -> None:
+    assert people.looks(well(), well(repaired="restarted"), well()) == [RESTARTED]
+    assert people.messages[0].items[0].repaired == "restarted"
 
 
-def test_what_is_mended_between_two_looks_is_told_when_it_is_well(people: People) -> None:
-    assert people.looks(well(), broken(mended="restarted")) == []
+def test_what_is_repaired_between_two_looks_is_told_when_it_is_well(people: People) -> None:
+    assert people.looks(well(), broken(repaired="restarted")) == []
     assert people.looks(well()) == [RESTARTED]
 
 
 def test_an_all_clear_says_what_the_watchdog_did(people: People) -> None:
-    assert people.looks(broken(), broken(), well(mended="restarted")) == [BROKE, WELL]
-    assert people.messages[-1].items[0].mended == "restarted"
+    assert people.looks(broken(), broken(), well(repaired="restarted")) == [BROKE, WELL]
+    assert people.messages[-1].items[0].repaired == "restarted"
 
 
 def test_restarts_again_and_again_are_flapping(people: People) -> None:
-    restarts = [well(mended="restarted"), *[well()] * 9]
+    restarts = [well(repaired="restarted"), *[well()] * 9]
     assert people.looks(well(), *restarts * 12) == [RESTARTED, RESTARTED, FLAPS]
 
 
 def test_restarts_that_do_not_help_are_one_break(people: People) -> None:
-    assert people.looks(well(), *[broken(mended="restarted"), *[broken()] * 9] * 12) == [BROKE]
+    assert people.looks(well(), *[broken(repaired="restarted"), *[broken()] * 9] * 12) == [BROKE]
 
 
 def test_a_verb_at_work_silences_what_it_stops(people: People) -> None:
@@ -252,7 +252,7 @@ OF_A_NAME = st.builds(
     ok=st.sampled_from([True, False, False, None]),
     seen=st.just("seen"),
     silenced_by=st.sampled_from(["", "", "", "upgrade"]),
-    mended=st.sampled_from(["", "", "", "restarted"]),
+    repaired=st.sampled_from(["", "", "", "restarted"]),
 )
 LOOKS = st.lists(
     st.tuples(
@@ -288,9 +288,9 @@ def test_messages_never_contradict_and_every_break_that_lasts_is_told(
             elif item.state in ("well", "unwatched"):
                 assert believed, "an all-clear without an alarm"
                 told.pop(item.name)
-            elif item.state == "mended":
+            elif item.state == "repaired":
                 assert not believed
-                assert item.mended
+                assert item.repaired
             else:
                 assert believed != item.state, "told twice"
                 assert (believed, item.state) != ("broken", "unknown")

@@ -369,7 +369,7 @@ def test_of_data_in_two_places_a_set_is_made_only_by_whom_puts_them_back(tmp_pat
     ):
         host.backup()
     assert host.sets == [EARLIER]
-    assert host.backup(replace(ASKED, mends=True)) == NAME
+    assert host.backup(replace(ASKED, repairs=True)) == NAME
 
 
 def test_a_move_to_postgres_that_is_under_way_leaves_the_data_where_they_were(tmp_path: Path) -> None:

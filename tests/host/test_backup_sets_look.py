@@ -198,7 +198,7 @@ def test_a_repository_that_does_not_answer_is_an_error_and_not_none(said: Ended,
     world.failing["snapshots"] = said
     found = look(world)
     assert found["repository"]["errors"] == [
-        f"restic: expected to list snapshots, got {words}; mend that, and run it again"
+        f"restic: expected to list snapshots, got {words}; fix that, and run it again"
     ]
     assert found["repository"]["names"] == []
     assert [one["name"] for one in found["folder"]["sets"]] == [OLD, NAME], "the other place is listed"

@@ -168,7 +168,7 @@ def test_of_an_external_database_nobody_is_asked() -> None:
 
 def test_an_image_that_gives_no_schema_is_named() -> None:
     world = World()
-    world.said = HostError("schema", expected="an answer of Open WebUI's image", got="exit code 1", do="mend that")
+    world.said = HostError("schema", expected="an answer of Open WebUI's image", got="exit code 1", do="fix that")
     with pytest.raises(HostError) as caught:
         world.check()
     assert str(caught.value) == (

@@ -76,7 +76,7 @@ def test_another_answer_is_no_schema(said: bytes) -> None:
 def test_an_error_is_no_other_schema() -> None:
     """L10: data were replaced without a set."""
     error = Exit(1, b"Traceback\nschema: OperationalError: no such table: alembic_version\n")
-    with pytest.raises(HostError, match=r"got schema: OperationalError: no such table: alembic_version; mend that"):
+    with pytest.raises(HostError, match=r"got schema: OperationalError: no such table: alembic_version; fix that"):
         dataset(error=error)[0].schema(VOLUME)
 
 

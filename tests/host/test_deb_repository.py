@@ -148,7 +148,7 @@ def test_an_apt_that_fails_is_told_in_its_words(tmp_path: Path, word: str, wish:
     world = World(tmp_path)
     world.repository.save(["runc"], SENT)
     world.ends[word] = Ended(100, "dpkg: error\n", "")
-    with pytest.raises(HostError, match=rf"^apt: expected {wish}, got dpkg: error; mend that, and run it again$"):
+    with pytest.raises(HostError, match=rf"^apt: expected {wish}, got dpkg: error; fix that, and run it again$"):
         world.repository.install(["runc"], SENT)
     assert not world.path(FOLDER).exists()
 

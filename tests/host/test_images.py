@@ -278,7 +278,7 @@ def test_a_registry_out_of_reach_is_not_one_without_the_image(
     world.engine = Registries(world, refused, asked)
     found = refusal(world)
     assert f"got {words}; nothing was stopped: " in found
-    assert ("mend that, and run this again" in found) is ("no digest" in words)
+    assert ("fix that, and run this again" in found) is ("no digest" in words)
     assert "connection refused" in world.said[-1].text
 
 
@@ -288,7 +288,7 @@ def test_a_pull_that_fails_though_the_registry_has_the_image_says_why(tmp_path: 
     locked = world.served[VALKEY]
     assert refusal(world) == (
         f"{VALKEY}: expected a pull of the locked {locked}, got write /var/lib/docker/tmp/x: no space left on device; "
-        "nothing was stopped: mend that, and run this again"
+        "nothing was stopped: fix that, and run this again"
     )
 
 

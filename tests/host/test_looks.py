@@ -154,22 +154,22 @@ def test_a_missing_container_is_found(world: Monitored) -> None:
     assert (findings["container_redis_valkey"].ok, samples["container_up{container=redis-valkey}"]) == (False, 0)
 
 
-def test_a_container_that_was_started_again_is_mended_once(world: Monitored) -> None:
-    assert world.look("containers")[0]["container_open_webui"].mended == ""
+def test_a_container_that_was_started_again_is_repaired_once(world: Monitored) -> None:
+    assert world.look("containers")[0]["container_open_webui"].repaired == ""
     world.clock.passed_s += 60
     world.restart("open-webui")
     found = [world.look("containers")[0]["container_open_webui"] for _ in range(2)]
-    assert [(one.ok, one.mended) for one in found] == [(True, "restarted"), (True, "")]
+    assert [(one.ok, one.repaired) for one in found] == [(True, "restarted"), (True, "")]
 
 
-def test_a_start_by_a_verb_and_another_container_of_that_name_are_not_mended(world: Monitored) -> None:
+def test_a_start_by_a_verb_and_another_container_of_that_name_are_not_repaired(world: Monitored) -> None:
     world.look("containers")
     world.clock.passed_s += 60
     world.restart("open-webui")
-    assert world.look("containers", by_a_verb=True)[0]["container_open_webui"].mended == ""
+    assert world.look("containers", by_a_verb=True)[0]["container_open_webui"].repaired == ""
     world.docker.drop(world.docker.named("open-webui"))
     world.docker.put_container("open-webui", world.new("open-webui"))
-    assert world.look("containers")[0]["container_open_webui"].mended == ""
+    assert world.look("containers")[0]["container_open_webui"].repaired == ""
 
 
 def test_more_than_three_restarts_in_an_hour_are_a_fault_and_are_forgotten(world: Monitored) -> None:

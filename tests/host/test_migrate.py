@@ -322,12 +322,12 @@ def test_an_empty_volume_is_taken() -> None:
 
 def test_a_row_that_can_not_be_copied_is_named_and_open_webui_runs_again() -> None:
     world = World()
-    row = b"chat, id 7: expected JSON in chat, got Expecting value; mend that row in SQLite\n"
+    row = b"chat, id 7: expected JSON in chat, got Expecting value; fix that row in SQLite\n"
     world.fails["postgres"] = Exit(1, row, b"user: 3\n")
     with pytest.raises(HostError) as caught:
         world.migrate()
     assert str(caught.value) == (
-        "Open WebUI: expected to copy all rows, got chat, id 7: expected JSON in chat, got Expecting value; mend that "
+        "Open WebUI: expected to copy all rows, got chat, id 7: expected JSON in chat, got Expecting value; fix that "
         "row in SQLite; see the lines above; open-webui runs again as it was, on SQLite"
     )
     assert world.said == ["user: 3", row.decode().strip()]

@@ -293,7 +293,7 @@ def test_a_verb_that_was_cut_off_is_a_fault_and_explains_nothing(world: Watched)
         assert findings["verb"].ok is False
 
 
-def test_a_recovery_explains_what_it_mends(world: Watched) -> None:
+def test_a_recovery_explains_what_it_repairs(world: Watched) -> None:
     world.journal.begin("upgrade", ME, step="save")
     world.processes.dead = True
     stop(world)
@@ -334,26 +334,26 @@ def test_no_lock_is_held_during_a_round_or_after_it(world: Watched) -> None:
     world.locks.work("deploy", limit_s=0).release()
 
 
-def test_what_the_watchdog_restarted_is_mended_and_what_a_verb_did_is_not(world: Watched) -> None:
-    assert {one.mended for one in world.once().values()} == {""}
+def test_what_the_watchdog_restarted_is_repaired_and_what_a_verb_did_is_not(world: Watched) -> None:
+    assert {one.repaired for one in world.once().values()} == {""}
     world.restart("open-webui")
-    assert world.once()["container_open_webui"].mended == "restarted"
+    assert world.once()["container_open_webui"].repaired == "restarted"
     world.kernel.now_s = world.clock.now()
     world.locks.work("rotate").release()
     world.restart("open-webui")
-    assert {one.mended for one in world.once().values()} == {""}, "a verb was at work between two rounds"
+    assert {one.repaired for one in world.once().values()} == {""}, "a verb was at work between two rounds"
     world.once()
     world.restart("open-webui")
-    assert world.once()["container_open_webui"].mended == "restarted"
+    assert world.once()["container_open_webui"].repaired == "restarted"
 
 
-def test_what_a_verb_did_after_the_last_round_that_saw_it_is_not_mended(world: Watched) -> None:
+def test_what_a_verb_did_after_the_last_round_that_saw_it_is_not_repaired(world: Watched) -> None:
     world.once()
     with world.locks.work("rotate"):
         for _ in range(5):
             world.once()
         world.restart("open-webui")
-    assert {one.mended for one in world.once().values()} == {""}
+    assert {one.repaired for one in world.once().values()} == {""}
 
 
 def test_what_valkey_denied_while_a_verb_was_at_work_is_no_fault_after_it(world: Watched) -> None:
@@ -472,14 +472,14 @@ def test_a_round_begins_each_minute_whatever_the_last_one_took(world: Watched) -
 def test_changes_are_lines_of_the_journal() -> None:
     said: list[str] = []
     changes = Changes(said.append)
-    for ok, silenced, mended in (
+    for ok, silenced, repaired in (
         (True, "", ""),
         (False, "", ""),
         (False, "", ""),
         (None, "up", ""),
         (True, "", "again"),
     ):
-        changes.tell([Finding("x", ok, "seen", silenced_by=silenced, mended=mended)])
+        changes.tell([Finding("x", ok, "seen", silenced_by=silenced, repaired=repaired)])
     assert said == [
         "x is not well: seen",
         "x is unknown (explained by up): seen",

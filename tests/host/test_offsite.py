@@ -175,7 +175,7 @@ def test_a_repository_that_fails_keeps_no_other_one_from_its_copy() -> None:
     world.down = {ADDRESS}
     with pytest.raises(
         HostError,
-        match=rf"^restic: expected a copy in each of 2 repositories, got {ADDRESS}: Fatal: dial tcp: i/o timeout; mend",
+        match=rf"^restic: expected a copy in each of 2 repositories, got {ADDRESS}: Fatal: dial tcp: i/o timeout; fix",
     ):
         copy(world, BOTH)
     assert in_repository(world, SECOND) == [(HERE, NAME)]
@@ -257,14 +257,14 @@ def test_a_damaged_repository_fails_the_check_and_the_next_one_is_checked_all_th
     world.put_snapshot(HERE, NAME, address=SECOND)
     world.down = {ADDRESS}
     with pytest.raises(
-        HostError, match=r"^restic: expected a check in each of 2 repositories, got sftp:.*timeout; mend"
+        HostError, match=r"^restic: expected a check in each of 2 repositories, got sftp:.*timeout; fix"
     ):
         check(world, *BOTH.repositories)
     assert (outcome(world, "check-1")["ok"], outcome(world, "check-2")["ok"]) == (False, True)
     world.down.clear()
     world.failing["check"] = Ended(1, "", "pack 1234 is missing\n" * 100 + "Fatal: repository contains errors\n")
     with pytest.raises(
-        HostError, match=r"^restic: expected a whole repository, got pack 1234 is missing .* \.\.\.; mend"
+        HostError, match=r"^restic: expected a whole repository, got pack 1234 is missing .* \.\.\.; fix"
     ):
         check(world, {"address": ADDRESS})
     assert len(outcome(world, "check-1")["said"]) < 1200
@@ -289,11 +289,11 @@ def test_a_wrong_password_is_told_and_shown_nowhere() -> None:
     world = copied(keep=1)
     Key(world.files, STACK).keep({"RESTIC_PASSWORD": "another-one"})
     with pytest.raises(
-        HostError, match=r"^restic: expected to open the repository, got Fatal: wrong password or no key found; mend"
+        HostError, match=r"^restic: expected to open the repository, got Fatal: wrong password or no key found; fix"
     ):
         copy(world)
     world.failing["cat"] = Ended(1, "", "Fatal: no key for another-one\n")
-    with pytest.raises(HostError, match=r"got Fatal: no key for \(hidden\); mend that, and run it again$"):
+    with pytest.raises(HostError, match=r"got Fatal: no key for \(hidden\); fix that, and run it again$"):
         copy(world)
     assert world.commands("init") == []
 
@@ -352,7 +352,7 @@ def test_a_copy_that_fails_says_why_in_one_line(said: Ended, words: str) -> None
     world.failing["backup"] = said
     with pytest.raises(HostError) as caught:
         copy(world)
-    assert str(caught.value) == f"restic: expected to copy the set, got {words}; mend that, and run it again"
+    assert str(caught.value) == f"restic: expected to copy the set, got {words}; fix that, and run it again"
 
 
 @pytest.mark.crash

@@ -340,7 +340,7 @@ def test_nothing_comes_back_from_a_damaged_release(name: str, left: str | None) 
         world.releases.recall()
     assert str(caught.value) == (
         f"{GOOD}: expected the files of a good deploy, got them damaged, as by a power cut: {name}; nothing of it was "
-        "put back; deploy.py with settings that get healthy makes it anew"
+        "put back; deploy.py with settings that get healthy makes it again"
     )
     assert world.live() == before
 

@@ -512,7 +512,7 @@ def test_the_verb_makes_its_set_without_another_one_going(monkeypatch: pytest.Mo
     said: list[Event] = []
     assert restore.run(arguments, said.append) == NAME
     (one,) = wanted
-    assert (one.keep, one.holds_lock, one.mends, one.made_for) == (0, True, True, "restore")
+    assert (one.keep, one.holds_lock, one.repairs, one.made_for) == (0, True, True, "restore")
     assert list(one.images) == world.asked.containers
     assert world.in_use() == world.all("new")
     restore.settle(arguments, said.append)

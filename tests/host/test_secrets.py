@@ -374,7 +374,7 @@ def test_the_error_of_a_docker_that_does_not_answer_names_the_key_and_what_to_do
     )
     with pytest.raises(HostError, match=re.escape(f"webui-secret-key: {words}")):
         written(Fails(SILENT))
-    with pytest.raises(HostError, match="got no; mend that"):
+    with pytest.raises(HostError, match="got no; fix that"):
         written(Fails(REFUSING), installed=False)
 
 

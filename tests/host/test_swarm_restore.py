@@ -505,7 +505,7 @@ def test_an_upgrade_leaves_a_restore_that_was_cut_off_to_its_runbook(monkeypatch
     asked = {"swarm": "open-webui", "images": {}, "secrets": {}, "variables": ["X"], "configs": {}, "volumes": []}
     request = {**asked, "web_label": "", "network": "", "replicas": 2}
     with pytest.raises(HostError, match=r"got swarm_restore, at the step 'swap'.*run runbooks/restore.py again"):
-        swarm.mend({"stack": stack_of(world), "request": request}, world.say)
+        swarm.recover({"stack": stack_of(world), "request": request}, world.say)
 
 
 # --- As the host runs it
@@ -550,7 +550,7 @@ def test_the_verb_ends_what_was_cut_off_and_makes_its_set_without_another_one_go
     monkeypatch.setattr(backup.Backup, "run", lambda _, asked, __: wanted.append(asked))
     assert swarm_restore.run(arguments(world), world.say) == NAME
     (one,) = wanted
-    assert (one.keep, one.holds_lock, one.mends, one.made_for) == (0, True, True, "restore")
+    assert (one.keep, one.holds_lock, one.repairs, one.made_for) == (0, True, True, "restore")
     assert any(line.startswith("ending what was cut off: swarm_restore") for line in world.said)
     assert world.in_use() == world.all("new")
     swarm_restore.settle(arguments(world), world.say)

@@ -162,7 +162,7 @@ def test_replicas_have_stopped_once_every_task_is_over(states: list[str], stoppe
     if stopped:
         world.services.await_stop()
         return
-    with pytest.raises(HostError, match="open-webui_open-webui: expected its processes to stop, got some that run"):
+    with pytest.raises(HostError, match="open-webui_open-webui: expected its tasks to stop, got some that run"):
         world.services.await_stop()
 
 

@@ -894,7 +894,7 @@ def test_the_verbs_run_under_the_lock_and_keep_what_they_said(monkeypatch: pytes
     assert swarm.run(asked, world.say) == "20261129T030100Z"
     assert (world.serving(), held) == (runs("2", "other"), ["deploy"])
     assert (world.files.read_text(f"{FOLDER}/up.log") or "").splitlines() == world.said
-    swarm.mend(asked, world.say)
+    swarm.recover(asked, world.say)
     assert (world.serving(), held) == (runs("2", "other"), ["deploy"] * 2)
     world.put("ill")
     refused = {**asked, "request": asdict(wants("1"))}

@@ -45,7 +45,7 @@ def test_a_process_that_ends_while_it_is_read_is_not_there_any_more(
 
 def test_what_can_not_be_read_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
-    with pytest.raises(HostError, match=r"^/folder: expected a file to read, got Is a directory; mend it on the host$"):
+    with pytest.raises(HostError, match=r"^/folder: expected a file to read, got Is a directory; fix it on the host$"):
         System(str(tmp_path)).text("/folder")
 
 

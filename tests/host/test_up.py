@@ -291,7 +291,7 @@ def test_a_first_deploy_that_does_not_get_healthy_says_that_there_is_nothing_to_
     assert world.serving() == serves(1)
 
 
-def test_a_release_that_can_not_come_back_is_told_and_the_next_deploy_mends_it() -> None:
+def test_a_release_that_can_not_come_back_is_told_and_the_next_deploy_repairs_it() -> None:
     world = ill_one()
     gone = world.docker.find_image("webui:1").id
     image = world.docker.images.pop(gone)

@@ -179,7 +179,7 @@ def test_it_goes_on_beside_what_only_reads(take: Callable[[Locks], Held], is_res
         assert world.look() == ["restarting open-webui: it stopped answering"]
 
 
-def test_what_was_mended_while_it_took_the_lock_is_left_alone(world: World) -> None:
+def test_what_was_repaired_while_it_took_the_lock_is_left_alone(world: World) -> None:
     """A deploy has ended between the first look and the lock."""
     world.put("open-webui", "running unhealthy")
     answers = iter(["unhealthy", "healthy"])

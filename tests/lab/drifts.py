@@ -1,4 +1,4 @@
-"""What people do to a host that a deploy mends, and the proof that it mends that and nothing else."""
+"""What people do to a host that a deploy repairs, and the proof that it repairs that and nothing else."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ VALKEY_ANEW: dict[str, Any] = {"recreated": ["redis-valkey"]}
 
 @dataclass(frozen=True)
 class Drift:
-    """What somebody did on the host, which operations mend it, and which containers are new afterwards.
+    """What somebody did on the host, which operations fix it, and which containers are new afterwards.
 
     `seen` are the lines in which these operations name what they found, the dry run's as well: the file, or the service
     and what is the matter with it; `unseen` is one that must not be there. `afterwards` is for what no deploy undoes,
@@ -49,7 +49,7 @@ class Drift:
     """
 
     done: str
-    mended_by: list[str]
+    repaired_by: list[str]
     seen: list[str] = field(default_factory=list)
     recreated: list[str] = field(default_factory=list)
     restarted: list[str] = field(default_factory=list)
@@ -58,7 +58,7 @@ class Drift:
     unseen: str = ""
 
 
-# Drifts of one group are there at once, and are mended by one deploy. No two of them may be seen by the same operation
+# Drifts of one group are there at once, and one deploy repairs them. No two of them may be seen by the same operation
 # without a line of their own (a test below holds that), so each is still known to be seen for itself.
 GROUPS = {
     "files that others may write": {
@@ -172,7 +172,7 @@ GROUPS = {
 SINGLE = {name: drift for drifts in GROUPS.values() for name, drift in drifts.items()}
 
 
-def break_and_mend(lab: Lab, subtests: pytest.Subtests, drifts: dict[str, Drift], on: str = FRESH) -> None:
+def break_and_repair(lab: Lab, subtests: pytest.Subtests, drifts: dict[str, Drift], on: str = FRESH) -> None:
     """Do all of it on the host, deploy, and compare what the deploy did with what each drift expects."""
     host = lab.host(on)
     host.check_output("systemctl stop open-webui-watchdog.service; systemctl reset-failed; true")
@@ -189,12 +189,12 @@ def break_and_mend(lab: Lab, subtests: pytest.Subtests, drifts: dict[str, Drift]
     after = containers(host)
     anew = {name for name in after if after[name] != before.get(name)}
     recreated = {name for name in after if _id(after, name) != _id(before, name)}
-    planned, mended = predicted(report_in(dry.stdout)), changed(report_in(real.stdout))
+    planned, repaired = predicted(report_in(dry.stdout)), changed(report_in(real.stdout))
 
     for name, drift in drifts.items():
         with subtests.test(name):
-            assert set(drift.mended_by) <= set(planned), "the dry run did not predict it"
-            assert set(drift.mended_by) <= set(mended)
+            assert set(drift.repaired_by) <= set(planned), "the dry run did not predict it"
+            assert set(drift.repaired_by) <= set(repaired)
             for line in drift.seen:
                 assert line in dry.stdout
                 assert line in real.stdout
@@ -202,9 +202,9 @@ def break_and_mend(lab: Lab, subtests: pytest.Subtests, drifts: dict[str, Drift]
             assert not drift.unseen or drift.unseen not in dry.stdout
             assert set(drift.recreated) <= recreated
             assert set(drift.restarted) <= anew
-    operations = {operation for drift in drifts.values() for operation in drift.mended_by}
-    assert mended == [operation for operation in IN_ORDER if operation in operations]
-    assert planned == mended, "the dry run predicted something else"
+    operations = {operation for drift in drifts.values() for operation in drift.repaired_by}
+    assert repaired == [operation for operation in IN_ORDER if operation in operations]
+    assert planned == repaired, "the dry run predicted something else"
     assert recreated == {name for drift in drifts.values() for name in drift.recreated}
     assert anew == recreated | {name for drift in drifts.values() for name in drift.restarted}
     assert changed(report_in(again.stdout)) == []

@@ -1,4 +1,4 @@
-"""An operator who does not become root on a host reads one line that says why, and how to mend it."""
+"""An operator who does not become root on a host reads one line that says why, and how to fix it."""
 
 from __future__ import annotations
 

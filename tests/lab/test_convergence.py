@@ -1,4 +1,4 @@
-"""Each drift is seen, mended by just the operations it takes, predicted by the dry run, and gone afterwards."""
+"""Each drift is seen, repaired by just the operations it takes, predicted by the dry run, and gone afterwards."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.drifts import GROUPS, SINGLE, UP, break_and_mend
+from tests.lab.drifts import GROUPS, SINGLE, UP, break_and_repair
 from tests.lab.precious import START_S, within
 from tests.lab.session import FRESH, Lab, changed
 
@@ -20,7 +20,7 @@ ALIKE = {"users.acl edited, a container of others' making", "another setting, a 
 def test_no_drift_can_hide_behind_another() -> None:
     for group, drifts in GROUPS.items():
         for (one, first), (other, second) in combinations(drifts.items(), 2):
-            if set(first.mended_by) & set(second.mended_by):
+            if set(first.repaired_by) & set(second.repaired_by):
                 assert first.seen, f"{group}: {one}"
                 assert second.seen, f"{group}: {other}"
                 assert not set(first.seen) & set(second.seen), f"{group}: {one}, {other}"
@@ -29,18 +29,18 @@ def test_no_drift_can_hide_behind_another() -> None:
 @pytest.mark.parametrize(
     "group", [pytest.param(group, marks=[pytest.mark.long] if group in ALIKE else []) for group in GROUPS]
 )
-def test_each_drift_is_mended_and_nothing_else_touched(
+def test_each_drift_is_repaired_and_nothing_else_touched(
     lab: Lab, deployed: dict[str, Any], subtests: pytest.Subtests, group: str
 ) -> None:
-    break_and_mend(lab, subtests, GROUPS[group])
+    break_and_repair(lab, subtests, GROUPS[group])
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", SINGLE)
-def test_a_drift_alone_is_mended_and_nothing_else_touched(
+def test_a_drift_alone_is_repaired_and_nothing_else_touched(
     lab: Lab, deployed: dict[str, Any], subtests: pytest.Subtests, name: str
 ) -> None:
-    break_and_mend(lab, subtests, {name: SINGLE[name]})
+    break_and_repair(lab, subtests, {name: SINGLE[name]})
 
 
 @pytest.mark.long

@@ -312,7 +312,7 @@ exit 1
 
 
 @pytest.mark.long
-def test_a_connection_cut_while_services_come_up_is_mended_by_the_next_run(lab: Lab, precious: Precious) -> None:
+def test_a_connection_cut_while_services_come_up_is_repaired_by_the_next_run(lab: Lab, precious: Precious) -> None:
     cut_off = Operator("--data", "open_webui_jwt_expires_in=11h")
     try:
         within(30, "the run brings the services up", lambda: precious.host.run(CUT).rc == 0, OFTEN_S)

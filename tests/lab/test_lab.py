@@ -24,7 +24,7 @@ def test_a_cut_host_answers_only_ssh_and_comes_back(lab: Lab) -> None:
         assert lab.host(EARLIER).run(ssh).failed
         assert reaches_packages(lab, EARLIER)
     finally:
-        run_lab("mend", SPARE)
+        run_lab("reconnect", SPARE)
     assert reaches_packages(lab, SPARE)
     assert lab.host(EARLIER).run(ssh).succeeded
     assert "LAB" not in lab.host(SPARE).check_output("iptables-save")

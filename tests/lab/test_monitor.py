@@ -81,7 +81,7 @@ class Watched:
         return [(one["kind"], [item["name"] for item in one["items"]]) for one in self.received()[since:]]
 
     @contextmanager
-    def broken(self, name: str, fault: str, mend: str) -> Iterator[None]:
+    def broken(self, name: str, fault: str, repair: str) -> Iterator[None]:
         """A fault that is told once, and its end, too; the block runs while it lasts."""
         since = len(self.received())
         self.host.check_output(fault)
@@ -90,7 +90,7 @@ class Watched:
             assert self.told(since) == [("problem", [name])]
             yield
         finally:
-            self.host.check_output(mend)
+            self.host.check_output(repair)
         within(START_S, f"the end of {name} is told", lambda: len(self.told(since)) > 1)
         time.sleep(QUIET_S)  # a message too many would come by then
         assert self.told(since) == [("problem", [name]), ("well", [name])]

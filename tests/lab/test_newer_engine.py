@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.drifts import SINGLE, break_and_mend
+from tests.lab.drifts import SINGLE, break_and_repair
 from tests.lab.precious import Precious, count_rows
 from tests.lab.session import CONTAINERD, NEWER, Lab, changed, containers, rest, state
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.lab
 
 BOTH = f"{NEWER},{CONTAINERD}"
 HOSTS = pytest.mark.parametrize("name", [NEWER, CONTAINERD], ids=["dockers-images", "containerds-images"])
-# For each operation that mends drift one that it mends, half of them on each host.
+# For each operation that repairs drift one that it repairs, half of them on each host.
 DRIFTS = {
     NEWER: (
         *("detached from the network", "valkey removed, its volume there"),
@@ -112,8 +112,8 @@ def test_an_upgrade_takes_peoples_data_along_there(newer: Newer) -> None:
 
 
 @HOSTS
-def test_drifts_are_mended_there_and_nothing_else_touched(newer: Newer, subtests: pytest.Subtests, name: str) -> None:
-    break_and_mend(newer.lab, subtests, {drift: SINGLE[drift] for drift in DRIFTS[name]}, on=name)
+def test_drifts_are_repaired_there_and_nothing_else_touched(newer: Newer, subtests: pytest.Subtests, name: str) -> None:
+    break_and_repair(newer.lab, subtests, {drift: SINGLE[drift] for drift in DRIFTS[name]}, on=name)
 
 
 def test_a_restore_brings_back_what_was_changed_there(newer: Newer) -> None:

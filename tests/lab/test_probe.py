@@ -168,7 +168,7 @@ def test_the_probe_says_no_where_health_says_yes(
         health = host.check_output(HEALTH % "open-webui")
     finally:
         host.check_output("docker rm --force second; docker start redis-valkey; cd /opt/open-webui && rm compose.yaml")
-        mended = lab.run("-y", "deploy.py")  # it ends with the same proof
+        repaired = lab.run("-y", "deploy.py")  # it ends with the same proof
     with capsys.disabled():
         print(f"\n  /health said {health}, the probe:\n    " + failed(result).replace("\n", "\n    "))
     assert json.loads(health) == {"status": True}
@@ -176,4 +176,4 @@ def test_the_probe_says_no_where_health_says_yes(
     assert control.says in failed(result)
     assert report["ok"] is False
     assert any(control.says in f"{check['name']}: {check['seen']}; {check['next_step']}" for check in report["checks"])
-    assert event_ms(mended) < 1000
+    assert event_ms(repaired) < 1000

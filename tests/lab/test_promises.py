@@ -223,7 +223,7 @@ def test_a_valkey_that_hangs_answers_again_within_a_minute(
 
 @pytest.mark.long
 def test_a_valkey_that_cannot_save_is_left_to_run(lab: Lab, impatient: Any) -> None:
-    """It refuses PING as it refuses writes (MISCONF). A restart would cost people's sockets, and mend nothing."""
+    """It refuses PING as it refuses writes (MISCONF). A restart would cost people's sockets, and fix nothing."""
     within(120, "the watchdog has nothing left to do", lambda: _is_settled(impatient))
     before, since = containers(impatient), now(impatient)
     folder = impatient.check_output("docker volume inspect --format '{{.Mountpoint}}' redis-data")

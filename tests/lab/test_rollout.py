@@ -1,4 +1,4 @@
-"""A change goes through hosts in batches, stops at one that can't take it, and goes on once that one is mended."""
+"""A change goes through hosts in batches, stops at one that can't take it, and goes on once that one is repaired."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_a_rollout_stops_at_a_host_that_can_not_take_it_and_then_goes_on(lab: La
     }
     assert rows[BY_HAND]["note"].startswith("untouched")
 
-    result = rollout(*POLICY, *CHANGE)  # mended: the inventory's own data again
+    result = rollout(*POLICY, *CHANGE)  # repaired: the inventory's own data again
     finished = {name: state(lab, name) for name in HOSTS}
     assert result.returncode == 0
     assert {name: finished[name][2] for name in HOSTS} == dict.fromkeys(HOSTS, "JWT_EXPIRES_IN=13h")

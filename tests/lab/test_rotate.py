@@ -1,4 +1,4 @@
-"""New secrets come into force while Valkey runs on, the old ones are good for nothing; what fails is mended."""
+"""New secrets come into force while Valkey runs on, the old ones are good for nothing; what fails is repaired."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class Swarm:
         return report_in(result.stdout)
 
     def ask(self, command: str) -> str:
-        """What the lead's Docker says."""
+        """What the data node's Docker says."""
         return str(self.host(LEAD).check_output(command))
 
     def nodes(self) -> dict[str, str]:
@@ -279,7 +279,7 @@ def test_an_upgrade_keeps_people_and_their_logins(swarm: Swarm) -> None:
     assert changed(swarm.deploy()) == []
 
 
-def test_one_deploy_mends_what_somebody_did_to_nodes_and_services(swarm: Swarm) -> None:
+def test_one_deploy_repairs_what_somebody_did_to_nodes_and_services(swarm: Swarm) -> None:
     old = swarm.host(THIRD).check_output("docker info --format '{{.Swarm.NodeID}}'")
     swarm.host(THIRD).check_output("docker swarm leave")
     swarm.ask(f"docker node update --label-rm open-webui.proxy --label-add keep=me $(docker node ls -q -f name={LEAD})")
@@ -352,7 +352,7 @@ SETS = "/var/backups/open-webui"
 
 
 def inside(service: str) -> str:
-    """`docker exec` in the container of a service on the lead, for a shell there."""
+    """`docker exec` in the container of a service on the data node, for a shell there."""
     container = f"docker ps --quiet --filter label=com.docker.swarm.service.name=open-webui_{service}"
     return f"docker exec $({container})"
 
@@ -387,7 +387,7 @@ class Precious:
         return self._swarm.ask(f'{inside("postgres")} psql -U open-webui -Atc "{statement}"').strip()
 
     def files(self) -> list[str]:
-        """The SHA-256 of each upload, as another host than the lead has the shared folder."""
+        """The SHA-256 of each upload, as another host than the data node has the shared folder."""
         said = self._swarm.host(SECOND).check_output(f"cd {self.shared}/uploads && sha256sum *")
         return [line.split()[0] for line in str(said).splitlines()]
 
@@ -560,7 +560,7 @@ rm -rf /opt/open-webui {SETS} /var/log/open-webui
 
 @pytest.mark.long
 @pytest.mark.usefixtures("upgraded")
-def test_a_lead_that_is_lost_with_its_sets_and_its_swarm_is_replaced_from_a_fetched_set(
+def test_a_data_node_that_is_lost_with_its_sets_and_its_swarm_is_replaced_from_a_fetched_set(
     swarm: Swarm, tmp_path: Path
 ) -> None:
     """The last test of its module, because it recreates the whole swarm."""

@@ -13,7 +13,7 @@ from tests.plan.conftest import LAB_SETTINGS, Pyinfra, Run
 NAME, OLD = "20261129T030000Z", "20261128T030000Z"
 PASSWORD = "marker of the password"
 RESTIC: dict[str, Any] = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:PASSWORD"}
-SILENT = "restic: expected to list snapshots, got Fatal: dial tcp: i/o timeout; mend that, and run it again"
+SILENT = "restic: expected to list snapshots, got Fatal: dial tcp: i/o timeout; fix that, and run it again"
 MANIFEST = {
     "name": NAME,
     "host": "chat-1",

@@ -241,7 +241,7 @@ def test_a_host_whose_people_are_in_another_database_is_refused_unless_it_is_nam
     assert refusal == (
         "would stop here: database: expected the stack's own Postgres, in the volume open-webui-postgres, got people "
         "whose chats are in SQLite, in the volume open-webui; runbooks/migrate.py moves them, with "
-        "database_switch = ['@fake/more'] for that run; or keep one process and database = 'sqlite'"
+        "database_switch = ['@fake/more'] for that run; or keep one replica and database = 'sqlite'"
     )
     assert of_stack(planned, "switched") == [
         "postgres: has no container",

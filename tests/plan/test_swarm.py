@@ -15,21 +15,21 @@ COMMON: dict[str, Any] = {
     "open_webui_shared_dir": "/srv/shared/open-webui",
 }
 ALONE = {"state": "inactive", "id": "", "manages": False, "address": "", "error": ""}
-LEAD = {"swarm_manager": True, "swarm_runs": ["data", "proxy", "open-webui"]}
+DATA_NODE = {"swarm_manager": True, "swarm_runs": ["data", "proxy", "open-webui"]}
 
 
 def bare(**data: Any) -> dict[str, Any]:
     """A host nothing was installed on, that is to be in the swarm."""
-    lead = "data" in data.get("swarm_runs", [])
+    has_data = "data" in data.get("swarm_runs", [])
     return answering(
         fresh(**{**COMMON, **data}),
         swarm={"member": ALONE, "nodes": [], "services": [], "known": {}, "known_images": {}},
-        project={"inputs": "abcd"} if lead else None,
+        project={"inputs": "abcd"} if has_data else None,
     )
 
 
 def three(**data: Any) -> dict[str, dict[str, Any]]:
-    return {"a": bare(**LEAD, **data), "b": bare(**data), "c": bare(**data)}
+    return {"a": bare(**DATA_NODE, **data), "b": bare(**data), "c": bare(**data)}
 
 
 def member(host: dict[str, Any], node_id: str, *nodes: tuple[str, str]) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def test_bare_hosts_start_join_get_their_work_and_then_the_stack(pyinfra: Pyinfr
 
 def cut_off() -> dict[str, dict[str, Any]]:
     """A swarm of one host, on which an upgrade was cut off."""
-    return {"a": answering(member(bare(**LEAD), "n1", ("n1", "a")), history={"cut_off": "upgrade"})}
+    return {"a": answering(member(bare(**DATA_NODE), "n1", ("n1", "a")), history={"cut_off": "upgrade"})}
 
 
 def test_an_upgrade_that_was_cut_off_is_ended_by_the_hosts_program_before_anything_else(pyinfra: Pyinfra) -> None:
@@ -156,7 +156,7 @@ def test_a_drill_is_held_where_the_sets_are(pyinfra: Pyinfra) -> None:
 
 
 def test_with_three_managers_two_are_promoted_once_they_joined(pyinfra: Pyinfra) -> None:
-    hosts = {"a": bare(**LEAD), "b": bare(swarm_manager=True), "c": bare(swarm_manager=True)}
+    hosts = {"a": bare(**DATA_NODE), "b": bare(swarm_manager=True), "c": bare(swarm_manager=True)}
     run = pyinfra(hosts, "--dry")
     assert run.status == 0
     assert "@fake/b: is to be a manager" in run.said("a")
@@ -184,9 +184,17 @@ def test_a_member_of_another_swarm_is_refused_alone(pyinfra: Pyinfra) -> None:
 @pytest.mark.parametrize(
     ("hosts", "arguments", "line"),
     [
-        ({"a": bare(**LEAD), "b": bare(swarm_manager=True)}, ["deploy.py"], "swarm_manager: expected 1 or 3 managers"),
+        (
+            {"a": bare(**DATA_NODE), "b": bare(swarm_manager=True)},
+            ["deploy.py"],
+            "swarm_manager: expected 1 or 3 managers",
+        ),
         ({"a": bare(), "b": bare()}, ["deploy.py"], "swarm_runs: expected exactly one host with 'data', got none"),
-        ({"a": bare(**LEAD), "b": fresh()}, ["deploy.py"], "topology: expected 'swarm' for all hosts of the inventory"),
+        (
+            {"a": bare(**DATA_NODE), "b": fresh()},
+            ["deploy.py"],
+            "topology: expected 'swarm' for all hosts of the inventory",
+        ),
         (three(), ["deploy.py", "--limit", "@fake/b"], "@fake/a: expected it in each run, since the swarm is steered"),
         (three(), ["deploy.py", "--serial"], "topology: expected all hosts of a swarm to go in step, got --serial"),
         (three(rollout_canary=1), ["deploy.py"], "rollout_canary: expected it to be left as it is in a swarm, got 1"),

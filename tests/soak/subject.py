@@ -39,7 +39,7 @@ class Subject(ABC):
         self._sockets = sockets
         self.inventory = json.loads((ROOT / ".lab" / self.lab / "inventory.json").read_text())
         self.names = [str(host["name"]) for host in self.inventory["hosts"]]
-        self.lead = self.names[0]
+        self.data_node = self.names[0]
         self.settings: dict[str, Any] = {"open_webui_replicas": 2, "verify_level": "wiring"}
         self.host_settings: dict[str, dict[str, Any]] = {}
 
@@ -74,10 +74,10 @@ class Subject(ABC):
         return Crowd(door.url, door.ca_file, {door.name: ("127.0.0.1", door.port)}, limit_s=limit_s)
 
     def host(self, name: str = "") -> Any:
-        return host_of(self.lab, self._sockets, name or self.lead)
+        return host_of(self.lab, self._sockets, name or self.data_node)
 
     def ask(self, command: str) -> str:
-        """What a command on the lead says."""
+        """What a command on the data node says."""
         return str(self.host().check_output(command))
 
     def deploy(self, **settings: Any) -> None:
@@ -185,7 +185,7 @@ class Compose(Subject):
 
 
 class Swarm(Subject):
-    """One stack over several hosts: data and proxy are on the lead."""
+    """One stack over several hosts: data and proxy are on the data node."""
 
     topology, hosts = "swarm", int(os.environ.get("SOAK_SWARM_HOSTS", "3"))
     label = "com.docker.swarm.service.name=open-webui_"
@@ -198,8 +198,8 @@ class Swarm(Subject):
 
     @property
     def victim(self) -> str:
-        """A host other than the lead that runs a process now."""
-        return next(name for name in self.nodes() if name != self.lead)
+        """A host other than the data node that runs a process now."""
+        return next(name for name in self.nodes() if name != self.data_node)
 
     def nodes(self) -> list[str]:
         """Of each process that runs, the host."""
@@ -237,8 +237,8 @@ class Swarm(Subject):
         run_lab("cut", self.struck, name=self.lab)
         self._wait_for_nodes(self.hosts - 1)
 
-    def mend(self) -> None:
-        run_lab("mend", self.struck, name=self.lab)
+    def reconnect(self) -> None:
+        run_lab("reconnect", self.struck, name=self.lab)
         self._wait_for_nodes(self.hosts)
 
     def drain(self) -> None:

@@ -113,7 +113,7 @@ OF_HOSTS = [
     Fault("a host stopped", lambda subject: subject.stop_host(), 180),
     Fault("and started again", lambda subject: subject.start_host(), 180),
     Fault("a host cut off", lambda subject: subject.cut(), 180),
-    Fault("and mended", lambda subject: subject.mend(), 180),
+    Fault("and reconnected", lambda subject: subject.reconnect(), 180),
     Fault("a host drained", lambda subject: subject.drain(), 180),
     Fault("and active again", lambda subject: subject.activate(), 180),
 ]

@@ -36,11 +36,11 @@ def test_an_operator_killed_at_20_random_moments(
         time.sleep(delay_s)
         in_time = killed.kill()
         during = killed.output.rpartition("--> Starting operation: ")[2].splitlines() or ["before its first operation"]
-        mended = changed(lab.report("-y", "deploy.py", *arguments))
+        repaired = changed(lab.report("-y", "deploy.py", *arguments))
         assert changed(lab.report("-y", "deploy.py", *arguments)) == [], f"after a kill at {delay_s} s"
         precious.assert_kept()
         rows.append(
-            f"  {delay_s:5} s  {during[0] if in_time else 'had ended':55} then: {', '.join(mended) or 'nothing'}"
+            f"  {delay_s:5} s  {during[0] if in_time else 'had ended':55} then: {', '.join(repaired) or 'nothing'}"
         )
     with capsys.disabled():
         print("\n" + "\n".join(rows))

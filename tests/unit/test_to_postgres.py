@@ -61,5 +61,5 @@ def test_a_value_becomes_what_the_column_wants(copying: ModuleType, kind: str, v
 @pytest.mark.parametrize(("kind", "value"), [("JSON", "{"), ("Boolean", "maybe"), ("DateTime", "yesterday")])
 def test_a_row_that_can_not_be_copied_is_named(copying: ModuleType, kind: str, value: str) -> None:
     columns = [column("String", "id", key=True), column(kind, "chat")]
-    with pytest.raises(SystemExit, match=rf"^chats, id 7: expected {kind} in chat, got .*; mend that row in SQLite$"):
+    with pytest.raises(SystemExit, match=rf"^chats, id 7: expected {kind} in chat, got .*; fix that row in SQLite$"):
         copying.as_row({"id": "7", "chat": value}, SimpleNamespace(name="chats"), columns)

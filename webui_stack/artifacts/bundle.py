@@ -178,7 +178,7 @@ class Writer:
 
     @contextmanager
     def part(self, name: str, sha256: str, progress: Progress) -> Iterator[io.RawIOBase]:
-        """A file to write the part's content to; `sha256` is what the host that sends it says of it."""
+        """A file to write the part's content to; `sha256` is what the host that sends it says about it."""
         file = self._folder / name
         file.parent.mkdir(exist_ok=True)
         with file.open("wb") as target:

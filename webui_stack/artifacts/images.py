@@ -83,9 +83,8 @@ def export(
     """Ensure a bundle at `path` on this machine: the images as this host has them, and the packages.
 
     The packages, `name=version`, come from the host's own package sources with all they depend on, base system
-    included, so that any host of the same release can use them; [] for none. The host is left as it was. It
-    needs twice the largest image's size below /var/lib for the time being.
-    `record` is called with the bundle once it is whole.
+    included. So any host of the same release can use them; [] for none. The host is left as it was. It needs twice the
+    largest image's size below /var/lib for the time being. `record` is called with the bundle once it is whole.
     """
     yield FunctionCommand(_export, (list(images), list(packages), platform, path, lock_text, record), {})
 

@@ -40,8 +40,8 @@ def send(chosen: BackupSet, sets: str, identity: SecretStr) -> Commands:
     """Ensure a set of this machine is, plain, in the host's folder `sets`; only looks where it is already.
 
     Encrypted parts are decrypted there, by age with `identity`. It gets its name there when all of it arrived as the
-    manifest says. Fails, with nothing left of it there, for a file that is not what it should be, for another
-    identity, and where another set has its name.
+    manifest says. Fails for a file that is not what it should be, for another identity, and where another set has its
+    name. Nothing is left of it there then.
     """
     yield FunctionCommand(_send, (chosen, sets, identity), {})
 

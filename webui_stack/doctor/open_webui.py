@@ -61,7 +61,7 @@ def _websocket(seen: Observed, _: Settings) -> Iterator[Check]:
         "websocket: switched on",
         support and manager == "redis",
         f"ENABLE_WEBSOCKET_SUPPORT {'true' if support else 'false'}, WEBSOCKET_MANAGER {manager or 'not set'}",
-        "set ENABLE_WEBSOCKET_SUPPORT=true and WEBSOCKET_MANAGER=redis: else events stay in one process",
+        "set ENABLE_WEBSOCKET_SUPPORT=true and WEBSOCKET_MANAGER=redis: else events stay in one replica",
     )
 
 

@@ -45,7 +45,7 @@ class Archive:
                 reference,
                 expected=f"docker to load {id_}",
                 got=error.got,
-                do="nothing was stopped: mend that, and run this again",
+                do="nothing was stopped: fix that, and run this again",
             ) from error
         try:
             self._engine.tag(id_, reference)

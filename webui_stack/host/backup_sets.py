@@ -77,7 +77,7 @@ class BackupSets:
         """The name of the set that is wanted, "newest" or a name; "" where it is not there.
 
         The newest is the one whose manifest was written last: `finish` keeps that order where the clock is set back.
-        What a restore has put out of the way is not what the next one brings back, unless there is nothing else.
+        The next restore does not take a set of data that a restore has replaced, unless there is nothing else.
         """
         names = self.names()
         if wanted != NEWEST:
@@ -168,8 +168,8 @@ class BackupSets:
     def missed(self, host: str, there: Collection[str], rule: Retention, made: str) -> list[str]:
         """The sets that a repository lacks, the oldest first: `there` are those that it has of this host.
 
-        Only sets that the `host` has made, and that the rule keeps; `made` is the newest one and not among them. What a
-        restore has put out of the way stays on the host.
+        Only sets that the `host` has made, and that the rule keeps; `made` is the newest one and not among them. Sets
+        of data that a restore has replaced stay on the host.
         """
         mine = [name for name in self.names() if self._manifest(name).get("host") == host]
         wanted = keep({*mine, *there, made}, rule, made) - {*there, made}

@@ -53,7 +53,7 @@ class ByHand:
     def remove_successors(self) -> None:
         """Ensure the stack's own containers are gone that have the names, or the data, of those that wait.
 
-        Every process of Open WebUI has the same data: none may run beside the one that comes back. Nothing of others
+        Every replica has the same data: none may run beside the one that comes back. Nothing of others
         is removed.
         """
         waiting = self.waiting()

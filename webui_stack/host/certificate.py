@@ -43,7 +43,7 @@ def of_pem(where: str, text: str) -> list[Validity]:
 
 
 def served(address: str, port: int, name: str, dial: Dial, limit_s: float) -> Validity:
-    """The certificate that a server shows for a name, whoever signed it. Raises `HostError` where it shows none."""
+    """The certificate that a server shows for a name, trusted or not. Raises `HostError` where it shows none."""
     import ssl  # costs more than all else at a start
 
     where = f"{name} at {address}:{port}"

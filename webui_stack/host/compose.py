@@ -206,7 +206,7 @@ def version(system: System) -> str:
 
 
 def hashes(system: System, folder: str, file: str, env: str, overlay: str = "") -> dict[str, str]:
-    """What compose says of each service of a file and an overlay that are not on the host yet, with these variables.
+    """What compose says about each service of a file and an overlay that are not on the host yet, with these variables.
 
     They are given in the environment, which wins over `.env`, and which only root can see, unlike arguments. None of
     a file that compose refuses, as one from before the deploy may do.

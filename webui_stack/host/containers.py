@@ -190,7 +190,7 @@ class Containers:
     def resume(self, name: str, *, limit_s: int) -> None:
         """Ensure a container is not paused, and give it `limit_s` to get healthy; nothing happens where it does not.
 
-        What was paused counts as unhealthy until its next check, and compose gives up on that at once.
+        A container that was paused counts as unhealthy until its next check, and compose gives up on that at once.
         """
         if self._engine.container(name).status != "paused":
             return

@@ -49,7 +49,8 @@ class DaemonJson:
         self._files.write(dockerd.MARK, f"{_NONE if content is None else _HAD}\n")
 
     def abandon(self) -> None:
-        """Ensure nothing is left of a change that fails before it has begun. What one that was cut off needs stays."""
+        """Ensure nothing is left of a change that fails before it has begun. The files of a change that was cut off
+        stay."""
         self._files.remove(self.new)
         if not self.is_changing:
             self._files.remove(self._before)

@@ -25,7 +25,7 @@ _KEEP = ("-o", "Dpkg::Options::=--force-confdef", "-o", "Dpkg::Options::=--force
 _LOCK = ("-o", "DPkg::Lock::Timeout=60")
 _LIMIT_S = 3600.0
 _PIECE = 1 << 20
-_AGAIN = "mend that, and run it again"
+_AGAIN = "fix that, and run it again"
 
 
 class DebRepository:

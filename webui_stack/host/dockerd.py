@@ -32,7 +32,7 @@ _DATA_ROOT = re.compile(r'"data-root"\s*:\s*"([^"]*)"')
 def look(system: System, unit: Mapping[str, str]) -> dict[str, Any]:
     """Docker's configuration without any value of it: an option, and daemon.json, may hold a proxy's password.
 
-    `unit` is what systemd says of docker.service, empty without systemd.
+    `unit` is what systemd says about docker.service, empty without systemd.
     """
     content = system.data(DAEMON_JSON)
     words = [*configured(system, unit), *running(system, unit)]

@@ -14,7 +14,7 @@ class Finding:
     `name` is a stable id, in words of Prometheus' labels: "valkey_pong", "container_open_webui", "disk_backups".
     `ok` is None where the question failed: the thing is unknown then. `seen` is for people: "Valkey gave no PONG for
     5 s", and so is `next_step`: "run runbooks/doctor.py". `silenced_by` names the verb at work that explains it
-    ("upgrade"), up to that verb's time limit. `mended` says what the watchdog did itself since the last look:
+    ("upgrade"), up to that verb's time limit. `repaired` says what the watchdog did itself since the last look:
     "restarted".
     """
 
@@ -23,7 +23,7 @@ class Finding:
     seen: str
     next_step: str = ""
     silenced_by: str = ""
-    mended: str = ""
+    repaired: str = ""
 
 
 @dataclass(frozen=True)

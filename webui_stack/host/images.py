@@ -16,7 +16,7 @@ from .progress import Progress
 from .protocol import Event
 from .system import System
 
-_AGAIN = "nothing was stopped: mend that, and run this again"
+_AGAIN = "nothing was stopped: fix that, and run this again"
 _CHANGED = (
     "nothing was stopped: find out who changed it, and let the registry have the locked one again, or remove the lock "
     "file, deploy, and run runbooks/lock.py"

@@ -44,7 +44,7 @@ class Ollama:
             return sorted(str(one["name"]) for one in json.loads(text)["models"])
 
     def pull(self, model: str, progress: Callable[[int, int], None]) -> None:
-        """Ensure it has the model as its registry has it now. What was fetched of it before is kept.
+        """Ensure it has the model as its registry has it now. Parts that were fetched before are kept.
 
         `progress` gets bytes that are here and bytes in all, as far as Ollama knows of them by then.
         """

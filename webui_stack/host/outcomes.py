@@ -78,7 +78,7 @@ class Outcomes:
         return found
 
     def all(self) -> dict[str, Outcome]:
-        """The outcomes there are, by job. One that can't be read is a failure which says so."""
+        """The outcomes there are, by job. An outcome that can't be read is a failure which says so."""
         found = {job: self._told(job) for job in NAMES}
         return {job: outcome for job, outcome in found.items() if outcome}
 

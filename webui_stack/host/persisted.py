@@ -30,8 +30,8 @@ _VECTORS = """
 def overruled(environment: Mapping[str, str], source: str, rows: Mapping[str, Any]) -> list[str]:
     """The variables whose values differ from those that are saved.
 
-    Open WebUI 0.12 keeps one row per setting (models/config.py), written from the variables at the first start, and
-    lists in config.py, which is `source`, which setting comes from which variable.
+    Open WebUI 0.12 keeps one row per setting (models/config.py), written from the variables at the first start. Its
+    config.py, which is `source`, lists which setting comes from which variable.
     """
     keys = {name: key for key, name in _KEYS.findall(source)}
     found = []

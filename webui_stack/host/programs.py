@@ -29,8 +29,8 @@ def said(
 ) -> str:
     """What a program writes to its stdout; "" in a container that does not run, and for an exit code in `absent`.
 
-    Raises `HostError` for any other failure, which calls the program by `name`, or by its first word. What the program
-    wrote to stderr is in no error: it may hold a secret.
+    Raises `HostError` for any other failure, which calls the program by `name`, or by its first word. The program's
+    stderr is in no error: it may hold a secret.
     """
     if one.status != "running":
         return ""

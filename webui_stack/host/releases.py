@@ -167,7 +167,7 @@ class DamagedError(HostError):
             folder,
             expected="the files of a good deploy",
             got=f"them damaged, as by a power cut: {' '.join(dict.fromkeys(files))}",
-            do="nothing of it was put back; deploy.py with settings that get healthy makes it anew",
+            do="nothing of it was put back; deploy.py with settings that get healthy makes it again",
         )
         self.files = files
 
@@ -257,7 +257,7 @@ class Releases:
     def remember(self, project: Compose, name: str = "") -> str:
         """Ensure the stack as it is on the host is the release in force. Returns its name.
 
-        What was in force before is kept, without secrets, where it was another one and is sound. `name` is given by a
+        The earlier release is kept, without secrets, where it was another one and is sound. `name` is given by a
         rollback: the release gets its own name back. Where this fails, the release before is still in force.
         """
         self.recover()

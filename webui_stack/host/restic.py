@@ -256,4 +256,4 @@ def _is_secret(value: str) -> bool:
 
 
 def _refused(wish: str, got: str, where: str = "restic") -> HostError:
-    return HostError(where, expected=wish, got=got, do="mend that, and run it again")
+    return HostError(where, expected=wish, got=got, do="fix that, and run it again")

@@ -39,7 +39,7 @@ class Services:
     def up(self) -> None:
         """Ensure all services are as compose.yaml says and healthy. Raises `HostError` where one does not get so.
 
-        Several processes of Open WebUI come one after another: the first one migrates the database, and while one is
+        Several replicas come one after another: the first one migrates the database, and while one is
         replaced the others serve. Left to itself, compose stops all that depend on a container before it replaces
         that one, and starts processes side by side (2.26).
         """
@@ -62,7 +62,7 @@ class Services:
             self._project.up(*others)
 
     def restart_processes(self) -> None:
-        """Ensure every process of Open WebUI has started after Valkey did, and is healthy: one after another.
+        """Ensure every replica has started after Valkey did, and is healthy: one after another.
 
         Releases before 0.12.0 lose background tasks for good when Valkey goes away (open-webui#25216, #27762).
         """

@@ -29,7 +29,7 @@ def is_of_the_stack(service: str) -> bool:
 def is_of_overlay(labels: Mapping[str, str], folder: str) -> bool:
     """Whether a container is of a service that only the folder's overlay has, by the files it was made by.
 
-    One that somebody made in this folder by files of their own is not.
+    A container that somebody made in this folder by files of their own is not.
     """
     return (
         labels.get(FOLDER_LABEL) == folder
@@ -55,7 +55,7 @@ def published(running: Iterable[Listed]) -> list[dict[str, Any]]:
 
 
 def configuration(info: Info | None, running: Sequence[Listed] | None) -> dict[str, Any]:
-    """What the engine says of its own configuration; `None` where it gave no answer."""
+    """What the engine says about its own configuration; `None` where it gave no answer."""
     return {
         "live_restore": bool(info and info.live_restore),
         "swarm_state": info.member.state if info else "",

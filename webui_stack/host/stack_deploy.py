@@ -75,5 +75,5 @@ class StackDeploy:
             return
         said = " ".join((ended.errors or ended.output).split()) or f"exit status {ended.status}"
         if _MISSING.search(said):
-            raise HostError("docker", expected="to deploy the stack", got=said, do="mend that, and run this again")
+            raise HostError("docker", expected="to deploy the stack", got=said, do="fix that, and run this again")
         raise Unavailable("docker stack deploy", said)

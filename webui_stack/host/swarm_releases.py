@@ -34,7 +34,7 @@ class SwarmReleases(Releases):
         """Ensure the stack as its files are on the host is the release. Returns its name.
 
         `known` has the hash of each service's definition as Docker has it; `upgrade` is the moment of an upgrade that
-        led to it, as `.upgrading` has it, so that nobody goes back from it once it is remembered.
+        led to it, as `.upgrading` has it. So nobody goes back from it once it is remembered.
         """
         self.recover()
         new = self._release(f"{self._good}.new")

@@ -153,7 +153,7 @@ class SwarmServices:
             self._clock.sleep(_LOOK_S)
         raise HostError(
             self.name(service),
-            expected="its processes to stop",
+            expected="its tasks to stop",
             got="some that run",
             do="look at their nodes",
         )

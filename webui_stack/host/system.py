@@ -58,7 +58,7 @@ class System:
         except (FileNotFoundError, NotADirectoryError, ProcessLookupError):  # the last: of a process that has ended
             return None
         except OSError as error:
-            raise HostError(path, expected="a file to read", got=why(error), do="mend it on the host") from None
+            raise HostError(path, expected="a file to read", got=why(error), do="fix it on the host") from None
 
     def names(self, path: str) -> list[str]:
         """The names in a folder, sorted; [] where there is none."""
@@ -67,7 +67,7 @@ class System:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            raise HostError(path, expected="a folder to list", got=why(error), do="mend it on the host") from None
+            raise HostError(path, expected="a folder to list", got=why(error), do="fix it on the host") from None
 
     def has_systemd(self) -> bool:
         """Whether systemd runs this host."""
@@ -305,5 +305,5 @@ def _undone(command: Sequence[str], got: str) -> HostError:
 
 
 def why(error: OSError) -> str:
-    """What the kernel says of an error, in words."""
+    """What the kernel says about an error, in words."""
     return error.strerror or type(error).__name__

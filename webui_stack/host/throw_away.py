@@ -51,7 +51,7 @@ class ThrowAway:
             self._remove(f"volume {name}", partial(self._engine.remove_volume, name), refused)
         self._remove(f"network {NETWORK}", lambda: self._engine.remove_network(NETWORK), refused)
         if refused:
-            do = "mend that, and run runbooks/drill.py"
+            do = "fix that, and run runbooks/drill.py"
             raise HostError("drill", expected="nothing left of a drill", got="; ".join(refused), do=do)
 
     def make_network(self) -> None:

@@ -16,7 +16,7 @@ class InventoryDataError(ValueError):
 
 
 def of_host(host: Host) -> dict[str, Any]:
-    """What the inventory says of a host, without defaults.
+    """What the inventory says about a host, without defaults.
 
     pyinfra takes a dictionary whole from the innermost place that has it (`pyinfra/api/host.py`, 3.10). Where any
     place has `open_webui_stack`, its keys are merged instead: all hosts, groups in the inventory's order, the host,

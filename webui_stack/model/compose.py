@@ -68,7 +68,7 @@ def containers_of(services: Iterable[str]) -> dict[str, str]:
 
 
 def is_process(service: str) -> bool:
-    """Whether the service is a process of Open WebUI."""
+    """Whether the service is a replica of Open WebUI."""
     return _PROCESS.fullmatch(service) is not None
 
 
@@ -293,9 +293,9 @@ def pending(observed: Observed, directory: str, images: Mapping[str, str]) -> li
     """The work to do for each service; empty when everything runs as wanted.
 
     `directory` is the project's own, `images` maps each service to its image reference. Compose compares the label
-    `com.docker.compose.config-hash` with `config --hash` (docker/compose, pkg/compose/convergence.go). What it
-    does not see (2.26): an image that moved under its tag is not in that hash, a paused container makes it
-    fail, and one that was taken off its network stays off.
+    `com.docker.compose.config-hash` with `config --hash` (docker/compose, pkg/compose/convergence.go). Compose 2.26
+    does not see this: an image that moved under its tag is not in that hash. A paused container makes it fail, and a
+    container that was taken off its network stays off.
     """
     work = []
     for service, name in containers_of(images).items():

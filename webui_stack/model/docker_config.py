@@ -203,7 +203,7 @@ def request(plan: Plan) -> dict[str, Any]:
 
 
 def shortcomings(settings: Settings, observed: Observed) -> list[str]:
-    """Why the stack can't be on a Docker that is configured like this, whoever configured it."""
+    """Why the stack can't be on a Docker that is configured like this, by us or by others."""
     if not observed.remaps_users and not settings.docker_daemon.get("userns-remap"):
         return []
     return [
@@ -218,7 +218,7 @@ def refusals(settings: Settings, observed: Observed) -> list[str]:
         found = plan(settings, observed)
     except DaemonJsonError as error:
         return [
-            f"{DAEMON_JSON}: expected a JSON object, got something else ({error}); mend it on the host: it is never "
+            f"{DAEMON_JSON}: expected a JSON object, got something else ({error}); fix it on the host: it is never "
             "overwritten"
         ]
     if found.action == "nothing" or not observed.runs:

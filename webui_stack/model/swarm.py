@@ -195,14 +195,14 @@ def unmark_command(folder: str, token: str) -> str:
 
 
 def image_refusals(
-    settings: Settings, own: Mapping[str, compose.Image], leads: Mapping[str, compose.Image]
+    settings: Settings, own: Mapping[str, compose.Image], at_the_data: Mapping[str, compose.Image]
 ) -> list[str]:
     """Why this host can't run what the swarm is told to: images are named by their ids there."""
     return [
-        f"image {reference}: expected the one that the host with the data has ({leads[reference].id[:19]}), got "
+        f"image {reference}: expected the one that the host with the data has ({at_the_data[reference].id[:19]}), got "
         f"{own[reference].id[:19] if reference in own else 'none'}; pull it there again, or remove the older one"
         for reference in dict.fromkeys(settings.all_images.values())
-        if reference in leads and (reference not in own or own[reference].id != leads[reference].id)
+        if reference in at_the_data and (reference not in own or own[reference].id != at_the_data[reference].id)
     ]
 
 
@@ -220,8 +220,8 @@ class Work:
 def pending(observed: Observed, images: Mapping[str, compose.Image], services: Mapping[str, str]) -> list[Work]:
     """What has to be done about the stack; empty when all of it runs as wanted.
 
-    `services` maps each service to its image's reference, `images` says what references mean on the host. What was good
-    is known by the definitions Docker had then: one that somebody changed by hand has another.
+    `services` maps each service to its image's reference, `images` says what references mean on the host. A good
+    release is known by the definitions Docker had then: one that somebody changed by hand has another.
     """
     if observed.inputs != observed.known.get("inputs"):
         return [Work("the stack's definition changed" if observed.known else "the stack is not there yet")]
@@ -240,7 +240,7 @@ def pending(observed: Observed, images: Mapping[str, compose.Image], services: M
         elif name == "open-webui" and service.hosts < (best := min(service.wanted, _able(observed.nodes))):
             # A node that comes back gets nothing by itself.
             found.append(
-                Work(f"{name}: its {service.wanted} processes are on {service.hosts} of {best} hosts", again=name)
+                Work(f"{name}: its {service.wanted} replicas are on {service.hosts} of {best} hosts", again=name)
             )
     found += [Work(f"{name}: is not wanted any more") for name in observed.services if name not in services]
     return found

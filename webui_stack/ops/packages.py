@@ -65,7 +65,7 @@ def turn() -> Commands:
 def install_now(host: Host, manager: str, names: Sequence[str]) -> bool:
     """Ensure the packages are installed at once, before anything is planned; whether it was done.
 
-    `manager` is "apt", which waits for others as `install` does, or "dnf". What goes wrong is told.
+    `manager` is "apt", which waits for others as `install` does, or "dnf". Errors are told.
     """
     if manager == "apt":
         return _install(host.state, host, list(names), {})
@@ -101,7 +101,7 @@ def _install(state: State, host: Host, names: list[str], sources: dict[str, str]
         return _fail(host, [*apt_sources.complaints(update_said), *(apt_sources.complaints(said) or said)])
     if not updated:
         for line in apt_sources.dead(update_said, sources):
-            told = f"apt: expected all sources of packages to work, got an error from {line}; mend or remove it"
+            told = f"apt: expected all sources of packages to work, got an error from {line}; fix or remove it"
             host.log_styled(told, fg="yellow", log_func=logger.warning)
     return True
 

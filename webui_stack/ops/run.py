@@ -77,8 +77,8 @@ def of(state: State) -> Run:
 def collect_garbage_rarely() -> None:
     """Ensure this process seldom looks for garbage, and not at all when it exits. A second call changes nothing.
 
-    A run is one short process that loads 1000 modules and keeps nearly all it makes. Looking for garbage as often as
-    Python does by default, and once more through everything at the exit, is a tenth of the time of a short run.
+    A run is one short process that loads 1000 modules and keeps nearly all it makes. Python looks for garbage often,
+    and once more through everything at the exit. That is a tenth of the time of a short run.
     """
     gc.set_threshold(50_000, 20, 20)
     atexit.unregister(gc.freeze)

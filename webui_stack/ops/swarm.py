@@ -99,8 +99,8 @@ def renew_tokens(formation: Formation) -> Commands:
 def shape(formation: Formation, *, knows_all: bool) -> Commands:
     """Ensure each node has the role, the labels and the availability of its host's settings.
 
-    What a host left behind that came back as another node is removed. Nodes that are no host of this run are told of
-    and left alone.
+    An entry that a host left behind is removed once the host came back as another node. Nodes that are no host of this
+    run are told of and left alone.
     """
     hosts = formation.observe()
     for line in swarm_nodes.strangers(hosts):

@@ -115,7 +115,7 @@ def is_locked(said: Iterable[str]) -> bool:
 
 
 def holder(said: Iterable[str]) -> str:
-    """Which program holds which lock, in a few words, by what apt says of it."""
+    """Which program holds which lock, in a few words, by what apt says about it."""
     for line in said:
         if match := _HOLDER.search(line):
             lock, pid, name = match.groups()

@@ -35,7 +35,7 @@ def refusals(settings: Settings, host: str, present: str) -> list[str]:
     return [
         f"database: expected {_words(settings, wanted)}, got people whose chats are in {_words(settings, present)}; "
         f"{moves}; or keep "
-        + ("one process and database = 'sqlite'" if present == "sqlite" else "the settings it was deployed with")
+        + ("one replica and database = 'sqlite'" if present == "sqlite" else "the settings it was deployed with")
     ]
 
 

@@ -44,7 +44,8 @@ class Fate(Enum):
 def problems(policies: Mapping[str, Policy], inventory: Sequence[str]) -> list[str]:
     """Why the targeted hosts' settings are not those of one run, a line each.
 
-    Hosts that disagree, or a canary that is not a host of the inventory. One that is, but is not targeted, is fine.
+    Hosts that disagree, or a canary that is not a host of the inventory. A canary of the inventory that is not targeted
+    is fine.
     """
     found = []
     for setting in _SETTINGS:
@@ -141,8 +142,8 @@ def told_end(plan: Sequence[Batch], fates: Mapping[str, Fate]) -> list[str]:
     hosts = {fate: [name for batch in plan for name in batch if fates[name] is fate] for fate in Fate}
     lines = [f"{fate.value:<9}  {len(names)}: {', '.join(names)}" for fate, names in hosts.items() if names]
     if len(hosts[Fate.DONE]) < len(fates):
-        mend = "mend what failed and " if hosts[Fate.FAILED] else ""
-        lines.append(f"{mend}run the same command again: it goes on with what is left")
+        fix = "fix what failed and " if hosts[Fate.FAILED] else ""
+        lines.append(f"{fix}run the same command again: it goes on with what is left")
     return lines
 
 

@@ -27,21 +27,21 @@ class Host:
 Hosts = Mapping[str, Host]
 
 
-def lead(hosts: Hosts) -> str:
+def data_node(hosts: Hosts) -> str:
     """The host that has the data."""
     return next(name for name, one in hosts.items() if one.settings.runs("data"))
 
 
 def steering(hosts: Hosts) -> str:
-    """The host that steers the swarm in this run: the lead, or another manager when the lead is in no swarm itself."""
-    first = lead(hosts)
+    """The host that steers the swarm in this run: the data node, or another manager when that one is in no swarm."""
+    first = data_node(hosts)
     managers = [name for name in (first, *hosts) if hosts[name].observed.nodes]
     return managers[0] if managers else first
 
 
 def starting(hosts: Hosts) -> str:
     """The host that starts the swarm, "" when there is one."""
-    return "" if any(one.observed.is_member for one in hosts.values()) else lead(hosts)
+    return "" if any(one.observed.is_member for one in hosts.values()) else data_node(hosts)
 
 
 def refusals(name: str, hosts: Hosts) -> list[str]:
@@ -51,7 +51,7 @@ def refusals(name: str, hosts: Hosts) -> list[str]:
     if own.member.state not in ("active", "inactive"):
         return [
             f"swarm: expected a host that is in the swarm or in none, got {own.member.state!r}"
-            f"{f' ({own.member.error})' if own.member.error else ''}; when it does not mend itself, "
+            f"{f' ({own.member.error})' if own.member.error else ''}; when it does not recover by itself, "
             "`docker swarm leave --force` there and run again"
         ]
     if own.member.state == "active" and own.member.id not in {node.id for node in nodes}:
@@ -59,7 +59,7 @@ def refusals(name: str, hosts: Hosts) -> list[str]:
             "swarm: expected a host that is in this swarm or in none, got a member of another; it is never made to "
             "leave: `docker swarm leave` there if that one is gone"
         ]
-    if name != lead(hosts):
+    if name != data_node(hosts):
         return []
     return [
         f"{LABELS['data']}: expected it on {name}, got it on {node.name} as well; {_leave(node)}"

@@ -18,7 +18,7 @@ from webui_stack.settings.sources import HiddenItems
 _DOWNLOADED = ["cache/embedding/models", "cache/tiktoken", "cache/whisper/models"]
 
 
-def backup_request(settings: Settings, *, holds_lock: bool = False, mends: bool = False) -> dict[str, Any]:
+def backup_request(settings: Settings, *, holds_lock: bool = False, repairs: bool = False) -> dict[str, Any]:
     """The request for the verb `backup` (`host/verbs/backup.py`). It holds no secret."""
     in_swarm = settings.topology == "swarm"
 
@@ -58,7 +58,7 @@ def backup_request(settings: Settings, *, holds_lock: bool = False, mends: bool 
         "in_clear": settings.secret_variables,
         "uploads_in": settings.uploads_elsewhere,
         "holds_lock": holds_lock,
-        "mends": mends,
+        "repairs": repairs,
     }
 
 

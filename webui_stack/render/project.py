@@ -74,7 +74,7 @@ def host_files(settings: Settings, server: str) -> dict[str, str]:
 
 
 def unwanted(settings: Settings) -> list[str]:
-    """Files of the stack, by absolute path, that these settings do not want, though those of before may have."""
+    """Files of the stack, by absolute path, that these settings do not want; earlier ones may have wanted them."""
     return [] if settings.overlay else [f"{settings.stack_dir}/{compose.OVERLAY}"]
 
 

@@ -35,8 +35,8 @@ def stack_request(settings: Settings) -> dict[str, Any]:
 def up_request(settings: Settings, work: Iterable[compose.Work], *, migrates: bool = False) -> dict[str, Any]:
     """The request for the verb `up` (`host/verbs/up.py`). It holds no secret.
 
-    The verb refuses an Open WebUI that would change the schema of the data there are, unless the deploy `migrates` data
-    that have just come out of a backup set.
+    The verb refuses an Open WebUI that would change the schema of the data. It does not where the deploy `migrates`:
+    then the data have just come out of a backup set.
     """
     return {
         "stack": stack_request(settings),
@@ -73,14 +73,14 @@ def _changes(settings: Settings, work: Iterable[compose.Work]) -> dict[str, list
 def upgrade_request(settings: Settings, work: Iterable[compose.Work]) -> dict[str, Any]:
     """The request for the verb `upgrade` (`host/verbs/upgrade.py`). It holds no secret."""
     asked = up_request(settings, work)
-    backup = backup_requests.backup_request(settings, holds_lock=True, mends=True)
+    backup = backup_requests.backup_request(settings, holds_lock=True, repairs=True)
     return {"stack": asked["stack"], "request": {"up": asked["request"], "backup": backup}}
 
 
 def swarm_request(
     settings: Settings, work: Iterable[swarm.Work] = (), *, upgrades: bool = False, data_only: bool = False
 ) -> dict[str, Any]:
-    """The request for the verbs `swarm` and `swarm_mend` (`host/verbs/swarm.py`).
+    """The request for the verbs `swarm` and `swarm_recover` (`host/verbs/swarm.py`).
 
     It holds no secret. The verb refuses an Open WebUI that would change the schema of the data there are, unless it
     `upgrades`: then it makes a set of them first, and a copy of the database. With `data_only` it starts no Open WebUI.
@@ -110,7 +110,7 @@ def swarm_request(
             "upgrades": upgrades,
             "data_only": data_only,
             # Within the verb, which knows where the data are.
-            "backup": backup_requests.backup_request(settings, holds_lock=True, mends=True),
+            "backup": backup_requests.backup_request(settings, holds_lock=True, repairs=True),
         },
     }
 
@@ -151,7 +151,7 @@ def rollback_request(settings: Settings, to: str, *, may_replace: bool) -> dict[
         "stack": stack_request(settings),
         "request": {
             "to": to,
-            "backup": backup_requests.backup_request(settings, holds_lock=True, mends=True),
+            "backup": backup_requests.backup_request(settings, holds_lock=True, repairs=True),
             "may_replace": may_replace,
             "containers": project.containers(settings),
         },

@@ -35,7 +35,7 @@ def state_of(check: Check) -> State:
 
 @dataclass(frozen=True)
 class Row:
-    """One host's checks. One that could not be reached, or dropped out before, has none and a note that says why."""
+    """One host's checks. A host that could not be reached, or failed before, has none and a note that says why."""
 
     host: str
     address: str

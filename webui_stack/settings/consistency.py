@@ -203,7 +203,7 @@ def _processes(settings: Settings) -> list[str]:
     why = f"open_webui_replicas = {settings.open_webui_replicas}" if settings.topology == "compose" else "a swarm"
     if many and settings.database_kind == "sqlite":
         problems.append(
-            f"database: expected 'postgres' or 'auto' for {why}, got 'sqlite'; processes that share a file of SQLite "
+            f"database: expected 'postgres' or 'auto' for {why}, got 'sqlite'; replicas that share a file of SQLite "
             "corrupt it"
         )
     if settings.database_kind != "sqlite":
@@ -223,7 +223,7 @@ def _processes(settings: Settings) -> list[str]:
     needed = settings.postgres_connections
     if settings.database_kind == "postgres" and needed > settings.postgres_max_connections:
         problems.append(
-            f"postgres_max_connections: expected {needed} or more for {settings.open_webui_replicas} processes of "
+            f"postgres_max_connections: expected {needed} or more for {settings.open_webui_replicas} replicas of "
             f"up to {settings.connections_per_process} and one more while they are replaced, got "
             f"{settings.postgres_max_connections}; raise it, or lower database_pool_size and database_pool_overflow"
         )
@@ -362,26 +362,27 @@ def swarm_problems(inventory: Mapping[str, Settings], targeted: Iterable[str]) -
 
 
 def _swarm_roles(inventory: Mapping[str, Settings], targeted: set[str]) -> Iterator[str]:
-    leads = [name for name, one in inventory.items() if one.runs("data")]
+    data_nodes = [name for name, one in inventory.items() if one.runs("data")]
     managers = [name for name, one in inventory.items() if one.swarm_manager]
-    if len(leads) != 1:
+    if len(data_nodes) != 1:
         yield (
-            f"swarm_runs: expected exactly one host with 'data', got {_names(leads)}; Valkey's and Postgres's volumes "
-            "are on one host"
+            f"swarm_runs: expected exactly one host with 'data', got {_names(data_nodes)}; Valkey's and Postgres's "
+            "volumes are on one host"
         )
-    elif not inventory[leads[0]].swarm_manager:
+    elif not inventory[data_nodes[0]].swarm_manager:
         yield (
-            f"swarm_manager: expected True for {leads[0]}, which has the data, got False; the swarm is steered there"
+            f"swarm_manager: expected True for {data_nodes[0]}, which has the data, got False; "
+            "the swarm is steered there"
         )
-    elif inventory[leads[0]].swarm_availability != "active":
+    elif inventory[data_nodes[0]].swarm_availability != "active":
         yield (
-            f"swarm_availability: expected 'active' for {leads[0]}, which runs 'data', got 'drain'; "
+            f"swarm_availability: expected 'active' for {data_nodes[0]}, which runs 'data', got 'drain'; "
             "its volumes are nowhere else"
         )
-    elif leads[0] not in targeted:
+    elif data_nodes[0] not in targeted:
         yield (
-            f"{leads[0]}: expected it in each run, since the swarm is steered from there, got it left out or out of "
-            "reach; add it to --limit, or see docs/how-to/swarm.md, when it is lost"
+            f"{data_nodes[0]}: expected it in each run, since the swarm is steered from there, got it left out or out "
+            "of reach; add it to --limit, or see docs/how-to/swarm.md, when it is lost"
         )
     if len(managers) not in (1, 3):
         yield (
@@ -421,7 +422,7 @@ def _refused_in_a_swarm(settings: Settings) -> tuple[str, ...]:
         if value not in usual:
             found.append(
                 f"{name}: expected it to be left as it is in a swarm, got {value!r}; its hosts are one stack, which "
-                "replaces one process at a time"
+                "replaces one replica at a time"
             )
     return tuple(found)
 

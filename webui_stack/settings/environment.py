@@ -103,7 +103,7 @@ OWNED_WITH_A_DATABASE = {
     "DATABASE_POOL_SIZE": "database_pool_size instead",
     "DATABASE_POOL_MAX_OVERFLOW": "database_pool_overflow instead",
     "PGVECTOR_POOL_SIZE": "database_pool_size instead",
-    "ENABLE_DB_MIGRATIONS": "the first process to migrate and no other, as it is without",
+    "ENABLE_DB_MIGRATIONS": "the first replica to migrate and no other, as it is without",
 }
 
 

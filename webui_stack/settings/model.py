@@ -187,7 +187,7 @@ class Settings(BaseModel):
     valkey_health_retries: Annotated[int, between(1, 100), Rule("a number of checks from 1 to 100", "e.g. 3")]
 
     open_webui_image: Image
-    open_webui_replicas: Annotated[int, between(1, 64), Rule("a number of processes from 1 to 64", "e.g. 2")]
+    open_webui_replicas: Annotated[int, between(1, 64), Rule("a number of replicas from 1 to 64", "e.g. 2")]
     open_webui_volume: Volume
     open_webui_bind: Address
     open_webui_port: Port
@@ -433,9 +433,9 @@ class Settings(BaseModel):
 
     @property
     def restarts_after_valkey(self) -> bool:
-        """Whether Open WebUI has to start anew after Valkey did.
+        """Whether Open WebUI has to start again after Valkey did.
 
-        Releases before 0.12.0 lose their subscriptions for good (open-webui#25216, #27762; #29976, #31619 mended it).
+        Releases before 0.12.0 lose their subscriptions for good (open-webui#25216, #27762; #29976, #31619 repaired it).
         An image whose tag names no release is taken for a newer one.
         """
         version = version_of(self.open_webui_image)
@@ -487,10 +487,10 @@ class Settings(BaseModel):
 
     @property
     def connections_per_process(self) -> int:
-        """Connections to Postgres that an Open WebUI process opens at most.
+        """Connections to Postgres that a replica opens at most.
 
         It has two pools of the same size, one for each way it talks to the database (open_webui/internal/db.py,
-        0.12.4), and a third for vectors, which we keep small (retrieval/vector/dbs/pgvector.py).
+        0.12.4). A third is for vectors, and we keep it small (retrieval/vector/dbs/pgvector.py).
         """
         return 2 * (self.database_pool_size + self.database_pool_overflow) + VECTOR_POOL
 
@@ -501,7 +501,7 @@ class Settings(BaseModel):
 
     @property
     def thread_pool_size(self) -> int:
-        """Threads in each of the two pools of an Open WebUI process: 2000, or as many as its container may have."""
+        """Threads in each of the two pools of a replica: 2000, or as many as its container may have."""
         if not self.open_webui_pids_limit:
             return 2000
         return max(40, min(2000, (self.open_webui_pids_limit - OTHER_THREADS) // 2))  # 40 is the library's own

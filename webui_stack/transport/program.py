@@ -215,7 +215,7 @@ def send(host: Host, folder: str = FOLDER, units: str = UNITS) -> None:
         state, *_ = remote.run(host, _with_python(unpack, ""), [packed])
     except remote.RemoteError as error:
         last = str(error).strip().rpartition("\n")[2]  # of a traceback, the error itself
-        raise RemoteError(f"{folder}: expected the host's program to get there, got {last}; mend that") from None
+        raise RemoteError(f"{folder}: expected the host's program to get there, got {last}; fix that") from None
     if state == NO_PYTHON:
         raise NoPythonError
 

@@ -24,8 +24,8 @@ class RemoteError(Exception):
 def run(host: Host, command: str, stdin: Sequence[str] = ()) -> list[str]:
     """The lines `command` prints, run by a shell as the host's data say (`_sudo`, ...), with these lines to read.
 
-    Whatever else the host's login shell prints is skipped. [] is the answer of a command that printed nothing, never
-    a missing one. Raises `RemoteError`, or what the connection raises when it is lost.
+    All else that the host's login shell prints is skipped. [] is the answer of a command that printed nothing, never a
+    missing one. Raises `RemoteError`, or what the connection raises when it is lost.
     """
     frame = Frame()
     status, output = attempt(host, frame.command(command), stdin)

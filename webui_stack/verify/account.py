@@ -79,5 +79,5 @@ def _token(way: Way, body: dict[str, str], timeout_s: float) -> str:
 
 
 def sign_out(way: Way, token: str, timeout_s: float) -> None:
-    """Ensure the token is good for nothing any more. Raises `ProbeError`."""
+    """Ensure the token is revoked. Raises `ProbeError`."""
     websocket.ask(way, "POST", "/api/v1/auths/signout", timeout_s, token=token)

@@ -49,12 +49,12 @@ class _Process(NamedTuple):
 class Probe:
     """One host's proof in progress; collects what the closing line tells.
 
-    `lead` is the host that Valkey is on, `everywhere` are all hosts of the stack: with compose both are this one.
+    `data_node` is the host that Valkey is on, `everywhere` are all hosts of the stack: with compose both are this one.
     """
 
     host: Host
     settings: Settings
-    lead: Observation
+    data_node: Observation
     everywhere: Sequence[Observation]
     survey: Survey = field(default_factory=Survey)
     observed: compose.Observed = field(default_factory=compose.Observed)
@@ -63,7 +63,7 @@ class Probe:
     token: str = field(default="", repr=False)
 
     def checks(self, survey: Survey) -> list[Check]:
-        """One attempt at all checks. Those of a group follow each other, the groups go on side by side."""
+        """One attempt at all checks. The checks of a group follow each other, the groups go on side by side."""
         self.survey, self.observed, self.flushed = survey, survey.services, None
         groups: list[Callable[[], Iterator[Check]]] = []
         if self.settings.runs("data"):
@@ -166,7 +166,7 @@ class Probe:
             "subscribers",
             enough,
             f"{subscribers} connections listen on {valkey.CHANNEL}, "
-            f"{processes} Open WebUI process{'es' if processes > 1 else ''}",
+            f"{processes} replica{'s' if processes > 1 else ''} of Open WebUI",
             why or "Open WebUI is not connected to this Valkey: look for `redis` in `docker logs open-webui`",
         )
 
@@ -181,9 +181,9 @@ class Probe:
         missing = [_short(name) for name in wanted if name not in reached]
         if wanted:
             yield Check(
-                "processes",
+                "replicas",
                 not missing,
-                f"{len(wanted) - len(missing)} of {len(wanted)} Open WebUI processes have an address in "
+                f"{len(wanted) - len(missing)} of {len(wanted)} replicas have an address in "
                 f"{compose.NETWORK}" + (f", not {', '.join(missing)}" if missing else ""),
                 "it does not run, or was taken off the network; `pyinfra INVENTORY deploy.py` attaches it again",
             )
@@ -372,7 +372,7 @@ class Probe:
         return account.sign_in(self.host, there, way, self.settings.stack_dir, _ATTEMPT_S)
 
     def close(self) -> None:
-        """Ensure the probe's login, if there was one, is good for nothing any more."""
+        """Ensure the probe's login, if there was one, is revoked."""
         if self.token:
             account.sign_out(self._way_in, self.token, _ATTEMPT_S)
 
@@ -389,12 +389,12 @@ class Probe:
         return Way(url, dial, self.settings.external_url or self._way_in.origin)
 
     def _client(self, user: str) -> AbstractContextManager[redis.Redis]:
-        observed = self.observed if self.lead.host is self.host else self.lead.survey().services
+        observed = self.observed if self.data_node.host is self.host else self.data_node.survey().services
         return self._login.client(observed, user, _ATTEMPT_S)
 
     @cached_property
     def _login(self) -> Login:
-        return Login(self.lead.host, self.settings.stack_dir)
+        return Login(self.data_node.host, self.settings.stack_dir)
 
     @property
     def _processes(self) -> list[_Process]:

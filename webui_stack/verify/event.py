@@ -17,7 +17,7 @@ _NAME = "open-webui-stack:probe"
 def through_valkey_ms(session: Session, client: redis.Redis, kilobytes: int, timeout_s: float) -> float:
     """Milliseconds from publishing an event in Valkey to its arrival at `session`.
 
-    It is published as another Open WebUI process would, and goes to that one connection only. Raises
+    It is published as another replica would, and goes to that one connection only. Raises
     `ProbeError` when it does not arrive, and `redis.RedisError`.
     """
     mark = secrets.token_hex(8)

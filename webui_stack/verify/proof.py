@@ -38,17 +38,17 @@ class Proof:
 def run(
     observation: Observation,
     settings: Settings,
-    lead: Observation | None = None,
+    data_node: Observation | None = None,
     everywhere: Sequence[Observation] = (),
 ) -> Proof:
     """Ensure the stack on this host works, within `verify_timeout_s`, as far as `verify_level` goes.
 
-    In a swarm `lead` is the host that Valkey is on, `everywhere` are all its hosts: each proves the processes it has.
-    Polls, because a container that runs is not yet one that serves, and gives up early when a container
-    has stopped for good. Changes nothing but, at level "user", the probe's own account and a chat of its.
+    In a swarm `data_node` is the host that Valkey is on, `everywhere` are all its hosts: each proves the processes it
+    has. Polls, because a container that runs is not yet one that serves, and gives up early when a container has
+    stopped for good. Changes nothing but, at level "user", the probe's own account and a chat of its.
     """
     deadline = time.monotonic() + settings.verify_timeout_s
-    probe = Probe(observation.host, settings, lead or observation, everywhere or [observation])
+    probe = Probe(observation.host, settings, data_node or observation, everywhere or [observation])
     survey = observation.survey()
     while True:
         checks = probe.checks(survey)

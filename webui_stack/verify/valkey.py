@@ -81,13 +81,13 @@ def version(client: redis.Redis) -> str:
 
 
 def subscribers(client: redis.Redis) -> int:
-    """How many connections listen on Socket.IO's channel: one for each Open WebUI process."""
+    """How many connections listen on Socket.IO's channel: one for each replica."""
     counts: Any = client.pubsub_numsub(CHANNEL)
     return int(dict(counts)[CHANNEL])
 
 
 def emit(client: redis.Redis, sid: str, event: str, data: Any) -> int:
-    """Publish an event for one Socket.IO connection, as another Open WebUI process would; how many listen there.
+    """Publish an event for one Socket.IO connection, as another replica would; how many listen there.
 
     The message is python-socketio's (AsyncPubSubManager.emit, 5.16). The channel is the connection's own
     where Open WebUI listens on such (`socketio#/#SID`, since 0.11.5), else the common one.

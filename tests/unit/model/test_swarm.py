@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import surveys
-from tests.swarms import LEAD, A, B, C, of
+from tests.swarms import DATA_NODE, A, B, C, of
 from webui_stack.model import compose, swarm
 from webui_stack.model.swarm import Member, Node, Observed, Service
 
@@ -189,7 +189,7 @@ def having(name: str, **changes: Any) -> Observed:
         (replace(GOOD, services={"redis": GOOD.services["redis"]}), "open-webui: is missing"),
         (having("redis", definition="x"), "redis: its definition was changed by hand"),
         (having("open-webui", running=1, hosts=1), "open-webui: 1 of 2 run"),
-        (having("open-webui", hosts=1), "open-webui: its 2 processes are on 1 of 2 hosts"),
+        (having("open-webui", hosts=1), "open-webui: its 2 replicas are on 1 of 2 hosts"),
         (
             replace(GOOD, services={**GOOD.services, "proxy": Service("proxy", "p", 1, 1, 1)}),
             "proxy: is not wanted any more",
@@ -216,14 +216,15 @@ def test_only_processes_that_could_be_spread_are_spread_again() -> None:
 
 
 def test_every_host_has_to_have_the_very_images() -> None:
-    given = of(**LEAD)
-    leads = {reference: compose.Image(f"sha256:{number}") for number, reference in enumerate(given.images.values())}
-    assert swarm.image_refusals(given, leads, leads) == []
-    moved = {**leads, given.valkey_image: compose.Image("sha256:other")}
-    (found,) = swarm.image_refusals(given, moved, leads)
+    given = of(**DATA_NODE)
+    references = enumerate(given.images.values())
+    at_the_data = {reference: compose.Image(f"sha256:{number}") for number, reference in references}
+    assert swarm.image_refusals(given, at_the_data, at_the_data) == []
+    moved = {**at_the_data, given.valkey_image: compose.Image("sha256:other")}
+    (found,) = swarm.image_refusals(given, moved, at_the_data)
     assert found.startswith(f"image {given.valkey_image}: expected the one that the host with the data has (sha256:0)")
-    lacking = {reference: image for reference, image in leads.items() if reference != given.open_webui_image}
-    (found,) = swarm.image_refusals(given, lacking, leads)
+    lacking = {reference: image for reference, image in at_the_data.items() if reference != given.open_webui_image}
+    (found,) = swarm.image_refusals(given, lacking, at_the_data)
     assert "got none; " in found
 
 

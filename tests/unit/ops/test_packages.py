@@ -84,7 +84,7 @@ def test_a_dead_source_is_named_and_does_no_harm(monkeypatch: pytest.MonkeyPatch
     assert install(host)
     assert host.told == [
         "apt: expected all sources of packages to work, got an error from http://ppa.example.org/old in "
-        "/etc/apt/sources.list.d/old.list, line 1; mend or remove it"
+        "/etc/apt/sources.list.d/old.list, line 1; fix or remove it"
     ]
     assert host.waited == 0
 

@@ -43,14 +43,14 @@ def test_people_stay_where_they_are(changes: dict[str, Any], present: str) -> No
             "sqlite",
             "database: expected the stack's own Postgres, in the volume open-webui-postgres, got people whose chats "
             "are in SQLite, in the volume open-webui; runbooks/migrate.py moves them, with database_switch = "
-            "['chat-1'] for that run; or keep one process and database = 'sqlite'",
+            "['chat-1'] for that run; or keep one replica and database = 'sqlite'",
             id="more replicas of a stack on SQLite",
         ),
         pytest.param(
             {"database_url": "env:X", "open_webui_volume": "chats"},
             "sqlite",
             "database: expected the Postgres of database_url, got people whose chats are in SQLite, in the volume "
-            f"chats; {SWITCHED}one process and database = 'sqlite'",
+            f"chats; {SWITCHED}one replica and database = 'sqlite'",
             id="a database elsewhere",
         ),
         pytest.param(

@@ -179,11 +179,11 @@ def test_the_end_says_what_became_of_whom_and_what_to_do() -> None:
         "done       2: web-1, web-2",
         "failed     1: web-3",
         "untouched  1: web-4",
-        "mend what failed and run the same command again: it goes on with what is left",
+        "fix what failed and run the same command again: it goes on with what is left",
     ]
 
 
-def test_what_was_cut_off_needs_no_mending() -> None:
+def test_what_was_cut_off_needs_no_repair() -> None:
     fates = {"web-1": Fate.DONE, "web-2": Fate.CUT_OFF}
     assert rollout.told_end([("web-1",), ("web-2",)], fates)[1:] == [
         "cut off    1: web-2",

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.swarms import LEAD, TRUE, A, B, C, node, of, three
+from tests.swarms import DATA_NODE, TRUE, A, B, C, node, of, three
 from webui_stack.model.swarm import Member, Node, Observed
 from webui_stack.plan import swarm_nodes
 from webui_stack.plan.swarm_nodes import Change, Host
@@ -116,10 +116,10 @@ def test_a_host_that_left_is_told_of_and_gets_its_work_once_it_is_back() -> None
     assert swarm_nodes.refusals("b", gone) == []
 
 
-def test_a_lead_that_left_comes_back_through_another_manager() -> None:
+def test_a_data_node_that_left_comes_back_through_another_manager() -> None:
     stale = replace(A, state="down")
     manager = Host(of(swarm_manager=True), replace(member("b1"), nodes=(stale, replace(B, role="manager"), C)))
-    given = hosts(a=Host(of(**LEAD), Observed()), b=manager)
+    given = hosts(a=Host(of(**DATA_NODE), Observed()), b=manager)
     assert swarm_nodes.steering(given) == "b"
     assert swarm_nodes.starting(given) == ""
     assert Change("a", "is to be a manager", "") in swarm_nodes.changes(given, knows_all=True)
@@ -131,8 +131,9 @@ def test_a_member_of_another_swarm_is_refused() -> None:
     assert swarm_nodes.refusals("c", hosts(b=Host(of(), member("x9")))) == []
 
 
-def test_the_lead_in_a_swarm_of_its_own_makes_strangers_of_the_others() -> None:
-    alone = hosts((replace(A, id="new"),), a=Host(of(**LEAD), replace(member("new"), nodes=(replace(A, id="new"),))))
+def test_the_data_node_in_a_swarm_of_its_own_makes_strangers_of_the_others() -> None:
+    new = replace(A, id="new")
+    alone = hosts((new,), a=Host(of(**DATA_NODE), replace(member("new"), nodes=(new,))))
     assert swarm_nodes.refusals("a", alone) == []
     assert len(swarm_nodes.refusals("b", alone)) == 1
 
@@ -159,13 +160,13 @@ def test_a_lost_host_with_the_data_is_told_with_the_commands_that_let_another_ta
     )
 
 
-def test_what_the_lead_itself_left_behind_has_no_other_data() -> None:
+def test_what_the_data_node_itself_left_behind_has_no_other_data() -> None:
     assert swarm_nodes.refusals("a", hosts((A, node("a", "data", number=0, state="down"), B, C))) == []
 
 
 def test_no_command_has_a_token_and_no_output_of_one_is_kept() -> None:
-    assert swarm_nodes.init_command(of(**LEAD)) == "docker swarm init >/dev/null"
-    given = of(**LEAD, swarm_address="198.18.0.11", swarm_address_pool="198.19.128.0/17")
+    assert swarm_nodes.init_command(of(**DATA_NODE)) == "docker swarm init >/dev/null"
+    given = of(**DATA_NODE, swarm_address="198.18.0.11", swarm_address_pool="198.19.128.0/17")
     assert swarm_nodes.init_command(given) == (
         "docker swarm init --advertise-addr 198.18.0.11 --data-path-addr 198.18.0.11 "
         "--listen-addr 198.18.0.11:2377 --default-addr-pool 198.19.128.0/17 --default-addr-pool-mask-length 24 "

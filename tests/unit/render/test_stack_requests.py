@@ -55,13 +55,13 @@ def test_an_upgrade_and_a_rollback_ask_for_a_set_of_all_with_the_lock_they_hold(
     assert (
         upgrade["backup"]
         == rollback["backup"]
-        == backup_requests.backup_request(settings(), holds_lock=True, mends=True)
+        == backup_requests.backup_request(settings(), holds_lock=True, repairs=True)
     )
 
 
 def test_a_verb_that_makes_a_set_has_the_lock_and_knows_where_the_data_are() -> None:
     one = backup.Request(**stack_requests.swarm_request(settings(**SWARM))["request"]["backup"])
-    assert (one.holds_lock, one.mends, one.swarm) == (True, True, "open-webui")
+    assert (one.holds_lock, one.repairs, one.swarm) == (True, True, "open-webui")
 
 
 def test_the_host_is_asked_about_releases_by_names() -> None:
@@ -112,7 +112,7 @@ def test_a_restore_is_asked_with_all_that_its_verb_and_its_set_need(changes: dic
     assert list(asked.followers) == [name for name in asked.containers if name[-1].isdigit()]
     assert asked.marks == ["secrets/valkey-password", "watchdog.sh"]
     made = backup.Request(**asked.backup)
-    assert (made.holds_lock, made.mends, made.backup_dir) == (True, False, some.backup_dir)
+    assert (made.holds_lock, made.repairs, made.backup_dir) == (True, False, some.backup_dir)
     assert "AGE" not in repr(asked)
 
 
@@ -125,7 +125,7 @@ def test_a_restore_in_a_swarm_is_asked_with_the_folder_of_all_hosts() -> None:
     assert asked.environment["ENABLE_DB_MIGRATIONS"] == "true"
     assert "DATABASE_URL" not in asked.environment
     made = backup.Request(**asked.backup)
-    assert (made.holds_lock, made.mends, made.swarm, made.people) == (True, False, "open-webui", "/srv/people")
+    assert (made.holds_lock, made.repairs, made.swarm, made.people) == (True, False, "open-webui", "/srv/people")
     assert "AGE-SECRET" not in repr(asked)
     bucket = settings(**{**SWARM, "open_webui_shared_dir": None, "open_webui_env": {"STORAGE_PROVIDER": "s3"}})
     assert stack_requests.swarm_restore_request(bucket, may_replace=False)["request"]["people"] == ""

@@ -142,9 +142,9 @@ def test_another_set_of_the_same_name_on_this_machine_is_a_fault() -> None:
 
 
 def test_a_place_without_an_answer_is_an_error_and_not_none() -> None:
-    found = backups.of(answer(folder(), errors=["restic: expected to list snapshots, got no end; mend that"]), None)
+    found = backups.of(answer(folder(), errors=["restic: expected to list snapshots, got no end; fix that"]), None)
     assert backups.summary(found) == "no backup set found; what is in the restic repository is not known"
-    assert found.lines == ["in the restic repository: restic: expected to list snapshots, got no end; mend that"]
+    assert found.lines == ["in the restic repository: restic: expected to list snapshots, got no end; fix that"]
     refused = backups.of({**answer(folder(one())), "repository": None}, None, ["backup_restic_password: expected it"])
     assert refused.looked_at == [HOST, RESTIC]
     assert backups.summary(refused) == "1 backup set found; what is in the restic repository is not known"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.defaults import settings
-from tests.swarms import LEAD, of, three
+from tests.swarms import DATA_NODE, of, three
 from tests.unit.settings.given import MANY, PEM, SWARM, problems
 from webui_stack.host import throw_away
 from webui_stack.settings import consistency
@@ -75,7 +75,7 @@ def test_more_threads_than_the_container_may_have_are_refused(limit: int, most: 
     assert settings(open_webui_env={"THREAD_POOL_SIZE": "9000"}, open_webui_pids_limit=0)
 
 
-NO_FILE_TO_SHARE = "got 'sqlite'; processes that share a file of SQLite corrupt it"
+NO_FILE_TO_SHARE = "got 'sqlite'; replicas that share a file of SQLite corrupt it"
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ NO_FILE_TO_SHARE = "got 'sqlite'; processes that share a file of SQLite corrupt 
         ],
         pytest.param(
             {**MANY, "open_webui_env": {"ENABLE_DB_MIGRATIONS": "true"}},
-            "open_webui_env/ENABLE_DB_MIGRATIONS: expected the first process to migrate and no other, as it is "
+            "open_webui_env/ENABLE_DB_MIGRATIONS: expected the first replica to migrate and no other, as it is "
             "without, got the variable; remove it",
             id="every process migrates",
         ),
@@ -220,7 +220,7 @@ def test_postgres_takes_the_pools_of_all_processes_or_is_refused(
     assert settings(**changes, postgres_max_connections=needed).postgres_connections == needed
     (line,) = problems(**changes, postgres_max_connections=needed - 1)
     assert line == (
-        f"postgres_max_connections: expected {needed} or more for {replicas} processes of up to "
+        f"postgres_max_connections: expected {needed} or more for {replicas} replicas of up to "
         f"{2 * (pool + overflow) + 5} and one more while they are replaced, got {needed - 1}; raise it, or lower "
         "database_pool_size and database_pool_overflow"
     )
@@ -233,7 +233,7 @@ def test_postgres_takes_the_pools_of_all_processes_or_is_refused(
 
 def test_one_host_with_the_data_that_steers_two_workers_is_a_swarm() -> None:
     assert consistency.swarm_problems(three(), ["a", "b", "c"]) == []
-    assert consistency.swarm_problems({"a": of(**LEAD)}, ["a"]) == []
+    assert consistency.swarm_problems({"a": of(**DATA_NODE)}, ["a"]) == []
 
 
 def test_hosts_with_a_stack_each_are_no_business_of_a_swarm() -> None:
@@ -250,15 +250,18 @@ def test_hosts_with_a_stack_each_are_no_business_of_a_swarm() -> None:
         ),
         ({"b": of(swarm_runs=["data"])}, "swarm_runs: expected exactly one host with 'data', got a, b; "),
         (
-            {"a": of(**{**LEAD, "swarm_manager": False}), "b": of(swarm_manager=True)},
+            {"a": of(**{**DATA_NODE, "swarm_manager": False}), "b": of(swarm_manager=True)},
             "swarm_manager: expected True for a, which has the data, got",
         ),
         (
-            {"a": of(**LEAD, swarm_availability="drain"), "b": of(swarm_runs=["proxy"])},
+            {"a": of(**DATA_NODE, swarm_availability="drain"), "b": of(swarm_runs=["proxy"])},
             "swarm_availability: expected 'active' for a, which runs",
         ),
         ({"b": of(swarm_manager=True)}, "swarm_manager: expected 1 or 3 managers, got 2 (a, b); 2 fail when either"),
-        ({"a": of(**{**LEAD, "swarm_runs": ["data", "open-webui"]})}, "swarm_runs: expected 'proxy' for at least one"),
+        (
+            {"a": of(**{**DATA_NODE, "swarm_runs": ["data", "open-webui"]})},
+            "swarm_runs: expected 'proxy' for at least one",
+        ),
         ({"b": of(open_webui_offline=True)}, "open_webui_offline: expected the same for all hosts of a swarm, which"),
         ({"b": of(valkey_image="valkey/valkey:8.0.9")}, "valkey_image: expected the same for all hosts of a swarm"),
         (three(stack_adopt=True), "stack_adopt: expected False in a swarm, got True; "),

@@ -807,17 +807,17 @@ MISTAKES = [
     ),
     pytest.param(
         {"open_webui_replicas": 0},
-        "open_webui_replicas: expected a number of processes from 1 to 64, got 0; e.g. 2",
+        "open_webui_replicas: expected a number of replicas from 1 to 64, got 0; e.g. 2",
         id="open_webui_replicas: none",
     ),
     pytest.param(
         {"open_webui_replicas": 65},
-        "open_webui_replicas: expected a number of processes from 1 to 64, got 65; e.g. 2",
+        "open_webui_replicas: expected a number of replicas from 1 to 64, got 65; e.g. 2",
         id="open_webui_replicas: too many",
     ),
     pytest.param(
         {"open_webui_replicas": "3"},
-        "open_webui_replicas: expected a number of processes from 1 to 64, got '3'; e.g. 2",
+        "open_webui_replicas: expected a number of replicas from 1 to 64, got '3'; e.g. 2",
         id="open_webui_replicas: text",
     ),
     pytest.param(

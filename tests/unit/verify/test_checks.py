@@ -48,8 +48,8 @@ def probe(*containers: compose.Container, **changes: Any) -> Any:
     processes = {one.name: one.address for one in containers if one.address and compose.is_process(one.service)}
     held = changes.pop("verify_hold_s", 0)
     host: Any = None
-    lead: Any = None
-    found = checks.Probe(host, settings(**changes).model_copy(update={"verify_hold_s": held}), lead, [])
+    data_node: Any = None
+    found = checks.Probe(host, settings(**changes).model_copy(update={"verify_hold_s": held}), data_node, [])
     found.observed = compose.Observed(containers={one.name: one for one in containers}, processes=processes)
     found.flushed = ""  # the packet filter is as it should be
     return found
@@ -66,7 +66,7 @@ def only(checks: Iterator[Check]) -> Check:
 def test_a_process_without_an_address_is_a_fault() -> None:
     found = only(probe(container("open-webui", address=""))._reachable())
     assert found.is_fault
-    assert found.seen == "0 of 1 Open WebUI processes have an address in openwebui-network, not open-webui"
+    assert found.seen == "0 of 1 replicas have an address in openwebui-network, not open-webui"
 
 
 def test_each_process_of_the_settings_counts() -> None:
@@ -173,7 +173,7 @@ def test_a_proxy_that_ends_quiet_websockets_is_found(server: int) -> None:
     found = held(relay(server, quiet_s=3), 40)
     assert time.monotonic() - start < 30, "it does not wait for longer than the websocket lives"
     assert found.is_fault
-    assert found.settled, "waiting does not mend it"
+    assert found.settled, "waiting does not fix it"
     assert found.seen.startswith("ended after ")
     assert "proxy_read_timeout" in found.next_step
 

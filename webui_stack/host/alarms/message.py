@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 from ..clock import utc
 
-Kind = Literal["problem", "flapping", "well", "mended", "unwatched", "reminder", "test"]
-ItemState = Literal["broken", "unknown", "flapping", "well", "mended", "unwatched"]
+Kind = Literal["problem", "flapping", "well", "repaired", "unwatched", "reminder", "test"]
+ItemState = Literal["broken", "unknown", "flapping", "well", "repaired", "unwatched"]
 KINDS: Mapping[ItemState, Kind] = {
     "broken": "problem",
     "unknown": "problem",
     "flapping": "flapping",
     "well": "well",
-    "mended": "mended",
+    "repaired": "repaired",
     "unwatched": "unwatched",
 }
 """The kind of message that tells of each state, in the order of sending."""
@@ -26,14 +26,14 @@ _PHRASES: Mapping[ItemState, str] = {
     "unknown": "could not be checked",
     "flapping": "keeps changing",
     "well": "is well again",
-    "mended": "was mended",
+    "repaired": "was repaired",
     "unwatched": "is no longer checked",
 }
 _SUMS: Mapping[Kind, str] = {
     "problem": "things are wrong",
     "flapping": "things keep changing",
     "well": "things are well again",
-    "mended": "things were mended",
+    "repaired": "things were repaired",
     "unwatched": "things are no longer checked",
     "reminder": "things are still wrong",
 }
@@ -47,7 +47,7 @@ class Item:
     """One thing that a message tells of.
 
     `since_s` is the moment at which its state began, in seconds since 1970; for "well" and "unwatched" it is the moment
-    at which the trouble began. `mended` says what the watchdog did, or is "".
+    at which the trouble began. `repaired` says what the watchdog did, or is "".
     """
 
     name: str
@@ -55,7 +55,7 @@ class Item:
     seen: str
     since_s: float
     next_step: str = ""
-    mended: str = ""
+    repaired: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,10 +98,9 @@ class Message:
     def payload(self) -> dict[str, Any]:
         """The JSON of a webhook. Its keys are stable: one is added at most, unless `format` is another.
 
-        `format` (1), `id` (the same for a repetition), `kind` ("problem", "flapping", "well", "mended", "unwatched",
-        "reminder", "test"), `host`, `at` (RFC 3339, UTC), `title`, `text` (for people), and `items`, each with `name`,
-        `state` ("broken", "unknown", "flapping", "well", "mended", "unwatched"), `since` (RFC 3339, UTC), `seen`,
-        `next_step` and `mended`.
+        `format` (1), `id` (the same for a repetition), `kind` (a `Kind`), `host`, `at` (RFC 3339, UTC), `title`, `text`
+        (for people), and `items`. Each item has `name`, `state` (an `ItemState`), `since` (RFC 3339, UTC), `seen`,
+        `next_step` and `repaired`.
         """
         return {
             "format": FORMAT,
@@ -118,7 +117,7 @@ class Message:
                     "since": _rfc_3339(item.since_s),
                     "seen": _line(item.seen),
                     "next_step": item.next_step,
-                    "mended": item.mended,
+                    "repaired": item.repaired,
                 }
                 for item in self.items
             ],
@@ -134,7 +133,7 @@ class Message:
 
 def _phrase(item: Item) -> str:
     """What is so: "valkey_pong is broken"."""
-    return f"{item.name} {f'was {item.mended}' if item.state == 'mended' else _PHRASES[item.state]}"
+    return f"{item.name} {f'was {item.repaired}' if item.state == 'repaired' else _PHRASES[item.state]}"
 
 
 def _told(item: Item) -> str:
@@ -142,8 +141,8 @@ def _told(item: Item) -> str:
     lines = [f"{_phrase(item)}: {_line(item.seen)}"]
     if item.state in ("well", "unwatched"):
         lines.append(f"The trouble began: {since} UTC")
-    if item.state != "mended" and item.mended:
-        lines.append(f"The watchdog did this: {item.mended}")
+    if item.state != "repaired" and item.repaired:
+        lines.append(f"The watchdog did this: {item.repaired}")
     if item.state == "flapping":
         lines.append("It changed more than 4 times in an hour. The next message comes when it is stable for an hour.")
     if item.state in ("broken", "unknown", "flapping"):

@@ -11,12 +11,12 @@ from .connection import LIMIT_S
 from .message import Kind, Message
 
 # Priorities are 1 to 5, and 3 by default. Tags that name an emoji are shown as one.
-_PRIORITIES: Mapping[Kind, str] = {"problem": "4", "flapping": "4", "mended": "2"}
+_PRIORITIES: Mapping[Kind, str] = {"problem": "4", "flapping": "4", "repaired": "2"}
 _TAGS: Mapping[Kind, str] = {
     "problem": "rotating_light",
     "flapping": "warning",
     "well": "white_check_mark",
-    "mended": "wrench",
+    "repaired": "wrench",
     "unwatched": "grey_question",
     "reminder": "hourglass",
     "test": "test_tube",

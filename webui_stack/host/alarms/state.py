@@ -45,8 +45,8 @@ class Thing:
 
     `ok` is the last answer, None before the first. `changes_s` are the last changes between well and broken. `told` is
     what people know, `opened_s` the moment at which that began, and `told_s` the moment at which they heard of it last.
-    `mended` is what the watchdog did, until people hear of it. `missing_s` is the moment since which no look has named
-    the thing, or None. `seen` and `next_step` are of the last trouble.
+    `repaired` is what the watchdog did, until people hear of it. `missing_s` is the moment since which no look has
+    named the thing, or None. `seen` and `next_step` are of the last trouble.
     """
 
     ok: bool | None = None
@@ -56,7 +56,7 @@ class Thing:
     told: Told = ""
     opened_s: float = 0.0
     told_s: float = 0.0
-    mended: str = ""
+    repaired: str = ""
     missing_s: float | None = None
     seen: str = ""
     next_step: str = ""
@@ -144,13 +144,13 @@ def _missed(name: str, thing: Thing, now_s: float) -> tuple[Thing | None, Item |
 
 def _seen(thing: Thing, one: Finding, now_s: float) -> Thing:
     """The thing after a look at it, before anybody is told."""
-    thing = replace(thing, missing_s=None, mended=one.mended or thing.mended)
+    thing = replace(thing, missing_s=None, repaired=one.repaired or thing.repaired)
     if not one.ok:
         thing = replace(thing, seen=one.seen, next_step=one.next_step)
     if one.ok is None:  # the last answer counts on: a break lasts, as far as anybody knows
         return replace(thing, unknown=thing.unknown.longer(now_s))
     changes = [now_s] if thing.ok is not None and thing.ok != one.ok else []
-    if one.ok and one.mended and not changes:  # it broke and was mended between two looks
+    if one.ok and one.repaired and not changes:  # it broke and was repaired between two looks
         changes = [now_s, now_s]
     return replace(
         thing,
@@ -169,13 +169,13 @@ def _told(name: str, thing: Thing, one: Finding, now_s: float) -> tuple[Thing, I
         thing = replace(thing, changes_s=())
     alarm, since_s = _alarm(name, thing, now_s)
     if alarm:
-        item = Item(name, alarm, one.seen, since_s, one.next_step, thing.mended)
-        return replace(thing, told=alarm, opened_s=since_s, told_s=now_s, mended=""), item
-    if not one.ok or not (thing.told or thing.mended):
+        item = Item(name, alarm, one.seen, since_s, one.next_step, thing.repaired)
+        return replace(thing, told=alarm, opened_s=since_s, told_s=now_s, repaired=""), item
+    if not one.ok or not (thing.told or thing.repaired):
         return thing, None
-    well: ItemState = "well" if thing.told else "mended"
-    item = Item(name, well, one.seen, thing.opened_s if thing.told else now_s, mended=thing.mended)
-    return replace(thing, told="", mended="", seen="", next_step=""), item
+    well: ItemState = "well" if thing.told else "repaired"
+    item = Item(name, well, one.seen, thing.opened_s if thing.told else now_s, repaired=thing.repaired)
+    return replace(thing, told="", repaired="", seen="", next_step=""), item
 
 
 def _alarm(name: str, thing: Thing, now_s: float) -> tuple[Told, float]:

@@ -28,7 +28,7 @@ class DatabaseCopy:
         return bool(self._roles.as_superuser(SUPERUSER, _IS_THERE).strip())
 
     def put_back(self, aside: str = FAILED) -> None:
-        """Ensure the copy serves; nothing happens where there is none. What served gets the name `aside`.
+        """Ensure the copy serves; nothing happens where there is none. The database that served gets the name `aside`.
 
         As `FAILED` it is removed. Both names change or neither does (PostgreSQL renames in transactions), so this can
         be cut off and begun again.

@@ -133,7 +133,7 @@ def copy_database(path: Path, copy: Path) -> None:
 
 
 def add(tar: tarfile.TarFile, path: Path, content: Path) -> None:
-    """Add `path` with what `content` holds. One that is gone by now is left out, one that shrinks fails the save.
+    """Add `path` with what `content` holds. A file that is gone by now is left out, a file that shrinks fails the save.
 
     A FIFO, a socket or a device holds nothing that could be kept: it is left out, and the error output names it.
     """
@@ -178,7 +178,7 @@ def stalled(*_: object) -> None:
 def describe(facts: dict[str, str]) -> None:
     """Write the manifest: what the caller knows, what is in the database, size and SHA-256 of each part.
 
-    What is in a dump of Postgres the caller has counted.
+    The caller has counted the contents of a dump of Postgres.
     """
     counted = {what: facts.pop(what) for what in ("schema", *COUNTED) if what in facts}
     parts = {path.name: part(path) for path in sorted(SET.iterdir()) if path.name != MANIFEST}

@@ -81,9 +81,9 @@ class Exchange:
         self._folders.swap(self._which)
 
     def undo(self) -> None:
-        """Ensure the data of before the swap are in use, and no others beside them, whatever was cut off.
+        """Ensure the data from before the swap are in use, and no others beside them, whatever was cut off.
 
-        What was set aside stays.
+        Data that were set aside stay.
         """
         if self._postgres:
             self._postgres.undo()

@@ -76,9 +76,9 @@ def swap(folder: Path, kept: Iterable[str]) -> None:
 
 
 def undo(folder: Path) -> None:
-    """Ensure the data of before are in the folder, and nothing beside them. Goes on after a crash, of `swap` as well.
+    """Ensure the earlier data are in the folder, and nothing beside them. Goes on after a crash, of `swap` as well.
 
-    What was written since the swap is gone.
+    Writes since the swap are lost.
     """
     there = places(folder)
     if NEW in there:

@@ -30,7 +30,7 @@ class Move:
     def fill(self, folder: str) -> None:
         """Ensure the database that serves has the rows of the set in `folder`, and no others.
 
-        Whatever was in it is dropped: whoever calls knows that these are nobody's rows. Fails where a row can't be
+        Its earlier contents are dropped: the caller knows that these are nobody's rows. Fails where a row can't be
         copied, and where another number of people, chats or files came along than the set has.
         """
         roles = self._postgres.begin_anew()

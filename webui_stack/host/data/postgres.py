@@ -119,7 +119,7 @@ class Postgres:
     def fill_beside(self, dump: BinaryIO) -> None:
         """Ensure the dump's contents are in a database beside the one that serves, where it can take its place.
 
-        Fails where an earlier database waits to be put back or forgotten. What was beside it else is replaced.
+        Fails where an earlier database waits to be put back or forgotten. Any other database beside it is replaced.
         """
         roles = self.answers()
         if OLD in self._databases(roles):
@@ -152,7 +152,7 @@ class Postgres:
             )
 
     def undo(self) -> None:
-        """Ensure the database of before the swap serves, and no other is beside it but what was set aside."""
+        """Ensure the database from before the swap serves, and no other is beside it but what was set aside."""
         roles = self.answers()
         if OLD in self._databases(roles):
             # Of an undo that was cut off between its exchange and its end.
@@ -223,7 +223,7 @@ def await_answer(engine: Engine, clock: Clock, container: str, start_s: float) -
         if not one.running or clock.monotonic() >= limit_s:
             logs = engine.logs(container, tail=3).decode("utf-8", "replace").split("\n")
             got = " ".join(line.strip() for line in logs if line.strip()) or f"its container {one.status}"
-            raise HostError("Postgres", expected="it to answer", got=got, do="mend that, and run this again")
+            raise HostError("Postgres", expected="it to answer", got=got, do="fix that, and run this again")
         clock.sleep(_PAUSE_S)
 
 

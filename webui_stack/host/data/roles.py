@@ -90,7 +90,7 @@ class Roles:
     def load(self, database: str, dump: BinaryIO) -> None:
         """Load a dump into an empty database. `dump` is read several times, each from its first byte.
 
-        What is in it comes from open-webui, so it runs with that user's rights; only extensions need a superuser's.
+        Its contents come from open-webui, so it runs with that user's rights; only extensions need a superuser's.
         """
         listed = self._fed(["pg_restore", "--list"], dump).decode("utf-8", "surrogateescape").splitlines()
         # Comments begin with ";", and pg_restore skips them.

@@ -110,4 +110,4 @@ def _text(content: bytes) -> str:
 
 
 def _unanswered(what: str, got: str) -> HostError:
-    return HostError(what, expected="an answer of Open WebUI's image", got=got, do="mend that, and run it again")
+    return HostError(what, expected="an answer of Open WebUI's image", got=got, do="fix that, and run it again")

@@ -106,7 +106,7 @@ def as_row(row: Any, table: Any, columns: Sequence[Any]) -> dict[str, Any]:
         except (ValueError, TypeError, AttributeError) as error:
             keys = ", ".join(f"{key.name} {row[key.name]}" for key in columns if key.primary_key)
             sys.exit(
-                f"{table.name}, {keys}: expected {column.type} in {column.name}, got {error}; mend that row in SQLite"
+                f"{table.name}, {keys}: expected {column.type} in {column.name}, got {error}; fix that row in SQLite"
             )
     return found
 

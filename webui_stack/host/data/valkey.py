@@ -230,7 +230,7 @@ class ValkeyData:
         return True
 
     def set_log_aside(self) -> None:
-        """Ensure Valkey finds no log. One that is no longer written must not be loaded when `appendonly` is on again.
+        """Ensure Valkey finds no log. A log that is no longer written must not be loaded when `appendonly` is on again.
 
         It is kept beside the data as `appendonlydir.off`.
         """
@@ -266,7 +266,7 @@ class ValkeyData:
                 "Valkey",
                 expected="its data in the volume to be prepared",
                 got=said or f"exit code {error.exit_code}",
-                do="it is not started; mend that (a full disk?), and run it again",
+                do="it is not started; fix that (a full disk?), and run it again",
             ) from None
 
 

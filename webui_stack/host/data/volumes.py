@@ -90,7 +90,7 @@ class Volumes:
         self._check("swap", which, "swapped")
 
     def undo(self, which: Collection[str]) -> None:
-        """Ensure the data of before the swap are in place, and no others beside them, whatever was cut off."""
+        """Ensure the data from before the swap are in place, and no others beside them, whatever was cut off."""
         self._check("undo", which, "whole")
 
     def forget(self, which: Collection[str]) -> None:
@@ -124,7 +124,7 @@ class Volumes:
                 "the volumes of the data",
                 expected=f"`{' '.join(command[:1])}` to change them",
                 got=said or f"exit code {error.exit_code}",
-                do="mend that (a full disk?), and run it again",
+                do="fix that (a full disk?), and run it again",
             ) from None
 
 

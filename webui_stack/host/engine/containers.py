@@ -34,7 +34,8 @@ class Containers:
         volume: str | None = None,
         image: str | None = None,
     ) -> tuple[Container, ...]:
-        """All containers, or those that match every filter; in any state. One that goes meanwhile is left out.
+        """All containers, or those that match every filter; in any state. A container that is removed meanwhile is left
+        out.
 
         `label` is NAME or NAME=VALUE; `image` matches containers of images made from that one as well.
         """
@@ -146,8 +147,8 @@ class Containers:
     ) -> Output:
         """Run a program in a running container and wait for it. Secrets go in `env` or `stdin`, never in `command`.
 
-        What it writes goes to `stdout`, if that is given. Raises ProgramFailed for an exit code not in `accept`.
-        Docker can't end such a program: after `timeout_s` it may run on.
+        Its output goes to `stdout`, if that is given. Raises ProgramFailed for an exit code not in `accept`. Docker
+        can't end such a program: after `timeout_s` it may run on.
         """
         call = _call(
             *("POST", name, "/exec"),
@@ -187,8 +188,8 @@ class Containers:
     ) -> Output:
         """Run a program in a container of its own, which Docker removes when it ends, also if this program is killed.
 
-        Raises as `exec` does. After `timeout_s`, or another failure here, the container is killed and removed. By its
-        name, whoever comes after a crash finds it. Refused (409) while a container of that name is there.
+        Raises as `exec` does. After `timeout_s`, or another failure here, the container is killed and removed. After a
+        crash, it can be found by its name. Refused (409) while a container of that name is there.
         """
         id_ = self._create(name, new, stdin=stdin is not None, auto_remove=True)
         try:

@@ -32,7 +32,7 @@ class Unavailable(EngineError):  # noqa: N818
 class Refused(EngineError):  # noqa: N818
     """Docker answered no, in the words of `message`. To ask the same again does not help."""
 
-    def __init__(self, call: str, message: str, *, status: int = 0, do: str = "mend that, and run this again") -> None:
+    def __init__(self, call: str, message: str, *, status: int = 0, do: str = "fix that, and run this again") -> None:
         super().__init__("docker", expected=f"it to do {call}", got=message, do=do)
         self.message, self.status = message, status
 

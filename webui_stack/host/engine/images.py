@@ -57,8 +57,8 @@ class Images:
     ) -> None:
         """Ensure the image is as its registry has it. Docker itself has no credentials: `login` has them, or the CLI.
 
-        `progress` gets bytes that are here and bytes in all, as far as Docker knows of them by then. Whatever the
-        registry answers is Refused; "not found" may be a matter of rights there.
+        `progress` gets bytes that are here and bytes in all, as far as Docker knows of them by then. Each error of the
+        registry is Refused; "not found" may be a matter of rights there.
         """
         name, tag = split(reference)
         query = {"fromImage": f"{name}@{tag}" if tag.startswith("sha256:") else f"{name}:{tag}"}

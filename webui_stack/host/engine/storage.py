@@ -19,7 +19,8 @@ class Storage:
     _transport: Transport
 
     def volumes(self, *, label: str | None = None) -> tuple[Volume, ...]:
-        """The volumes there are. Those of a plug-in that gives no answer are missing: to know of one, ask `volume`."""
+        """The volumes there are. The volumes of a plug-in that gives no answer are missing: to know of one, ask
+        `volume`."""
         call = Call("GET", "/volumes", {"filters": filters(label=label)})
         data = self._transport.json(call)
         with understood(call):
@@ -32,7 +33,7 @@ class Storage:
             return objects.volume(data)
 
     def create_volume(self, name: str, *, labels: Mapping[str, str] | None = None) -> None:
-        """Ensure a volume of that name. One that is there stays as it is, with its labels."""
+        """Ensure a volume of that name. An existing volume stays as it is, with its labels."""
         body = {"Name": name, "Labels": dict(labels or {})}
         self._transport.json(Call("POST", "/volumes/create", body=body, timeout_s=CHANGE_S))
 

@@ -37,7 +37,7 @@ class Swarm:
         return self._one("service", name, swarm_objects.service)
 
     def service_update(self, service: Service, *, replicas: int | None = None, force: bool = False) -> None:
-        """Ensure another number of replicas; `force` makes each task anew. Returns before the tasks are there.
+        """Ensure another number of replicas; `force` replaces each task. Returns before the tasks are there.
 
         Only from the very definition that `service` has: Refused where it was changed since.
         """

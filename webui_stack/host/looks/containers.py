@@ -35,8 +35,8 @@ def _container(at: Sight, wanted: str) -> Iterator[Finding | Sample]:
     why = _why_not_well(at, one)
     found = _restarted(at, one)
     step = f"look at `docker logs {one.name}`, and run runbooks/doctor.py" if why else ""
-    mended = "restarted" if found.is_new and not why else ""
-    yield Finding(name("container", wanted), not why, why or f"{one.name} runs", step, mended=mended)
+    repaired = "restarted" if found.is_new and not why else ""
+    yield Finding(name("container", wanted), not why, why or f"{one.name} runs", step, repaired=repaired)
 
 
 def _why_not_well(at: Sight, one: Container) -> str:

@@ -58,7 +58,7 @@ class Memory:
         return known
 
     def since_rise_s(self, counter: str, value: float) -> float | None:
-        """Seconds since a counter was last seen to rise; None where it never was. One that began again is lower."""
+        """Seconds since a counter was last seen to rise; None where it never was. A count that began again is lower."""
         before, rose_s = self._counters.get(counter, (value, None))
         now_s = self._clock.monotonic()
         if value > before:

@@ -32,7 +32,7 @@ def dial(address: str, port: int, limit_s: float) -> socket.socket:
 
 
 def slot(container: str) -> str:
-    """A container's name without what each start gives it anew in a swarm: SERVICE.SLOT.ID, or SERVICE.NODE.ID."""
+    """A container's name without the part that each start changes in a swarm: SERVICE.SLOT.ID, or SERVICE.NODE.ID."""
     service, *rest = container.split(".")
     if len(rest) != 2:
         return container

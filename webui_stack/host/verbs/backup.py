@@ -54,7 +54,7 @@ class Request:
     people's uploads are that are not in the set, such as "s3"; "" where they are in it. `ollama` is the `Place` of
     the stack's Ollama, {} without one: a set has the names of its models.
 
-    With `holds_lock` the caller has the stack alone until this ends. With `mends` it puts data back that are in two
+    With `holds_lock` the caller has the stack alone until this ends. With `repairs` it puts data back that are in two
     places, and wants a set of those that serve. `made_for` is a word for the manifest, "" for none. `not_in_set` are
     volumes of the overlay, which no set has.
     """
@@ -77,7 +77,7 @@ class Request:
     in_clear: Sequence[str]
     ollama: Mapping[str, str] = field(default_factory=dict)
     holds_lock: bool = False
-    mends: bool = False
+    repairs: bool = False
     made_for: str = ""
     not_in_set: Sequence[str] = ()
     keep_daily: int = 0
@@ -105,7 +105,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
 
 def within(made: Assembly, arguments: Mapping[str, Any]) -> str:
     """Ensure there is one more set, for a verb that has the stack alone and is in the journal. Returns its name."""
-    return carry_out(made, replace(Request(**arguments), holds_lock=True, mends=True))
+    return carry_out(made, replace(Request(**arguments), holds_lock=True, repairs=True))
 
 
 def carry_out(made: Assembly, asked: Request) -> str:
@@ -151,7 +151,7 @@ class Backup:
     def run(self, asked: Request, locks: Locks) -> str:
         """Ensure there is one more set, of data that are in one place and that no other verb changes meanwhile."""
         with locks.data("backup", live=not asked.holds_lock):
-            entry = None if asked.mends else Journal(self._files, asked.stack_dir, {}, self._clock).open()
+            entry = None if asked.repairs else Journal(self._files, asked.stack_dir, {}, self._clock).open()
             if entry and entry.in_two_places:
                 raise HostError(
                     "backup",

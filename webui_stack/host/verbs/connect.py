@@ -29,8 +29,8 @@ class Request:
 def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     """Carry bytes both ways until either end closes; `arguments` are those of `Request`. It never returns.
 
-    One event says that the connection is there. What is on stdin and stdout from then on is the connection's alone, so
-    the caller sends nothing before. Raises `HostError` where the target refuses, or can't be reached in time.
+    One event says that the connection is there. stdin and stdout are the connection's alone from then on, so the caller
+    sends nothing before. Raises `HostError` where the target refuses, or can't be reached in time.
     """
     asked = Request(**arguments)
     try:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def look(arguments: Mapping[str, Any], _emit: Callable[[Event], None]) -> dict[str, dict[str, str]] | None:
-    """What `images.held` says of the `wanted` images; None where Docker gives no answer at all. Reads only.
+    """What `images.held` says about the `wanted` images; None where Docker gives no answer at all. Reads only.
 
     A Docker that does not answer is a state of the host, as for the survey: it may be yet to come.
     """

@@ -105,8 +105,8 @@ class Recovery:
     def go_back(self, _: Entry) -> None:
         """Ensure Open WebUI runs on SQLite as before.
 
-        What Postgres has of the rows is left, and dropped by the next migration. Where somebody removed the container,
-        a deploy makes it.
+        The rows in Postgres are left, and dropped by the next migration. Where somebody removed the container, a deploy
+        makes it.
         """
         made = self._made
         made.helper.end()  # it may be filling Postgres still

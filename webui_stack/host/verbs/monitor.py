@@ -76,8 +76,8 @@ class Changes:
                 word = {True: "well again", False: "not well", None: "unknown"}[one.ok]
                 silent = f" (explained by {one.silenced_by})" if one.silenced_by else ""
                 self._say(f"{one.name} is {word}{silent}: {one.seen}")
-            if one.mended:
-                self._say(f"{one.name} was {one.mended}: {one.seen}")
+            if one.repaired:
+                self._say(f"{one.name} was {one.repaired}: {one.seen}")
             self._known[one.name] = one.ok
 
 
@@ -95,8 +95,8 @@ class People:
     def tell(self, findings: Sequence[Finding]) -> None:
         """Tell what a round has found. Raises `HostError` where the receivers can't be read.
 
-        Those of before are told all the same. Where the file is missing, nobody is: a deploy removes it before its last
-        steps.
+        Earlier messages are sent all the same. Where the file is missing, nobody is: a deploy removes it before its
+        last steps.
         """
         from ..alarms import Alarms, receivers  # their modules cost as much at a start as all others together
 

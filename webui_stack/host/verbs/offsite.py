@@ -185,7 +185,7 @@ class Offsite:
         if failed:
             got = "; ".join(f"{place.address}: {error.got}" for place, error in failed)
             expected = f"a {job} in each of {len(asked.repositories)} repositories"
-            raise HostError("restic", expected=expected, got=got, do="mend that, and run it again")
+            raise HostError("restic", expected=expected, got=got, do="fix that, and run it again")
 
     def _copy(self, asked: Copy, sets: BackupSets, place: Place, name: str) -> int:
         """Ensure the repository has the set, and those before it that it lacks. Returns how many were copied."""

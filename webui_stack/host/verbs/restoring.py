@@ -107,12 +107,12 @@ class Restoring(ABC):
     # --- After a crash (`journal.Verb`)
 
     def go_back(self, entry: Entry) -> None:
-        """Ensure the data of before are in use, and run. What served meanwhile is in a set."""
+        """Ensure the earlier data are in use, and run. The data that served meanwhile are in a set."""
         with self._own_postgres():
             self._back(entry)
 
     def go_on(self, entry: Entry) -> None:
-        """Ensure nothing is cut off where one place has all data: those of the set, healthy, or those of before."""
+        """Ensure nothing is cut off where one place has all data: those of the set, healthy, or the earlier ones."""
         with self._own_postgres():
             if entry.step == HEALTHY:
                 self._journal.end()
@@ -342,7 +342,7 @@ def save(made: Assembly, wanted: backup.Request) -> None:
             wanted,
             keep=0,  # the set that is restored may be the oldest; the next backup sees to `backup_keep`
             holds_lock=True,
-            mends=True,
+            repairs=True,
             made_for=RESTORE,
         ),
     )

@@ -60,7 +60,8 @@ class Request:
 def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     """Ensure an earlier release is in force; `arguments` are those of `Stack` and of `Request`, by these names.
 
-    What was cut off before is ended first. Where that was an upgrade, and it went back, there is nothing else to do.
+    A change that was cut off before is ended first. Where that was an upgrade, and it went back, there is nothing else
+    to do.
     """
     require_root()
     stack, asked = Stack(**arguments["stack"]), Request(**arguments["request"])

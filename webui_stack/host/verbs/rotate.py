@@ -145,7 +145,7 @@ class Rotation:
         self._finish()
 
     def go_back(self, _: Entry) -> None:
-        """Ensure the secrets of before are in force."""
+        """Ensure the earlier secrets are in force."""
         self._back()
         self._journal.end()
 

@@ -58,7 +58,7 @@ STEPS: Sequence[Step] = (
 """The steps of a deploy, and of an upgrade, for the journal's table."""
 _OF_EARLIER_VERSIONS = "upgrade"
 TABLE: journal.Table = {VERB: STEPS, UPGRADE: STEPS, _OF_EARLIER_VERSIONS: (*STEPS, Step(OLD_MARK, "go back"))}
-"""What a journal may hold of a stack in a swarm, where `mend` reads it."""
+"""What a journal may hold of a stack in a swarm, where `recover` reads it."""
 _NOTED = "set"
 """When the copy of the database was made. The journal leaves it as `.upgrading` for earlier versions."""
 _OLD_MARK = ".upgrading"
@@ -101,7 +101,7 @@ def run(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> str:
     return str(_under_lock(arguments, emit, lambda _, verb: verb.up()))
 
 
-def mend(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
+def recover(arguments: Mapping[str, Any], emit: Callable[[Event], None]) -> None:
     """Ensure an upgrade that was cut off is ended: the new version stays where it serves, else what was before returns.
 
     `arguments` are those of `run`: for an upgrade that an earlier version of this project began.
@@ -224,7 +224,7 @@ class Swarm:
 
         Where it does not get healthy, the last good deploy runs again, with its data where an upgrade was at them.
         Then this raises `HostError`, which says so. A deploy that was cut off before is taken over, an upgrade is not:
-        `mend` ends it. With `data_only` nothing is remembered, and "" is returned.
+        `recover` ends it. With `data_only` nothing is remembered, and "" is returned.
         """
         self._releases.recover()
         verb = UPGRADE if self._asked.upgrades and self._postgres else VERB

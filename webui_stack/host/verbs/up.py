@@ -283,7 +283,7 @@ class Up:
             raise
 
     def finish(self, asked: Request) -> str:
-        """Ensure what is healthy is remembered, and nothing of before is left. Returns the release's name."""
+        """Ensure what is healthy is remembered, and nothing earlier is left. Returns the release's name."""
         self._let_go(asked)
         name = self._remember()
         self._journal.end()

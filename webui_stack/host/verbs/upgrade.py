@@ -100,9 +100,9 @@ class Upgrade:
     def upgrade(self) -> str:
         """Ensure the stack is healthy as its files say, and remembered. Returns the release's name.
 
-        Where no data would change, this is a deploy and nothing else. Where the new versions don't get healthy, those
-        of before run again on the data of before, and this raises `HostError`, which says so. It raises before anything
-        is stopped where the last good release could not come back, or the data need more than an upgrade.
+        Where no data would change, this is a deploy and nothing else. Where the new versions don't get healthy, the
+        earlier ones run again on the earlier data, and this raises `HostError`, which says so. It raises before
+        anything is stopped where the last good release could not come back, or the data need more than an upgrade.
         """
         resumes = self._up.begin(self._deploy)
         try:
