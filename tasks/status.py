@@ -53,8 +53,7 @@ def _look(settings: Settings) -> list[str]:
     told: Mapping[str, str] = {}
     ages: Ages | str | None = None
     if survey.services.containers:
-        at_once = settings.model_copy(update={"verify_timeout_s": 0, "verify_hold_s": 0})
-        proved = proof.run(observation, at_once, preflight.data_node(), preflight.everywhere())
+        proved = proof.run(observation, proof.at_once(settings), preflight.data_node(), preflight.everywhere())
         checks, told = proved.checks, proved.told
         ages = _ages(settings) if settings.runs("data") else None
     locked = sources.wanted(settings, survey.machine)

@@ -164,6 +164,9 @@ metrics_bind = None  # "127.0.0.1:9469": serve metrics for Prometheus there, at 
 # "ping": Valkey answers. "wiring": an event in Valkey also arrives at a websocket. "user": so does an event that a
 # user's request causes; the probe has its own account (made once, its password stays on the host).
 verify_level = "wiring"
+# "llama3.2:1b": at level "user" the probe asks this model for a short answer, whose first and last token have to
+# arrive at the websocket within verify_timeout_s. All users have to be allowed to use the model. None: asks no model.
+verify_model = None
 verify_event_kb = 1024  # size of the large event that has to arrive, in kilobytes
 verify_timeout_s = 60  # seconds within which the proof must succeed
 verify_hold_s = 0  # hold a websocket open for this long; 60 finds proxies that end quiet ones; 0: skip

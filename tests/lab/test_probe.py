@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import urllib.error
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.browser.models import LONG, SHORT, Models
 from tests.lab.precious import START_S, Precious, within
-from tests.lab.session import FRESH, Lab, changed, rows_in
+from tests.lab.session import FRESH, NAME, Lab, changed, rows_in
 
 pytestmark = pytest.mark.lab
 
@@ -24,6 +26,8 @@ docker run --detach --name second --network openwebui-network --label com.docker
 rm /run/second.env"""
 HEALTH = "docker exec %s curl --fail --silent --max-time 4 http://127.0.0.1:8080/health"
 UP = "cd /opt/open-webui && docker compose --file compose.yaml up --detach --wait 2>&1"
+# What the lab's models run in, on this machine.
+SERVER = ["--filter", f"label=lab.open-webui-stack={NAME}", "--filter", "label=lab.open-webui-stack.service=models"]
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +48,27 @@ def start_second(host: Any) -> None:
     within(START_S, "the second process answers", lambda: host.run(HEALTH % "second").rc == 0)
 
 
-def verify(lab: Lab, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return lab.run("-y", "runbooks/verify.py", "--data", "verify_timeout_s=4", *arguments)
+@pytest.fixture(scope="module")
+def models(lab: Lab, precious: Precious) -> Models:
+    """The lab's models, which Ada has shared with everybody: before that, Open WebUI shows them to admins only."""
+    everybody = [{"principal_type": "user", "principal_id": "*", "permission": "read"}]
+    for name in (SHORT, LONG):
+        try:
+            entry = {"id": name, "name": name, "meta": {}, "params": {}, "access_grants": everybody}
+            precious.ask("/api/v1/models/create", entry)
+        except urllib.error.HTTPError as error:
+            if error.code != 401:  # it is shared already, in a lab that was kept
+                raise
+    return Models(lab, precious.host)
+
+
+def verify(lab: Lab, *arguments: str, timeout_s: int = 4) -> subprocess.CompletedProcess[str]:
+    return lab.run("-y", "runbooks/verify.py", "--data", f"verify_timeout_s={timeout_s}", *arguments)
+
+
+def verify_model(lab: Lab, model: str, timeout_s: int = 4) -> subprocess.CompletedProcess[str]:
+    user = ("--data", "verify_level=user", "--data", f"verify_model={model}")
+    return verify(lab, *user, timeout_s=timeout_s)
 
 
 def failed(result: subprocess.CompletedProcess[str]) -> str:
@@ -61,10 +84,11 @@ def event_ms(result: subprocess.CompletedProcess[str]) -> float:
 
 
 def probes_traces(precious: Precious) -> list[Any]:
-    """The chats of everybody and the sessions that Valkey knows, which the probe may have left behind."""
+    """The chats of everybody, and the sessions and tasks that Valkey knows: what the probe may have left behind."""
     count = "import sqlite3; print(*sqlite3.connect('data/webui.db').execute('select count(*) from chat').fetchone())"
     chats = precious.host.check_output(f'docker exec open-webui python3 -c "{count}"')
-    return [chats, precious.valkey("-n", "1", "HLEN", "open-webui:session_pool")]
+    sessions, tasks = ("-n", "1", "HLEN", "open-webui:session_pool"), ("HLEN", "open-webui:tasks")
+    return [chats, precious.valkey(*sessions), precious.valkey(*tasks)]
 
 
 def test_an_event_in_valkey_arrives_at_a_websocket(lab: Lab, precious: Precious) -> None:
@@ -102,14 +126,56 @@ def test_an_event_crosses_from_one_process_to_another(lab: Lab, second: Any) -> 
     assert "2 subscribers" in result.stdout
 
 
+def test_an_answer_of_a_model_is_seen_token_by_token_and_leaves_no_trace(
+    lab: Lab, precious: Precious, models: Models
+) -> None:
+    before = probes_traces(precious), models.cancelled(SHORT)
+    result = verify_model(lab, SHORT, timeout_s=30)
+    assert result.returncode == 0, result.stdout
+    checks = {check["name"]: check for check in rows_in(result.stdout)[FRESH]["checks"]}
+    first, last = checks[f"first token of {SHORT}"], checks[f"last token of {SHORT}"]
+    words = len(models.answer(SHORT).split())
+    pieces = re.search(r"in (\d+) pieces", last["seen"])
+    assert pieces
+    assert int(pieces[1]) >= words / 2
+    assert last["elapsed_ms"] - first["elapsed_ms"] >= (words - 2) * 100, "the lab's models say ten words a second"
+    assert re.search(r"first token in \d+ ms, last in \d+ ms", result.stdout)
+    assert (probes_traces(precious), models.cancelled(SHORT)) == before
+
+
+def test_an_answer_that_is_not_over_in_time_is_stopped(lab: Lab, precious: Precious, models: Models) -> None:
+    before = probes_traces(precious), models.cancelled(LONG)
+    result = verify_model(lab, LONG)
+    assert "last token of lab-long: answer has no end: " in failed(result)
+    within(10, "the model saw its answer cut off", lambda: models.cancelled(LONG) > before[1])
+    assert probes_traces(precious) == before[0]
+
+
+def test_a_name_that_no_user_may_use_is_told_with_those_that_they_may(lab: Lab, models: Models) -> None:
+    said = failed(verify_model(lab, "lab-shrot"))
+    assert f"model name is unknown: lab-shrot is not among those of ordinary users: {LONG}, {SHORT}" in said
+
+
+def test_a_model_whose_server_is_stopped_does_not_answer(lab: Lab, models: Models) -> None:
+    server = subprocess.check_output(["docker", "ps", "--quiet", *SERVER], text=True).strip()
+    subprocess.run(["docker", "stop", server], check=True, stdout=subprocess.DEVNULL)
+    try:
+        said = failed(verify_model(lab, SHORT, timeout_s=20))
+    finally:
+        subprocess.run(["docker", "start", server], check=True, stdout=subprocess.DEVNULL)
+    assert f"first token of {SHORT}: model does not answer: " in said
+    assert verify_model(lab, SHORT, timeout_s=30).returncode == 0
+
+
 @dataclass(frozen=True)
 class Control:
-    """What is wrong, how it came to be, and what the probe has to say of it."""
+    """What is wrong, how it came to be, and what the probe has to say of it, and of a model's answer."""
 
     done: str
     says: str
     level: str = "wiring"
     two_processes: bool = False
+    answer: str = ""
 
 
 CONTROLS = {
@@ -118,6 +184,7 @@ CONTROLS = {
         "WEBSOCKET_MANAGER is not set in ",
         level="user",
         two_processes=True,
+        answer=f"first token of {SHORT}: events do not arrive: ",
     ),
     "valkey stopped": Control("docker stop redis-valkey", "container redis: redis-valkey is exited"),
     "a wrong URL": Control(
@@ -141,18 +208,23 @@ CONTROLS = {
 
 
 # Each restarts Open WebUI twice. The others show the same of the check that these are about.
-LONG = {"a wrong URL", "a wrong CORS list", "a pub/sub buffer too small for a large event"}
+SLOW = {"a wrong URL", "a wrong CORS list", "a pub/sub buffer too small for a large event"}
 
 
 @pytest.mark.parametrize(
     "control",
     [
-        pytest.param(control, id=name, marks=[pytest.mark.long] if name in LONG else [])
+        pytest.param(control, id=name, marks=[pytest.mark.long] if name in SLOW else [])
         for name, control in CONTROLS.items()
     ],
 )
 def test_the_probe_says_no_where_health_says_yes(
-    lab: Lab, precious: Precious, second: Any, control: Control, capsys: pytest.CaptureFixture[str]
+    lab: Lab,
+    precious: Precious,
+    models: Models,
+    second: Any,
+    control: Control,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     host = precious.host
     level = ("--data", f"verify_level={control.level}")
@@ -163,7 +235,7 @@ def test_the_probe_says_no_where_health_says_yes(
         if control.two_processes:
             start_second(host)
         within(START_S, "/health answers", lambda: host.run(HEALTH % "open-webui").rc == 0)
-        result = verify(lab, *level)
+        result = verify_model(lab, SHORT) if control.answer else verify(lab, *level)
         report = rows_in(result.stdout)[FRESH]
         health = host.check_output(HEALTH % "open-webui")
     finally:
@@ -174,6 +246,7 @@ def test_the_probe_says_no_where_health_says_yes(
     assert json.loads(health) == {"status": True}
     assert result.returncode == 1
     assert control.says in failed(result)
+    assert control.answer in failed(result)
     assert report["ok"] is False
     assert any(control.says in f"{check['name']}: {check['seen']}; {check['next_step']}" for check in report["checks"])
     assert event_ms(repaired) < 1000

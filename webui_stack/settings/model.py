@@ -300,6 +300,14 @@ class Settings(BaseModel):
         Literal["ping", "wiring", "user"],
         Rule("'ping', 'wiring' or 'user'", "'wiring' needs no account, 'user' signs in with one of its own"),
     ]
+    verify_model: (
+        Annotated[
+            str,
+            must(lambda value: value.isprintable() and value.strip() == value != ""),
+            Rule("a model's name", "e.g. 'llama3.2:1b', as Open WebUI lists it; None asks no model"),
+        ]
+        | None
+    )
     verify_event_kb: Annotated[int, between(1, 16000), Rule("kilobytes from 1 to 16000", "e.g. 1024")]
     verify_timeout_s: Seconds
     verify_hold_s: Annotated[

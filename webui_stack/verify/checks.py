@@ -25,7 +25,7 @@ from webui_stack.ops.host_state import Observation
 from webui_stack.render import project
 from webui_stack.settings.model import Settings
 from webui_stack.transport import remote, tunnel
-from webui_stack.verify import account, certificate, endpoint, event, hints, valkey, valkey_login, websocket
+from webui_stack.verify import account, answer, certificate, endpoint, event, hints, valkey, valkey_login, websocket
 from webui_stack.verify.valkey_login import Login
 from webui_stack.verify.websocket import ProbeError, Session, Way
 
@@ -61,6 +61,7 @@ class Probe:
     told: dict[str, str] = field(default_factory=dict)
     flushed: str | None = None
     token: str = field(default="", repr=False)
+    answered: list[Check] = field(default_factory=list)
 
     def checks(self, survey: Survey) -> list[Check]:
         """One attempt at all checks. The checks of a group follow each other, the groups go on side by side."""
@@ -347,7 +348,10 @@ class Probe:
             yield Check(name, False, str(error), self._why_silent() or "look at `docker logs open-webui`")
 
     def _user(self) -> Iterator[Check]:
-        """That what a user's request causes arrives at their websocket, at another process if there is one."""
+        """That what a user's request causes arrives at their websocket, at another process if there is one.
+
+        So do the tokens of a model's answer, which is asked for even where that event was lost: it tells more.
+        """
         all_of_them = self._all_processes
         several = len(all_of_them) > 1
         listening = self._way_to(all_of_them[0]) if several else self._way_in
@@ -358,12 +362,38 @@ class Probe:
             self.token = self.token or self._sign_in(asking)
             with websocket.connected(listening, _ATTEMPT_S, self.token) as session:
                 session.call("user-join", {"auth": {"token": self.token}}, _ATTEMPT_S)
-                elapsed_ms = event.by_request_ms(session, asking, self.token, _ATTEMPT_S)
+                yield self._request(name, session, asking)
+                yield from self._answer(session, asking)
         except ProbeError as error:
-            yield Check(name, False, str(error), self._why_silent() or "look at `docker logs open-webui`")
-            return
+            yield self._unheard(name, error)
+
+    def _request(self, name: str, session: Session, asking: Way) -> Check:
+        try:
+            elapsed_ms = event.by_request_ms(session, asking, self.token, _ATTEMPT_S)
+        except ProbeError as error:
+            return self._unheard(name, error)
         self.told["event"] = f"{elapsed_ms:.0f} ms"
-        yield Check(name, True, f"arrived in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
+        return Check(name, True, f"arrived in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
+
+    def _unheard(self, name: str, error: ProbeError) -> Check:
+        return Check(name, False, str(error), self._why_silent() or "look at `docker logs open-webui`")
+
+    def _answer(self, session: Session, asking: Way) -> Iterator[Check]:
+        """That a model's answer arrives at the websocket. A model that gave a whole one is not asked again."""
+        model = self.settings.verify_model
+        if model and not self.answered:
+            try:
+                found = answer.ask(session, asking, self.token, model, self.settings.verify_timeout_s, _ATTEMPT_S)
+            except ProbeError as error:
+                yield Check(f"first token of {model}", False, str(error), "look at `docker logs open-webui`")
+                return
+            told = list(found.checks(model, self._why_silent() if found.fault is answer.Fault.UNHEARD else ""))
+            if found.fault:
+                yield from told
+                return
+            self.answered = told
+            self.told["first token"], self.told["last token"] = (f"{one.elapsed_ms:.0f} ms" for one in told)
+        yield from self.answered
 
     def _sign_in(self, way: Way) -> str:
         """With a process that can make the account, wherever it is; the password is where the secrets are."""

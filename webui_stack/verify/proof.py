@@ -35,6 +35,11 @@ class Proof:
         return _line(self.told)
 
 
+def at_once(settings: Settings) -> Settings:
+    """Settings of a proof that waits for nothing, and asks no model: looks come often, and an answer has a price."""
+    return settings.model_copy(update={"verify_timeout_s": 0, "verify_hold_s": 0, "verify_model": None})
+
+
 def run(
     observation: Observation,
     settings: Settings,
@@ -45,7 +50,8 @@ def run(
 
     In a swarm `data_node` is the host that Valkey is on, `everywhere` are all its hosts: each proves the processes it
     has. Polls, because a container that runs is not yet one that serves, and gives up early when a container has
-    stopped for good. Changes nothing but, at level "user", the probe's own account and a chat of its.
+    stopped for good. Changes nothing but, at level "user", the probe's own account and a chat of its; the answer of
+    `verify_model` is in a chat that nobody saves.
     """
     deadline = time.monotonic() + settings.verify_timeout_s
     probe = Probe(observation.host, settings, data_node or observation, everywhere or [observation])
@@ -73,6 +79,7 @@ def _line(told: Mapping[str, str]) -> str:
         f"{subscribers} subscriber{'' if subscribers == '1' else 's'}" if subscribers else "",
         f"websocket in {told['websocket']}" if "websocket" in told else "",
         f"event in {told['event']}" if "event" in told else "",
+        f"first token in {told['first token']}, last in {told['last token']}" if "first token" in told else "",
         f"certificate {told['certificate']} more" if "certificate" in told else "",
     ]
     return f"{told.get('address', '')}  {', '.join(part for part in parts if part)}".strip()

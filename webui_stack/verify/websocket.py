@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import socketio
@@ -97,6 +97,14 @@ def ready(way: Way, timeout_s: float) -> str | None:
     return ""
 
 
+class Arrival(NamedTuple):
+    """An event that arrived, and when (`time.perf_counter`)."""
+
+    at: float
+    event: str
+    data: Any
+
+
 class Session:
     """An open Socket.IO connection, and what arrives on it.
 
@@ -105,12 +113,24 @@ class Session:
 
     def __init__(self, client: socketio.Client, handshake_ms: float) -> None:
         self._client = client
-        self._arrived: queue.Queue[tuple[float, str, Any]] = queue.Queue()
+        self._arrived: queue.Queue[Arrival | None] = queue.Queue()
         self._ended = threading.Event()
         self.handshake_ms = handshake_ms
         self.sid = str(client.get_sid())
-        client.on("*", lambda event, *data: self._arrived.put((time.perf_counter(), event, data[0] if data else None)))
-        client.on("disconnect", lambda *_: self._ended.set())
+        client.on("*", self._note)
+        client.on("disconnect", self._note_end)
+
+    def _note(self, event: str, *data: Any) -> None:
+        self._arrived.put(Arrival(time.perf_counter(), event, data[0] if data else None))
+
+    def _note_end(self, *_: Any) -> None:
+        self._ended.set()
+        self._arrived.put(None)  # nothing follows: `next` need not wait
+
+    @property
+    def ended(self) -> bool:
+        """Whether the other side, or something in between, closed it."""
+        return self._ended.is_set()
 
     def hold(self, seconds: float) -> float:
         """Keep it open and quiet, but for the pings that the server sends; for how many seconds it was open."""
@@ -127,14 +147,17 @@ class Session:
     def wait(self, accept: Callable[[str, Any], bool], timeout_s: float) -> float | None:
         """When (`time.perf_counter`) the first event that `accept` takes arrived; None if none did in time."""
         deadline = time.perf_counter() + timeout_s
-        while (left_s := deadline - time.perf_counter()) > 0:
-            try:
-                at, event, data = self._arrived.get(timeout=left_s)
-            except queue.Empty:
-                return None
-            if accept(event, data):
-                return at
+        while (left_s := deadline - time.perf_counter()) > 0 and (arrival := self.next(left_s)):
+            if accept(arrival.event, arrival.data):
+                return arrival.at
         return None
+
+    def next(self, timeout_s: float) -> Arrival | None:
+        """The next event that arrived; None if none did in time, or the connection ended."""
+        try:
+            return self._arrived.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
 
 
 @contextmanager

@@ -259,6 +259,8 @@ CHOICES = [
     ("metrics_bind", "[::1]:9469"),
     ("verify_level", "ping"),
     ("verify_level", "user"),
+    ("verify_model", "llama3.2:1b"),
+    ("verify_model", "GPT 5 (ours)"),
     ("verify_event_kb", 16000),
     ("verify_timeout_s", 1),
     ("verify_hold_s", 60),

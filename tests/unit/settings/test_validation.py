@@ -1549,6 +1549,17 @@ MISTAKES = [
         id="verify_level: unknown",
     ),
     pytest.param(
+        {"verify_model": ""},
+        "verify_model: expected a model's name, got ''; e.g. 'llama3.2:1b', as Open WebUI lists it; None asks no model",
+        id="verify_model: empty",
+    ),
+    pytest.param(
+        {"verify_model": ["llama3.2:1b"]},
+        "verify_model: expected a model's name, got ['llama3.2:1b']; e.g. 'llama3.2:1b', as Open WebUI lists it; None "
+        "asks no model",
+        id="verify_model: two names at once",
+    ),
+    pytest.param(
         {"verify_event_kb": 0},
         "verify_event_kb: expected kilobytes from 1 to 16000, got 0; e.g. 1024",
         id="verify_event_kb: nothing",

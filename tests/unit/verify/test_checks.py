@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import threading
 import time
@@ -14,9 +13,10 @@ import socketio
 from aiohttp import web
 
 from tests.defaults import settings
+from tests.unit.verify.open_webui import ACTIVE, OpenWebUi, delta, done, serving
 from webui_stack.model import compose
 from webui_stack.model.check import Check
-from webui_stack.verify import checks, hints, valkey, websocket
+from webui_stack.verify import checks, hints, proof, valkey, websocket
 from webui_stack.verify.websocket import Way
 
 PUBLIC, OTHER = "https://chat.example.org", "https://intranet.example.org"
@@ -110,31 +110,11 @@ def test_as_many_listen_as_the_settings_want(
 @pytest.fixture(scope="module")
 def server() -> Iterator[int]:
     """The port of a Socket.IO server that pings as seldom as Open WebUI and lets in pages of two origins."""
-    loop = asyncio.new_event_loop()
-    port: list[int] = []
-
-    async def start() -> None:
-        talk = socketio.AsyncServer(async_mode="aiohttp", cors_allowed_origins=[PUBLIC, OTHER])
-        app = web.Application()
-        talk.attach(app, socketio_path=websocket.SOCKETIO_PATH)
-        runner = web.AppRunner(app)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port.append(runner.addresses[0][1])
-
-    async def stop() -> None:
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-        await asyncio.sleep(0.1)  # they end when they are resumed
-        loop.stop()
-
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(start(), loop).result(20)
-    yield port[0]
-    asyncio.run_coroutine_threadsafe(stop(), loop)
-    thread.join(5)
+    talk = socketio.AsyncServer(async_mode="aiohttp", cors_allowed_origins=[PUBLIC, OTHER])
+    app = web.Application()
+    talk.attach(app, socketio_path=websocket.SOCKETIO_PATH)
+    with serving(app) as port:
+        yield port
 
 
 def relay(port: int, quiet_s: float) -> int:
@@ -201,3 +181,79 @@ def test_with_one_origin_there_is_no_further_one(server: int) -> None:
     way = Way(f"http://127.0.0.1:{server}", origin=PUBLIC)
     assert list(probe(open_webui_public_url=PUBLIC)._origins(way)) == []
     assert list(probe()._origins(way)) == [], "upstream's * lets every page in"
+
+
+# --- A user's request, and a model's answer -----------------------------------------------------------
+
+
+@pytest.fixture
+def open_webui() -> Iterator[tuple[OpenWebUi, Way]]:
+    stand_in = OpenWebUi()
+    stand_in.script = [ACTIVE, delta("Hel"), delta("lo"), done("Hello")]
+    with serving(stand_in.app) as port:
+        yield stand_in, Way(f"http://127.0.0.1:{port}")
+
+
+def user_probe(way: Way, **changes: Any) -> Any:
+    """A proof at level "user" that has signed in already."""
+    found = probe(container("open-webui"), verify_level="user", **changes)
+    found.token, found._way_in = "token", way
+    return found
+
+
+def test_without_a_model_none_is_asked(open_webui: tuple[OpenWebUi, Way]) -> None:
+    stand_in, way = open_webui
+    assert [check.name for check in user_probe(way)._user()] == ["event of a user's request"]
+    assert stand_in.asked == []
+
+
+def test_a_model_s_tokens_are_in_the_checks_and_in_the_line(open_webui: tuple[OpenWebUi, Way]) -> None:
+    stand_in, way = open_webui
+    found = user_probe(way, verify_model="lab-short")
+    seen = list(found._user())
+    assert [(check.name, check.ok, check.elapsed_ms is not None) for check in seen] == [
+        ("event of a user's request", True, True),
+        ("first token of lab-short", True, True),
+        ("last token of lab-short", True, True),
+    ]
+    line = proof.Proof(seen, found.told).line
+    assert f"first token in {seen[1].elapsed_ms:.0f} ms, last in {seen[2].elapsed_ms:.0f} ms" in line
+    assert stand_in.chats == set(), "the event's chat is deleted, and the answer's was never saved"
+
+
+def test_a_model_that_answered_is_not_asked_at_the_next_attempt(open_webui: tuple[OpenWebUi, Way]) -> None:
+    stand_in, way = open_webui
+    found = user_probe(way, verify_model="lab-short")
+    first, second = ([check.name for check in found._user()] for _ in range(2))
+    assert first == second
+    assert len(stand_in.asked) == 1
+
+
+def test_a_model_that_did_not_answer_is_asked_again(open_webui: tuple[OpenWebUi, Way]) -> None:
+    stand_in, way = open_webui
+    found = user_probe(way, verify_model="lab-short")
+    stand_in.script = [ACTIVE, done("")]
+    assert next(check for check in found._user() if check.is_fault).seen.startswith("model does not answer: ")
+    stand_in.script = [ACTIVE, done("Hello")]
+    assert not any(check.is_fault for check in found._user())
+
+
+def test_lost_events_are_told_of_the_request_and_of_the_answer(
+    open_webui: tuple[OpenWebUi, Way], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checks, "_ATTEMPT_S", 1.0)
+    monkeypatch.setattr(checks.Probe, "_why_silent", lambda _: "Valkey's ACL refuses Open WebUI socketio")
+    stand_in, way = open_webui
+    stand_in.events_arrive = False
+    request, answered = user_probe(way, verify_model="lab-short")._user()
+    assert request.is_fault
+    assert answered.name == "first token of lab-short"
+    assert answered.seen == "events do not arrive: the question was accepted, and 1 s were silent"
+    assert answered.next_step == "Valkey's ACL refuses Open WebUI socketio"
+    assert stand_in.chats == set()
+
+
+def test_a_look_waits_for_nothing_and_asks_no_model() -> None:
+    look = proof.at_once(settings(verify_level="user", verify_model="lab-short", verify_hold_s=60))
+    assert (look.verify_timeout_s, look.verify_hold_s, look.verify_model) == (0, 0, None)
+    assert look.verify_level == "user"
