@@ -198,6 +198,8 @@ CONTROLS = {
     "no channel for Open WebUI": Control(
         "sed -i 's/ &socketio &socketio#[*]//' valkey/users.acl && docker restart redis-valkey open-webui",
         "Valkey's ACL refuses Open WebUI socketio: users.acl was changed",
+        level="user",
+        answer=f"first token of {SHORT}: events do not arrive: no websocket at ",
     ),
     "a pub/sub buffer too small for a large event": Control(
         "sed -i '/^client-output-buffer-limit/s/pubsub .*/pubsub 64kb 32kb 5/' valkey/valkey.conf && "

@@ -21,8 +21,8 @@ from webui_stack.verify import websocket
 from webui_stack.verify.websocket import Arrival, ProbeError, Session, Way
 
 _QUESTION = "Say hello in one short sentence."
-# A provider's error may have its key in it, and nothing that long in it is worth reading.
-_MAYBE_A_KEY = re.compile(r"[\w*-]{20,}")
+# A provider's error may have its key in it: a long word, in which most keys have digits.
+_MAYBE_A_KEY = re.compile(r"(?=[\w*-]*[0-9])[\w*-]{20,}|[\w*-]{32,}")
 
 
 class Fault(Enum):
@@ -63,6 +63,11 @@ class Answer:
     seen: str = ""
     is_over: bool = True
 
+    @property
+    def size(self) -> str:
+        """`1 piece`, `58 pieces`."""
+        return f"{self.pieces} piece{'' if self.pieces == 1 else 's'}"
+
     def checks(self, model: str, next_step: str = "") -> Iterator[Check]:
         """A check for each of the two tokens, as far as it came. `next_step` stands for the fault's own."""
         first, last = f"first token of {model}", f"last token of {model}"
@@ -72,7 +77,7 @@ class Answer:
             name = first if self.first_ms is None else last
             yield Check(name, False, f"{self.fault.value}: {self.seen}", next_step or self.fault.next_step)
         elif self.last_ms is not None:
-            seen = f"arrived after {self.last_ms:.0f} ms, in {self.pieces} piece{'' if self.pieces == 1 else 's'}"
+            seen = f"arrived after {self.last_ms:.0f} ms, in {self.size}"
             yield Check(last, True, seen, elapsed_ms=self.last_ms)
 
 
@@ -137,7 +142,7 @@ def _listen(session: Session, chat: str, message: str, start: float, limit_s: fl
         what, data = arrival.data["data"].get("type"), arrival.data["data"].get("data")
         data = data if isinstance(data, dict) else {}
         if why := _failure(what, data):
-            seen = f"after {answer.pieces} pieces: {why}" if answer.pieces else why
+            seen = f"after {answer.size}: {why}" if answer.pieces else why
             return replace(answer, fault=Fault.UNFINISHED if answer.pieces else Fault.SILENT, seen=seen, is_over=True)
         if _has_token(data) or (data.get("done") and not answer.pieces and _says_something(data)):
             at_ms = (arrival.at - start) * 1000
@@ -147,12 +152,12 @@ def _listen(session: Session, chat: str, message: str, start: float, limit_s: fl
             answer = replace(answer, is_over=True)
             return answer if answer.pieces else replace(answer, fault=Fault.SILENT, seen="it ended without a word")
     if session.ended:
-        return replace(answer, fault=Fault.UNHEARD, seen=f"the websocket ended after {answer.pieces} pieces")
+        return replace(answer, fault=Fault.UNHEARD, seen=f"the websocket ended after {answer.size}")
     if not is_heard:
         return replace(answer, fault=Fault.UNHEARD, seen=f"the question was accepted, and {heard_s:.0f} s were silent")
     if not answer.pieces:
         return replace(answer, fault=Fault.SILENT, seen=f"no token within {limit_s:.0f} s")
-    so_far = f"{answer.pieces} pieces, the last after {answer.last_ms:.0f} ms"
+    so_far = f"{answer.size}, the last after {answer.last_ms:.0f} ms"
     return replace(answer, fault=Fault.UNFINISHED, seen=f"{so_far}, and no end within {limit_s:.0f} s")
 
 

@@ -360,12 +360,19 @@ class Probe:
         name = f"event from {last} to {first}" if several else "event of a user's request"
         try:
             self.token = self.token or self._sign_in(asking)
+        except ProbeError as error:
+            yield self._unheard(name, error)
+            return
+        try:
             with websocket.connected(listening, _ATTEMPT_S, self.token) as session:
                 session.call("user-join", {"auth": {"token": self.token}}, _ATTEMPT_S)
                 yield self._request(name, session, asking)
                 yield from self._answer(session, asking)
         except ProbeError as error:
             yield self._unheard(name, error)
+            if self.settings.verify_model:
+                deaf = answer.Answer(fault=answer.Fault.UNHEARD, seen=str(error))
+                yield from deaf.checks(self.settings.verify_model, self._why_silent())
 
     def _request(self, name: str, session: Session, asking: Way) -> Check:
         try:

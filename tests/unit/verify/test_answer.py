@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,12 @@ from webui_stack.verify.answer import Answer, Fault
 from webui_stack.verify.websocket import ProbeError, Way
 
 MODEL = "lab-short"
-KEY = "sk-proj-0123456789abcdefghij"
+KEY, WORDS = "sk-proj-0123456789abcdefghij", "Qabcdefghijklmnopqrstuvwxyzabcdefghij"
+# What Open WebUI 0.12.4 says when the model's server is killed in the middle of an answer.
+CUT_OFF = (
+    "Response payload is not completed: <TransferEncodingError: 400, message='Not enough data to satisfy transfer "
+    "length header.'>"
+)
 
 
 @dataclass(frozen=True)
@@ -38,13 +44,16 @@ def site() -> Iterator[Site]:
 
 
 def test_an_answer_is_timed_by_its_first_and_last_token(site: Site) -> None:
-    found = site.ask(ACTIVE, 0.2, delta("Hel"), 0.3, delta("lo"), delta("!"), 1.0, done("Hello!"), limit_s=20.0)
+    start = time.perf_counter()
+    found = site.ask(ACTIVE, 0.2, delta("Hel"), 0.3, delta("lo"), delta("!"), 2.0, done("Hello!"), limit_s=20.0)
+    whole_ms = (time.perf_counter() - start) * 1000
     assert found.fault is None
     assert found.pieces == 3
     assert found.first_ms is not None
     assert found.last_ms is not None
     assert found.first_ms >= 200
-    assert found.first_ms + 290 <= found.last_ms < found.first_ms + 1200, "the end is no token"
+    assert found.last_ms > found.first_ms
+    assert found.last_ms < whole_ms - 1000, "the end is no token"
 
 
 def test_a_question_asks_for_nothing_that_stays(site: Site) -> None:
@@ -115,14 +124,16 @@ CASES = {
         Fault.UNFINISHED, "and no end within 2 s", [ACTIVE, delta("Hel"), delta("lo"), 9.0], is_stopped=True
     ),
     "an answer that breaks off": Case(
-        Fault.UNFINISHED, "after 1 pieces: payload is not completed", [delta("Hel"), failed("payload is not completed")]
+        Fault.UNFINISHED,
+        f"after 1 piece: {CUT_OFF}",
+        [ACTIVE, delta("Hel"), failed(CUT_OFF)],
     ),
     "no event": Case(Fault.UNHEARD, "the question was accepted, and 1 s were silent", [9.0], is_stopped=True),
     "a websocket that ends before the answer": Case(
         Fault.UNHEARD, "the websocket ended after 0 pieces", [0.2, HANG_UP], is_stopped=True
     ),
     "a websocket that ends within the answer": Case(
-        Fault.UNHEARD, "the websocket ended after 1 pieces", [ACTIVE, delta("Hel"), HANG_UP], is_stopped=True
+        Fault.UNHEARD, "the websocket ended after 1 piece", [ACTIVE, delta("Hel"), HANG_UP], is_stopped=True
     ),
 }
 
@@ -188,8 +199,9 @@ def test_an_answer_that_can_not_be_stopped_is_told(site: Site) -> None:
 
 
 def test_a_provider_s_error_brings_no_key_and_no_line_into_the_report(site: Site) -> None:
-    found = site.ask(failed(f"Incorrect API key provided:\n{KEY}. See https://example.org/keys. {'no ' * 200}"))
-    assert found.seen.startswith("Incorrect API key provided: ***. See https://example.org/keys. no no")
+    said = f"Incorrect API key provided:\n{KEY} {WORDS}. See https://example.org/keys. {'no ' * 200}"
+    found = site.ask(failed(said))
+    assert found.seen.startswith("Incorrect API key provided: *** ***. See https://example.org/keys. no no")
     assert len(found.seen) == 200
 
 

@@ -16,7 +16,7 @@ from tests.defaults import settings
 from tests.unit.verify.open_webui import ACTIVE, OpenWebUi, delta, done, serving
 from webui_stack.model import compose
 from webui_stack.model.check import Check
-from webui_stack.verify import checks, hints, proof, valkey, websocket
+from webui_stack.verify import account, answer, checks, hints, proof, valkey, websocket
 from webui_stack.verify.websocket import Way
 
 PUBLIC, OTHER = "https://chat.example.org", "https://intranet.example.org"
@@ -251,6 +251,26 @@ def test_lost_events_are_told_of_the_request_and_of_the_answer(
     assert answered.seen == "events do not arrive: the question was accepted, and 1 s were silent"
     assert answered.next_step == "Valkey's ACL refuses Open WebUI socketio"
     assert stand_in.chats == set()
+
+
+def test_a_websocket_that_does_not_open_is_told_of_the_answer_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks.Probe, "_why_silent", lambda _: "")
+    request, answered = user_probe(Way("http://127.0.0.1:1"), verify_model="lab-short")._user()
+    assert request.seen.startswith("no websocket at http://127.0.0.1:1/")
+    assert answered.seen.startswith("events do not arrive: no websocket at http://127.0.0.1:1/")
+    assert answered.name == "first token of lab-short"
+    assert answered.next_step == answer.Fault.UNHEARD.next_step
+
+
+def test_a_probe_that_can_not_sign_in_says_nothing_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> str:
+        raise websocket.ProbeError("nobody has signed up yet")
+
+    monkeypatch.setattr(checks.Probe, "_why_silent", lambda _: "")
+    monkeypatch.setattr(account, "sign_in", refuse)
+    found = user_probe(Way("http://127.0.0.1:1"), verify_model="lab-short")
+    found.token = ""
+    assert [check.seen for check in found._user()] == ["nobody has signed up yet"]
 
 
 def test_a_look_waits_for_nothing_and_asks_no_model() -> None:
