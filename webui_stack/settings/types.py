@@ -494,6 +494,12 @@ def _is_proxy(value: str) -> bool | Rule:
         return False
     if not name or not re.fullmatch(r"https?://[^\s/?#;'\"\\]+/?", value):
         return False
+    if value.startswith("https:"):
+        return Rule(
+            "a proxy that is asked by http",
+            "Open WebUI's client for models (aiohttp) ignores one that is asked by https, and goes past it; requests "
+            "for HTTPS pass an http:// proxy encrypted",
+        )
     return not _is_of_the_container(name) or Rule(
         "an address that containers reach",
         f"that one is the container itself there; a proxy on this server is 'http://{HOST_OF_CONTAINERS}:PORT'",
@@ -504,7 +510,7 @@ ProxyUrl = Annotated[
     str,
     must(_is_proxy),
     AfterValidator(_without_slash),
-    Rule("an http(s) URL of scheme, host and maybe a port", "e.g. 'http://proxy.example.org:3128'"),
+    Rule("an http URL of scheme, host and maybe a port", "e.g. 'http://proxy.example.org:3128'"),
 ]
 
 

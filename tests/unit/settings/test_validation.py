@@ -968,8 +968,15 @@ MISTAKES = [
         id="outbound_proxy: localhost",
     ),
     pytest.param(
+        {"outbound_proxy": {"https": "https://proxy.example.org:3129"}},
+        "outbound_proxy/https: expected a proxy that is asked by http, got 'https://proxy.example.org:3129'; Open "
+        "WebUI's client for models (aiohttp) ignores one that is asked by https, and goes past it; requests for HTTPS "
+        "pass an http:// proxy encrypted",
+        id="outbound_proxy: a proxy that is asked by https",
+    ),
+    pytest.param(
         {"outbound_proxy": {"http": "socks5://proxy.example.org:1080"}},
-        "outbound_proxy/http: expected an http(s) URL of scheme, host and maybe a port, got "
+        "outbound_proxy/http: expected an http URL of scheme, host and maybe a port, got "
         "'socks5://proxy.example.org:1080'; e.g. 'http://proxy.example.org:3128'",
         id="outbound_proxy: another protocol",
     ),
