@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from lab import packages
+from lab import login, packages
 from lab.errors import LabError
 
 ALL = "all"
@@ -27,8 +27,10 @@ class Extra:
 EXTRAS = {
     "postgres": Extra("PostgreSQL with pgvector", image="postgres"),
     "caddy": Extra("Caddy, the proxy", image="caddy"),
+    "ollama": Extra("a stand-in for Ollama", image="ollama"),
     "earlier": Extra("an earlier Open WebUI, to upgrade from", image="open_webui_earlier"),
     "packages": Extra("a package repository shaped like Docker's", service=packages.ensure),
+    "login": Extra("a registry that asks for a login", service=login.ensure),
 }
 
 

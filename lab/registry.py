@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,6 +24,8 @@ _VALKEY_TAG = "8.0.12-alpine"
 _POSTGRES_TAG = "0.8.7-pg17-trixie"
 # renovate: datasource=docker depName=docker.io/library/caddy versioning=docker
 _CADDY_TAG = "2.11.9-alpine"
+# The release whose API the stand-in answers.
+_OLLAMA_TAG = "0.40.2"
 _STORAGE = "/var/lib/registry/docker/registry/v2"
 """What distribution's filesystem driver has below its root folder (its registry/storage/paths.go)."""
 
@@ -51,11 +53,12 @@ def ensure(lab: str, wanted: Collection[str]) -> dict[str, str]:
     def offer(key: str) -> None:
         offered[key] = IMAGES[key](lab)
 
-    parallel.together(partial(_serve, lab), *(partial(offer, key) for key in wanted))
-    links: dict[str, bytes] = {}
+    serve_it = partial(serve, lab, "registry", NAME, network.REGISTRY_OFFSET)
+    parallel.together(serve_it, *(partial(offer, key) for key in wanted))
+    found: dict[str, bytes] = {}
     for one in offered.values():
-        links |= _links(one)
-    service.put(service.container_name(lab, "registry"), links)
+        found |= links(one)
+    service.put(service.container_name(lab, "registry"), found)
     return {key: offered[key].name for key in wanted}
 
 
@@ -67,34 +70,52 @@ def remove_cached() -> list[str]:
     return names
 
 
-def _serve(lab: str) -> None:
+def serve(
+    lab: str,
+    role: str,
+    name: str,
+    offset: int,
+    *,
+    version: str = "",
+    command: Sequence[str] = (),
+    files: Mapping[str, bytes] | None = None,
+) -> None:
+    """Ensure a registry runs on the lab's network as this service, with a certificate for its name.
+
+    `command` and `files` are those of `service.Service`; `version` names what is in them.
+    """
     image = images.on_debian("registry", "registry", "13", lab)
-    version = f"{image} {blobs.VOLUME}"
-    if service.is_current(lab, "registry", version):
+    made_of = " ".join(filter(None, (image, blobs.VOLUME, version)))
+    if service.is_current(lab, role, made_of):
         return
-    certificate, key = keys.issue(lab, NAME)
+    certificate, key = keys.issue(lab, name)
     wanted = service.Service(
-        role="registry",
+        role=role,
         image=image,
-        name=NAME,
-        offset=network.REGISTRY_OFFSET,
+        name=name,
+        offset=offset,
         flags=[f"--volume={blobs.VOLUME}:{_STORAGE}/blobs:ro"],
-        files={"/etc/docker/registry/tls.crt": certificate, "/etc/docker/registry/tls.key": key},
+        command=list(command),
+        files={
+            "/etc/docker/registry/tls.crt": certificate,
+            "/etc/docker/registry/tls.key": key,
+            **(files or {}),
+        },
     )
     blobs.ensure_volume()
-    service.ensure(lab, wanted, version)
+    service.ensure(lab, wanted, made_of)
 
 
-def _links(one: Offered) -> dict[str, bytes]:
+def links(one: Offered) -> dict[str, bytes]:
     """The files that give a repository its tag, its manifest and the blobs it may serve."""
     digest = f"sha256:{hashlib.sha256(one.manifest.encode()).hexdigest()}"
     manifest = json.loads(one.manifest)
     repository = f"{_STORAGE}/repositories/{one.repository}"
-    links = {f"{repository}/_manifests/tags/{one.tag}/current/link": digest}
-    links[f"{repository}/_manifests/revisions/{digest.replace(':', '/')}/link"] = digest
+    found = {f"{repository}/_manifests/tags/{one.tag}/current/link": digest}
+    found[f"{repository}/_manifests/revisions/{digest.replace(':', '/')}/link"] = digest
     for blob in [manifest["config"], *manifest["layers"]]:
-        links[f"{repository}/_layers/{blob['digest'].replace(':', '/')}/link"] = blob["digest"]
-    return {path: content.encode() for path, content in links.items()}
+        found[f"{repository}/_layers/{blob['digest'].replace(':', '/')}/link"] = blob["digest"]
+    return {path: content.encode() for path, content in found.items()}
 
 
 def _small(repository: str, pulled: str, built: str, recipe: str, package: str, lab: str) -> Offered:
@@ -113,6 +134,12 @@ def _small(repository: str, pulled: str, built: str, recipe: str, package: str, 
     return Offered(repository, tag, blobs.of_image(reference, lab))
 
 
+def _ollama(lab: str) -> Offered:
+    """The stand-in for Ollama, under a name of its own: upstream's has 2 GB, and no models without the internet."""
+    reference = images.on_debian("ollama", "ollama", "13", lab)
+    return Offered("lab/ollama-stand-in", _OLLAMA_TAG, blobs.of_image(reference, lab))
+
+
 def _open_webui(recipe: str, lab: str) -> Offered:
     return Offered(open_webui.REPOSITORY, open_webui.tag(recipe), open_webui.manifest(recipe, lab))
 
@@ -123,6 +150,7 @@ IMAGES: dict[str, Callable[[str], Offered]] = {
     "postgres": partial(
         _small, "pgvector/pgvector", _POSTGRES_TAG, "{}-pg17-trixie", "postgres", "postgresql-17-pgvector"
     ),
+    "ollama": _ollama,
     "caddy": partial(_small, "library/caddy", _CADDY_TAG, "{}", "caddy", "caddy"),
     "open_webui_earlier": partial(_open_webui, open_webui.EARLIER),
 }

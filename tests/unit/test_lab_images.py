@@ -226,7 +226,7 @@ def test_a_registry_finds_a_tag_its_manifest_and_its_blobs() -> None:
     config, layer = "sha256:" + "2" * 64, "sha256:" + "3" * 64
     manifest = json.dumps({"config": {"digest": config}, "layers": [{"digest": layer}]})
     one = digest(manifest.encode())
-    links = registry._links(registry.Offered("valkey/valkey", "8.1.1", manifest))
+    links = registry.links(registry.Offered("valkey/valkey", "8.1.1", manifest))
     below = "/var/lib/registry/docker/registry/v2/repositories/valkey/valkey"
     assert links == {
         f"{below}/_manifests/tags/8.1.1/current/link": one.encode(),
