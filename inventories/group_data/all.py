@@ -97,7 +97,7 @@ openai_connections = []
 ollama = None
 # The image of "service": a release or a digest; tags that move are refused.
 # renovate: datasource=docker depName=docker.io/ollama/ollama versioning=docker
-ollama_image = "docker.io/ollama/ollama:0.35.1"
+ollama_image = "docker.io/ollama/ollama:0.40.2"
 ollama_volume = "open-webui-ollama"  # Docker volume of the models of "service"; made if missing; backups exclude it
 ollama_gpu = False  # True: all NVIDIA GPUs of the server, with its container toolkit; else the processor answers
 ollama_models = []  # a deploy pulls them into "service", ["llama3.2:1b"]; it removes none

@@ -200,7 +200,7 @@ CHOICES = [
     ("ollama", "host"),
     ("ollama", "service"),
     ("ollama", "http://192.0.2.10:11434"),
-    ("ollama_image", "registry.example.org:5000/ollama/ollama:0.35.1-rocm"),
+    ("ollama_image", "registry.example.org:5000/ollama/ollama:0.40.2-rocm"),
     ("ollama_volume", "models"),
     ("ollama_gpu", True),
     ("ollama_models", ["llama3.2:1b", "nomic-embed-text", "hf.co/bartowski/Llama-3.2-1B-Instruct-GGUF:Q4_K_M"]),
