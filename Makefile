@@ -109,7 +109,7 @@ PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py monitor
 PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)
 PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py overlay.py probe.py)
 PART_data := $(addprefix tests/lab/test_,backup.py bundle.py docker_config.py)
-PART_newer := $(addprefix tests/lab/test_,newer_engine.py contract.py)
+PART_newer := $(addprefix tests/lab/test_,newer_engine.py contract.py sites.py)
 
 # Only where it is missing: behind a prerequisite that runs, the longest parts would begin last.
 ifeq ($(shell command -v chromium),)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import shlex
 import subprocess
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.lab.precious import Precious, socketio
-from tests.lab.session import FRESH, ROOT, SSH_CONFIG, Lab, ask_as_monitor
+from tests.lab.sampler import Samples, as_root, sampled
+from tests.lab.session import ROOT, Lab, ask_as_monitor
 
 pytestmark = pytest.mark.lab
 
@@ -54,58 +50,14 @@ PLACES = {
     "arguments of processes": "cat /proc/[0-9]*/cmdline",
 }
 
-# Every process's arguments, every file of ours with its mode; as often as lets the runs beside it get on.
-SAMPLER = """
-until [ -e /run/sampled ]; do
-  cat /proc/[0-9]*/cmdline
-  echo
-  find /opt/open-webui -printf 'mode %m %U:%G %y %p\\n'
-  sleep 0.02
-done 2>/dev/null
-rm /run/sampled
-"""
-
 
 class Seen:
     """What the runs showed and what was sampled while they went on."""
 
     def __init__(self) -> None:
         self.outputs: dict[str, str] = {}
-        self.host_arguments = b""
-        self.own_arguments: set[bytes] = set()
-        self.modes: set[str] = set()
+        self.samples = Samples()
         self.secrets: dict[str, str] = {}
-
-
-def as_root(script: str) -> list[str]:
-    return ["ssh", "-F", SSH_CONFIG, FRESH, shlex.join(["sudo", "sh", "-c", script])]
-
-
-@contextmanager
-def sampled(lab: Lab, seen: Seen, folder: Path) -> Iterator[None]:
-    done = threading.Event()
-
-    def sample_own() -> None:
-        while not done.wait(0.05):
-            for arguments in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    seen.own_arguments.add(arguments.read_bytes())
-                except OSError:
-                    continue  # it has ended
-
-    own = threading.Thread(target=sample_own)
-    with (folder / "samples").open("wb") as out:
-        sampler = subprocess.Popen(as_root(SAMPLER), stdin=subprocess.DEVNULL, stdout=out)
-        own.start()
-        try:
-            yield
-        finally:
-            done.set()
-            own.join()
-            lab.host(FRESH).check_output("touch /run/sampled")
-            sampler.wait(30)
-    seen.host_arguments = (folder / "samples").read_bytes()
-    seen.modes = {line for line in seen.host_arguments.decode(errors="replace").split("\n") if line.startswith("mode ")}
 
 
 def secrets_of(host: Any) -> dict[str, str]:
@@ -133,7 +85,7 @@ def seen(lab: Lab, precious: Precious, tmp_path_factory: pytest.TempPathFactory)
         assert done.returncode == 0, done.stdout
         result.outputs[" ".join(arguments)] = done.stdout
 
-    with sampled(lab, result, tmp_path_factory.mktemp("secrets")):
+    with sampled(lab, tmp_path_factory.mktemp("secrets")) as result.samples:
         run("deploy.py", "--dry", "-vvv", "--diff", *SOURCES)
         run("deploy.py", "--debug-operations", "--dry", *SOURCES)
         run("-y", "deploy.py", "-vvv", "--diff", "--debug", *SOURCES, "--data", "open_webui_jwt_expires_in=11h")
@@ -157,8 +109,8 @@ def test_the_runs_did_write_secrets(seen: Seen, precious: Precious) -> None:
     assert now["webui-secret-key"] == SUPPLIED["TEST_SECRET_KEY"]
     assert any("Make the secrets on the host" in text for text in seen.outputs.values())
     assert any("/opt/open-webui: wrote secrets/valkey-password, " in text for text in seen.outputs.values())
-    assert b"docker" in seen.host_arguments
-    assert any(b"runbooks/verify.py" in arguments for arguments in seen.own_arguments)
+    assert b"docker" in seen.samples.host
+    assert any(b"runbooks/verify.py" in arguments for arguments in seen.samples.own_arguments)
 
 
 def test_no_output_shows_a_secret(seen: Seen) -> None:
@@ -169,8 +121,8 @@ def test_no_output_shows_a_secret(seen: Seen) -> None:
 
 
 def test_no_process_has_a_secret_among_its_arguments(seen: Seen) -> None:
-    assert shown_in(seen, seen.host_arguments) == []
-    assert [shown_in(seen, arguments) for arguments in seen.own_arguments if shown_in(seen, arguments)] == []
+    assert shown_in(seen, seen.samples.host) == []
+    assert [shown_in(seen, arguments) for arguments in seen.samples.own_arguments if shown_in(seen, arguments)] == []
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -181,7 +133,7 @@ def test_no_secret_is_in(seen: Seen, place: str) -> None:
 
 
 def test_every_file_was_root_only_from_its_first_byte(seen: Seen) -> None:
-    modes = [line.split(" ", 4)[1:] for line in seen.modes]
+    modes = [line.split(" ", 4)[1:] for line in seen.samples.modes]
     paths = {path for *_, path in modes}
     assert "/opt/open-webui/.env" in paths
     assert "/opt/open-webui/.good/.env" in paths or "/opt/open-webui/.good.new/.env" in paths
