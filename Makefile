@@ -59,12 +59,13 @@ types: $(READY)
 # or ten: with a process more than there are cores, no core does.
 CHECKERS := $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 SIDE_BY_SIDE := --numprocesses $(CHECKERS) --maxprocesses 8 --dist worksteal
-fast: $(READY) promtool
+fast: $(READY) promtool caddy
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not crash" --junitxml reports/tests/check.xml tests/unit tests/plan tests/host
 
 # What checks the alert rules: Debian's own programs, unpacked beside the project, so that no service is installed.
 UNPACKED := .cache/prometheus
-export PATH := $(CURDIR)/$(UNPACKED)/usr/bin:$(PATH)
+CADDY := .cache/caddy
+export PATH := $(CURDIR)/$(UNPACKED)/usr/bin:$(CURDIR)/$(CADDY)/usr/bin:$(PATH)
 promtool:
 	@command -v promtool amtool >/dev/null || { \
 	  if ! command -v apt-get >/dev/null; then echo "promtool: not on this machine; its tests are skipped"; exit 0; fi; \
@@ -72,6 +73,20 @@ promtool:
 	  apt-get download -qq prometheus prometheus-alertmanager 2>/dev/null || \
 	    { apt-get update -qq && apt-get download -qq prometheus prometheus-alertmanager; }; \
 	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb"; done; }
+
+# What checks the proxy's file. The release itself has a Caddy of 2022: this one is out of its backports, by lists of its
+# own, so that the machine's apt stays as it is; or the release's, where there are no backports.
+APT_HERE = apt-get -qq -o Dir::Etc::SourceList=$(CURDIR)/$(CADDY)/apt/backports.list -o Dir::Etc::SourceParts=- \
+  -o Dir::State::Lists=$(CURDIR)/$(CADDY)/apt/lists -o Dir::Cache=$(CURDIR)/$(CADDY)/apt/cache
+caddy:
+	@command -v caddy >/dev/null || { \
+	  if ! command -v apt-get >/dev/null; then echo "caddy: not on this machine; its tests are skipped"; exit 0; fi; \
+	  echo "== Unpacking caddy into $(CADDY) (45 MB)"; mkdir -p $(CADDY)/apt/{lists,cache/archives}/partial && cd $(CADDY); \
+	  mirror=$$(apt-get indextargets --format '$$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | sed -n 1p); \
+	  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $$mirror trixie-backports main" >apt/backports.list; \
+	  { [ "$$mirror" ] && $(APT_HERE) update && $(APT_HERE) download caddy; } 2>/dev/null || apt-get download -qq caddy 2>/dev/null || \
+	    { apt-get update -qq && apt-get download -qq caddy; }; \
+	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb"; done; rm -rf apt; }
 
 crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (about five minutes)
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m crash --junitxml reports/tests/crash.xml tests/host
@@ -104,7 +119,7 @@ PARTS := many data first swarm drift day2 later watch newer
 PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py output.py rollout.py)
 PART_swarm := tests/lab/test_swarm.py
 PART_later := $(addprefix tests/lab/test_,day_two.py how_to.py offsite.py package.py)
-PART_many := tests/browser/test_replicas.py $(addprefix tests/lab/test_,lab.py postgres.py replicas.py migrate.py)
+PART_many := tests/browser/test_replicas.py $(addprefix tests/lab/test_,lab.py postgres.py replicas.py migrate.py proxy.py)
 PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py monitor.py)
 PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)
 PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py overlay.py probe.py)
@@ -162,4 +177,4 @@ lock: $(READY) ## Pin the newest dependencies with hashes
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --upgrade --no-header \
 	  benchmarks/requirements.in -o benchmarks/requirements.txt
 
-.PHONY: help setup lab lab-down cold check types fast promtool crash mutations durations test images long chromium soak bench dist docs lock
+.PHONY: help setup lab lab-down cold check types fast promtool caddy crash mutations durations test images long chromium soak bench dist docs lock

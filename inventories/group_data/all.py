@@ -114,10 +114,24 @@ outbound_proxy = None
 public_url = None
 proxy_tls = "acme"  # certificates: "acme" from Let's Encrypt; "internal" from a CA of Caddy's own, for labs; or "files"
 proxy_acme_email = None  # contact for certificate warnings
+# For "acme": another directory than Let's Encrypt's, such as a CA's of your own; trusted_ca has its root.
+proxy_acme_directory = None
 proxy_certificate = None  # for "files": the chain in PEM, on this machine
 proxy_certificate_key = None  # for "files": its key in PEM; sources as for valkey_password
-proxy_bind = "0.0.0.0"  # noqa: S104 host address that publishes the port of public_url
+# Host address that publishes the port of public_url, or several: ["0.0.0.0", "::"]. Verify asks the first one.
+proxy_bind = "0.0.0.0"  # noqa: S104
 proxy_http_port = 80  # redirects to public_url, and answers Let's Encrypt; 0: not published
+# Headers of the proxy's answers. Yours are added to these; None removes one: {"Referrer-Policy": None}. If Open WebUI
+# sends one of them itself, its own stays. A stricter Content-Security-Policy is in docs/how-to/https.md.
+proxy_headers = {
+    "Content-Security-Policy": "frame-ancestors 'self'",  # no other site shows it in a frame
+    "Referrer-Policy": "strict-origin-when-cross-origin",  # other sites learn its name only
+    "Strict-Transport-Security": "max-age=31536000",  # browsers use HTTPS alone for a year
+    "X-Content-Type-Options": "nosniff",  # browsers guess no other type for a file
+}
+# Networks of a CDN or a load balancer in front of the proxy, ["192.0.2.0/24"]: these may say whose request it is.
+trusted_proxies = []
+proxy_max_body_mb = 0  # the largest request, such as an upload; a larger one is refused with 413; 0: no limit
 # renovate: datasource=docker depName=docker.io/library/caddy versioning=docker
 proxy_image = "docker.io/library/caddy:2.11.9-alpine"
 proxy_volume = "open-webui-proxy"  # Docker volume of its certificates; made if missing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -19,9 +20,11 @@ from tests.browser.person import Person, Site, assert_streamed, pieces
 from tests.lab.door import STICKY
 from tests.lab.precious import EMAIL, PASSWORD, START_S, within
 from tests.lab.replicas import PROCESSES, Stack
-from tests.lab.session import Lab, numsub
+from tests.lab.session import ROOT, Lab, numsub
 
 pytestmark = pytest.mark.lab
+
+POLICY_PAGE = ROOT / "docs/how-to/https.md"
 
 
 @pytest.fixture(scope="module")
@@ -171,3 +174,27 @@ def test_who_was_at_a_killed_process_is_back_without_reload(ada: Person, grace: 
     grace.picture("replicas-killed")
     assert ada.connections == of_ada, "Ada was at the other process, and thrown out as well"
     assert any("You were away" in frame for frame in grace.frames)
+
+
+def strict_policy() -> str:
+    """The one that the docs offer."""
+    (policy,) = re.findall(r'(?m)^"Content-Security-Policy": \(\n((?: +".*"\n)+)\)', POLICY_PAGE.read_text())
+    return "".join(re.findall(r'"(.*)"', policy))
+
+
+def test_the_strict_policy_of_the_docs_hinders_nobody(
+    newcomer: Callable[[], Person], stack: Stack, models: Models
+) -> None:
+    stack.deploy(proxy_headers={"Content-Security-Policy": strict_policy()})
+    person, answer = newcomer(), models.answer(SHORT)
+    refused: list[str] = []
+    person.page.on(
+        "console", lambda said: refused.append(said.text) if "Content Security Policy" in said.text else None
+    )
+    person.sign_in(EMAIL, PASSWORD)
+    person.start_chat(SHORT, QUESTION)
+    person.watch_answer(lambda text: text == answer)
+    person.picture("replicas-strict-policy")
+    assert refused == []
+    person.page.evaluate("fetch('https://elsewhere.lab.test/').catch(() => null)")
+    assert len(refused) == 1, "the control: that policy is in force, and Chromium says what it refuses"

@@ -40,7 +40,7 @@ def wanted(settings: Settings) -> list[tuple[str, str, int]]:
         return [(name, "*", port) for name, port in published if port and settings.runs("proxy")]
     if settings.public_url:
         published = [("public_url", settings.proxy_port), ("proxy_http_port", settings.proxy_http_port)]
-        return [(name, settings.proxy_bind, port) for name, port in published if port]
+        return [(name, address, port) for name, port in published if port for address in settings.proxy_addresses]
     return [("open_webui_port", settings.open_webui_bind, settings.open_webui_port)]
 
 
@@ -63,7 +63,7 @@ def refusals(taken: Iterable[Taken], settings: Settings) -> list[str]:
             f"port {port} ({setting}): expected it to be free on this host, got it taken by {holder}; stop that, or "
             "choose another port"
         )
-    return found
+    return list(dict.fromkeys(found))  # who has a port on all addresses has it on each
 
 
 def _is_ours(container: str) -> bool:

@@ -79,8 +79,9 @@ def _served(settings: Settings) -> dict[str, Any] | None:
     """In a swarm the proxy is published on the hosts that it runs on alone."""
     if not (settings.public_url and settings.runs("proxy")):
         return None
+    address = settings.proxy_addresses[0]
     return {
-        "address": _LOOPBACK.get(settings.proxy_bind, settings.proxy_bind),
+        "address": _LOOPBACK.get(address, address),
         "port": settings.proxy_port,
         "name": settings.proxy_name,
         "renews": settings.proxy_tls != "files",

@@ -10,6 +10,12 @@ from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, Stric
 from webui_stack.model import compose
 from webui_stack.settings import shipped
 
+
+def _in_caddyfile(value: str) -> str:
+    """A token of a Caddyfile in quotes; the settings refuse a backslash and placeholders."""
+    return '"' + value.replace('"', '\\"') + '"'
+
+
 _environment = Environment(
     loader=FileSystemLoader(shipped.path("templates")),
     undefined=StrictUndefined,
@@ -19,6 +25,7 @@ _environment = Environment(
 _environment.filters["quoted"] = compose.quoted
 _environment.filters["quote"] = shlex.quote
 _environment.filters["published"] = compose.published
+_environment.filters["in_caddyfile"] = _in_caddyfile
 
 
 def render(name: str, **context: Any) -> str:

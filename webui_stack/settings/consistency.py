@@ -230,6 +230,10 @@ def _processes(settings: Settings) -> list[str]:
     return problems
 
 
+# The first that reads an address from behind a list of proxies (trusted_proxies_strict).
+_CADDY_OF_TRUSTED_PROXIES = (2, 8, 0)
+
+
 def _proxy(settings: Settings) -> list[str]:
     problems = []
     if settings.public_url and settings.open_webui_public_url:
@@ -241,6 +245,23 @@ def _proxy(settings: Settings) -> list[str]:
         for name in ("proxy_certificate", "proxy_certificate_key"):
             if getattr(settings, name) is None:
                 problems.append(f"{name}: expected it for proxy_tls = 'files', got None; name the file")
+    if settings.public_url and settings.proxy_acme_directory and settings.proxy_tls != "acme":
+        problems.append(
+            f"proxy_acme_directory: expected proxy_tls = 'acme' beside it, got {settings.proxy_tls!r}; nobody would be "
+            "asked there: remove one of them"
+        )
+    if settings.trusted_proxies and not settings.public_url:
+        problems.append(
+            f"trusted_proxies: expected [] without public_url, got {settings.trusted_proxies}; it is for the stack's "
+            "own proxy: Open WebUI itself reads FORWARDED_ALLOW_IPS in open_webui_env"
+        )
+    version = version_of(settings.proxy_image)
+    if settings.trusted_proxies and version is not None and version < _CADDY_OF_TRUSTED_PROXIES:
+        needed = ".".join(str(number) for number in _CADDY_OF_TRUSTED_PROXIES)
+        problems.append(
+            f"proxy_image: expected Caddy {needed} or newer for trusted_proxies, got {settings.proxy_image}; older "
+            "ones do not start with it: name a newer one"
+        )
     if settings.public_url and settings.proxy_http_port == settings.proxy_port:
         problems.append(
             f"proxy_http_port: expected another port than public_url's, got {settings.proxy_port} for both; 0 does "
@@ -412,7 +433,7 @@ def _refused_in_a_swarm(settings: Settings) -> tuple[str, ...]:
         found.append("stack_adopt: expected False in a swarm, got True; adopt it with topology = 'compose' first")
     if not settings.public_url:
         found.append("public_url: expected the proxy's URL for a swarm, got None; only the proxy is published there")
-    if settings.proxy_bind not in ("0.0.0.0", "::"):  # noqa: S104 what it has to be
+    if not set(settings.proxy_addresses) <= {"0.0.0.0", "::"}:  # noqa: S104 what they have to be
         found.append(
             f"proxy_bind: expected '0.0.0.0' in a swarm, got {settings.proxy_bind!r}; Docker publishes on all "
             "addresses there (docs/how-to/swarm.md)"

@@ -23,6 +23,7 @@ from webui_stack.settings.rule import Rule, between, matches, must, zero_or_betw
 from webui_stack.settings.types import (
     HOST_OF_CONTAINERS,
     AbsolutePath,
+    AcmeDirectory,
     Address,
     AgeRecipient,
     Batch,
@@ -52,6 +53,8 @@ from webui_stack.settings.types import (
     Pids,
     Port,
     PostgresImage,
+    ProxyBind,
+    ProxyHeaders,
     PublicKeyFile,
     PubsubBuffer,
     ReachableAddress,
@@ -67,6 +70,7 @@ from webui_stack.settings.types import (
     Snapshots,
     Subnet,
     Switch,
+    TrustedProxies,
     Variables,
     Volume,
 )
@@ -233,12 +237,16 @@ class Settings(BaseModel):
         Rule("'acme', 'internal' or 'files'", "where the proxy's certificate comes from"),
     ]
     proxy_acme_email: EmailAddress | None
+    proxy_acme_directory: AcmeDirectory | None
     proxy_certificate: Certificate | None
     proxy_certificate_key: SecretSource | None
-    proxy_bind: Address
+    proxy_bind: ProxyBind
     proxy_http_port: Annotated[
         int, between(0, 65535), Rule("a TCP port from 1 to 65535, or 0", "0 does not publish it")
     ]
+    proxy_headers: ProxyHeaders
+    trusted_proxies: TrustedProxies
+    proxy_max_body_mb: Megabytes
     proxy_image: Image
     proxy_volume: Volume
 
@@ -482,6 +490,18 @@ class Settings(BaseModel):
     def proxy_name(self) -> str:
         """The host name of `public_url`, "" without a proxy."""
         return urlsplit(self.public_url or "").hostname or ""
+
+    @property
+    def proxy_addresses(self) -> list[str]:
+        """The host's addresses that the proxy is published on. Verify and the monitor ask the first."""
+        return [self.proxy_bind] if isinstance(self.proxy_bind, str) else self.proxy_bind
+
+    @property
+    def sent_headers(self) -> dict[str, str | None]:
+        """Header -> its value in the proxy's answers, None for one that is removed: the operator's over the default."""
+        own = {name.lower() for name in self.proxy_headers}
+        shipped = {name: value for name, value in defaults()["proxy_headers"].items() if name.lower() not in own}
+        return shipped | self.proxy_headers
 
     @property
     def external_url(self) -> str:

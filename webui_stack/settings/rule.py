@@ -37,7 +37,7 @@ def must(accept: Callable[[Any], bool | Rule]) -> AfterValidator:
     return AfterValidator(_refuse_unless(accept))
 
 
-def must_alone(accept: Callable[[Any], bool]) -> PlainValidator:
+def must_alone(accept: Callable[[Any], bool | Rule]) -> PlainValidator:
     """Do the same for a union: pydantic would report each of its types that does not fit."""
     return PlainValidator(_refuse_unless(accept))
 

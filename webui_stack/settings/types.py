@@ -566,6 +566,129 @@ OpenAiConnections = Annotated[
 ]
 
 
+# --- Proxy ----------------------------------------------------------------------------------------
+
+
+def _is_bind(value: Any) -> bool | Rule:
+    """One address, or a list of those whose ports are not each other's. Docker binds `::` to IPv6 alone."""
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(one, str) and _is_address(one) for one in listed):
+        return False
+    addresses = [ipaddress.ip_address(one) for one in listed]
+    for version in (4, 6):
+        alike = [one for one in addresses if one.version == version]
+        if len(set(alike)) < len(alike) or (len(alike) > 1 and any(one.is_unspecified for one in alike)):
+            return Rule(
+                "addresses without each other's ports",
+                "'0.0.0.0' has those of all IPv4 addresses, '::' those of all IPv6 addresses: remove the others",
+            )
+    return bool(listed)
+
+
+ProxyBind = Annotated[
+    str | list[str],
+    must_alone(_is_bind),
+    Rule(
+        "an IP address of the host, or a list of them",
+        "'127.0.0.1' for this host only, '0.0.0.0' for everyone, ['0.0.0.0', '::'] with IPv6",
+    ),
+]
+
+
+def _is_acme_directory(value: str) -> bool | Rule:
+    try:
+        parts = urlsplit(value)
+        if parts.username is not None or parts.password is not None:
+            return Rule("a URL without a login", "it would be readable in the Caddyfile, and ACME has accounts instead")
+        name, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    if not name or not re.fullmatch(r"https://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~%+/-]*)?", value):
+        return False
+    return not _is_of_the_container(name) or Rule(
+        "an address that containers reach",
+        "that one is the proxy's own container there; name an address of the server",
+    )
+
+
+AcmeDirectory = Annotated[
+    str,
+    must(_is_acme_directory),
+    Rule(
+        "the https URL of an ACME directory",
+        "e.g. 'https://acme-staging-v02.api.letsencrypt.org/directory'; None asks Let's Encrypt",
+    ),
+]
+# Headers that describe one answer, or its connection.
+_OF_ONE_ANSWER = {
+    *("connection", "content-disposition", "content-encoding", "content-length", "content-range", "content-type"),
+    *("date", "etag", "keep-alive", "last-modified", "location", "set-cookie", "trailer", "transfer-encoding"),
+    *("upgrade", "vary", "www-authenticate"),
+}
+
+
+def _is_header(name: str) -> bool | Rule:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", name):
+        return False
+    if name.lower().startswith("access-control-"):
+        return Rule("a header that Open WebUI leaves to the proxy", "set open_webui_cors_origins instead")
+    if name.lower() in _OF_ONE_ANSWER or name.lower().startswith("sec-websocket-"):
+        return Rule(
+            "a header that is the same for each answer", "this one describes one answer, or its connection: remove it"
+        )
+    return True
+
+
+# In a Caddyfile {} is a placeholder, and a backslash an escape.
+_HEADER_VALUE = r"[!-\[\]-z|~](?:[ -\[\]-z|~]*[!-\[\]-z|~])?"
+
+
+def _are_headers(headers: dict[str, str | None]) -> bool | Rule:
+    names = [name.lower() for name in headers]
+    return len(set(names)) == len(names) or Rule("each header once", "upper and lower case are the same")
+
+
+ProxyHeaders = Annotated[
+    dict[
+        Annotated[
+            str, must(_is_header), Rule("the name of a header, of letters, digits and -", "e.g. 'X-Frame-Options'")
+        ],
+        Annotated[
+            str,
+            matches(_HEADER_VALUE),
+            Rule("one line of ASCII without {, } and \\, or None", "None removes the header"),
+        ]
+        | None,
+    ],
+    must(_are_headers),
+    Rule("a dict of header to value or None", "e.g. {'X-Frame-Options': 'DENY', 'Referrer-Policy': None}"),
+]
+
+
+def _is_trusted_proxy(value: str) -> bool | Rule:
+    try:
+        found = re.fullmatch(r"[0-9a-fA-F.:]+(?:/[0-9]{1,3})?", value) and ipaddress.ip_network(value)
+    except ValueError:
+        return False
+    if found and not found.prefixlen:
+        return Rule(
+            "the networks of a CDN or a load balancer", "everybody could say that they are somebody else: list its own"
+        )
+    return bool(found)
+
+
+TrustedProxies = Annotated[
+    list[
+        Annotated[
+            str,
+            must(_is_trusted_proxy),
+            Rule("an address, or a network without host bits", "e.g. '192.0.2.0/24' or '2001:db8::/32'"),
+        ]
+    ],
+    Rule("a list of addresses and networks", "e.g. ['192.0.2.0/24', '2001:db8::/32']; [] trusts nobody"),
+]
+
+
 # --- Backups --------------------------------------------------------------------------------------
 
 Calendar = Annotated[

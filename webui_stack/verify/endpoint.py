@@ -58,7 +58,7 @@ def _to_proxy(host: Host, settings: Settings, proxy: str, timeout_s: float) -> W
         assert parts.hostname is not None
         dial: Callable[[], Any] = partial(tunnel.direct, parts.hostname, parts.port or settings.proxy_port, timeout_s)
     else:
-        _, dial, detour = _published(host, settings.proxy_bind, settings.proxy_port, timeout_s)
+        _, dial, detour = _published(host, settings.proxy_addresses[0], settings.proxy_port, timeout_s)
     encrypted = _encrypted(dial, lambda: _trust_in_proxy(host, settings, proxy), settings.proxy_name)
     return Way(settings.external_url, encrypted, settings.external_url, detour)
 

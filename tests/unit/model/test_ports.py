@@ -97,6 +97,27 @@ def test_sockets_that_can_not_be_beside_each_other(address: str, bind: str) -> N
     assert "taken by another program" in line
 
 
+IPV6_AS_WELL = {**PROXY, "proxy_bind": ["192.0.2.7", "::"]}
+
+
+@pytest.mark.parametrize(
+    ("address", "ports"),
+    [("192.0.2.7", [443]), ("0.0.0.0", [443]), ("::1", [443]), ("::", [443]), ("*", [443]), ("192.0.2.9", [])],
+)
+def test_a_port_is_looked_for_on_each_address_of_the_proxy(address: str, ports: list[int]) -> None:
+    found = refusals(taken((address, 443, "nginx", 8)), **IPV6_AS_WELL)
+    assert [line.split()[1] for line in found] == [str(port) for port in ports], "and said once"
+
+
+def test_each_port_is_wanted_on_each_address() -> None:
+    assert ports.wanted(settings(**IPV6_AS_WELL)) == [
+        ("public_url", "192.0.2.7", 443),
+        ("public_url", "::", 443),
+        ("proxy_http_port", "192.0.2.7", 80),
+        ("proxy_http_port", "::", 80),
+    ]
+
+
 def test_a_swarm_publishes_on_hosts_with_the_proxy_alone() -> None:
     swarm = settings(**PROXY).model_copy(update={"topology": "swarm", "swarm_runs": ["proxy"]})
     assert [port for _, _, port in ports.wanted(swarm)] == [443, 80]

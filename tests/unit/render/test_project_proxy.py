@@ -28,6 +28,12 @@ def test_only_the_proxy_publishes_ports(changes: dict[str, Any]) -> None:
     [
         ({"public_url": "https://chat.example.org:8443"}, ["0.0.0.0:8443:443", "0.0.0.0:80:80"]),
         ({"proxy_bind": "::1"}, ["[::1]:443:443", "[::1]:80:80"]),
+        ({"proxy_bind": ["127.0.0.1"]}, ["127.0.0.1:443:443", "127.0.0.1:80:80"]),
+        (
+            {"proxy_bind": ["192.0.2.7", "::"]},
+            ["192.0.2.7:443:443", "192.0.2.7:80:80", "[::]:443:443", "[::]:80:80"],
+        ),
+        ({"proxy_bind": ["192.0.2.7", "::"], "proxy_http_port": 0}, ["192.0.2.7:443:443", "[::]:443:443"]),
         ({"proxy_http_port": 8080}, ["0.0.0.0:443:443", "0.0.0.0:8080:80"]),
         ({"proxy_http_port": 0}, ["0.0.0.0:443:443"]),
     ],
@@ -128,6 +134,60 @@ def test_without_a_port_for_plain_http_there_is_no_redirect() -> None:
 def test_the_ca_hears_of_the_operator_only_when_there_is_an_address() -> None:
     assert "\n\temail ops@example.org\n" in caddyfile(proxy_acme_email="ops@example.org")
     assert "email" not in caddyfile()
+
+
+def headers(**changes: Any) -> list[str]:
+    """The lines of the site that are about headers of each answer."""
+    site = block(caddyfile(**changes), "chat.example.org").splitlines()
+    return [line.strip() for line in site if line.startswith("\theader ") and "/_app/" not in line]
+
+
+def test_headers_are_sent_unless_open_webui_sends_its_own() -> None:
+    assert headers() == [
+        "header ?Content-Security-Policy \"frame-ancestors 'self'\"",
+        'header ?Referrer-Policy "strict-origin-when-cross-origin"',
+        # On the proxy's own errors as well: it is about the connection.
+        'header Strict-Transport-Security "max-age=31536000"',
+        'header ?X-Content-Type-Options "nosniff"',
+    ]
+
+
+def test_each_header_can_be_changed_removed_and_added() -> None:
+    own = {
+        **dict.fromkeys(("Content-Security-Policy", "referrer-policy", "Strict-Transport-Security"), None),
+        "X-Content-Type-Options": "nosniff",
+        "Reporting-Endpoints": 'csp="https://reports.example.org/csp"',
+    }
+    assert headers(proxy_headers=own) == [
+        "header -Content-Security-Policy",
+        "header -referrer-policy",
+        'header ?Reporting-Endpoints "csp=\\"https://reports.example.org/csp\\""',
+        "header -Strict-Transport-Security",
+        'header ?X-Content-Type-Options "nosniff"',
+    ]
+
+
+def test_the_order_of_headers_in_an_inventory_changes_nothing() -> None:
+    own = {"X-Frame-Options": "DENY", "Permissions-Policy": "camera=()"}
+    assert caddyfile(proxy_headers=own) == caddyfile(proxy_headers=dict(reversed(own.items())))
+
+
+def test_what_is_not_set_is_not_in_the_file() -> None:
+    text = caddyfile()
+    assert not [word for word in ("acme_ca", "request_body", "trusted_proxies", "header_up") if word in text]
+
+
+def test_an_upload_is_limited_in_binary_megabytes() -> None:
+    """So 100 is enough for a file of 100 MB, by either way to count."""
+    assert "\trequest_body {\n\t\tmax_size 100MiB\n\t}\n" in block(
+        caddyfile(proxy_max_body_mb=100) + "\n", "chat.example.org"
+    )
+
+
+def test_only_trusted_proxies_may_name_a_client_and_open_webui_hears_of_that_client_alone() -> None:
+    text = caddyfile(trusted_proxies=["192.0.2.0/24", "2001:db8::/32"])
+    assert "\t\ttrusted_proxies static 192.0.2.0/24 2001:db8::/32\n\t\ttrusted_proxies_strict\n" in text
+    assert "\t\theader_up X-Forwarded-For {client_ip}\n" in block(text, "chat.example.org")
 
 
 def test_what_caddy_would_change_at_run_time_is_switched_off_and_its_health_is_its_own() -> None:

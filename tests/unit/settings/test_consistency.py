@@ -152,6 +152,32 @@ NO_FILE_TO_SHARE = "got 'sqlite'; replicas that share a file of SQLite corrupt i
             id="one port for both, of HTTPS",
         ),
         pytest.param(
+            {
+                "public_url": "https://chat.example.org",
+                "proxy_tls": "internal",
+                "proxy_acme_directory": "https://ca.example.org/directory",
+            },
+            "proxy_acme_directory: expected proxy_tls = 'acme' beside it, got 'internal'; nobody would be asked there: "
+            "remove one of them",
+            id="an ACME directory that nobody asks",
+        ),
+        pytest.param(
+            {"open_webui_public_url": "https://chat.example.org", "trusted_proxies": ["192.0.2.0/24"]},
+            "trusted_proxies: expected [] without public_url, got ['192.0.2.0/24']; it is for the stack's own proxy: "
+            "Open WebUI itself reads FORWARDED_ALLOW_IPS in open_webui_env",
+            id="trusted by a proxy that is not there",
+        ),
+        pytest.param(
+            {
+                "public_url": "https://chat.example.org",
+                "trusted_proxies": ["192.0.2.0/24"],
+                "proxy_image": "docker.io/library/caddy:2.7.6-alpine",
+            },
+            "proxy_image: expected Caddy 2.8.0 or newer for trusted_proxies, got docker.io/library/caddy:2.7.6-alpine; "
+            "older ones do not start with it: name a newer one",
+            id="trusted by a Caddy that does not know it",
+        ),
+        pytest.param(
             {"topology": "swarm"},
             "open_webui_shared_dir: expected a folder that all hosts share, or open_webui_env with STORAGE_PROVIDER = "
             "'s3' and its bucket, got neither; a file uploaded to one host would be missing on the others",
@@ -189,6 +215,18 @@ def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
         pytest.param({"open_webui_public_url": "https://chat.example.org", "proxy_http_port": 443}, id="no proxy"),
         pytest.param({"public_url": "https://chat.example.org:8443", "proxy_http_port": 443}, id="swapped ports"),
         pytest.param({"proxy_tls": "files"}, id="files of no proxy"),
+        pytest.param(
+            {"proxy_tls": "internal", "proxy_acme_directory": "https://ca.example.org/directory"},
+            id="a directory of no proxy",
+        ),
+        pytest.param(
+            {
+                "public_url": "https://chat.example.org",
+                "trusted_proxies": ["192.0.2.0/24"],
+                "proxy_image": f"docker.io/library/caddy@sha256:{'0' * 64}",
+            },
+            id="trusted by a Caddy that names no release",
+        ),
         pytest.param({"open_webui_env": {"DATABASE_POOL_SIZE": "5"}}, id="a pool of SQLite"),
         pytest.param({"open_webui_secret_env": {"DATABASE_URL": "env:X"}}, id="a database we know nothing of"),
     ],
@@ -267,6 +305,10 @@ def test_hosts_with_a_stack_each_are_no_business_of_a_swarm() -> None:
         (three(stack_adopt=True), "stack_adopt: expected False in a swarm, got True; "),
         (three(public_url=None), "public_url: expected the proxy's URL for a swarm, got None; "),
         (three(proxy_bind="127.0.0.1"), "proxy_bind: expected '0.0.0.0' in a swarm, got '127.0.0.1'; "),
+        (
+            three(proxy_bind=["192.0.2.7", "::"]),
+            "proxy_bind: expected '0.0.0.0' in a swarm, got ['192.0.2.7', '::']; ",
+        ),
         (three(rollout_canary=1), "rollout_canary: expected it to be left as it is in a swarm, got 1; "),
         (three(rollout_batch="50%"), "rollout_batch: expected it to be left as it is in a swarm, got '50%'; "),
         (three(rollout_pause_s=5), "rollout_pause_s: expected it to be left as it is in a swarm, got 5; "),
@@ -275,6 +317,10 @@ def test_hosts_with_a_stack_each_are_no_business_of_a_swarm() -> None:
 def test_hosts_that_are_no_swarm_together_are_told_in_one_line(changed: dict[str, Settings], line: str) -> None:
     (found,) = consistency.swarm_problems({**three(), **changed}, ["a", "b", "c"])
     assert found.startswith(line)
+
+
+def test_a_swarm_is_published_on_all_addresses_of_each_kind() -> None:
+    assert consistency.swarm_problems(three(proxy_bind=["0.0.0.0", "::"]), ["a", "b", "c"]) == []
 
 
 def test_what_is_a_hosts_own_may_differ() -> None:

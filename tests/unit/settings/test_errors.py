@@ -48,6 +48,10 @@ def test_no_error_shows_a_value_that_is_a_secret_by_itself(changes: dict[str, An
         ("replicas", "open_webui_replicas"),
         ("volume", "open_webui_volume or valkey_volume"),
         ("tls", "public_url or proxy_tls"),
+        ("acme_ca", "proxy_acme_directory"),
+        ("security_headers", "proxy_headers"),
+        ("client_max_body_size", "proxy_max_body_mb"),
+        ("forwarded_allow_ips", "trusted_proxies"),
     ],
 )
 def test_an_everyday_word_for_a_setting_is_not_passed_over(key: str, meant: str) -> None:

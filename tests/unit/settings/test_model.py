@@ -107,6 +107,19 @@ def test_the_proxys_name_and_port_are_its_urls(public_url: str | None, name: str
     assert (found.proxy_name, found.proxy_port, found.external_url) == (name, port, external)
 
 
+def test_the_operators_headers_are_over_the_default_whatever_their_case() -> None:
+    shipped = DEFAULTS["proxy_headers"]
+    assert settings().sent_headers == shipped
+    own = {"referrer-policy": "no-referrer", "X-Content-Type-Options": None, "X-Frame-Options": "DENY"}
+    kept = {name: shipped[name] for name in ("Content-Security-Policy", "Strict-Transport-Security")}
+    assert settings(proxy_headers=own).sent_headers == {**kept, **own}
+
+
+@pytest.mark.parametrize("bind", ["192.0.2.7", ["192.0.2.7"]])
+def test_one_address_of_the_proxy_is_a_list_of_one(bind: str | list[str]) -> None:
+    assert settings(proxy_bind=bind).proxy_addresses == ["192.0.2.7"]
+
+
 def test_an_operators_wish_is_what_differs_from_the_defaults() -> None:
     assert settings().docker_daemon_explicit == set()
     changed = {**DEFAULTS["docker_daemon"], "log-opts": {"max-size": "50m"}, "mtu": 1400}
@@ -209,8 +222,13 @@ CHOICES = [
     ("proxy_tls", "internal"),
     ("proxy_tls", "files"),
     ("proxy_acme_email", "ops+chat@example.org"),
+    ("proxy_acme_directory", "https://ca.example.org:9000/acme/acme/directory"),
     ("proxy_certificate_key", "file:~/chat.key"),
     ("proxy_bind", "::"),
+    ("proxy_bind", ["192.0.2.7", "127.0.0.1", "::"]),
+    ("proxy_headers", {"X-Frame-Options": "DENY", "Referrer-Policy": None}),
+    ("proxy_max_body_mb", 100),
+    ("trusted_proxies", ["192.0.2.0/24", "198.51.100.7", "2001:db8::/32"]),
     ("proxy_http_port", 0),
     ("proxy_http_port", 8080),
     ("proxy_image", "registry.example.org:5000/library/caddy:2.10.2"),
@@ -314,6 +332,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "ollama_models": {"ollama": "service"},
     "open_webui_replicas": {"public_url": "https://chat.example.org"},
     "topology": {"open_webui_shared_dir": "/mnt/chat"},
+    "trusted_proxies": {"public_url": "https://chat.example.org"},
 }
 
 

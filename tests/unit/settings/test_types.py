@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,6 +165,89 @@ def test_an_address_is_one_of_a_host_and_nothing_more(setting: str, address: str
 @pytest.mark.parametrize("address", ["192.0.2.7", "2001:db8::7", "fe80::1"])
 def test_any_address_of_a_host_is_taken(address: str) -> None:
     assert settings(open_webui_bind=address, proxy_bind=address, swarm_address=address)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "fine"),
+    [
+        (["0.0.0.0", "::"], True),
+        (["192.0.2.7", "127.0.0.1", "2001:db8::7", "::1"], True),
+        (["::", "127.0.0.1"], True),
+        (["0.0.0.0", "127.0.0.1"], False),
+        (["::1", "::"], False),
+        (["::1", "0:0:0:0:0:0:0:1"], False),
+        (["127.0.0.1", "127.0.0.1"], False),
+    ],
+)
+def test_the_proxys_addresses_have_ports_of_their_own(addresses: list[str], fine: bool) -> None:
+    if fine:
+        assert settings(proxy_bind=addresses).proxy_addresses == addresses
+    else:
+        (line,) = problems(proxy_bind=addresses)
+        assert line.startswith("proxy_bind: expected addresses without each other's ports, got [")
+
+
+@pytest.mark.parametrize("addresses", [["::1%eth0"], ["ff02::1"], [True], [None], [["::1"]], {"::1": 1}, 7, None])
+def test_the_proxys_addresses_are_addresses(addresses: Any) -> None:
+    (line,) = problems(proxy_bind=addresses)
+    assert line.startswith("proxy_bind: expected an IP address of the host, or a list of them, got ")
+
+
+@pytest.mark.parametrize(
+    ("value", "fine"),
+    [
+        *((value, True) for value in ("DENY", "max-age=31536000; preload", "geolocation=(self)", 'csp="https://a.b"')),
+        *((value, True) for value in ("frame-ancestors 'self' https://portal.example.org", "`x` <y> #z $HOME @a %41")),
+        *((value, False) for value in ("", " ", " DENY", "DENY ", "a\nb", "a\rb", "a\tb", "{$HOME}", "{file./etc/x}")),
+        *((value, False) for value in ("a\\b", "Gr\u00fc\u00dfe", "a\x7fb", "DENY\n}")),
+    ],
+)
+def test_a_headers_value_is_what_caddy_sends(value: str, fine: bool) -> None:
+    if fine:
+        assert settings(proxy_headers={"X-Of-Mine": value}).sent_headers["X-Of-Mine"] == value
+    else:
+        (line,) = problems(proxy_headers={"X-Of-Mine": value})
+        assert line.startswith("proxy_headers/X-Of-Mine: expected one line of ASCII")
+
+
+@pytest.mark.parametrize("name", ["set-cookie", "Transfer-Encoding", "Sec-WebSocket-Accept", "-X-Frame-Options", "?A"])
+def test_what_an_answer_needs_stays_as_it_is(name: str) -> None:
+    (line,) = problems(proxy_headers={name: None})
+    assert line.startswith(f"proxy_headers/{name}: expected ")
+
+
+@pytest.mark.parametrize(
+    ("url", "fine"),
+    [
+        *(
+            (url, True)
+            for url in ("https://acme-staging-v02.api.letsencrypt.org/directory", "https://ca.lab:14000/dir")
+        ),
+        *((url, True) for url in ("https://198.51.100.7/acme/acme/directory", "https://[2001:db8::7]:9000/directory")),
+        *(
+            (url, False)
+            for url in ("", "ca.example.org", "https://", "https://ca.example.org/a b", "https://[::1]/dir")
+        ),
+        *(
+            (url, False)
+            for url in ("https://ca.example.org/{$HOME}", "https://ca.example.org/dir\n}", "https://a:99999/")
+        ),
+    ],
+)
+def test_an_acme_directory_is_a_url_that_the_proxy_can_ask(url: str, fine: bool) -> None:
+    if fine:
+        assert settings(proxy_acme_directory=url).proxy_acme_directory == url
+    else:
+        (line,) = problems(proxy_acme_directory=url)
+        assert line.startswith("proxy_acme_directory: expected ")
+
+
+@pytest.mark.parametrize(
+    "network", ["", "192.0.2.0/33", "192.0.2.0/255.255.255.0", "fe80::%eth0/64", "cdn.example.org", "0.0.0.0/0", "1"]
+)
+def test_a_trusted_proxy_is_a_network_of_somebody(network: str) -> None:
+    (line,) = problems(public_url="https://chat.example.org", trusted_proxies=[network])
+    assert line.startswith("trusted_proxies/0: expected ")
 
 
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "127.0.0.1", "::1"])

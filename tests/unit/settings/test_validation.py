@@ -883,9 +883,104 @@ MISTAKES = [
     ),
     pytest.param(
         {"proxy_bind": "chat.example.org"},
-        "proxy_bind: expected an IP address of the host, got 'chat.example.org'; '127.0.0.1' for this host "
-        "only, '0.0.0.0' for everyone",
+        "proxy_bind: expected an IP address of the host, or a list of them, got 'chat.example.org'; '127.0.0.1' for "
+        "this host only, '0.0.0.0' for everyone, ['0.0.0.0', '::'] with IPv6",
         id="proxy_bind: a name",
+    ),
+    pytest.param(
+        {"proxy_bind": ["192.0.2.7", "chat.example.org"]},
+        "proxy_bind: expected an IP address of the host, or a list of them, got ['192.0.2.7', 'chat.example.org']; "
+        "'127.0.0.1' for this host only, '0.0.0.0' for everyone, ['0.0.0.0', '::'] with IPv6",
+        id="proxy_bind: a name in the list",
+    ),
+    pytest.param(
+        {"proxy_bind": []},
+        "proxy_bind: expected an IP address of the host, or a list of them, got []; '127.0.0.1' for this host only, "
+        "'0.0.0.0' for everyone, ['0.0.0.0', '::'] with IPv6",
+        id="proxy_bind: no address",
+    ),
+    pytest.param(
+        {"proxy_bind": ["::", "0.0.0.0", "127.0.0.1"]},
+        "proxy_bind: expected addresses without each other's ports, got ['::', '0.0.0.0', '127.0.0.1']; '0.0.0.0' has "
+        "those of all IPv4 addresses, '::' those of all IPv6 addresses: remove the others",
+        id="proxy_bind: one within another",
+    ),
+    pytest.param(
+        {"proxy_acme_directory": "http://acme.example.org/directory"},
+        "proxy_acme_directory: expected the https URL of an ACME directory, got 'http://acme.example.org/directory'; "
+        "e.g. 'https://acme-staging-v02.api.letsencrypt.org/directory'; None asks Let's Encrypt",
+        id="proxy_acme_directory: no TLS",
+    ),
+    pytest.param(
+        {"proxy_acme_directory": "https://localhost:14000/dir"},
+        "proxy_acme_directory: expected an address that containers reach, got 'https://localhost:14000/dir'; that one "
+        "is the proxy's own container there; name an address of the server",
+        id="proxy_acme_directory: localhost",
+    ),
+    pytest.param(
+        {"proxy_acme_directory": "https://me:marker@acme.example.org/directory"},
+        "proxy_acme_directory: expected a URL without a login, got a value (hidden); it would be readable in the "
+        "Caddyfile, and ACME has accounts instead",
+        id="proxy_acme_directory: a login",
+    ),
+    pytest.param(
+        {"proxy_headers": {"X-Frame-Options": 1}},
+        "proxy_headers/X-Frame-Options: expected one line of ASCII without {, } and \\, or None, got 1; None removes "
+        "the header",
+        id="proxy_headers: a number",
+    ),
+    pytest.param(
+        {"proxy_headers": {"X Frame": "DENY"}},
+        "proxy_headers/X Frame: expected the name of a header, of letters, digits and -, got 'X Frame'; e.g. "
+        "'X-Frame-Options'",
+        id="proxy_headers: a name with a blank",
+    ),
+    pytest.param(
+        {"proxy_headers": {"Content-Type": "text/html"}},
+        "proxy_headers/Content-Type: expected a header that is the same for each answer, got 'Content-Type'; this one "
+        "describes one answer, or its connection: remove it",
+        id="proxy_headers: one answer's",
+    ),
+    pytest.param(
+        {"proxy_headers": {"Access-Control-Allow-Origin": "*"}},
+        "proxy_headers/Access-Control-Allow-Origin: expected a header that Open WebUI leaves to the proxy, got "
+        "'Access-Control-Allow-Origin'; set open_webui_cors_origins instead",
+        id="proxy_headers: Open WebUI's",
+    ),
+    pytest.param(
+        {"proxy_headers": {"X-Frame-Options": "DENY", "x-frame-options": "SAMEORIGIN"}},
+        "proxy_headers: expected each header once, got {'X-Frame-Options': 'DENY', 'x-frame-options': 'SAMEORIGIN'}; "
+        "upper and lower case are the same",
+        id="proxy_headers: twice",
+    ),
+    pytest.param(
+        {"proxy_headers": ["X-Frame-Options: DENY"]},
+        "proxy_headers: expected a dict of header to value or None, got ['X-Frame-Options: DENY']; e.g. "
+        "{'X-Frame-Options': 'DENY', 'Referrer-Policy': None}",
+        id="proxy_headers: a list",
+    ),
+    pytest.param(
+        {"proxy_max_body_mb": "100MB"},
+        "proxy_max_body_mb: expected a whole number of megabytes, 0 or more, got '100MB'; 0 switches it off",
+        id="proxy_max_body_mb: text",
+    ),
+    pytest.param(
+        {"trusted_proxies": ["192.0.2.7/24"]},
+        "trusted_proxies/0: expected an address, or a network without host bits, got '192.0.2.7/24'; e.g. "
+        "'192.0.2.0/24' or '2001:db8::/32'",
+        id="trusted_proxies: host bits",
+    ),
+    pytest.param(
+        {"trusted_proxies": ["::/0"]},
+        "trusted_proxies/0: expected the networks of a CDN or a load balancer, got '::/0'; everybody could say that "
+        "they are somebody else: list its own",
+        id="trusted_proxies: everybody",
+    ),
+    pytest.param(
+        {"trusted_proxies": "192.0.2.0/24"},
+        "trusted_proxies: expected a list of addresses and networks, got '192.0.2.0/24'; e.g. ['192.0.2.0/24', "
+        "'2001:db8::/32']; [] trusts nobody",
+        id="trusted_proxies: one instead of a list",
     ),
     pytest.param(
         {"proxy_http_port": 65536},

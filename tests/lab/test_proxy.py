@@ -1,0 +1,362 @@
+"""The proxy of a real site: headers, a limit for uploads, IPv4 and IPv6, another CA, a CDN before it; other proxies.
+
+What is marked long: Debian's pebble as the CA, and nginx and HAProxy as a page of the docs has them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import socket
+import ssl
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import websocket
+
+from tests.lab.door import Door, door_of
+from tests.lab.precious import within
+from tests.lab.replicas import Stack
+from tests.lab.session import FRESH, ROOT, SPARE, SSH_CONFIG, Lab, changed, containers, predicted
+from tests.unit.verify.test_endpoint import sign
+
+pytestmark = pytest.mark.lab
+
+OWN_PROXY = ROOT / "docs" / "how-to" / "own-proxy.md"
+MEGABYTE = 1 << 20
+HELD_S = 300
+# Open WebUI's ping (WEBSOCKET_SERVER_PING_INTERVAL, 0.12.4).
+PING_S = 25
+
+
+def put(host: Any, path: str, content: bytes | str, mode: str = "600") -> None:
+    """Ensure the file on the host has this content."""
+    data = content.encode() if isinstance(content, str) else content
+    host.check_output(
+        f"umask 077; base64 -d >{path} <<'EOF'\n{base64.encodebytes(data).decode()}EOF\nchmod {mode} {path}"
+    )
+
+
+def install(host: Any, *packages: str) -> None:
+    """Ensure Debian's packages are on the host."""
+    for package in packages:
+        candidate = re.search(r"Candidate: (\S+)", host.check_output(f"apt-get -qq update; apt-cache policy {package}"))
+        if not candidate or candidate[1] == "(none)":
+            pytest.skip(f"{package} is in no archive of this host")
+    names = " ".join(packages)
+    host.check_output(f"DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends {names} 2>&1")
+
+
+def client_seen(host: Any, door: Door, **headers: str) -> str:
+    """Whose request Open WebUI takes this for: the address in its log."""
+    mark = f"mark-{time.time_ns()}"
+    assert door.visitor().ask("GET", f"/api/config?{mark}", **headers).status == 200
+    return logged(host, mark)
+
+
+def logged(host: Any, mark: str) -> str:
+    names = "docker ps --format '{{.Names}}' | grep -E '^open-webui(-[0-9]+)?$'"
+    log = f"for name in $({names}); do docker logs --since 1m $name; done"
+    found = re.findall(rf"([0-9a-fA-F.:]+):[0-9]+ - \"GET [^\"]*{mark}", host.check_output(f"({log}) 2>&1"))
+    assert len(found) == 1, found
+    return str(found[0])
+
+
+# --- The proxy of the stack -------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def addresses(stack: Stack) -> list[str]:
+    """One that others reach, and both loopbacks. The lab's hosts have IPv6 there alone, switched off."""
+    stack.host.check_output("sysctl -q -w net.ipv6.conf.lo.disable_ipv6=0")
+    return [stack.host.check_output("hostname -I").split()[0], "127.0.0.1", "::1"]
+
+
+@pytest.fixture(scope="module")
+def before(stack: Stack) -> dict[str, str]:
+    """The containers, before anything here was changed."""
+    return containers(stack.host)
+
+
+@pytest.fixture(scope="module")
+def site(stack: Stack, addresses: list[str], before: dict[str, str]) -> Stack:
+    """The stack with settings of a real site."""
+    headers = {"Referrer-Policy": None, "X-Frame-Options": "SAMEORIGIN", "Server": None}
+    own = {"proxy_bind": addresses, "proxy_headers": headers, "proxy_max_body_mb": 1}
+    real = Stack(stack.lab, stack.host, stack.door, {**stack.settings, **own})
+    real.deploy()
+    return real
+
+
+def test_the_proxy_alone_is_replaced(site: Stack, before: dict[str, str]) -> None:
+    after = containers(site.host)
+    assert {name for name in after if after[name] != before[name]} == {"open-webui-proxy"}
+    assert predicted(site.deploy("--dry")) == []
+
+
+def test_each_address_serves_and_no_other_is_published(site: Stack, addresses: list[str]) -> None:
+    published = site.host.check_output("docker port open-webui-proxy").splitlines()
+    wanted = [f"[{one}]" if ":" in one else one for one in addresses]
+    assert sorted(line.split(" -> ")[1] for line in published) == sorted(
+        f"{one}:{port}" for one in wanted for port in (443, 80)
+    )
+    name = site.door.name
+    put(site.host, "/root/ca.pem", Path(site.door.ca_file).read_bytes())
+    for one, spelt in zip(addresses, wanted, strict=True):
+        seen = site.host.check_output(
+            f"curl -sS -o /dev/null -w '%{{http_code}} %{{remote_ip}}' --cacert /root/ca.pem "
+            f"--resolve '{name}:443:{spelt}' https://{name}/health"
+        )
+        assert seen == f"200 {one}"
+
+
+def test_headers_are_as_the_settings_say(site: Stack) -> None:
+    for path in ("/", "/health", "/api/config"):
+        found = site.door.visitor().ask("GET", path).headers
+        for name, value in {
+            "Content-Security-Policy": ["frame-ancestors 'self'"],
+            "X-Content-Type-Options": ["nosniff"],
+            "Strict-Transport-Security": ["max-age=31536000"],
+            "X-Frame-Options": ["SAMEORIGIN"],
+            "Referrer-Policy": None,
+            "Server": None,
+        }.items():
+            assert found.get_all(name) == value, f"{path}: {name}"
+
+
+@pytest.mark.parametrize(("size", "status"), [(MEGABYTE, 422), (MEGABYTE + 1, 413)])
+def test_a_request_that_is_too_large_is_refused_with_413(site: Stack, size: int, status: int) -> None:
+    """Of a size that passes, it is read by Open WebUI, and no JSON."""
+    asked = site.door.visitor().ask("POST", "/api/v1/auths/signin", b"x" * size, Content_Type="application/json")
+    assert asked.status == status
+
+
+def test_nobody_may_name_a_client_but_those_who_are_trusted(site: Stack) -> None:
+    assert client_seen(site.host, site.door, X_Forwarded_For="203.0.113.7") != "203.0.113.7"
+
+
+# --- Behind a CDN: long, because Caddy 2.8 or newer has to be had first ------------------------------
+
+
+@pytest.fixture(scope="module")
+def newer_caddy(stack: Stack) -> str:
+    """An image with Caddy of Debian's backports; the lab's own where that is newer."""
+    image = str(stack.lab.inventory["images"]["caddy"])
+    if not re.search(r":2\.[0-7]\.", image):
+        return image
+    host = stack.host
+    host.check_output(
+        "mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources | sed -n 1p); "
+        'echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie-backports main" '
+        ">/etc/apt/sources.list.d/backports.list; apt-get -qq update"
+    )
+    folder = "/root/newer-caddy"
+    host.check_output(
+        f"mkdir -p {folder} && cd {folder} && apt-get -qq download caddy/trixie-backports 2>&1 "
+        "&& dpkg-deb -x caddy_*.deb . && rm /etc/apt/sources.list.d/backports.list && apt-get -qq update"
+    )
+    version = host.check_output(f"{folder}/usr/bin/caddy version").split()[0].removeprefix("v")
+    name = image.rpartition(":")[0] + f":{version.split('+')[0].split('~')[0]}"
+    recipe = f"FROM {image}\nCOPY usr/bin/caddy /usr/bin/caddy\nRUN setcap cap_net_bind_service=+ep /usr/bin/caddy\n"
+    put(host, f"{folder}/Dockerfile", recipe)
+    host.check_output(f"docker build --quiet --tag {name} {folder}")
+    return name
+
+
+@pytest.mark.long
+def test_a_trusted_proxy_names_the_client_and_not_what_the_client_wrote(site: Stack, newer_caddy: str) -> None:
+    direct = client_seen(site.host, site.door)
+    site.deploy(proxy_image=newer_caddy, trusted_proxies=[direct, "198.51.100.0/24"])
+    seen = client_seen(site.host, site.door, X_Forwarded_For="6.6.6.6, 203.0.113.7, 198.51.100.4")
+    assert seen == "203.0.113.7"
+    site.deploy(proxy_image=newer_caddy, trusted_proxies=["198.51.100.0/24"])
+    assert client_seen(site.host, site.door, X_Forwarded_For="203.0.113.7") == direct
+    site.deploy()
+
+
+# --- Another CA by ACME -----------------------------------------------------------------------------
+
+PEBBLE = {
+    "listenAddress": "0.0.0.0:14000",
+    "managementListenAddress": "127.0.0.1:15000",
+    "certificate": "/root/pebble/tls.pem",
+    "privateKey": "/root/pebble/tls.key",
+    "httpPort": 80,
+    "tlsPort": 443,
+    "ocspResponderURL": "",
+    "externalAccountBindingRequired": False,
+    "domainBlocklist": [],
+}
+
+
+@contextmanager
+def pebble(host: Any, **changes: Any) -> Iterator[str]:
+    """Debian's ACME server for tests on the host; the root of the certificates that it issues, in PEM."""
+    put(host, "/root/pebble/config.json", json.dumps({"pebble": {**PEBBLE, **changes}}))
+    program = host.check_output("command -v pebble")
+    host.check_output(
+        "systemd-run --quiet --unit=pebble --setenv=PEBBLE_VA_NOSLEEP=1 --setenv=PEBBLE_WFE_NONCEREJECT=0 "
+        f"{program} -config /root/pebble/config.json"
+    )
+    ask = "curl -sSf -k https://127.0.0.1:15000/roots/0"
+    try:
+        within(20, "pebble answers", lambda: host.run(ask).rc == 0)
+        yield host.check_output(ask)
+    finally:
+        host.run("systemctl stop pebble; systemctl reset-failed pebble")
+
+
+@pytest.mark.long
+def test_a_private_ca_issues_by_acme_and_its_refusal_is_told(stack: Stack, tmp_path: Path) -> None:
+    host, door = stack.host, stack.door
+    install(host, "pebble")
+    authority = sign("The directory's CA")
+    tls = sign("pebble", by=authority, ca=False, names=(SPARE, "localhost"))
+    (tmp_path / "directory-ca.pem").write_bytes(authority.pem)
+    host.check_output(
+        "mkdir -p /root/pebble; grep -q ' %s$' /etc/hosts || echo '127.0.0.1 %s' >>/etc/hosts", door.name, door.name
+    )
+    put(host, "/root/pebble/tls.pem", tls.pem)
+    put(host, "/root/pebble/tls.key", tls.key_pem)
+    settings = {
+        "proxy_tls": "acme",
+        "proxy_certificate": None,
+        "proxy_certificate_key": None,
+        "proxy_acme_directory": f"https://{SPARE}:14000/dir",
+        "trusted_ca": [str(tmp_path / "directory-ca.pem")],
+        "verify_ca": str(tmp_path / "root.pem"),
+    }
+    with pebble(host, domainBlocklist=[door.name]) as root:
+        (tmp_path / "root.pem").write_text(root)
+        data = json.dumps({SPARE: {**stack.settings, **settings}})
+        refused = stack.lab.run("-y", "deploy.py", limit=SPARE, TEST_HOST_DATA=data)
+        assert refused.returncode != 0, refused.stdout
+        assert "certificate" in refused.stdout
+        assert "rejectedIdentifier" in host.check_output("docker logs open-webui-proxy 2>&1")
+    with pebble(host) as root:
+        (tmp_path / "root.pem").write_text(root)
+        host.check_output("docker restart open-webui-proxy")  # Caddy itself waits for minutes before it asks again
+        stack.deploy(**settings)
+        assert Door(door.name, door.port, str(tmp_path / "root.pem")).visitor().ask("GET", "/health").status == 200
+        with pytest.raises(ssl.SSLCertVerificationError):
+            door.visitor().ask("GET", "/health")
+        assert changed(stack.deploy(**settings)) == []
+    stack.deploy()
+
+
+# --- Proxies of one's own ---------------------------------------------------------------------------
+
+
+def snippet(kind: str) -> str:
+    """The example of the docs, for the lab's name."""
+    (found,) = re.findall(rf"(?ms)^```{kind}\n(.*?)^```$", OWN_PROXY.read_text())
+    return str(found).replace("chat.example.org", "chat.lab.test")
+
+
+@pytest.fixture(scope="module")
+def doors(lab: Lab, deployed: Mapping[str, Any]) -> Iterator[dict[str, Door]]:
+    """nginx at port 443 of the first host and HAProxy beside it, as the docs have them, before one Open WebUI."""
+    host, tls = lab.host(FRESH), lab.inventory["tls"]
+    install(host, "nginx", "haproxy")
+    chain, key = (Path(tls[name]).read_bytes() for name in ("certificate_file", "key_file"))
+    put(host, "/etc/ssl/chat.pem", chain)
+    put(host, "/etc/ssl/chat.key", key)
+    put(host, "/etc/haproxy/chat.pem", chain + key)
+    put(host, "/etc/nginx/conf.d/chat.conf", snippet("nginx"))
+    host.check_output("rm -f /etc/nginx/sites-enabled/default; nginx -t 2>&1; systemctl restart nginx")
+    beside = snippet("haproxy").replace("bind :80", "bind :8080").replace("bind :443", "bind :8443")
+    put(host, "/root/haproxy.cfg", beside)
+    host.check_output(
+        "test -e /root/haproxy.dist || cp /etc/haproxy/haproxy.cfg /root/haproxy.dist; "
+        "cat /root/haproxy.dist /root/haproxy.cfg >/etc/haproxy/haproxy.cfg; "
+        "haproxy -c -f /etc/haproxy/haproxy.cfg 2>&1; systemctl restart haproxy"
+    )
+    nginx = door_of(lab, FRESH)
+    settings = {
+        "open_webui_public_url": nginx.url,
+        "verify_url": f"https://127.0.0.1:{nginx.port}",
+        "verify_ca": tls["ca_file"],
+    }
+    lab.report("-y", "deploy.py", limit=FRESH, TEST_HOST_DATA=json.dumps({FRESH: settings}))
+    with forwarded(8443) as port:
+        yield {"nginx": nginx, "haproxy": Door(nginx.name, port, nginx.ca_file)}
+    host.check_output("systemctl disable --now nginx haproxy 2>&1")
+    lab.report("-y", "deploy.py", limit=FRESH)
+
+
+@contextmanager
+def forwarded(port: int) -> Iterator[int]:
+    """A port of this machine that leads to the host's, through SSH."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        free = int(listening.getsockname()[1])
+    command = ["ssh", "-F", SSH_CONFIG, "-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{free}:127.0.0.1:{port}", FRESH]
+    tunnel = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    try:
+        time.sleep(3)
+        assert tunnel.poll() is None, "ssh forwards nothing"
+        yield free
+    finally:
+        tunnel.terminate()
+        tunnel.wait(10)
+
+
+def dialled(door: Door) -> ssl.SSLSocket:
+    """A connection to the proxy."""
+    plain = socket.create_connection(("127.0.0.1", door.port), 30)
+    return ssl.create_default_context(cafile=door.ca_file).wrap_socket(plain, server_hostname=door.name)
+
+
+def status_of_upload(door: Door, size: int) -> str:
+    """The status for somebody who says how much will follow, and waits."""
+    with dialled(door) as connection:
+        head = f"POST /api/v1/files/ HTTP/1.1\r\nHost: {door.name}\r\nContent-Length: {size}\r\n\r\n"
+        connection.sendall(head.encode())
+        return connection.recv(4096).decode().split()[1]
+
+
+def pings_within(door: Door, seconds: float) -> int:
+    """How often the server pinged one websocket that was held so long, and that was answered each time."""
+    url = f"wss://{door.name}/ws/socket.io/?EIO=4&transport=websocket"
+    client = websocket.create_connection(url, socket=dialled(door), origin=door.url, timeout=2 * PING_S)
+    try:
+        assert str(client.recv()).startswith("0{")
+        end, pings = time.monotonic() + seconds, 0
+        while time.monotonic() < end:
+            assert client.recv() == "2", "the server's ping, and nothing else"
+            client.send("3")
+            pings += 1
+        return pings
+    finally:
+        client.close()
+
+
+@pytest.mark.long
+def test_a_websocket_is_held_for_five_minutes_by_either_proxy(doors: dict[str, Door]) -> None:
+    with ThreadPoolExecutor(len(doors)) as pool:
+        pings = dict(zip(doors, pool.map(lambda door: pings_within(door, HELD_S), doors.values()), strict=True))
+    assert pings == dict.fromkeys(doors, HELD_S // PING_S)
+
+
+@pytest.mark.long
+def test_uploads_pass_either_proxy_up_to_its_limit(doors: dict[str, Door]) -> None:
+    content = b"x" * (20 * MEGABYTE)
+    for door in doors.values():
+        token = door.sign_in()
+        visitor = door.visitor()
+        assert visitor.download(visitor.upload(content, token), token) == content
+        assert status_of_upload(door, 101 * MEGABYTE) == "413"
+
+
+@pytest.mark.long
+def test_no_client_names_itself_through_either_proxy(lab: Lab, doors: dict[str, Door]) -> None:
+    for name, door in doors.items():
+        seen = client_seen(lab.host(FRESH), door, X_Forwarded_For="203.0.113.7")
+        assert seen not in ("203.0.113.7", "unknown"), name
+        assert re.fullmatch(r"[0-9.]+", seen), name
