@@ -76,6 +76,17 @@ def refused(error: ssl.SSLCertVerificationError, renewal: str) -> Check:
     return Check(NAME, False, f"refused: {error.verify_message}", step)
 
 
+def missing(error: ssl.SSLError) -> Check | None:
+    """That Caddy has no certificate for the name, and what to do; None for any other error.
+
+    It ends the handshake then with this alert, as Go's crypto/tls does for an error of its GetCertificate.
+    """
+    if error.reason != "TLSV1_ALERT_INTERNAL_ERROR":
+        return None
+    step = "`docker logs open-webui-proxy` tells why the CA issued none; does it reach this host by that name?"
+    return Check(NAME, False, "the proxy has no certificate for its name yet", step)
+
+
 def duration(seconds: float) -> str:
     """A time as people say it: `61 days`, `11 hours`, `5 minutes`; 0 and less is `0 minutes`."""
     for unit, size_s in (("day", 86400), ("hour", 3600)):

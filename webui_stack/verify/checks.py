@@ -266,7 +266,10 @@ class Probe:
             yield certificate.refused(error, renewal)
         except ProbeError as error:
             yield Check(certificate.NAME, False, str(error), "see proxy_certificate and verify_ca")
-        except OSError:
+        except OSError as error:
+            found_none = certificate.missing(error) if isinstance(error, ssl.SSLError) else None
+            if found_none and self.settings.public_url:
+                yield found_none
             return  # nobody answers: the next check tells
         else:
             if shown:

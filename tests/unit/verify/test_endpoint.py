@@ -98,12 +98,14 @@ def serve(tmp_path: Path) -> Iterator[Any]:
     """A function that starts a server with a key and a chain of certificates."""
     listeners: list[socket.socket] = []
 
-    def start(leaf: Signed, *chain: Signed) -> Server:
+    def start(leaf: Signed, *chain: Signed, refuse: bool = False) -> Server:
         file, key = tmp_path / "chain.pem", tmp_path / "key.pem"
         file.write_bytes(b"".join(one.pem for one in (leaf, *chain)))
         key.write_bytes(leaf.key_pem)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(file, key)
+        if refuse:
+            context.sni_callback = lambda *_: ssl.ALERT_DESCRIPTION_INTERNAL_ERROR
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
         threading.Thread(target=answer, args=(listener, context), daemon=True).start()
@@ -217,6 +219,23 @@ def test_another_name_is_refused(serve: Any) -> None:
     with pytest.raises(ssl.SSLCertVerificationError) as error:
         endpoint.certificate_of(entered(serve(other)))
     assert "has to be in the certificate" in certificate.refused(error.value, "").next_step
+
+
+def test_a_proxy_that_has_no_certificate_yet_is_told_from_one_that_does_not_answer(serve: Any) -> None:
+    """By the alert that Caddy sends."""
+    with pytest.raises(ssl.SSLError) as caught:
+        endpoint.certificate_of(entered(serve(ALONE, refuse=True)))
+    check = certificate.missing(caught.value)
+    assert check
+    assert str(check) == (
+        "certificate: the proxy has no certificate for its name yet; `docker logs open-webui-proxy` tells why the CA "
+        "issued none; does it reach this host by that name?"
+    )
+    assert check.is_fault
+    assert not check.settled, "the CA may take its time"
+    with pytest.raises(ssl.SSLError) as another:
+        endpoint.certificate_of(entered(serve(LEAF)))
+    assert certificate.missing(another.value) is None
 
 
 def test_without_tls_there_is_no_certificate() -> None:
