@@ -74,18 +74,18 @@ promtool:
 	    { apt-get update -qq && apt-get download -qq prometheus prometheus-alertmanager; }; \
 	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb"; done; }
 
-# What checks the proxy's file. The release itself has a Caddy of 2022: this one is out of its backports, by lists of its
-# own, so that the machine's apt stays as it is; or the release's, where there are no backports.
+# What checks the proxy's file. Debian's release has a Caddy of 2022; this one comes from its backports, by lists of its
+# own: the machine's apt stays as it is. Without backports it is the release's.
 APT_HERE = apt-get -qq -o Dir::Etc::SourceList=$(CURDIR)/$(CADDY)/apt/backports.list -o Dir::Etc::SourceParts=- \
   -o Dir::State::Lists=$(CURDIR)/$(CADDY)/apt/lists -o Dir::Cache=$(CURDIR)/$(CADDY)/apt/cache
-caddy:
+caddy: promtool
 	@command -v caddy >/dev/null || { \
 	  if ! command -v apt-get >/dev/null; then echo "caddy: not on this machine; its tests are skipped"; exit 0; fi; \
 	  echo "== Unpacking caddy into $(CADDY) (45 MB)"; mkdir -p $(CADDY)/apt/{lists,cache/archives}/partial && cd $(CADDY); \
-	  mirror=$$(apt-get indextargets --format '$$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | sed -n 1p); \
-	  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $$mirror trixie-backports main" >apt/backports.list; \
-	  { [ "$$mirror" ] && $(APT_HERE) update && $(APT_HERE) download caddy; } 2>/dev/null || apt-get download -qq caddy 2>/dev/null || \
-	    { apt-get update -qq && apt-get download -qq caddy; }; \
+	  mirror() { apt-get indextargets --format '$$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' | sed -n 1p; }; \
+	  [ "$$(mirror)" ] || apt-get update -qq; \
+	  echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $$(mirror) trixie-backports main" >apt/backports.list; \
+	  { $(APT_HERE) update && $(APT_HERE) download caddy; } 2>/dev/null || apt-get download -qq caddy; \
 	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb"; done; rm -rf apt; }
 
 crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (about five minutes)
