@@ -29,7 +29,7 @@ BARE: Document = {
     "valkey": {"open_files": "", "default_user": None, "package": "", "answers": []},
     "open_webui": {
         **{"variables": [], "values": {}, "addresses": {}, "key": None, "api": {}},
-        **{"persisted": None, "vectors": None},
+        **{"persisted": None, "vectors": None, "sign_in": []},
     },
     "postgres": None,
     "proxy": {"version": "", "package": ""},

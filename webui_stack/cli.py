@@ -19,8 +19,7 @@ from typing import Any
 import click
 
 import webui_stack
-from webui_stack import starter
-from webui_stack.settings import shipped
+from webui_stack import shipped, starter
 
 DEPLOY = "deploy.py"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from webui_stack.settings import shipped
+from webui_stack import shipped
 
 
 def provision() -> None:

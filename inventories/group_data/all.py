@@ -102,6 +102,16 @@ ollama_volume = "open-webui-ollama"  # Docker volume of the models of "service";
 ollama_gpu = False  # True: all NVIDIA GPUs of the server, with its container toolkit; else the processor answers
 ollama_models = []  # a deploy pulls them into "service", ["llama3.2:1b"]; it removes none
 
+# --- Sign-in (docs/how-to/sign-in.md) --------------------------------------------------------------
+# Single sign-on, {"preset": "keycloak", "url": "https://id.example.org/realms/staff", "client_id": "chat",
+# "client_secret": "env:OIDC_SECRET", "admin_groups": ["chat-admins"]}; presets: "generic", "keycloak", "google",
+# "microsoft" and "github". It needs public_url; the secret's sources as for valkey_password.
+oidc = None
+# A directory, {"url": "ldaps://ldap.example.org", "search_base": "ou=people,dc=example,dc=org", "bind_dn":
+# "cn=chat,dc=example,dc=org", "bind_password": "env:LDAP_PASSWORD"}; sources as for valkey_password.
+ldap = None
+login_form = True  # False: no form for Open WebUI's own passwords, and no sign-up by it; needs oidc or ldap
+
 # --- Outbound connections (docs/how-to/private-ca.md, docs/how-to/http-proxy.md) --------------------
 trusted_ca = []  # private CAs that the stack trusts besides the system's, ["ca.pem"]; files on this machine
 # The HTTP proxy between the stack and others, {"https": "http://proxy.example.org:3128", "no_proxy": [".example.org"]},

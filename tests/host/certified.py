@@ -1,4 +1,4 @@
-"""A certificate for a server on 127.0.0.1, and the authority that clients have to trust for it."""
+"""A certificate for a server, here on 127.0.0.1, and the authority that clients have to trust for it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Certified:
     authority: Path
 
 
-def certified(folder: Path) -> Certified:
-    """A certificate that is its own authority."""
+def certified(folder: Path, address: str = ADDRESS) -> Certified:
+    """A certificate that is its own authority. The folder has both, and `server.pem` the key as well."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, ADDRESS)])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, address)])
     now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(ADDRESS))])
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
     made = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(hours=1))

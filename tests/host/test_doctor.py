@@ -417,6 +417,39 @@ def test_a_database_that_could_not_be_compared_is_told_by_the_kind_of_the_error(
     )
 
 
+# --- Sign-in
+
+ANSWER = {"way": "oidc", "where": "https://id.example.org/x", "fault": "status", "got": "HTTP 404"}
+
+
+def signing_in(world: World, answer: bytes, **env: str) -> None:
+    """A stack whose container has these variables, and whose Python answers so to the question about sign-in."""
+    world.put("open-webui", env or {"OPENID_PROVIDER_URL": "https://id.example.org/x"})
+    persisted = world.answers["python3"]
+    world.answers["python3"] = lambda process: answer if b"def _discovery" in process.stdin else persisted(process)
+
+
+def test_providers_are_asked_from_open_webuis_container(world: World) -> None:
+    signing_in(world, json.dumps([ANSWER]).encode())
+    found = world.seen()
+    assert (found.sign_in, found.persisted, found.unread) == ((ANSWER,), ("WEBUI_URL",), ())
+    (asked,) = [process for process in world.ran if b"def _discovery" in process.stdin]
+    assert "/run/secrets/open-webui.env" in asked.command[-1], "in a swarm, its variables are there"
+
+
+def test_where_nobody_else_signs_people_in_nobody_is_asked(world: World) -> None:
+    signing_in(world, b"not asked", OPENID_PROVIDER_URL="")
+    assert (world.seen().sign_in, world.seen().unread) == ((), ())
+
+
+@pytest.mark.parametrize("answer", [b"", b"Killed", b"{}", b"["])
+def test_an_answer_about_sign_in_of_another_form_is_told(world: World, answer: bytes) -> None:
+    signing_in(world, answer)
+    found = world.seen()
+    assert found.sign_in == ()
+    assert found.unread == ("python3 in open-webui: expected a JSON list, got another form; tell this project",)
+
+
 # --- Backups
 
 

@@ -23,6 +23,8 @@ CONFIG_KEYS = {
     'openai.api_base_urls': OPENAI_API_BASE_URLS,
     'ui.enable_signup': ENABLE_SIGNUP,
     'ui.banners': WEBUI_BANNERS,
+    'oauth.client_id': OAUTH_CLIENT_ID,
+    'ldap.server.host': LDAP_SERVER_HOST,
 }
 """
 
@@ -43,6 +45,13 @@ CONFIG_KEYS = {
             ["OPENAI_API_BASE_URLS"],
         ),
         ({"WEBUI_BANNERS": "x"}, {"ui.banners": "{}"}, []),
+        ({"LDAP_SERVER_HOST": "a"}, {"ldap.server.host": '"localhost"'}, ["LDAP_SERVER_HOST"]),
+        ({"OAUTH_CLIENT_ID": "a"}, {"oauth.client_id": '"b"'}, []),
+        (
+            {"OAUTH_CLIENT_ID": "a", "ENABLE_OAUTH_PERSISTENT_CONFIG": "True"},
+            {"oauth.client_id": '"b"'},
+            ["OAUTH_CLIENT_ID"],
+        ),
         ({"PATH": "/bin"}, {"auth.jwt_expiry": '"4w"'}, []),
     ],
 )

@@ -19,6 +19,8 @@ MARKERS = {
     "TEST_WEBHOOK": "https://hooks.example.org/markerWebhook0123",
     "TEST_NTFY": "tk_markerNtfy0123",
     "TEST_SMTP": "markerSmtp0123",
+    "TEST_OIDC": "markerOidc0123",
+    "TEST_LDAP": "marker Ldap 0123",
     "TEST_DATABASE_URL": "postgresql://chat:markerDatabase@db.example.org/chat",
 }
 
@@ -80,6 +82,11 @@ def hosts(folder: Path) -> dict[str, dict[str, Any]]:
         proxy_tls="files",
         proxy_certificate=str(chain),
         proxy_certificate_key="env:TEST_PROXY_KEY",
+        oidc={"preset": "google", "client_id": "chat", "client_secret": "env:TEST_OIDC"},
+        ldap={
+            **{"url": "ldaps://ldap.example.org", "search_base": "dc=example,dc=org"},
+            **{"bind_dn": "cn=chat,dc=example,dc=org", "bind_password": "env:TEST_LDAP"},
+        },
     )
     pulls = converged(
         open_webui_image="registry.lab.test:5000/open-webui/open-webui:v0.13.0-slim",

@@ -12,7 +12,7 @@ import pytest
 
 import webui_stack
 from tests.defaults import ROOT
-from webui_stack.settings import shipped
+from webui_stack import shipped
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_message_that_names_a_runbook_names_the_command_that_the_wheel_has(unp
 
 def test_a_runbook_that_the_operator_has_keeps_its_name(unpacked: Path, tmp_path: Path) -> None:
     code = (
-        "from webui_stack.settings import shipped; "
+        "from webui_stack import shipped; "
         "print(shipped.as_typed('`pyinfra INVENTORY runbooks/backup.py` makes one; runbooks/alarm_test.py', 'my file'))"
     )
     environment = {**os.environ, "PYTHONPATH": str(unpacked)}

@@ -6,7 +6,7 @@ later, or is a fault the operator's own settings chose. Why each rule: the comme
 
 from __future__ import annotations
 
-from webui_stack.doctor import backups, containers, host, open_webui, proxy, valkey
+from webui_stack.doctor import backups, containers, host, open_webui, proxy, sign_in, valkey
 from webui_stack.doctor.rule import DEPLOY, Rule
 from webui_stack.model.check import Check
 from webui_stack.model.doctor_observed import Observed
@@ -34,7 +34,7 @@ def checks(seen: Observed, settings: Settings) -> list[Check]:
     if seen.config:
         rules += valkey.ANSWERED
     if seen.open_webui:
-        rules += open_webui.RULES
+        rules += [*open_webui.RULES, *sign_in.RULES]
     found = [check for rule in rules for check in rule(seen, settings)]
     found += [Check("unread", False, line[:200], "tell this project", advice=True) for line in seen.unread]
     return found

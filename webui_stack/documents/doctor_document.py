@@ -105,6 +105,15 @@ class Vectors(TypedDict):
     rows: int
 
 
+class SignIn(TypedDict):
+    """By whom people sign in, as asked from Open WebUI's container: `fault` is the kind of it, "" for none."""
+
+    way: str
+    where: str
+    fault: str
+    got: str
+
+
 class OpenWebUI(TypedDict):
     """Open WebUI. `persisted` are variables that the database overrules, None where they were not compared."""
 
@@ -115,6 +124,7 @@ class OpenWebUI(TypedDict):
     api: dict[str, Any]
     persisted: list[str] | None
     vectors: Vectors | None
+    sign_in: list[SignIn]
 
 
 class Postgres(TypedDict):

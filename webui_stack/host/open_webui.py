@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import compose, digits, programs, stack
+from . import compose, digits, programs, sign_in, stack
 from .engine import Container, Engine, NotFound, ProgramFailed
 from .errors import HostError
 from .unread import Unread
@@ -43,6 +43,7 @@ NOTHING: Mapping[str, Any] = {
     "api": {},
     "persisted": None,
     "vectors": None,
+    "sign_in": [],
 }
 """What is known where no Open WebUI is."""
 
@@ -58,11 +59,13 @@ def look(
         return dict(NOTHING)
     no_file: Mapping[str, str] = {}
     no_answer: Mapping[str, Any] = {}
+    no_ways: list[Any] = []
     variables = {**one.env, **unread.answer(lambda: _in_swarm(engine, one), no_file)}
     return {
         **told(variables, shown, addresses),
         "api": unread.answer(lambda: _api(engine, one), no_answer),
         **_persisted(engine, unread, one),
+        "sign_in": unread.answer(lambda: _sign_in(engine, one, variables), no_ways),
     }
 
 
@@ -170,7 +173,26 @@ def _compared(engine: Engine, one: Container) -> Mapping[str, Any]:
     """What persisted.py prints in the container; {} where that does not run."""
     if one.status != "running":
         return {}
+    return _object(f"python3 in {one.name}", _python(engine, one, "persisted.py"))
+
+
+def _sign_in(engine: Engine, one: Container, variables: Mapping[str, str]) -> list[Any]:
+    """What sign_in.py prints in the container; [] where that does not run, and where nobody else signs people in."""
+    if one.status != "running" or not any(variables.get(name) for name in sign_in.NAMES):
+        return []
+    text = _python(engine, one, "sign_in.py")
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, list):
+        raise HostError(f"python3 in {one.name}", expected="a JSON list", got="another form", do="tell this project")
+    return found
+
+
+def _python(engine: Engine, one: Container, name: str) -> str:
+    """The last line that one of these modules prints in the container, which has Open WebUI's own variables."""
     script = f"[ ! -e {_SECRETS} ] || {{ set -a; . {_SECRETS}; set +a; }}; exec python3 -"
-    program = Path(__file__).with_name("persisted.py").read_bytes()
+    program = Path(__file__).with_name(name).read_bytes()
     said = programs.said(engine, one, ["sh", "-c", script], name="python3", stdin=program)
-    return _object(f"python3 in {one.name}", said.rstrip().rpartition("\n")[2])
+    return said.rstrip().rpartition("\n")[2]

@@ -96,7 +96,7 @@ class Observed:
     table. `proxy` has the versions of Caddy and of its package. `nodes` and `services` are a swarm's, as one of its
     managers has them: a node's state and availability, a service's tasks that run of those it is to have. `variables`
     are the names of Open WebUI's that are not empty, `values` the few that may be shown. `postgres` has the connections
-    in use and how many there may be.
+    in use and how many there may be. `sign_in` are those by whom people sign in, asked from Open WebUI's container.
     """
 
     host: Mapping[str, str] = field(default_factory=dict)
@@ -123,6 +123,7 @@ class Observed:
     errors: tuple[str, ...] = ()
     api: Mapping[str, Any] = field(default_factory=dict)
     persisted: tuple[str, ...] | None = None
+    sign_in: tuple[doctor_document.SignIn, ...] = ()
     unread: tuple[str, ...] = ()
 
     def host_number(self, name: str) -> int:
@@ -178,6 +179,7 @@ def parse(content: Mapping[str, Any]) -> Observed:
         postgres=(postgres["used"], postgres["limit"]) if postgres else None,
         api=app["api"],
         persisted=None if persisted is None else tuple(persisted),
+        sign_in=tuple(app["sign_in"]),
         unread=tuple(whole["unread"]),
         **_answers(valkey["answers"]),
     )

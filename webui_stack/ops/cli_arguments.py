@@ -9,7 +9,7 @@ from typing import Any
 
 from pyinfra_cli.cli import cli
 
-from webui_stack.settings import shipped
+from webui_stack import shipped
 
 
 def _parameters() -> dict[str, Any]:

@@ -16,10 +16,10 @@ from pyinfra import host, logger, state
 from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
+from webui_stack import shipped
 from webui_stack.model import compose, swarm
 from webui_stack.model import docker_config as configuration
 from webui_stack.ops import exit_status, progress
-from webui_stack.settings import shipped
 from webui_stack.settings.sources import HiddenItems
 from webui_stack.transport import program, remote
 

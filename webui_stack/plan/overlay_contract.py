@@ -216,7 +216,8 @@ def _environment(settings: Settings, name: str, service: Mapping[str, Any]) -> I
     where = f"services/{name}/environment"
     is_open_webui = fragment.is_of_the_stack(name) and name not in _IMAGES
     broken = environment.broken_variables(version_of(settings.open_webui_image)) if is_open_webui else {}
-    owned = environment.OWNED | environment.OWNED_WITH_A_DATABASE if is_open_webui else {}
+    owned = {*environment.OWNED, *environment.OWNED_WITH_A_DATABASE, *settings.sign_in_variables}
+    owned = owned | settings.sign_in_secrets.keys() if is_open_webui else set()
     for variable, value in fragment.variables(service.get("environment")).items():
         if variable in owned or (name == "postgres" and variable.startswith(("POSTGRES_", "PG"))):
             yield f"{where}/{variable}: expected a variable of your own, got one this project sets; remove it"

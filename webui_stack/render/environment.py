@@ -75,6 +75,10 @@ def open_webui_environment(settings: Settings) -> dict[str, str]:
     if settings.open_webui_offline:
         environment |= {"OFFLINE_MODE": "true", "HF_HUB_OFFLINE": "1"}
     environment |= _models(settings) | outbound.open_webui_proxy(settings)
+    if settings.oidc and settings.oidc.url:
+        # A provider that does not know PKCE ignores it (RFC 7636, 5). One that refuses it: set it to "".
+        environment["OAUTH_CODE_CHALLENGE_METHOD"] = "S256"
+    environment |= settings.sign_in_variables
     environment |= settings.open_webui_env
     return {name: value for name, value in environment.items() if name not in settings.open_webui_secret_env}
 

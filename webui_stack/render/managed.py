@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from webui_stack import shipped
 from webui_stack.model import docker
 from webui_stack.model.machine import Machine
 from webui_stack.render import project, units
 from webui_stack.render.template import render
-from webui_stack.settings import shipped
 from webui_stack.settings.model import Settings
 
 

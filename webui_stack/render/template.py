@@ -7,8 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 
+from webui_stack import shipped
 from webui_stack.model import compose
-from webui_stack.settings import shipped
 
 
 def _in_caddyfile(value: str) -> str:

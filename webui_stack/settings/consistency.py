@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from webui_stack.settings import environment
+from webui_stack.settings import environment, sign_in
 from webui_stack.settings.image_reference import version_of
 from webui_stack.settings.model import OTHER_THREADS, AddressPool, Settings
 from webui_stack.settings.types import HOST_OF_CONTAINERS
@@ -192,7 +192,7 @@ def _backups(sound: Callable[[str], Any]) -> list[str]:
 def _topology(settings: Settings) -> list[str]:
     return [
         *(*_processes(settings), *_proxy(settings), *_shared(settings)),
-        *(*_monitor(settings), *_models(settings), *_trust(settings)),
+        *(*_monitor(settings), *_models(settings), *_trust(settings), *_sign_in(settings)),
     ]
 
 
@@ -303,7 +303,7 @@ def _models(settings: Settings) -> list[str]:
     if settings.topology == "swarm" and settings.asks_its_host:
         names = [
             name
-            for name in ("ollama", "openai_connections", "open_webui_env", "outbound_proxy")
+            for name in ("ollama", "openai_connections", "open_webui_env", "outbound_proxy", "ldap")
             if (settings.ollama_url if name == "ollama" else str(getattr(settings, name))).count(HOST_OF_CONTAINERS)
         ]
         problems += [
@@ -317,6 +317,85 @@ def _models(settings: Settings) -> list[str]:
             "the stack, and set its URL as ollama"
         )
     return problems
+
+
+# Variables that switch off what a setting is for: setting, the only value, why.
+_SWITCHED_OFF = {
+    "ENABLE_OAUTH": ("oidc", "True", "it switches the provider off"),
+    "ENABLE_PASSWORD_AUTH": ("ldap", "True", "Open WebUI takes no password of LDAP without it"),
+    "WEBUI_AUTH": ("oidc or ldap", "True", "without it nobody signs in"),
+}
+
+
+def _sign_in(settings: Settings) -> list[str]:
+    """What a way to sign in needs, and what contradicts it."""
+    places = {name: getattr(settings, name) for name in ("open_webui_env", "open_webui_secret_env")}
+    owners = {name: "oidc" if "LDAP" not in name else "ldap" for name in settings.sign_in_variables}
+    owners |= {name: where.partition("/")[0] for name, (where, _) in settings.sign_in_secrets.items()}
+    owners |= {"LDAP_SEARCH_FILTER": "ldap"} if settings.ldap else {}
+    owners |= {} if settings.login_form else {"ENABLE_LOGIN_FORM": "login_form"}
+    problems = [
+        f"{place}/{name}: expected one place for it, got two; {owners[name]} sets it, remove one of them"
+        for place, given in places.items()
+        for name in given
+        if name in owners
+    ]
+    ways = {"oidc": settings.oidc is not None, "ldap": settings.ldap is not None}
+    for name, (setting, value, why) in _SWITCHED_OFF.items():
+        got = settings.open_webui_env.get(name, value)
+        if got.lower() != value.lower() and any(ways[one] for one in setting.split(" or ")):
+            problems.append(
+                f"open_webui_env/{name}: expected {value!r} beside {setting}, got {got!r}; {why}: remove it"
+            )
+    by_hand = any(name in given for given in places.values() for name in sign_in.BY_HAND)
+    if not (settings.login_form or by_hand or any(ways.values())):
+        problems.append(
+            "login_form: expected True without oidc and ldap, got False; nobody could sign in: set one of them first"
+        )
+    return [*problems, *(_oidc(settings, settings.oidc) if settings.oidc else []), *_ldap(settings)]
+
+
+def _oidc(settings: Settings, oidc: sign_in.Oidc) -> Iterator[str]:
+    preset = oidc.preset_of
+    if not settings.external_url:
+        yield (
+            "public_url: expected the URL that people type for oidc, got None; the provider sends them back there: set "
+            "it, or open_webui_public_url for a proxy of your own"
+        )
+    given = {name for name in oidc.model_fields_set if getattr(oidc, name) not in (None, [], False)}
+    for name in sorted(given - preset.keys):
+        everybody = sign_in.OPEN_TO_EVERYBODY.get(oidc.preset)
+        of_groups = everybody and name in sign_in.PRESETS["generic"].takes and name not in ("name", "scopes")
+        why = (
+            f"{everybody} sends no groups: name 'domains', and make admins in the Admin Panel"
+            if of_groups
+            else "remove it"
+        )
+        yield f"oidc/{name}: expected no such key for preset {oidc.preset!r}, got one; {why}"
+    if preset.needs and getattr(oidc, preset.needs) is None:
+        yield f"oidc/{preset.needs}: expected it for preset {oidc.preset!r}, got None; see docs/how-to/sign-in.md"
+    elif oidc.preset == "keycloak" and not re.search("/realms/[^/]+$", oidc.url or ""):
+        yield (
+            f"oidc/url: expected the URL of a realm for preset 'keycloak', got {oidc.url!r}; "
+            "e.g. 'https://id.example.org/realms/staff'"
+        )
+    role = settings.open_webui_env.get("DEFAULT_USER_ROLE", "pending")
+    if oidc.preset in sign_in.OPEN_TO_EVERYBODY and oidc.signup and not oidc.domains and role != "pending":
+        yield (
+            f"oidc/domains: expected a list for preset {oidc.preset!r} beside DEFAULT_USER_ROLE = {role!r}, got none; "
+            f"everybody with an account at {sign_in.OPEN_TO_EVERYBODY[oidc.preset]} would be let in: name your "
+            "domains, or leave DEFAULT_USER_ROLE as it is"
+        )
+
+
+def _ldap(settings: Settings) -> Iterator[str]:
+    ldap = settings.ldap
+    if ldap and (ldap.bind_dn is None) != (ldap.bind_password is None):
+        missing = "bind_dn" if ldap.bind_dn is None else "bind_password"
+        yield (
+            f"ldap/{missing}: expected it beside the other of bind_dn and bind_password, got None; name both, or "
+            "neither for a directory that anybody may search"
+        )
 
 
 def _shared(settings: Settings) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
 
-from webui_stack.settings import environment
+from webui_stack.settings import environment, sign_in
 from webui_stack.settings.model import Settings
 from webui_stack.settings.rule import Rule
 
@@ -62,6 +62,8 @@ def _is_secret(path: list[Any], value: Any) -> bool:
     )
     if path[0] in ("openai_connections", "registry_login"):
         return path[-1] not in ("url", "user")
+    if path[0] in ("oidc", "ldap"):
+        return len(path) == 1 or path[1] in sign_in.SECRETS
     # age-keygen prints both halves
     return path[0] in (*sources, "backup_age_recipient") or path[0].startswith("backup_restic_")
 
@@ -116,6 +118,9 @@ _COMMON_WORDS = {
     "registry_",
     "outbound_",
     "trusted_",
+    "oidc_",
+    "ldap_",
+    "login_",
 }
 _PREFIXES = tuple(
     sorted({f"{name.split('_')[0]}_" for name in Settings.model_fields} - _COMMON_WORDS | {"open_webui_"})
@@ -142,6 +147,8 @@ EVERYDAY_WORDS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("subnet",), ("network_subnet",)),
     **dict.fromkeys(("openai_api_key", "openai_api_base_url"), ("openai_connections",)),
     **dict.fromkeys(("ollama_url", "ollama_base_url", "ollama_host"), ("ollama",)),
+    **dict.fromkeys(("oauth", "openid", "openid_connect", "sso", "single_sign_on"), ("oidc",)),
+    **dict.fromkeys(("enable_login_form", "password_login"), ("login_form",)),
     **dict.fromkeys(("registry_user", "registry_username", "registry_password", "registry_auth"), ("registry_login",)),
     **dict.fromkeys(("http_proxy", "https_proxy", "no_proxy"), ("outbound_proxy",)),
     **dict.fromkeys(("ca", "ca_file", "ca_certificates"), ("trusted_ca", "verify_ca")),

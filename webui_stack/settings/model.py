@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict
 
+from webui_stack import shipped
 from webui_stack.overlay import fragment
-from webui_stack.settings import shipped
 from webui_stack.settings.image_reference import version_of
 from webui_stack.settings.receivers import Receiver
 from webui_stack.settings.rule import Rule, between, matches, must, zero_or_between
+from webui_stack.settings.sign_in import LdapSetting, OidcSetting
 from webui_stack.settings.types import (
     HOST_OF_CONTAINERS,
     AbsolutePath,
@@ -225,6 +226,10 @@ class Settings(BaseModel):
     ollama_models: Annotated[
         list[OllamaModel], Rule("a list of models", "e.g. ['llama3.2:1b']; a deploy pulls those that are missing")
     ]
+
+    oidc: OidcSetting | None
+    ldap: LdapSetting | None
+    login_form: Switch
 
     trusted_ca: Annotated[
         list[Certificate], Rule("a list of CA files on this machine", "[] trusts the CAs of each image alone")
@@ -433,6 +438,7 @@ class Settings(BaseModel):
     def asks_its_host(self) -> bool:
         """Whether Open WebUI asks its own server for something, by the name that containers have for it."""
         urls = [self.ollama_url, *(one.url for one in self.openai_connections), *self.open_webui_env.values()]
+        urls += [self.ldap.url] if self.ldap else []
         return self.asks_its_host_for_others or any(HOST_OF_CONTAINERS in url for url in urls)
 
     @property
@@ -445,7 +451,25 @@ class Settings(BaseModel):
     def secret_variables(self) -> list[str]:
         """Open WebUI's variables whose values the operator supplies as secrets."""
         keys = ["OPENAI_API_KEYS"] if self.openai_connections else []
-        return sorted([*self.open_webui_secret_env, *keys])
+        return sorted([*self.open_webui_secret_env, *keys, *self.sign_in_secrets])
+
+    @property
+    def sign_in_variables(self) -> dict[str, str]:
+        """Open WebUI's variables of `oidc`, `ldap` and `login_form`, without their secrets."""
+        oidc = self.oidc.variables(self.external_url) if self.oidc else {}
+        ldap = self.ldap.variables() if self.ldap else {}
+        form = {} if self.login_form else {"ENABLE_LOGIN_FORM": "False"}
+        return oidc | ldap | form
+
+    @property
+    def sign_in_secrets(self) -> dict[str, tuple[str, str]]:
+        """Open WebUI's variables of `oidc` and `ldap` that are secret: where each is set, and its source."""
+        found = {}
+        if self.oidc:
+            found[self.oidc.preset_of.client_secret] = ("oidc/client_secret", self.oidc.client_secret)
+        if self.ldap and self.ldap.bind_password:
+            found["LDAP_APP_PASSWORD"] = ("ldap/bind_password", self.ldap.bind_password)
+        return found
 
     @property
     def restarts_after_valkey(self) -> bool:

@@ -126,6 +126,11 @@ def supply(settings: Settings, read: Callable[[str], str]) -> Supplied:
                 )
             )
         }
+        | {
+            name: value
+            for name, (where, source) in settings.sign_in_secrets.items()
+            if (value := one(where, source, _VALUE, "a line with no single quote or last backslash"))
+        }
         | ({"OPENAI_API_KEYS": SecretStr(joined)} if keys else {}),
         postgres_password=one("postgres_password", settings.postgres_password, _PASSWORD, "16 to 256 of [A-Za-z0-9]"),
         database_url=one("database_url", settings.database_url, _POSTGRES_URL, "postgresql://USER:PASSWORD@HOST/NAME"),

@@ -431,7 +431,7 @@ KeyPrefix = Annotated[
 HOST_OF_CONTAINERS = "host.docker.internal"
 
 
-def _is_of_the_container(name: str) -> bool:
+def is_of_the_container(name: str) -> bool:
     """Whether a container that asks for this host asks itself."""
     if name == "localhost" or name.endswith(".localhost"):
         return True
@@ -450,7 +450,7 @@ def _is_api(value: str) -> bool | Rule:
         return False
     if not name or not re.fullmatch(r"https?://[^\s/?#;'\"\\]+(?:/[^\s?#;'\"\\]*)?", value):
         return False
-    return not _is_of_the_container(name) or Rule(
+    return not is_of_the_container(name) or Rule(
         "an address that containers reach",
         f"that one is Open WebUI's own container there; this server is 'http://{HOST_OF_CONTAINERS}:PORT', "
         "and ollama = 'host' its Ollama",
@@ -500,7 +500,7 @@ def _is_proxy(value: str) -> bool | Rule:
             "Open WebUI's client for models (aiohttp) ignores one that is asked by https, and goes past it; requests "
             "for HTTPS pass an http:// proxy encrypted",
         )
-    return not _is_of_the_container(name) or Rule(
+    return not is_of_the_container(name) or Rule(
         "an address that containers reach",
         f"that one is the container itself there; a proxy on this server is 'http://{HOST_OF_CONTAINERS}:PORT'",
     )

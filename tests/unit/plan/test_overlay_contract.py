@@ -20,6 +20,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "swarm": {"topology": "swarm", "public_url": "https://chat.example.org", "open_webui_shared_dir": "/mnt/chat"},
     "ollama": {"ollama": "service"},
     "secret": {"open_webui_secret_env": {"TOKEN": "env:TOKEN"}},
+    "ldap": {"ldap": {"url": "ldaps://ldap.example.org", "search_base": "dc=example,dc=org"}},
 }
 OWN = "networks: [openwebui-network], image: example.org/tika:3.2"
 _NUMBERS = count()
@@ -196,6 +197,11 @@ REFUSED: dict[str, tuple[str, tuple[str, ...], str]] = {
         of("open-webui", "environment: {REDIS_URL: x}"),
         (),
         "environment/REDIS_URL: expected a varia",
+    ),
+    "a variable of the sign-in": (
+        of("open-webui", "environment: {LDAP_SERVER_HOST: x}"),
+        ("ldap",),
+        "environment/LDAP_SERVER_HOST: expected a variable of your own",
     ),
     "migrations": (
         of("open-webui", "environment: [ENABLE_DB_MIGRATIONS=true]"),

@@ -210,6 +210,24 @@ CHOICES = [
         "outbound_proxy",
         {"http": "http://proxy.example.org:3128", "https": None, "no_proxy": [".example.org", "192.0.2.0/24"]},
     ),
+    (
+        "oidc",
+        {
+            **{"preset": "microsoft", "client_id": "chat", "client_secret": "env:X", "url": None, "name": None},
+            **{"tenant": "0f1e2d3c-0000-4000-8000-0123456789ab", "scopes": [], "groups_claim": "roles"},
+            **{"admin_groups": ["Chat.Admin"], "groups": ["Chat.User"], "sync_groups": True},
+            **{"domains": ["example.org"], "signup": False, "merge_accounts": True},
+        },
+    ),
+    (
+        "ldap",
+        {
+            **{"url": "ldaps://ldap.example.org", "search_base": "dc=example,dc=org", "bind_dn": "cn=chat"},
+            **{"bind_password": "file:~/ldap", "user_attribute": "sAMAccountName", "mail_attribute": "mail"},
+            **{"filter": "(&(a=b)(!(c=d)))", "name": "Example", "sync_groups": True, "groups_attribute": "memberOf"},
+        },
+    ),
+    ("login_form", False),
     ("ollama", "host"),
     ("ollama", "service"),
     ("ollama", "http://192.0.2.10:11434"),
@@ -325,6 +343,8 @@ CHOICES = [
 RESTIC = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:X"}
 # What a setting can't be without.
 NEEDED: dict[str, dict[str, Any]] = {
+    "oidc": {"public_url": "https://chat.example.org"},
+    "login_form": {"ldap": {"url": "ldap://ldap.example.org", "search_base": "dc=example,dc=org"}},
     "backup_check_schedule": RESTIC,
     "backup_restic_repository": {"backup_restic_password": "env:X"},
     "backup_restic_second_repository": {**RESTIC, "backup_restic_second_password": "env:Y"},

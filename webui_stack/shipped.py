@@ -9,7 +9,7 @@ import re
 import shlex
 from pathlib import Path
 
-_LIBRARY = Path(__file__).resolve().parents[1]
+_LIBRARY = Path(__file__).resolve().parent
 
 
 def path(name: str) -> Path:
