@@ -127,7 +127,7 @@ def test_no_error_shows_a_secret(pyinfra: Pyinfra, tmp_path: Path) -> None:
     environment = {name: f"{value}- -'" for name, value in MARKERS.items()}
     result = pyinfra(hosts(tmp_path), "--dry", "-vvv", **environment)
     assert result.status == 2
-    assert "7 problems in the settings" in result.output
+    assert "9 problems in the settings" in result.output
     assert "marker" not in result.output
 
 
