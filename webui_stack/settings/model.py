@@ -524,8 +524,8 @@ class Settings(BaseModel):
     def sent_headers(self) -> dict[str, str | None]:
         """Header -> its value in the proxy's answers, None for one that is removed: the operator's over the default."""
         own = {name.lower() for name in self.proxy_headers}
-        shipped = {name: value for name, value in defaults()["proxy_headers"].items() if name.lower() not in own}
-        return shipped | self.proxy_headers
+        usual = {name: value for name, value in defaults()["proxy_headers"].items() if name.lower() not in own}
+        return usual | self.proxy_headers
 
     @property
     def external_url(self) -> str:
@@ -571,9 +571,9 @@ class Settings(BaseModel):
     @property
     def docker_daemon_explicit(self) -> frozenset[str]:
         """The keys of `docker_daemon_json` that the operator asked for: they are not as the defaults have them."""
-        shipped = defaults()["docker_daemon"]
+        usual = defaults()["docker_daemon"]
         return frozenset(
-            key for key, value in self.docker_daemon_json.items() if key not in shipped or shipped[key] != value
+            key for key, value in self.docker_daemon_json.items() if key not in usual or usual[key] != value
         )
 
     @property

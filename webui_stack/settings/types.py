@@ -605,7 +605,7 @@ def _is_acme_directory(value: str) -> bool | Rule:
         return False
     if not name or not re.fullmatch(r"https://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~%+/-]*)?", value):
         return False
-    return not _is_of_the_container(name) or Rule(
+    return not is_of_the_container(name) or Rule(
         "an address that containers reach",
         "that one is the proxy's own container there; name an address of the server",
     )
