@@ -39,13 +39,17 @@ def show(settings: Settings) -> None:
 
 
 def _look(settings: Settings) -> list[str]:
-    environment, refused = None, []
-    if settings.backup_restic_repository and settings.runs("data"):
+    addresses = {}
+    if settings.runs("data"):
+        repositories = backup_requests.repositories(settings)
+        addresses = {place: one["address"] for place, one in zip(backups.REPOSITORIES, repositories, strict=False)}
+    environments, refused = {}, {}
+    for number, (place, address) in enumerate(addresses.items()):
         try:
-            environment = offsite.environments(settings)[0]
+            environments[address] = offsite.environment(settings, number)
         except SecretError as error:
-            refused = list(error.problems)
-    request = backup_requests.backup_sets_request(settings, environment)
+            refused[place] = list(error.problems)
+    request = backup_requests.backup_sets_request(settings, environments)
     target = preflight.observation().host
     try:
         answer = program.call(target, "backup_sets", request, lambda event: host.log(event.text))
@@ -53,7 +57,8 @@ def _look(settings: Settings) -> list[str]:
     except (RemoteError, IncompleteError) as error:
         return [facts.why(target, error)]
     folder = offsite.fetched(settings)
-    run.current().once(_Found)[host.name] = backups.of(document, backup_set.look(folder) if folder else None, refused)
+    here = backup_set.look(folder) if folder else None
+    run.current().once(_Found)[host.name] = backups.of(document, here, addresses, refused)
     return []
 
 

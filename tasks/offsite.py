@@ -110,13 +110,13 @@ def _read(source: str) -> str:
     return run.current().once(sources.read_source, source)
 
 
-def environments(settings: Settings) -> list[dict[str, SecretStr]]:
-    """What opens each restic repository. Raises `SecretError`."""
-    return sources.restic_environments(settings, _read)
+def environment(settings: Settings, number: int) -> dict[str, SecretStr]:
+    """What opens a restic repository: 0 is the first, and 1 the second. Raises `SecretError`."""
+    return sources.restic_environment(settings, _read, number)
 
 
 def _environments(settings: Settings) -> list[dict[str, SecretStr]]:
     try:
-        return environments(settings)
+        return sources.restic_environments(settings, _read)
     except SecretError as error:
         raise DeployError(f"nothing was changed\n{error}") from None

@@ -12,6 +12,7 @@ from pyinfra import host, inventory, state
 from pyinfra.api import deploy
 from rich.text import Text
 
+from webui_stack.artifacts.registry import Registries
 from webui_stack.documents import alarm_document, backup_document
 from webui_stack.documents.alarm_document import OpenAlarm
 from webui_stack.documents.backup_document import Ages
@@ -21,6 +22,7 @@ from webui_stack.ops import cli_arguments, facts, operations, run
 from webui_stack.render import backup_requests
 from webui_stack.reports import report, status, status_page, status_table, table
 from webui_stack.reports.status import Status
+from webui_stack.settings import image_reference
 from webui_stack.settings.model import Settings
 from webui_stack.transport import program
 from webui_stack.transport.remote import RemoteError
@@ -53,6 +55,7 @@ def _look(settings: Settings) -> list[str]:
     told: Mapping[str, str] = {}
     ages: Ages | str | None = None
     if survey.services.containers:
+        _ask(settings)
         proved = proof.run(observation, proof.at_once(settings), preflight.data_node(), preflight.everywhere())
         checks, told = proved.checks, proved.told
         ages = _ages(settings) if settings.runs("data") else None
@@ -61,6 +64,22 @@ def _look(settings: Settings) -> list[str]:
     found = replace(found, drift=list(map(cli_arguments.as_typed, found.drift)))
     run.current().once(_Found)[host.name] = found
     return []
+
+
+def _ask(settings: Settings) -> None:
+    """Begin to ask the registries of this host's images for releases. One that loads images from a bundle has none."""
+    if settings.image_source == "registry":
+        for image in settings.all_images.values():
+            run.current().once(Registries).ask(*image_reference.place_of(image))
+
+
+def _with_releases(host: Status) -> Status:
+    registries = run.current().once(Registries)
+    found = {}
+    for service, one in host.releases.items():
+        answer = registries.answer(*image_reference.place_of(one.image))
+        found[service] = one if answer is None else one.told(answer)
+    return replace(host, releases=found)
 
 
 def _alarms() -> list[OpenAlarm] | str:
@@ -88,7 +107,8 @@ def _show() -> list[str]:
     targeted = [one.name for one in inventory if one in state.activated_hosts | state.failed_hosts]
     if host.name != next(name for name in targeted if name in found):
         return []
-    hosts = {name: found.get(name, Status(note="could not be looked at; its reason is above")) for name in targeted}
+    unseen = Status(note="could not be looked at; its reason is above")
+    hosts = {name: _with_releases(found.get(name, unseen)) for name in targeted}
     now = datetime.now(UTC)
     out = table.console(sys.stderr)
     out.print(status_table.of(hosts, now))

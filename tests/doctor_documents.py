@@ -22,6 +22,7 @@ BARE: Document = {
     },
     "backup": {**_ROOM, "newest": "", "timer": "", "last_run": "", "now_s": 0},
     "due": [],
+    "jobs": {"outcomes": {}, "drill_due": [], "check_due": []},
     "firewall": None,
     "nodes": {},
     "services": {},

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.host.fake_restic import ADDRESS, ENVIRONMENT, PASSWORD, World, contents
+from tests.host.fake_restic import ADDRESS, ENVIRONMENT, PASSWORD, SECOND, World, contents
 from tests.host.points import every_failure
 from webui_stack.host.restic import LOOK_S
 from webui_stack.host.system import Ended
@@ -21,7 +21,7 @@ from webui_stack.host.verbs.backup_sets import Request
 SETS = "/var/backups/open-webui"
 OLD, NAME, HIGHEST = "20261128T030000Z", "20261129T030000Z", "20270101T000000Z"
 HERE = os.uname().nodename
-ASKED = Request(SETS, ADDRESS, "", ENVIRONMENT)
+ASKED = Request(SETS, {ADDRESS: ENVIRONMENT}, "")
 
 
 def kept() -> World:
@@ -54,21 +54,21 @@ def test_each_place_says_which_sets_it_has() -> None:
     one = found["folder"]["sets"][1]
     assert (one["manifest"], one["problems"]) == ({"name": NAME, "host": HERE}, [])
     assert one["size"] == sum(map(len, contents(NAME).values()))
-    assert found["repository"] == {"errors": [], "host": HERE, "names": [NAME], "others": ["other"]}
+    assert found["repositories"][ADDRESS] == {"errors": [], "host": HERE, "names": [NAME], "others": ["other"]}
     assert world.told == ["asking the restic repository"]
 
 
 def test_another_hosts_sets_in_the_repository_are_looked_for_by_its_name() -> None:
     found = look(kept(), replace(ASKED, host="other"))
-    assert found["repository"] == {"errors": [], "host": "other", "names": [OLD], "others": [HERE]}
+    assert found["repositories"][ADDRESS] == {"errors": [], "host": "other", "names": [OLD], "others": [HERE]}
 
 
 def test_without_a_repository_and_without_a_folder_there_is_nothing() -> None:
     world = World()
-    found = look(world, replace(ASKED, repository=""))
-    assert (found["folder"], found["repository"]) == (
+    found = look(world, replace(ASKED, repositories={}))
+    assert (found["folder"], found["repositories"]) == (
         {"errors": [], "newest": "", "newest_unknown": "", "sets": []},
-        None,
+        {},
     )
     assert world.asked == []
 
@@ -197,18 +197,35 @@ def test_a_repository_that_does_not_answer_is_an_error_and_not_none(said: Ended,
     world = kept()
     world.failing["snapshots"] = said
     found = look(world)
-    assert found["repository"]["errors"] == [
+    assert found["repositories"][ADDRESS]["errors"] == [
         f"restic: expected to list snapshots, got {words}; fix that, and run it again"
     ]
-    assert found["repository"]["names"] == []
+    assert found["repositories"][ADDRESS]["names"] == []
     assert [one["name"] for one in found["folder"]["sets"]] == [OLD, NAME], "the other place is listed"
     assert PASSWORD not in json.dumps(found)
+
+
+def test_each_repository_answers_for_itself() -> None:
+    world = kept()
+    world.put_snapshot(HERE, OLD, address=SECOND)
+    both = replace(ASKED, repositories={ADDRESS: ENVIRONMENT, SECOND: {**ENVIRONMENT, "AWS_DEFAULT_REGION": "us-1"}})
+    found = look(world, both)["repositories"]
+    assert list(found) == [ADDRESS, SECOND]
+    assert found[SECOND] == {"errors": [], "host": HERE, "names": [OLD], "others": []}
+    opened = [(one.environment["RESTIC_REPOSITORY"], one.environment["AWS_DEFAULT_REGION"]) for one in world.asked]
+    assert opened == [(ADDRESS, "eu-1"), (SECOND, "us-1")]
+    assert world.told == [f"asking the restic repository, number {number} of 2" for number in (1, 2)]
+
+    world.down.add(ADDRESS)
+    found = look(world, both)["repositories"]
+    assert (found[ADDRESS]["names"], found[SECOND]["names"]) == ([], [OLD])
+    assert "i/o timeout" in found[ADDRESS]["errors"][0]
 
 
 def test_a_repository_that_is_missing_is_an_error_and_is_not_made() -> None:
     world = kept()
     world.repository = None
-    (line,) = look(world)["repository"]["errors"]
+    (line,) = look(world)["repositories"][ADDRESS]["errors"]
     assert "Is there a repository at the following location?" in line
     assert world.repository is None
 
@@ -238,12 +255,12 @@ def test_each_failing_call_is_an_error_of_its_place_or_a_problem_of_its_set() ->
         count += 1
         assert error is None, at
         found = answers.pop(0)
-        folder, repository = found["folder"], found["repository"]
+        folder, repository = found["folder"], found["repositories"][ADDRESS]
         told = [*folder["errors"], folder["newest_unknown"], *problems(found), *repository["errors"]]
         assert any(told), f"{at}: in silence"
         if not folder["errors"]:
             assert [one["name"] for one in folder["sets"]] == [OLD, NAME], at
-        assert bool(repository["errors"]) != (repository == whole["repository"]), at
+        assert bool(repository["errors"]) != (repository == whole["repositories"][ADDRESS]), at
     assert count > 20
 
 
@@ -252,6 +269,6 @@ def test_the_verb_reads_what_the_operators_side_asks(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(backup_sets, "require_root", lambda: None)
     for name, part in (("System", world), ("Files", world.files), ("Clock", world.clock)):
         monkeypatch.setattr(backup_sets, name, lambda part=part: part)
-    asked = {"backup_dir": SETS, "repository": ADDRESS, "host": "", "environment": ENVIRONMENT}
+    asked = {"backup_dir": SETS, "repositories": {ADDRESS: ENVIRONMENT}, "host": ""}
     assert VERBS["backup_sets"](asked, world.said.append) == look(kept())
     assert PASSWORD not in repr(ASKED)

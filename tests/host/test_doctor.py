@@ -15,6 +15,7 @@ from tests.defaults import settings
 from tests.host.fake_clock import FakeClock
 from tests.host.fake_docker import Exit, Process, Program
 from tests.host.fake_engine import FAILED, REFUSED, UNAVAILABLE, FakeEngine
+from tests.host.fake_files import FakeFiles, FakeKernel
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import Faults
 from webui_stack.doctor import rules
@@ -22,6 +23,7 @@ from webui_stack.host import protocol
 from webui_stack.host.engine import Container, Info, NewContainer, Unavailable
 from webui_stack.host.errors import HostError
 from webui_stack.host.open_webui import told
+from webui_stack.host.outcomes import Outcomes
 from webui_stack.host.stack import FOLDER_LABEL, STACK_LABEL
 from webui_stack.host.verbs import doctor
 from webui_stack.model import doctor_observed
@@ -52,6 +54,7 @@ class World:
         self.system.put("/proc/sys/vm/overcommit_memory", "1\n")
         self.system.put("/var/lib/docker/there")
         self.engine = FakeEngine()
+        self.files, self.clock = FakeFiles(FakeKernel()), FakeClock()
         self.ran: list[Process] = []
         self.answers: dict[str, Callable[[Process], bytes]] = {
             "curl": lambda _: b'{"status": true}',
@@ -89,7 +92,7 @@ class World:
 
     def document(self, **changes: Any) -> dict[str, Any]:
         """The document as it is sent."""
-        found = doctor.look(request(settings(**changes)), self.system, self.engine, FakeClock())
+        found = doctor.look(request(settings(**changes)), self.system, self.engine, self.clock, self.files)
         sent: dict[str, Any] = json.loads(json.dumps(found))
         return sent
 
@@ -160,6 +163,17 @@ def test_without_docker_only_the_host_is_told(world: World) -> None:
     assert found.backup_number("now_s") > 0
     assert (found.containers, found.firewall, found.variables) == ({}, None, frozenset())
     assert found.unread == ()
+
+
+def test_how_jobs_on_backups_ended_is_told(world: World) -> None:
+    assert world.document()["jobs"] == {"outcomes": {}, "drill_due": [], "check_due": []}
+    Outcomes(world.files, world.clock, "/opt/open-webui").note("drill", began_s=0, said="it broke", counts={})
+    found = world.seen()
+    assert (found.outcomes["drill"]["ok"], found.outcomes["drill"]["said"]) == (False, "it broke")
+    world.files.write("/opt/open-webui/outcomes/copy-1.json", "{")
+    found = world.seen()
+    assert not found.outcomes["copy-1"]["ok"], "what can't be read is no job that went well"
+    assert "got another form" in found.outcomes["copy-1"]["said"]
 
 
 # --- Secrets

@@ -581,6 +581,32 @@ def test_the_certificate_that_the_proxy_serves_is_looked_at(
     assert dialled == [port, port]
 
 
+def test_a_file_and_what_is_served_of_it_are_asked_again_in_one_look(world: Monitored, tmp_path: Path) -> None:
+    """Also where the proxy started some looks later. So a new certificate that ends soon is one message."""
+    path = f"{FOLDER}/proxy/certificate.pem"
+    good = lasting(world, timedelta(days=1), timedelta(days=90))
+    world.system.put(path, pem(good[0]))
+    served = Served("127.0.0.1", tls(*good, tmp_path), "chat.example.org", renews=False)
+    world.put("open-webui-proxy", "proxy")
+    world.request = replace(world.request, proxy="open-webui-proxy", certificates=[path], served=served)
+    world.dial = lambda address, port, limit_s: socket.create_connection((address, port), limit_s)  # type: ignore[method-assign]
+    world.docker.named("open-webui-proxy").status = "exited"
+    assert wells(world.look("certificates")[0]) == {"certificate_certificate_pem": True}
+    world.docker.named("open-webui-proxy").status = "running"
+    world.clock.passed_s += 60
+    both = {"certificate_certificate_pem": True, "certificate_served": True}
+    assert wells(world.look("certificates")[0]) == both
+
+    short = lasting(world, timedelta(days=1), timedelta(days=5))
+    world.system.put(path, pem(short[0]))
+    world.request = replace(world.request, served=replace(served, port=tls(*short, tmp_path)))
+    seen = []
+    for _ in range(10):
+        world.clock.passed_s += 60
+        seen.append(wells(world.look("certificates")[0]))
+    assert [one for one in seen if one != both] == 2 * [dict.fromkeys(both, False)]
+
+
 def test_a_proxy_that_shows_no_certificate_is_unknown_and_one_that_does_not_run_is_not_asked(world: Monitored) -> None:
     world.websockets = None
     served = Served("127.0.0.1", 443, "chat.example.org", renews=True)

@@ -3,120 +3,71 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email import message_from_string
+from email.message import EmailMessage
+from email.policy import default
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.lab.precious import START_S, within
-from tests.lab.session import FRESH, Lab, changed, containers, report_in
+from tests.lab.crowd import Crowd
+from tests.lab.door import proxied
+from tests.lab.precious import START_S, Precious, within
+from tests.lab.session import EARLIER, FRESH, Lab, changed, containers, report_in
+from tests.lab.watched import (
+    BEAT,
+    INTERVAL_S,
+    MAIL_PASSWORD,
+    MAIL_PORT,
+    MAIL_RECEIVER,
+    MAIL_TO,
+    MAIL_USER,
+    METRICS,
+    METRICS_PORT,
+    QUIET_S,
+    SETS,
+    TIMER,
+    TOKEN,
+    TOLD_S,
+    TOPIC,
+    UNIT,
+    Watched,
+    serve,
+    silence,
+    url,
+)
 
 pytestmark = pytest.mark.lab
 
-UNIT, TIMER = "open-webui-stack-monitor.service", "open-webui-backup.timer"
-SETS, METRICS = "/srv/monitored", "/var/lib/node-exporter"
-PORT, METRICS_PORT = 8977, 9469
-INTERVAL_S = 5
-# Two looks, of which each may wait 10 s for Valkey; and what a host takes that others load.
-TOLD_S = 90
-# So long nothing may be told, for a message that is too many to come.
-QUIET_S = 4 * INTERVAL_S
-# Writes each request with its path, a line each.
-RECEIVER = f"""
-import http.server, json
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with open("/root/received", "a") as file:
-            print(json.dumps({{"path": self.path, **body}}), file=file, flush=True)
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-    def log_message(self, *_):
-        pass
-http.server.ThreadingHTTPServer(("127.0.0.1", {PORT}), Handler).serve_forever()
-"""
-
-
-def url(word: str) -> str:
-    return f"http://127.0.0.1:{PORT}/{word}"
-
-
-@dataclass
-class Watched:
-    """A host with a monitor that looks every five seconds, and with a receiver of its messages."""
-
-    lab: Lab
-    host: Any
-    word: str = "secret-of-the-hook"
-
-    @property
-    def data(self) -> str:
-        """The host's settings. Without a watchdog, which would restart what a test stops."""
-        found = {
-            "monitor_interval_s": INTERVAL_S,
-            "alarms": [{"webhook": "env:TEST_HOOK"}],
-            "metrics_textfile_dir": METRICS,
-            "metrics_bind": f"127.0.0.1:{METRICS_PORT}",
-            "backup_dir": SETS,
-            "backup_schedule": "*-*-* 03:30",
-            "watchdog_pause_s": 0,
-        }
-        return json.dumps({FRESH: found})
-
-    def run(self, *arguments: str) -> str:
-        result = self.lab.run(*arguments, TEST_HOST_DATA=self.data, TEST_HOOK=url(self.word))
-        assert result.returncode == 0, result.stdout
-        return str(result.stdout)
-
-    def received(self) -> list[dict[str, Any]]:
-        lines = self.host.run("cat /root/received").stdout.splitlines()
-        return [json.loads(line) for line in lines]
-
-    def told(self, since: int) -> list[tuple[str, list[str]]]:
-        """The messages after the first `since` of them: the kind, and the names of what each tells of."""
-        return [(one["kind"], [item["name"] for item in one["items"]]) for one in self.received()[since:]]
-
-    @contextmanager
-    def broken(self, name: str, fault: str, repair: str) -> Iterator[None]:
-        """A fault that is told once, and its end, too; the block runs while it lasts."""
-        since = len(self.received())
-        self.host.check_output(fault)
-        try:
-            took_s = within(TOLD_S, f"{name} is told", lambda: self.told(since))
-            assert self.told(since) == [("problem", [name])]
-            yield
-        finally:
-            self.host.check_output(repair)
-        within(START_S, f"the end of {name} is told", lambda: len(self.told(since)) > 1)
-        time.sleep(QUIET_S)  # a message too many would come by then
-        assert self.told(since) == [("problem", [name]), ("well", [name])]
-        print(f"{name}: told after {took_s:.0f} s, by webhook, 2 messages")
+# The default of `monitor_interval_s`, and how long the loaded hour lasts.
+DEFAULT_INTERVAL_S = 60
+HOUR_S = int(os.environ.get("TEST_LOADED_HOUR_S", "3600"))
+AS_MONITOR = (
+    "REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password) "
+    "docker exec -e REDISCLI_AUTH redis-valkey valkey-cli --user monitor"
+)
+HEALTHY = "docker inspect --format '{{.State.Health.Status}}' open-webui redis-valkey"
+REPOSITORY, BACKUP = "/srv/restic", "open-webui-backup.service"
 
 
 @pytest.fixture(scope="module")
 def watched(lab: Lab, deployed: dict[str, Any]) -> Iterator[Watched]:
-    host = lab.host(FRESH)
-    # tmpfs takes memory for what is written alone. Above the limit of 2 GB, until a test fills it.
-    host.check_output(f"mkdir -p {SETS} {METRICS} && mount -t tmpfs -o size=2200m,mode=700 tmpfs {SETS}")
-    host.check_output("printf %s %s >/root/receiver.py", "%s", RECEIVER)
-    host.check_output("systemd-run --quiet --collect --unit receiver python3 /root/receiver.py")
-    one = Watched(lab, host)
+    one = Watched(lab)
     try:
-        one.run("-y", "runbooks/backup.py")
-        one.run("-y", "deploy.py")
-        host.check_output("touch /root/received")
-        within(60, "the first look", lambda: "look_timestamp_seconds" in host.run(f"cat {METRICS}/*.prom").stdout)
+        one.begin()
         yield one
     finally:
         lab.report("-y", "deploy.py")
-        host.run(
-            f"systemctl disable --now {TIMER}; rm -f /etc/systemd/system/open-webui-backup.*; systemctl daemon-reload; "
-            f"systemctl stop receiver; rm -rf /root/received /root/receiver.py; umount {SETS}; rmdir {SETS} {METRICS}"
-        )
+        one.end()
 
 
 def test_a_test_message_reaches_the_receiver(watched: Watched) -> None:
@@ -172,6 +123,203 @@ def test_a_changed_receiver_is_one_step_that_restarts_nothing_and_is_used_from_t
     assert watched.received()[-1]["path"] == "/another-hook"
 
 
+def process_of(container: str) -> str:
+    """Its main process on the host, for a shell there."""
+    return f"$(docker inspect --format '{{{{.State.Pid}}}}' {container})"
+
+
+@pytest.mark.long
+def test_a_channel_that_valkey_withholds_is_told(watched: Watched) -> None:
+    """Valkey lets Open WebUI neither publish nor listen on Socket.IO's channel, by the file that it reads again."""
+    users, load = "/etc/valkey/users.acl", f"{AS_MONITOR} ACL LOAD"
+    withhold = f"sed '/^user open-webui /s/ &socketio[^ ]*//g' {users}"
+    fault, mend = (
+        f'docker exec redis-valkey sh -c "{get} >/run/users.acl" && {load}' for get in (withhold, f"cat {users}")
+    )
+    names = ["event_open_webui", "valkey_denials", "valkey_subscribers"]
+    # A denial counts for 15 minutes, or until Valkey forgets it.
+    with watched.broken(names, fault, f"{mend} && {AS_MONITOR} ACL LOG RESET"):
+        (message,) = [one for one in watched.received() if one["kind"] == "problem"][-1:]
+        assert "channel socketio" in message["text"]
+
+
+@pytest.mark.long
+def test_a_copy_with_a_wrong_password_is_told(watched: Watched) -> None:
+    """The job has failed; its set is good."""
+    watched.secrets["TEST_RESTIC_PASSWORD"] = "sesame-of-restic"
+    copies = {"backup_restic_repository": REPOSITORY, "backup_restic_password": "env:TEST_RESTIC_PASSWORD"}
+    watched.more |= copies
+    file, run = "/opt/open-webui/restic.env", f"systemctl start {BACKUP}"
+    try:
+        watched.run("-y", "runbooks/backup.py")
+        sets = watched.host.check_output(f"ls {SETS}").split()
+        fault = f"sed -i s/sesame/another/ {file} && ! {run}"
+        with watched.broken("unit_open_webui_backup_service", fault, f"sed -i s/another/sesame/ {file} && {run}"):
+            assert len(set(watched.host.check_output(f"ls {SETS}").split()) - set(sets)) == 1
+            assert "of-restic" not in json.dumps(watched.received())
+    finally:
+        watched.more = {name: value for name, value in watched.more.items() if name not in copies}
+        watched.run("-y", "runbooks/backup.py")
+        watched.host.check_output(f"rm -rf {REPOSITORY} {file}")
+
+
+def certificate(folder: Path, name: str, lasts: timedelta) -> tuple[Path, Path]:
+    """A certificate that is its own authority, and its key; valid since yesterday."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]), datetime.now(UTC)
+    # Python 3.13 wants these of an authority (VERIFY_X509_STRICT).
+    uses = ("digital_signature", "key_cert_sign")
+    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
+    usage = x509.KeyUsage(
+        **dict.fromkeys(uses, True), **dict.fromkeys(others, False), encipher_only=False, decipher_only=False
+    )
+    made = (
+        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + lasts)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(usage, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    folder.mkdir()
+    chain, private = folder / "certificate.pem", folder / "key.pem"
+    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    private.write_bytes(key.private_bytes(*plain))
+    return chain, private
+
+
+@pytest.mark.long
+def test_a_certificate_that_ends_soon_is_told(watched: Watched, lab: Lab, tmp_path: Path) -> None:
+    """In its file, and as the proxy serves it: one message."""
+    name = lab.inventory["tls"]["name"]
+    long, short = (
+        dict(
+            zip(
+                ("proxy_certificate", "proxy_certificate_key", "verify_ca"),
+                (str(chain), f"file:{key}", str(chain)),
+                strict=True,
+            )
+        )
+        for chain, key in (certificate(tmp_path / str(days), name, timedelta(days=days)) for days in (90, 5))
+    )
+
+    def deploy(files: dict[str, str]) -> None:
+        watched.more |= files
+        watched.run("-y", "deploy.py")
+
+    with watched.having(**{**proxied(lab, watched.name), **long}):
+        names = ["certificate_certificate_pem", "certificate_served"]
+        with watched.broken(names, lambda: deploy(short), lambda: deploy(long)):
+            pass
+
+
+@pytest.mark.long
+def test_a_container_that_is_killed_and_started_again_is_one_message(watched: Watched) -> None:
+    with watched.having(watchdog_pause_s=60):
+        for container in ("open-webui", "redis-valkey"):
+            since, started = len(watched.received()), containers(watched.host)[container]
+            watched.host.check_output(f"kill -9 {process_of(container)}")
+            took_s = within(TOLD_S, f"{container} is told", lambda: watched.told(since))  # noqa: B023 called at once
+            assert containers(watched.host)[container] != started
+            within(START_S, "both are healthy", lambda: watched.host.check_output(HEALTHY) == "healthy\nhealthy")
+            time.sleep(QUIET_S)
+            (message,) = watched.received()[since:]
+            assert watched.told(since) == [("mended", [f"container_{container.replace('-', '_')}"])]
+            assert message["items"][0]["mended"] == "restarted"
+            print(f"\n  {container} killed: told after {took_s:.0f} s, by webhook, 1 message")
+
+
+@pytest.mark.long
+def test_a_valkey_that_the_watchdog_restarts_is_one_message(watched: Watched) -> None:
+    """At the default interval: every five seconds the monitor is quicker than the watchdog, and tells of the hang."""
+    with watched.having(watchdog_pause_s=60, monitor_interval_s=DEFAULT_INTERVAL_S):
+        since = len(watched.received())
+        watched.host.check_output(f"kill -STOP {process_of('redis-valkey')}")
+        took_s = within(3 * DEFAULT_INTERVAL_S, "the restart is told", lambda: watched.told(since), 2)
+        watched.calm(2)
+        assert watched.told(since) == [("mended", ["container_redis_valkey"])]
+        print(f"\n  a Valkey that hung: told after {took_s:.0f} s at an interval of {DEFAULT_INTERVAL_S} s, 1 message")
+
+
+@pytest.fixture
+def mailed(watched: Watched, tmp_path: Path) -> Iterator[Any]:
+    """A server of SMTP on the host, whose certificate the host trusts."""
+    host = watched.host
+    chain, key = certificate(tmp_path / "mail", "localhost", timedelta(days=2))
+    trusted = "/usr/local/share/ca-certificates/lab-mail.crt"
+    host.check_output(
+        "apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-aiosmtpd >/dev/null 2>&1"
+    )
+    host.check_output(f"printf %s %s >{trusted} && update-ca-certificates >/dev/null 2>&1", "%s", chain.read_text())
+    host.check_output("printf %s %s >/root/mail.pem", "%s", chain.read_text() + key.read_text())
+    serve(host, "mail-receiver", MAIL_RECEIVER)
+    within(30, "it listens", lambda: host.run(f"bash -c ': </dev/tcp/127.0.0.1/{MAIL_PORT}'").rc == 0)
+    try:
+        yield host
+    finally:
+        silence(host, "mail-receiver")
+        host.check_output(
+            f"rm -f {trusted} /root/mail.pem /root/mails && update-ca-certificates --fresh >/dev/null 2>&1"
+        )
+
+
+def mails(host: Any) -> list[tuple[dict[str, Any], EmailMessage]]:
+    """What the server of SMTP took, each with the mail itself."""
+    lines = [json.loads(line) for line in host.run("cat /root/mails").stdout.splitlines()]
+    return [(one, message_from_string(one["content"], policy=default)) for one in lines]  # type: ignore[misc]
+
+
+@pytest.mark.long
+def test_ntfy_mail_and_heartbeat_get_what_the_webhook_gets(watched: Watched, mailed: Any) -> None:
+    watched.secrets |= {"TEST_TOKEN": TOKEN, "TEST_MAIL": MAIL_PASSWORD, "TEST_BEAT": url(BEAT)}
+    mail = {
+        "email": [MAIL_TO],
+        "from": MAIL_USER,
+        "smtp": f"localhost:{MAIL_PORT}",
+        "user": MAIL_USER,
+        "password": "env:TEST_MAIL",
+    }
+    topic, beat = {"ntfy": url(TOPIC), "token": "env:TEST_TOKEN"}, {"heartbeat": "env:TEST_BEAT"}
+    with watched.having(alarms=[{"webhook": "env:TEST_HOOK"}, topic, mail, beat]):
+        since, received = len(watched.requests()), len(watched.received())
+        output = watched.run("-y", "runbooks/alarm_test.py")
+        for receiver in ("webhook-1", "ntfy-1", "email-1", "heartbeat-1"):
+            assert f"ok      {receiver}: took the message" in output
+        with watched.broken("unit_open_webui_backup_timer", f"systemctl stop {TIMER}", f"systemctl start {TIMER}"):
+            pass
+
+        titles = [(one["title"], one["text"]) for one in watched.received()[received:]]
+        assert len(titles) == 3
+        requests = watched.requests()[since:]
+        assert {one["status"] for one in requests} == {200}
+        pushed = [one for one in requests if one["path"] == TOPIC]
+        assert [(one["headers"]["Title"], one["body"]) for one in pushed] == titles
+        assert [one["headers"]["Priority"] for one in pushed] == ["3", "4", "3"]
+        taken = mails(mailed)
+        assert [(one["Subject"], one.get_content().strip()) for _, one in taken] == [
+            (title, text.strip()) for title, text in titles
+        ]
+        assert {(one["from"], tuple(one["to"]), one["tls"]) for one, _ in taken} == {(MAIL_USER, (MAIL_TO,), True)}
+
+        beats = [one["at"] for one in requests if one["path"] == BEAT]
+        gaps_s = [later - earlier for earlier, later in pairwise(beats)]
+        assert len(beats) >= 5
+        assert max(gaps_s) < 3 * INTERVAL_S, gaps_s
+        watched.host.check_output(f"systemctl stop {UNIT}")
+        try:
+            there = len(watched.requests())
+            time.sleep(QUIET_S)
+            assert len(watched.requests()) == there, "a heartbeat without a monitor"
+        finally:
+            watched.host.check_output(f"systemctl start {UNIT}")
+        within(3 * INTERVAL_S + 30, "the heart beats again", lambda: len(watched.requests()) > there)
+        said = watched.host.run(f"journalctl --quiet --no-pager --unit {UNIT}; cat /proc/[0-9]*/cmdline").stdout
+        assert [secret for secret in (TOKEN, MAIL_PASSWORD, BEAT) if secret in said] == []
+
+
 def test_the_numbers_are_in_the_textfile_and_served(watched: Watched) -> None:
     ask = f"import urllib.request as r; print(r.urlopen('http://127.0.0.1:{METRICS_PORT}/metrics').read().decode())"
     served = watched.host.check_output("python3 -c %s", ask)
@@ -208,3 +356,56 @@ def test_an_interval_of_0_leaves_nothing_of_the_monitor(watched: Watched) -> Non
     ):
         assert not watched.host.file(path).exists, path
     assert not watched.host.service(UNIT).is_running
+
+
+@pytest.mark.long
+def test_a_loaded_hour_raises_no_false_alarm(lab: Lab) -> None:
+    """At the default interval, with 50 browsers: backups, a deploy, an upgrade and a restore are no alarm.
+
+    Then a real fault is told, so the receiver was not deaf.
+    """
+    earlier = lab.inventory["images"]["open_webui_earlier"]
+    settings = {"monitor_interval_s": DEFAULT_INTERVAL_S, "watchdog_pause_s": 120, "open_webui_image": earlier}
+    one = Watched(lab, EARLIER, more=settings)
+    lab.report("-y", "deploy.py", limit=EARLIER, TEST_HOST_DATA=json.dumps({EARLIER: {"open_webui_image": earlier}}))
+    try:
+        one.begin()
+        began_s = time.monotonic()
+        looks = [one.looked_s()]
+
+        def until(share: float) -> None:
+            """Wait for this part of the hour, and note each look."""
+            while time.monotonic() - began_s < share * HOUR_S:
+                time.sleep(min(10.0, max(0.0, share * HOUR_S - (time.monotonic() - began_s))))
+                looks.append(one.looked_s())
+
+        with Crowd(Precious(lab, EARLIER).base, clients=50, rate=10, limit_s=HOUR_S + 1800) as crowd:
+            crowd.settle(START_S)
+            until(0.1)
+            one.run("-y", "runbooks/backup.py")
+            until(0.25)
+            before = containers(one.host)
+            one.more["open_webui_jwt_expires_in"] = "12h"
+            one.run("-y", "deploy.py")
+            assert containers(one.host)["open-webui"] != before["open-webui"]
+            until(0.45)
+            del one.more["open_webui_image"]
+            one.run("-y", "runbooks/upgrade.py")
+            until(0.65)
+            one.run("-y", "runbooks/backup.py")
+            one.run("-y", "runbooks/restore.py", "--data", f'restore_over=["{EARLIER}"]')
+            mark = crowd.now()
+            crowd.wait_recovered(START_S, mark)
+            until(1.0)
+            result = crowd.result(mark)
+        took_s = time.monotonic() - began_s
+        assert one.received() == []
+        assert result.received > 0, result
+        seen = sorted({at for at in looks if at})
+        gaps_s = [later - earlier for earlier, later in pairwise(seen)]
+        print(f"\n  {took_s:.0f} s, {len(seen)} looks seen, {max(gaps_s):.0f} s between two at most: no message")
+        with one.broken("unit_open_webui_backup_timer", f"systemctl stop {TIMER}", f"systemctl start {TIMER}"):
+            pass
+    finally:
+        lab.run("-y", "deploy.py", limit=EARLIER)
+        one.end()

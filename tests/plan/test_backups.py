@@ -26,11 +26,12 @@ SETS: list[dict[str, Any]] = [
 ]
 
 
-def host(sets: list[dict[str, Any]], repository: dict[str, Any] | None = None, **data: Any) -> dict[str, Any]:
-    """A host whose program answers so."""
+def host(sets: list[dict[str, Any]], *repositories: dict[str, Any], **data: Any) -> dict[str, Any]:
+    """A host whose program answers so of its sets, and of `/srv/restic` and `/srv/second`."""
     newest = NAME if sets else ""
     folder = {"errors": [], "newest": newest, "newest_unknown": "", "sets": sets}
-    answer = {"host": "chat-1", "now_s": 1_795_933_800, "folder": folder, "repository": repository}
+    answer: dict[str, Any] = {"host": "chat-1", "now_s": 1_795_933_800, "folder": folder}
+    answer["repositories"] = dict(zip(("/srv/restic", "/srv/second"), repositories, strict=False))
     return {"fake_results": {"backup_sets": answer}, "fake_responses": {}, **LAB_SETTINGS, **data}
 
 
@@ -78,6 +79,37 @@ def test_a_password_that_can_not_be_read_is_an_error_of_the_repository_alone(pyi
     (line,) = listed(run)["one"]["errors"]["restic"]
     assert line.startswith("backup_restic_password: expected to read env:PASSWORD, got no environment variable")
     assert "2 backup sets found" in run.output
+
+
+SECOND: dict[str, Any] = {
+    "backup_restic_second_repository": "/srv/second",
+    "backup_restic_second_password": "env:SECOND",
+}
+
+
+def test_both_repositories_are_asked_and_each_has_its_own_error(pyinfra: Pyinfra) -> None:
+    hosts = {
+        "both": host(SETS, copied(NAME), copied(OLD), **RESTIC, **SECOND),
+        "silent": host(SETS, copied(NAME), copied(errors=(SILENT,)), **RESTIC, **SECOND),
+    }
+    run = pyinfra(hosts, "-y", "-vvv", "--debug", deploy="runbooks/backups.py", PASSWORD=PASSWORD, SECOND=PASSWORD)
+    assert run.status == 1
+    found = listed(run)
+    assert [one["places"] for one in found["both"]["sets"]] == [["host", "restic"], ["host", "restic-2"]]
+    assert found["silent"]["errors"] == {"restic-2": [SILENT]}
+    assert f"in the second restic repository: {SILENT}" in run.said("silent")
+    assert PASSWORD not in run.output
+
+
+def test_a_password_that_can_not_be_read_keeps_no_other_repository_from_the_list(pyinfra: Pyinfra) -> None:
+    run = pyinfra(
+        {"one": host(SETS, copied(NAME), **RESTIC, **SECOND)}, "-y", deploy="runbooks/backups.py", PASSWORD=PASSWORD
+    )
+    assert run.status == 1
+    found = listed(run)["one"]
+    (line,) = found["errors"]["restic-2"]
+    assert line.startswith("backup_restic_second_password: expected to read env:SECOND")
+    assert found["sets"][0]["places"] == ["host", "restic"]
 
 
 def test_what_was_fetched_to_this_machine_is_listed(pyinfra: Pyinfra, tmp_path: Path) -> None:

@@ -46,12 +46,12 @@ class Repository(TypedDict):
 
 
 class BackupSets(TypedDict):
-    """What a host says of its sets; `now_s` is its time, in seconds since 1970. `repository` is None without one."""
+    """What a host says of its sets; `now_s` is its time, in seconds since 1970. `repositories` are by address."""
 
     host: str
     now_s: int
     folder: Folder
-    repository: Repository | None
+    repositories: dict[str, Repository]
 
 
 class Late(TypedDict):

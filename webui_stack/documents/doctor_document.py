@@ -9,7 +9,7 @@ from typing import Any
 
 from typing_extensions import TypedDict
 
-from webui_stack.documents.document import Moment
+from webui_stack.documents.document import Moment, Outcome
 
 
 class Room(TypedDict):
@@ -40,6 +40,14 @@ class Backup(Room):
     timer: str
     last_run: str
     now_s: int
+
+
+class Jobs(TypedDict):
+    """How jobs on backups ended, by job (host/outcomes.py), and the next times of drills and of checks."""
+
+    outcomes: dict[str, Outcome]
+    drill_due: list[Moment]
+    check_due: list[Moment]
 
 
 class PacketFilter(TypedDict):
@@ -147,6 +155,7 @@ class Doctor(TypedDict):
     host: Host
     backup: Backup
     due: list[Moment]
+    jobs: Jobs
     firewall: PacketFilter | None
     nodes: dict[str, str]
     services: dict[str, str]

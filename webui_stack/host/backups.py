@@ -33,8 +33,11 @@ def look(system: System, unread: Unread, folder: str) -> dict[str, Any]:
     }
 
 
-def due(system: System, schedule: str) -> list[str]:
-    """The next times in UTC that a systemd calendar expression names; none without systemd or a schedule."""
+def due(system: System, schedule: str, setting: str = "backup_schedule") -> list[str]:
+    """The next times in UTC that a systemd calendar expression names; none without systemd or a schedule.
+
+    An error names the `setting` that has the schedule.
+    """
     if not schedule or not system.has_systemd():
         return []
     said = system.attempt(
@@ -43,7 +46,7 @@ def due(system: System, schedule: str) -> list[str]:
     )
     if said is None:
         raise HostError(
-            "backup_schedule",
+            setting,
             expected="`systemd-analyze calendar` to name the next times",
             got="a refusal",
             do=f"run `systemd-analyze calendar '{schedule}'` on the host",

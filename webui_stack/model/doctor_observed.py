@@ -91,7 +91,8 @@ class Observed:
     """One host. Empty where there is nothing; `persisted` is None where the database could not be compared.
 
     `firewall` has Docker's rules, None without Docker. `backup` has the disk of the sets, the newest one, and the state
-    of the units that make them; `due` are the next times that the schedule names. `vectors` is the index of document
+    of the units that make them; `due` are the next times that the schedule names. `outcomes` say how drills, copies and
+    checks ended, by job; `drill_due` and `check_due` are their next times. `vectors` is the index of document
     search: its method, how far it was made after its table, whether it is as it was made then, and the rows of that
     table. `proxy` has the versions of Caddy and of its package. `nodes` and `services` are a swarm's, as one of its
     managers has them: a node's state and availability, a service's tasks that run of those it is to have. `variables`
@@ -113,6 +114,9 @@ class Observed:
     firewall: doctor_document.PacketFilter | None = None
     backup: Mapping[str, str] = field(default_factory=dict)
     due: tuple[datetime, ...] = ()
+    outcomes: Mapping[str, document.Outcome] = field(default_factory=dict)
+    drill_due: tuple[datetime, ...] = ()
+    check_due: tuple[datetime, ...] = ()
     vectors: tuple[str, int, bool, int] | None = None
     postgres: tuple[int, int] | None = None
     info: Mapping[str, str] = field(default_factory=dict)
@@ -174,7 +178,10 @@ def parse(content: Mapping[str, Any]) -> Observed:
         proxy=_words(whole["proxy"]),
         firewall=whole["firewall"],
         backup=_words(whole["backup"]),
-        due=tuple(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in whole["due"] if text),
+        due=_times(whole["due"]),
+        outcomes=whole["jobs"]["outcomes"],
+        drill_due=_times(whole["jobs"]["drill_due"]),
+        check_due=_times(whole["jobs"]["check_due"]),
         vectors=(vectors["method"], vectors["distance"], vectors["original"], vectors["rows"]) if vectors else None,
         postgres=(postgres["used"], postgres["limit"]) if postgres else None,
         api=app["api"],
@@ -188,6 +195,10 @@ def parse(content: Mapping[str, Any]) -> Observed:
 @cache
 def _form() -> TypeAdapter[doctor_document.Doctor]:
     return TypeAdapter(doctor_document.Doctor)
+
+
+def _times(moments: Iterable[str]) -> tuple[datetime, ...]:
+    return tuple(datetime.fromisoformat(text).replace(tzinfo=UTC) for text in moments if text)
 
 
 def _words(section: Mapping[str, Any]) -> dict[str, str]:

@@ -127,14 +127,13 @@ def offsite_bring_request(settings: Settings, environments: Sequence[Mapping[str
     )
 
 
-def backup_sets_request(settings: Settings, environment: Mapping[str, SecretStr] | None) -> HiddenItems:
-    """The request for the verb `backup_sets`. `environment` opens the restic repository, None to ask none."""
+def backup_sets_request(settings: Settings, environments: Mapping[str, Mapping[str, SecretStr]]) -> HiddenItems:
+    """The request for the verb `backup_sets`. `environments` open the restic repositories to ask, by address."""
     return HiddenItems(
         {
             "backup_dir": settings.backup_dir,
-            "repository": "" if environment is None else settings.backup_restic_repository or "",
+            "repositories": {address: _values(environment) for address, environment in environments.items()},
             "host": settings.restore_restic_host or "",
-            "environment": _values(environment or {}),
         }
     )
 

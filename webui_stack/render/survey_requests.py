@@ -84,6 +84,8 @@ def doctor_request(settings: Settings) -> str:
             "stack_dir": settings.stack_dir,
             "backup_dir": settings.backup_dir,
             "backup_schedule": settings.backup_schedule,
+            "backup_check_schedule": settings.backup_check_schedule,
+            "drill_schedule": settings.drill_schedule,
             "containers": {name: f"{compose.STACK}_{name}" for name in services}
             if in_swarm
             else compose.containers_of(services),

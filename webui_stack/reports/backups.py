@@ -13,23 +13,37 @@ from rich.table import Table
 from rich.text import Text
 
 from webui_stack.documents import backup_document
-from webui_stack.documents.backup_document import BackupSets, Folder, FoundSet, Manifest
+from webui_stack.documents.backup_document import BackupSets, Folder, FoundSet, Manifest, Repository
 from webui_stack.documents.document import IncompleteError
 from webui_stack.model import compose
 
-HOST, RESTIC, HERE = "host", "restic", "here"
-"""The places of sets: `backup_dir` on the host, the restic repository, and this machine's folder of fetched sets."""
-WORDS = {HOST: "on the host", RESTIC: "in the restic repository", HERE: "on this machine"}
+HOST, RESTIC, SECOND, HERE = "host", "restic", "restic-2", "here"
+"""The places of sets: `backup_dir` on the host, the restic repositories, and this machine's folder of fetched sets."""
+REPOSITORIES = (RESTIC, SECOND)
+"""The places that are restic repositories, in the order of their settings."""
+WORDS = {
+    HOST: "on the host",
+    RESTIC: "in the restic repository",
+    SECOND: "in the second restic repository",
+    HERE: "on this machine",
+}
 # As host/backup_sets.py names a set.
 _NAME = "%Y%m%dT%H%M%SZ"
 # Digits of a digest in the table, as many as Docker shows of an id; the JSON has all.
 _DIGITS = 12
 _UNKNOWN = "?"
+# What stands for a repository of which the host has said nothing: never for an empty one.
+_SILENT: Repository = {
+    "errors": ["restic: expected the host to list its snapshots, got nothing; run it again"],
+    "host": "",
+    "names": [],
+    "others": [],
+}
 
 
 @dataclass(frozen=True)
 class BackupSet:
-    """A set, at all its `places`. Of a set that is in the restic repository alone, only the name is known.
+    """A set, at all its `places`. Of a set that is in restic repositories alone, only the name is known.
 
     `made_at` is in UTC, "" where the name is no time. `age_s` counts by the host's clock. `made_on` is what the host
     called itself whose data these are. None, "" and nothing in `images` stand for what nobody could tell. `faults` has
@@ -62,7 +76,7 @@ class Backups:
 
     `looked_at` are the places that were asked. A place with `errors` may have more sets than are listed. `newest` is
     the set that a restore of the newest takes on the host; `newest_unknown` says why nobody knows it. `others` are the
-    hosts that have sets in the repository, too. A host that could not be looked at has a `note` that says why.
+    hosts that have sets in the repositories, too. A host that could not be looked at has a `note` that says why.
     """
 
     sets: Sequence[BackupSet] = ()
@@ -79,32 +93,39 @@ class Backups:
         return [f"{WORDS[place]}: {line}" for place, lines in self.errors.items() for line in lines]
 
 
-def of(answer: BackupSets, fetched: Folder | None, refused: Sequence[str] = ()) -> Backups:
+def of(
+    answer: BackupSets,
+    fetched: Folder | None,
+    addresses: Mapping[str, str] | None = None,
+    refused: Mapping[str, Sequence[str]] | None = None,
+) -> Backups:
     """The sets by what the host said, and what this machine has `fetched`, None where it fetches none.
 
-    `refused` says why the restic repository could not be asked at all.
+    `addresses` are those of the restic repositories, by place. `refused` says of a place why it could not be asked.
     """
-    folder, repository = answer["folder"], answer["repository"]
+    folder, why = answer["folder"], refused or {}
+    told = {place: answer["repositories"].get(address, _SILENT) for place, address in (addresses or {}).items()}
+    repositories = {place: one for place, one in told.items() if place not in why}
     found: dict[tuple[str, str], dict[str, FoundSet | None]] = {}
     for place, sets in ((HOST, folder["sets"]), (HERE, fetched["sets"] if fetched else [])):
         for one in sets:
             found.setdefault((one["name"], _made_on(one) or answer["host"]), {})[place] = one
-    for name in repository["names"] if repository else ():
-        # Sets of two hosts may have one name: their timers strike at the same second.
-        found.setdefault((name, repository["host"] if repository else ""), {})[RESTIC] = None
-    errors = {
+    for place, repository in repositories.items():
+        for name in repository["names"]:
+            # Sets of two hosts may have one name: their timers strike at the same second.
+            found.setdefault((name, repository["host"]), {})[place] = None
+    errors: dict[str, Sequence[str]] = {
         HOST: folder["errors"],
-        RESTIC: [*refused, *(repository["errors"] if repository else ())],
+        **{place: why[place] if place in why else one["errors"] for place, one in told.items()},
         HERE: fetched["errors"] if fetched else [],
     }
-    asked = {HOST: True, RESTIC: bool(repository or refused), HERE: fetched is not None}
     return Backups(
         sets=[_set(name, on, places, answer["now_s"]) for (name, on), places in sorted(found.items(), reverse=True)],
-        looked_at=[place for place, was in asked.items() if was],
+        looked_at=[HOST, *told, *([] if fetched is None else [HERE])],
         errors={place: lines for place, lines in errors.items() if lines},
         newest=folder["newest"],
         newest_unknown=folder["newest_unknown"],
-        others=repository["others"] if repository else (),
+        others=sorted({name for one in repositories.values() for name in one["others"]}),
     )
 
 
@@ -204,7 +225,8 @@ def lines(name: str, host: Backups) -> list[str]:
     elif host.newest != first:
         found.append(f"restore_set = 'newest' takes {host.newest}")
     if host.others and not host.sets:
-        found.append(f"the restic repository has sets of {', '.join(host.others)}; choose with restore_restic_host")
+        where = "repositories have" if SECOND in host.looked_at else "repository has"
+        found.append(f"the restic {where} sets of {', '.join(host.others)}; choose with restore_restic_host")
     return [f"{name}: {line}" for line in found]
 
 

@@ -16,6 +16,8 @@ from webui_stack.model.deploy_log import Record
 from webui_stack.model.lock import Wanted
 from webui_stack.model.survey import MONITOR_UNIT, Survey
 from webui_stack.plan import drift
+from webui_stack.reports import releases
+from webui_stack.reports.releases import Release
 from webui_stack.settings.model import Settings
 
 
@@ -29,6 +31,8 @@ class Status:
     says which jobs on them failed, `outcomes` how all of them ended. `uploads_elsewhere` is where uploads are that no
     set has, "" for none. `certificate_ends` is when the certificate that is served ends (ISO 8601), "" where none was
     seen.
+
+    `releases` are the images of the settings by service, with the newest release that is known of each.
 
     `alarms` are those that are open; `alarms_unknown` says why nobody knows, "" where they are known. `is_monitored`
     says whether a monitor looks for them. A host that could not be looked at has a `note` that says why, and nothing
@@ -55,6 +59,7 @@ class Status:
     alarms: Sequence[OpenAlarm] = ()
     alarms_unknown: str = ""
     is_monitored: bool = False
+    releases: Mapping[str, Release] = field(default_factory=dict)
 
 
 def of(
@@ -92,6 +97,7 @@ def of(
         outcomes=survey.outcomes,
         uploads_elsewhere=settings.uploads_elsewhere if settings.runs("data") else "",
         certificate_ends=told.get("certificate ends", ""),
+        releases=releases.pinned(settings.all_images),
     )
     return _with_ages(looked, ages)
 

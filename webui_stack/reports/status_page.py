@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from webui_stack.reports import page, status_table, troubles
+from webui_stack.reports import page, releases, status_table, troubles
 from webui_stack.reports.moment import for_machines, for_people
 from webui_stack.reports.rows import State, state_of
 from webui_stack.reports.status import Status
@@ -82,6 +82,7 @@ def html(hosts: Mapping[str, Status], now: datetime) -> str:
             "Open WebUI": _tally(host.open_webui for host in hosts.values()),
             "Valkey": _tally(host.valkey for host in hosts.values()),
         },
+        releases=releases.rows(host.releases for host in hosts.values()),
         unfolded=lambda one: len(shown) <= _UNFOLDED or (one.state is State.FAULT and faults <= _UNFOLDED),
     )
 

@@ -155,24 +155,33 @@ def restic_environments(settings: Settings, read: Callable[[str], str]) -> list[
     Apart from these, because only backups ask for it: a deploy needs no access to a repository.
     """
     problems: list[str] = []
-    one = _reader(read, problems)
-    first = {"backup_restic_password": ("RESTIC_PASSWORD", settings.backup_restic_password)} | {
-        f"backup_restic_env/{name}": (name, source) for name, source in settings.backup_restic_env.items()
-    }
-    second = {"backup_restic_second_password": ("RESTIC_PASSWORD", settings.backup_restic_second_password)} | {
-        f"backup_restic_second_env/{name}": (name, source) for name, source in settings.backup_restic_second_env.items()
-    }
-    environments = [
-        {
-            name: value
-            for setting, (name, source) in of.items()
-            if (value := one(setting, source, _LINE, "one line of text"))
-        }
-        for of in (first, *([second] if settings.backup_restic_second_repository else []))
-    ]
+    environments = []
+    for number in range(2 if settings.backup_restic_second_repository else 1):
+        try:
+            environments.append(restic_environment(settings, read, number))
+        except SecretError as error:
+            problems += error.problems
     if problems:
         raise SecretError(problems)
     return environments
+
+
+def restic_environment(settings: Settings, read: Callable[[str], str], number: int) -> dict[str, SecretStr]:
+    """As `restic_environments`, of one repository: 0 is the first, and 1 the second."""
+    problems: list[str] = []
+    one = _reader(read, problems)
+    prefix = ("backup_restic", "backup_restic_second")[number]
+    wanted = {f"{prefix}_password": ("RESTIC_PASSWORD", getattr(settings, f"{prefix}_password"))} | {
+        f"{prefix}_env/{name}": (name, source) for name, source in getattr(settings, f"{prefix}_env").items()
+    }
+    environment = {
+        name: value
+        for setting, (name, source) in wanted.items()
+        if (value := one(setting, source, _LINE, "one line of text"))
+    }
+    if problems:
+        raise SecretError(problems)
+    return environment
 
 
 _Read = Callable[[str, str | None, re.Pattern[str], str], SecretStr | None]

@@ -13,8 +13,9 @@ from webui_stack.documents import backup_document
 from webui_stack.documents.backup_document import BackupSets, Folder, FoundSet
 from webui_stack.documents.document import IncompleteError
 from webui_stack.reports import backups
-from webui_stack.reports.backups import HERE, HOST, RESTIC, Backups
+from webui_stack.reports.backups import HERE, HOST, RESTIC, SECOND, Backups
 
+ADDRESSES = {RESTIC: "/srv/restic"}
 OLD, NAME = "20261128T030000Z", "20261129T030000Z"
 # 2026-11-29, 06:30 UTC.
 NOW_S = 1_795_933_800
@@ -56,9 +57,16 @@ def answer(there: Folder, *copied: str, errors: list[str] | None = None, host: s
         "host": "chat-1",
         "now_s": NOW_S,
         "folder": there,
-        "repository": {"errors": errors or [], "host": host, "names": list(copied), "others": ["chat-2"]},
+        "repositories": {
+            "/srv/restic": {"errors": errors or [], "host": host, "names": list(copied), "others": ["chat-2"]}
+        },
     }
     return backup_document.parse(json.loads(json.dumps(found)))
+
+
+def listed_of(said: BackupSets, fetched: Folder | None) -> Backups:
+    """The sets of a host that has one restic repository."""
+    return backups.of(said, fetched, ADDRESSES)
 
 
 def shown(host: Backups, width: int = 80) -> str:
@@ -68,7 +76,7 @@ def shown(host: Backups, width: int = 80) -> str:
 
 
 def test_a_set_is_listed_once_with_all_its_places_the_newest_first() -> None:
-    found = backups.of(answer(folder(one(OLD), one()), NAME), folder(one()))
+    found = listed_of(answer(folder(one(OLD), one()), NAME), folder(one()))
     assert [(each.name, each.places) for each in found.sets] == [(NAME, [HOST, RESTIC, HERE]), (OLD, [HOST])]
     newest = found.sets[0]
     assert (newest.made_at, newest.age_s) == ("2026-11-29T03:00:00Z", 3.5 * 3600)
@@ -81,7 +89,7 @@ def test_a_set_is_listed_once_with_all_its_places_the_newest_first() -> None:
 
 def test_the_table_fits_80_columns_and_cuts_nothing() -> None:
     there = folder(one(OLD), one(), unread("20261127T030000Z"))
-    text = shown(backups.of(answer(there, NAME), folder(one())))
+    text = shown(listed_of(answer(there, NAME), folder(one())))
     assert max(map(len, text.splitlines())) <= 80
     assert "…" not in text
     for words in (
@@ -93,12 +101,34 @@ def test_the_table_fits_80_columns_and_cuts_nothing() -> None:
 
 def test_sets_of_two_hosts_that_have_one_name_are_two() -> None:
     """Their timers strike at the same second."""
-    found = backups.of(answer(folder(one()), NAME, host="chat-2"), None)
+    found = listed_of(answer(folder(one()), NAME, host="chat-2"), None)
     assert [(each.made_on, each.places) for each in found.sets] == [("chat-2", [RESTIC]), ("chat-1", [HOST])]
 
 
+def test_each_repository_is_a_place_of_its_own() -> None:
+    first, second = answer(folder(one()), NAME), answer(folder(), OLD)
+    both: BackupSets = {
+        **first,
+        "repositories": {**first["repositories"], "s3:x": second["repositories"]["/srv/restic"]},
+    }
+    addresses = {**ADDRESSES, SECOND: "s3:x"}
+    found = backups.of(both, folder(one()), addresses)
+    assert [(each.name, each.places) for each in found.sets] == [(NAME, [HOST, RESTIC, HERE]), (OLD, [SECOND])]
+    assert found.looked_at == [HOST, RESTIC, SECOND, HERE]
+    assert "restic-2" in shown(found)
+    assert backups.lines("new", backups.of({**both, "folder": folder()}, None, addresses)) == []
+    refused = backups.of(both, None, addresses, {SECOND: ["no password"]})
+    assert refused.lines == ["in the second restic repository: no password"]
+    assert [each.places for each in refused.sets] == [[HOST, RESTIC]]
+
+
+def test_a_repository_of_which_the_host_says_nothing_is_not_known() -> None:
+    found = backups.of(answer(folder(one())), None, {**ADDRESSES, SECOND: "s3:x"})
+    assert backups.summary(found) == "1 backup set found; what is in the second restic repository is not known"
+
+
 def test_of_a_set_in_the_repository_alone_only_its_name_is_known() -> None:
-    found = backups.of(answer(folder(), NAME), None)
+    found = listed_of(answer(folder(), NAME), None)
     (only,) = found.sets
     assert (only.size_bytes, only.people, only.images, only.faults) == (None, None, {}, {})
     assert "?" in shown(found)
@@ -106,7 +136,7 @@ def test_of_a_set_in_the_repository_alone_only_its_name_is_known() -> None:
 
 
 def test_a_set_that_can_not_be_read_is_listed_and_named() -> None:
-    found = backups.of(answer(folder(unread(), one(OLD))), None)
+    found = listed_of(answer(folder(unread(), one(OLD))), None)
     assert [each.name for each in found.sets] == [NAME, OLD]
     assert backups.lines("chat", found) == [
         f"chat: on the host: {NAME}/manifest.json: expected what is in the set, got no file; restore another set"
@@ -129,52 +159,53 @@ def test_a_set_that_can_not_be_read_is_listed_and_named() -> None:
     ids=["no images", "a count that is none", "another set's"],
 )
 def test_a_manifest_of_another_form_is_a_fault(changed: dict[str, Any], words: str) -> None:
-    found = backups.of(answer(folder(one(**changed))), folder(one()))
+    found = listed_of(answer(folder(one(**changed))), folder(one()))
     (listed,) = found.sets
     assert listed.faults == {HOST: [f"{NAME}/manifest.json: {words}; restore another set"]}
     assert listed.people == 12, "by the copy on this machine"
 
 
 def test_another_set_of_the_same_name_on_this_machine_is_a_fault() -> None:
-    found = backups.of(answer(folder(one())), folder(one(sha256="another")))
+    found = listed_of(answer(folder(one())), folder(one(sha256="another")))
     words = "expected the host's set, got another one of that name; compare both, and move one away"
     assert found.sets[0].faults == {HERE: [f"{NAME}: {words}"]}
 
 
 def test_a_place_without_an_answer_is_an_error_and_not_none() -> None:
-    found = backups.of(answer(folder(), errors=["restic: expected to list snapshots, got no end; fix that"]), None)
+    found = listed_of(answer(folder(), errors=["restic: expected to list snapshots, got no end; fix that"]), None)
     assert backups.summary(found) == "no backup set found; what is in the restic repository is not known"
     assert found.lines == ["in the restic repository: restic: expected to list snapshots, got no end; fix that"]
-    refused = backups.of({**answer(folder(one())), "repository": None}, None, ["backup_restic_password: expected it"])
+    none: BackupSets = {**answer(folder(one())), "repositories": {}}
+    refused = backups.of(none, None, ADDRESSES, {RESTIC: ["backup_restic_password: expected it"]})
     assert refused.looked_at == [HOST, RESTIC]
     assert backups.summary(refused) == "1 backup set found; what is in the restic repository is not known"
-    both = backups.of(answer(folder(errors=["a"])), folder(errors=["b"]))
+    both = listed_of(answer(folder(errors=["a"])), folder(errors=["b"]))
     assert both.lines == ["on the host: a", "on this machine: b"]
 
 
 def test_where_all_places_answered_none_is_none() -> None:
-    assert backups.summary(backups.of({**answer(folder()), "repository": None}, folder())) == "no backup set"
+    assert backups.summary(backups.of({**answer(folder()), "repositories": {}}, folder())) == "no backup set"
     assert backups.summary(Backups(note="could not be looked at")) == "could not be looked at"
 
 
 def test_the_set_that_newest_takes_is_told_where_it_is_not_the_first() -> None:
-    found = backups.of(answer(folder(one(OLD), one(), newest=OLD)), None)
+    found = listed_of(answer(folder(one(OLD), one(), newest=OLD)), None)
     assert backups.lines("chat", found) == [f"chat: restore_set = 'newest' takes {OLD}"]
     unknown = {**folder(one(), newest=""), "newest_unknown": "x: expected to read it, got y; do z"}
-    found = backups.of(backup_document.parse({**answer(folder()), "folder": unknown}), None)
+    found = listed_of(backup_document.parse({**answer(folder()), "folder": unknown}), None)
     assert backups.lines("chat", found) == [
         "chat: restore_set = 'newest' takes none of these: x: expected to read it, got y; do z"
     ]
 
 
 def test_whose_sets_a_repository_has_is_told_where_it_has_none_of_this_host() -> None:
-    assert backups.lines("new", backups.of(answer(folder()), None)) == [
+    assert backups.lines("new", listed_of(answer(folder()), None)) == [
         "new: the restic repository has sets of chat-2; choose with restore_restic_host"
     ]
 
 
 def test_a_name_that_is_no_time_is_listed() -> None:
-    (listed,) = backups.of(answer(folder(one("20269999T999999Z"))), None).sets
+    (listed,) = listed_of(answer(folder(one("20269999T999999Z"))), None).sets
     assert (listed.made_at, listed.age_s) == ("", None)
     assert "no time" in shown(Backups([listed]))
 
@@ -196,18 +227,18 @@ def test_an_age_is_told_in_its_largest_unit(age_s: int | None, words: str) -> No
     ],
 )
 def test_a_version_is_the_tag_or_else_the_digest(reference: str, version: str) -> None:
-    (listed,) = backups.of(answer(folder(one(images={"open-webui": {"reference": reference}}))), None).sets
+    (listed,) = listed_of(answer(folder(one(images={"open-webui": {"reference": reference}}))), None).sets
     assert backups.version(listed, "open-webui") == version
 
 
 def test_what_a_host_says_is_no_markup() -> None:
     images = {"open-webui": {"reference": "x:[red]x"}}
-    found = backups.of(answer(folder(one(images=images))), None)
+    found = listed_of(answer(folder(one(images=images))), None)
     assert "[red]x" in shown(found)
 
 
 def test_the_json_has_all_of_it() -> None:
-    found = backups.of(answer(folder(one()), NAME, errors=["x"]), None)
+    found = listed_of(answer(folder(one()), NAME, errors=["x"]), None)
     read = json.loads(backups.as_json({"chat": found}))["chat"]
     assert read["errors"] == {RESTIC: ["x"]}
     assert read["sets"][0]["images"]["redis-valkey"] == "registry.lab.test:5000/valkey/valkey:8.1.1"
@@ -218,4 +249,4 @@ def test_an_answer_that_is_not_whole_is_refused() -> None:
     with pytest.raises(
         IncompleteError, match=r"^backup_sets: expected the section 'folder', got nothing; run it again"
     ):
-        backup_document.parse({"host": "chat-1", "now_s": 1, "repository": None})
+        backup_document.parse({"host": "chat-1", "now_s": 1, "repositories": {}})

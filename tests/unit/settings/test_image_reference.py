@@ -6,7 +6,7 @@ import pytest
 
 from tests.defaults import settings
 from tests.unit.settings.given import problems
-from webui_stack.settings.image_reference import version_of
+from webui_stack.settings.image_reference import newest_like, place_of, version_of
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,40 @@ def test_a_tag_that_moves_is_known_by_its_form(reference: str, pinned: bool) -> 
 )
 def test_an_images_release_is_read_from_its_tag(reference: str, version: tuple[int, ...] | None) -> None:
     assert version_of(reference) == version
+
+
+@pytest.mark.parametrize(
+    ("reference", "place"),
+    [
+        ("caddy:2.11.9-alpine", ("docker.io", "library/caddy")),
+        ("docker.io/library/caddy:2", ("docker.io", "library/caddy")),
+        ("docker.io/caddy:2", ("docker.io", "library/caddy")),
+        ("valkey/valkey:8.0.12", ("docker.io", "valkey/valkey")),
+        ("ghcr.io/open-webui/open-webui:v0.12.4@sha256:" + "0" * 64, ("ghcr.io", "open-webui/open-webui")),
+        ("registry.example.org:5000/a/b/c:1.2", ("registry.example.org:5000", "a/b/c")),
+        ("localhost/a:1.2", ("localhost", "a")),
+        ("a.b/c@sha256:" + "0" * 64, ("a.b", "c")),
+    ],
+)
+def test_a_reference_has_a_registry_as_docker_reads_it(reference: str, place: tuple[str, str]) -> None:
+    assert place_of(reference) == place
+
+
+@pytest.mark.parametrize(
+    ("tag", "tags", "newest", "of_line"),
+    [
+        ("v0.12.4", ["v0.12.10", "v0.12.9", "0.13.0", "v0.13.0-rc1", "main"], "v0.12.10", "v0.12.10"),
+        ("8.0.12-alpine", ["8.0.14", "8.0.13-alpine", "9.0.0-alpine", "9.1-alpine"], "9.0.0-alpine", "8.0.13-alpine"),
+        ("0.8.7-pg17-trixie", ["0.9.0-pg18-trixie", "0.8.8-pg17-trixie"], "0.8.8-pg17-trixie", "0.8.8-pg17-trixie"),
+        ("1.2.3", ["2.0.0"], "2.0.0", ""),
+        ("1.2.3", ["1.2.99999999999999999999"], "", ""),
+        ("main-0a1b2c3", ["main-0a1b2c3", "v1.2.3"], "", ""),
+    ],
+)
+def test_the_newest_release_is_of_the_same_form(tag: str, tags: list[str], newest: str, of_line: str) -> None:
+    assert newest_like(f"a.b/c:{tag}", tags) == (newest, of_line)
+    assert newest_like(f"a.b/c:{tag}@sha256:{'0' * 64}", tags) == (newest, of_line)
+
+
+def test_a_digest_alone_names_no_release() -> None:
+    assert newest_like("a.b/c@sha256:" + "0" * 64, ["1.2.3"]) == ("", "")

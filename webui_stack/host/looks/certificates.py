@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Union
 
 from .. import certificate
 from ..certificate import Validity
+from ..errors import HostError
 from ..finding import Finding, Sample
 from .request import Served
 from .sight import Sight
 from .words import duration, name
+
+_Kept = dict[str, Union[HostError, Validity]]  # noqa: UP007 Python 3.9 has no `|` for types at run time
 
 _DAY_S = 86400.0
 # A certificate lasts for hours at least: it is looked at once in so many looks.
@@ -21,18 +25,35 @@ _HANDSHAKE_S = 5.0
 
 def look(at: Sight) -> Iterator[Finding | Sample]:
     """Cost: no call to Docker; a TLS handshake with the proxy in each tenth look."""
-    pause_s = at.asked.interval_s * _LOOKS
+    if not (at.asked.certificates or at.asked.served):
+        return
+    # One age for all answers: a file and what the proxy serves of it are one message, so one look asks both again.
+    kept: _Kept = at.memory.kept("certificates", at.asked.interval_s * _LOOKS, dict)
     for path in at.asked.certificates:
-        of_file = at.memory.kept(f"certificate {path}", pause_s, partial(_of_file, at, path))
-        yield from _left(at, path.rpartition("/")[2], path, min(of_file, key=lambda one: one.ends_s), renews=False)
+        of_file = _answer(kept, path, partial(_of_file, at, path))
+        yield from _left(at, path.rpartition("/")[2], path, of_file, renews=False)
     served = at.asked.served
     if served and (not at.asked.proxy or _serves(at)):
-        shown = at.memory.kept("certificate served", pause_s, lambda: _shown(at, served))
+        shown = _answer(kept, "", lambda: _shown(at, served))
         yield from _left(at, "served", f"the certificate of {served.name}", shown, renews=served.renews)
 
 
-def _of_file(at: Sight, path: str) -> list[Validity]:
-    return certificate.of_pem(path, at.system.text(path))
+def _answer(kept: _Kept, what: str, ask: Callable[[], Validity]) -> Validity:
+    """The answer, or the error, that is kept; asked where there is none yet."""
+    if what not in kept:
+        try:
+            kept[what] = ask()
+        except HostError as error:
+            kept[what] = error
+    found = kept[what]
+    if isinstance(found, HostError):
+        raise found
+    return found
+
+
+def _of_file(at: Sight, path: str) -> Validity:
+    """The validity of the file's certificate that ends first."""
+    return min(certificate.of_pem(path, at.system.text(path)), key=lambda one: one.ends_s)
 
 
 def _shown(at: Sight, served: Served) -> Validity:

@@ -1,4 +1,4 @@
-"""The backup sets of this host: in `backup_dir`, and in its restic repository. Each place answers for itself."""
+"""The backup sets of this host: in `backup_dir`, and in its restic repositories. Each place answers for itself."""
 
 from __future__ import annotations
 
@@ -26,15 +26,14 @@ _PARTS = "parts"
 
 @dataclass(frozen=True)
 class Request:
-    """Where to look: `backup_dir`, and `repository`, "" for none, which `environment` opens.
+    """Where to look: `backup_dir`, and `repositories`, which are addresses with the environment that opens each.
 
     `host` is whose sets count there, "" for this host's.
     """
 
     backup_dir: str
-    repository: str
+    repositories: Mapping[str, Mapping[str, str]] = field(repr=False)
     host: str
-    environment: Mapping[str, str] = field(repr=False)
 
 
 def look(arguments: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
@@ -49,14 +48,16 @@ def look(arguments: Mapping[str, Any], emit: Emit) -> dict[str, Any]:
 def found(asked: Request, system: System, files: Files, clock: Clock, emit: Emit) -> dict[str, Any]:
     """As `look`. `host` is what this host calls itself, `now_s` its time in seconds since 1970.
 
-    `repository` is None without one.
+    `repositories` are by address, each with what it has said.
     """
-    me = os.uname().nodename
     return {
-        "host": me,
+        "host": os.uname().nodename,
         "now_s": int(clock.now()),
         "folder": _in_folder(files, BackupSets(files, clock, asked.backup_dir)),
-        "repository": _in_repository(asked, me, system, clock, emit) if asked.repository else None,
+        "repositories": {
+            address: _in_repository(asked, number, address, system, clock, emit)
+            for number, address in enumerate(asked.repositories, 1)
+        },
     }
 
 
@@ -125,12 +126,15 @@ def _problem(name: str, part: str, expected: str, got: str) -> str:
     return str(HostError(f"{name}/{part}", expected=expected, got=got, do=_DO))
 
 
-def _in_repository(asked: Request, me: str, system: System, clock: Clock, emit: Emit) -> dict[str, Any]:
+def _in_repository(
+    asked: Request, number: int, address: str, system: System, clock: Clock, emit: Emit
+) -> dict[str, Any]:
     """The sets of the wanted host that the repository has, and the `others` that have some there."""
-    host = asked.host or me
-    emit(Event("asking the restic repository"))
+    host = asked.host or os.uname().nodename
+    which = f", number {number} of {len(asked.repositories)}" if len(asked.repositories) > 1 else ""
+    emit(Event(f"asking the restic repository{which}"))
     try:
-        repository = Repository(system, clock, emit, asked.repository, asked.environment)
+        repository = Repository(system, clock, emit, address, asked.repositories[address])
         snapshots = repository.snapshots("restic", limit_s=LOOK_S)
     except HostError as error:
         return {"errors": [str(error)], "host": host, "names": [], "others": []}

@@ -15,6 +15,8 @@ from .. import backups, compose, disk, dockerd, machine, open_webui, packet_filt
 from .. import valkey as valkey_
 from ..clock import Clock
 from ..engine import Container, Engine, EngineError, Info, NotFound, Unavailable
+from ..files import Files
+from ..outcomes import Outcomes
 from ..system import System, require_root
 from ..unread import Unread
 
@@ -37,6 +39,8 @@ class Request:
     stack_dir: str
     backup_dir: str
     backup_schedule: str
+    backup_check_schedule: str
+    drill_schedule: str
     containers: Mapping[str, str]
     ours: str
     swarm: str
@@ -49,10 +53,10 @@ def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str,
     """The document of this host; `arguments` are those of `Request`."""
     require_root()
     system = System()
-    return look(Request(**arguments), system, dockerd.engine(system, limit_s=programs.LIMIT_S), Clock())
+    return look(Request(**arguments), system, dockerd.engine(system, limit_s=programs.LIMIT_S), Clock(), Files())
 
 
-def look(asked: Request, system: System, engine: Engine, clock: Clock) -> dict[str, Any]:
+def look(asked: Request, system: System, engine: Engine, clock: Clock, files: Files) -> dict[str, Any]:
     """The document. Of a Docker that does not answer nothing is told, and `engine` is ""."""
     unread = Unread()
     no_times: list[str] = []
@@ -70,6 +74,13 @@ def look(asked: Request, system: System, engine: Engine, clock: Clock) -> dict[s
         },
         "backup": {**backups.look(system, unread, asked.backup_dir), "now_s": int(clock.now())},
         "due": unread.answer(lambda: backups.due(system, asked.backup_schedule), no_times),
+        "jobs": {
+            "outcomes": Outcomes(files, clock, asked.stack_dir).all(),
+            "drill_due": unread.answer(lambda: backups.due(system, asked.drill_schedule, "drill_schedule"), no_times),
+            "check_due": unread.answer(
+                lambda: backups.due(system, asked.backup_check_schedule, "backup_check_schedule"), no_times
+            ),
+        },
         **(_of_docker(asked, system, engine, unread, info) if version else _NO_DOCKER),
         "unread": unread.lines,
     }

@@ -1,0 +1,228 @@
+"""A host with a monitor, and with receivers of its messages that write down what they get."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.lab.precious import START_S, within
+from tests.lab.session import FRESH, Lab
+
+UNIT, TIMER = "open-webui-stack-monitor.service", "open-webui-backup.timer"
+SETS, METRICS = "/srv/monitored", "/var/lib/node-exporter"
+PORT, MAIL_PORT, METRICS_PORT = 8977, 8978, 9469
+INTERVAL_S = 5
+# Two looks, of which each may wait 10 s for Valkey; and what a host takes that others load.
+TOLD_S = 90
+# So long nothing may be told, for a message that is too many to come.
+QUIET_S = 4 * INTERVAL_S
+TOPIC, BEAT = "/topic", "/beat"
+TOKEN, MAIL_USER, MAIL_PASSWORD = "token-of-the-topic", "monitor@lab.test", "password-of-the-mail"
+MAIL_TO = "ops@lab.test"
+# Writes each request, a line each. Like ntfy's server it takes a message for its topic by the token alone, and refuses
+# what docs.ntfy.sh/publish does not have.
+RECEIVER = f"""
+import http.server, json, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+        status = 200
+        if self.path == "{TOPIC}":
+            if self.headers["Authorization"] != "Bearer {TOKEN}":
+                status = 403
+            elif self.headers["Priority"] not in ("1", "2", "3", "4", "5") or not self.headers["Title"]:
+                status = 400
+            elif not 0 < len(body.encode()) <= 4096:
+                status = 413
+        seen = {{"at": time.time(), "method": self.command, "path": self.path, "status": status, "body": body}}
+        with open("/root/received", "a") as file:
+            print(json.dumps({{**seen, "headers": dict(self.headers)}}), file=file, flush=True)
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+    do_GET = do_POST
+    def log_message(self, *_):
+        pass
+http.server.ThreadingHTTPServer(("127.0.0.1", {PORT}), Handler).serve_forever()
+"""
+# Debian's aiosmtpd. It takes a mail of its one user alone, once the connection is encrypted.
+MAIL_RECEIVER = f"""
+import json, ssl, threading
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
+class Handler:
+    async def handle_DATA(self, server, session, envelope):
+        seen = {{"from": envelope.mail_from, "to": envelope.rcpt_tos, "tls": session.ssl is not None}}
+        with open("/root/mails", "a") as file:
+            print(json.dumps({{**seen, "content": envelope.content.decode()}}), file=file, flush=True)
+        return "250 taken"
+def is_known(server, session, envelope, mechanism, login):
+    return AuthResult(success=(login.login, login.password) == (b"{MAIL_USER}", b"{MAIL_PASSWORD}"))
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain("/root/mail.pem")
+Controller(
+    Handler(), hostname="127.0.0.1", port={MAIL_PORT}, tls_context=context, require_starttls=True,
+    authenticator=is_known, auth_required=True,
+).start()
+threading.Event().wait()
+"""
+
+
+def url(path: str) -> str:
+    return f"http://127.0.0.1:{PORT}/{path.lstrip('/')}"
+
+
+def serve(host: Any, name: str, script: str) -> None:
+    """Run a script of Python on the host, until `silence`."""
+    host.check_output(f"printf %s %s >/root/{name}.py", "%s", script)
+    host.check_output(f"systemd-run --quiet --collect --unit {name} python3 /root/{name}.py")
+
+
+def silence(host: Any, name: str) -> None:
+    host.run(f"systemctl stop {name}; rm -f /root/{name}.py")
+
+
+@dataclass
+class Watched:
+    """A host with a monitor that looks every five seconds, and with a receiver of its messages.
+
+    Without a watchdog, which would restart what a test stops. `more` are settings that a test wants besides.
+    """
+
+    lab: Lab
+    name: str = FRESH
+    word: str = "secret-of-the-hook"
+    more: dict[str, Any] = field(default_factory=dict)
+    secrets: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def host(self) -> Any:
+        return self.lab.host(self.name)
+
+    @property
+    def data(self) -> str:
+        """The host's settings."""
+        found = {
+            "monitor_interval_s": INTERVAL_S,
+            "alarms": [{"webhook": "env:TEST_HOOK"}],
+            "metrics_textfile_dir": METRICS,
+            "metrics_bind": f"127.0.0.1:{METRICS_PORT}",
+            "backup_dir": SETS,
+            "backup_schedule": "*-*-* 03:30",
+            "watchdog_pause_s": 0,
+            **self.more,
+        }
+        return json.dumps({self.name: found})
+
+    def begin(self) -> None:
+        """Ensure the host has the receiver, a backup set with its timer, and a monitor that has looked once."""
+        # tmpfs takes memory for what is written alone. Above the limit of 2 GB, until a test fills it.
+        self.host.check_output(f"mkdir -p {SETS} {METRICS} && mount -t tmpfs -o size=2200m,mode=700 tmpfs {SETS}")
+        serve(self.host, "receiver", RECEIVER)
+        self.run("-y", "runbooks/backup.py")
+        self.run("-y", "deploy.py")
+        self.host.check_output("touch /root/received")
+        within(60, "the first look", lambda: self.looked_s() > 0)
+
+    def end(self) -> None:
+        """Ensure nothing of `begin` is left, once a deploy has removed the monitor's receivers."""
+        silence(self.host, "receiver")
+        self.host.run(
+            f"systemctl disable --now {TIMER}; rm -f /etc/systemd/system/open-webui-backup.*; systemctl daemon-reload; "
+            f"rm -f /root/received; umount {SETS}; rmdir {SETS} {METRICS}"
+        )
+
+    def run(self, *arguments: str) -> str:
+        result = self.lab.run(
+            *arguments, limit=self.name, TEST_HOST_DATA=self.data, TEST_HOOK=url(self.word), **self.secrets
+        )
+        assert result.returncode == 0, result.stdout
+        return str(result.stdout)
+
+    @contextmanager
+    def having(self, **settings: Any) -> Iterator[None]:
+        """These settings while the block lasts, by a deploy before it and one after it."""
+        self.more |= settings
+        try:
+            self.run("-y", "deploy.py")
+            self.calm()
+            yield
+        finally:
+            self.more = {name: value for name, value in self.more.items() if name not in settings}
+            self.run("-y", "deploy.py")
+            self.calm()
+
+    # --- What it is told
+
+    def requests(self) -> list[dict[str, Any]]:
+        """All that the receiver got, in its order."""
+        return [json.loads(line) for line in self.host.run("cat /root/received").stdout.splitlines()]
+
+    def received(self) -> list[dict[str, Any]]:
+        """The messages of the webhook, with the path that each came by."""
+        hooks = [one for one in self.requests() if one["path"] not in (TOPIC, BEAT)]
+        return [{"path": one["path"], **json.loads(one["body"])} for one in hooks]
+
+    def told(self, since: int) -> list[tuple[str, list[str]]]:
+        """The messages after the first `since` of them: the kind, and the names of what each tells of."""
+        return [(one["kind"], [item["name"] for item in one["items"]]) for one in self.received()[since:]]
+
+    # --- Its looks
+
+    def looked_s(self) -> float:
+        """When the last look began, by the host's clock, in seconds since 1970; 0 before the first."""
+        text = self.host.run(f"cat {METRICS}/*.prom").stdout
+        lines = [line.split() for line in text.splitlines()]
+        return next((float(line[1]) for line in lines if line[:1] == ["open_webui_stack_look_timestamp_seconds"]), 0)
+
+    def calm(self, looks: int = 2) -> None:
+        """Wait for the end of so many looks: the next one begins some seconds later, and a run is behind them."""
+        for _ in range(looks):
+            self._look()
+
+    def _look(self) -> None:
+        before, interval_s = self.looked_s(), int(self.more.get("monitor_interval_s", INTERVAL_S))
+        within(3 * interval_s + 60, "a look", lambda: self.looked_s() > before)
+
+    # --- Faults
+
+    @contextmanager
+    def broken(
+        self, names: str | Sequence[str], fault: str | Callable[[], Any], repair: str | Callable[[], Any]
+    ) -> Iterator[None]:
+        """A fault that is told once, and its end, too; the block runs while it lasts.
+
+        What breaks together is one message. It may be well again one by one.
+        """
+        wanted = [names] if isinstance(names, str) else sorted(names)
+        since = len(self.received())
+        if len(wanted) > 1:
+            self.calm(1)  # or a look might see the half of it
+        self._do(fault)
+        try:
+            took_s = within(TOLD_S, f"{wanted} is told", lambda: self.told(since))
+            assert self.told(since) == [("problem", wanted)]
+            yield
+        finally:
+            self._do(repair)
+        within(START_S, f"the end of {wanted} is told", lambda: len(_names(self.told(since), "well")) >= len(wanted))
+        time.sleep(QUIET_S)  # a message too many would come by then
+        told = self.told(since)
+        assert told[0] == ("problem", wanted)
+        assert {kind for kind, _ in told[1:]} == {"well"}
+        assert sorted(_names(told, "well")) == wanted
+        print(f"\n  {', '.join(wanted)}: told after {took_s:.0f} s, by webhook, {len(told)} messages")
+
+    def _do(self, act: str | Callable[[], Any]) -> None:
+        if isinstance(act, str):
+            self.host.check_output(act)
+        else:
+            act()
+
+
+def _names(told: Sequence[tuple[str, Sequence[str]]], kind: str) -> list[str]:
+    return [name for each, names in told for name in names if each == kind]
