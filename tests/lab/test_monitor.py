@@ -6,45 +6,31 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from email import message_from_string
-from email.message import EmailMessage
-from email.policy import default
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.lab.crowd import Crowd
 from tests.lab.door import proxied
 from tests.lab.precious import START_S, Precious, within
-from tests.lab.session import EARLIER, FRESH, Lab, changed, containers, report_in
-from tests.lab.watched import (
-    BEAT,
-    INTERVAL_S,
+from tests.lab.receivers import (
     MAIL_PASSWORD,
     MAIL_PORT,
-    MAIL_RECEIVER,
     MAIL_TO,
     MAIL_USER,
-    METRICS,
-    METRICS_PORT,
-    QUIET_S,
-    SETS,
-    TIMER,
-    TOKEN,
-    TOLD_S,
     TOPIC,
-    UNIT,
-    Watched,
-    serve,
-    silence,
-    url,
+    certificate,
+    install,
+    mail_server,
+    mails,
+    ntfy_server,
+    pushed,
 )
+from tests.lab.session import EARLIER, FRESH, Lab, changed, containers, report_in
+from tests.lab.watched import BEAT, METRICS, METRICS_PORT, QUIET_S, SETS, TIMER, TOLD_S, UNIT, Watched, url
 
 pytestmark = pytest.mark.lab
 
@@ -163,34 +149,6 @@ def test_a_copy_with_a_wrong_password_is_told(watched: Watched) -> None:
         watched.host.check_output(f"rm -rf {REPOSITORY} {file}")
 
 
-def certificate(folder: Path, name: str, lasts: timedelta) -> tuple[Path, Path]:
-    """A certificate that is its own authority, and its key; valid since yesterday."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    subject, now = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]), datetime.now(UTC)
-    # Python 3.13 wants these of an authority (VERIFY_X509_STRICT).
-    uses = ("digital_signature", "key_cert_sign")
-    others = ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign")
-    usage = x509.KeyUsage(
-        **dict.fromkeys(uses, True), **dict.fromkeys(others, False), encipher_only=False, decipher_only=False
-    )
-    made = (
-        x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + lasts)
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(usage, critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    folder.mkdir()
-    chain, private = folder / "certificate.pem", folder / "key.pem"
-    chain.write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    plain = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    private.write_bytes(key.private_bytes(*plain))
-    return chain, private
-
-
 @pytest.mark.long
 def test_a_certificate_that_ends_soon_is_told(watched: Watched, lab: Lab, tmp_path: Path) -> None:
     """In its file, and as the proxy serves it: one message."""
@@ -244,37 +202,10 @@ def test_a_valkey_that_the_watchdog_restarts_is_one_message(watched: Watched) ->
         print(f"\n  a Valkey that hung: told after {took_s:.0f} s at an interval of {DEFAULT_INTERVAL_S} s, 1 message")
 
 
-@pytest.fixture
-def mailed(watched: Watched, tmp_path: Path) -> Iterator[Any]:
-    """A server of SMTP on the host, whose certificate the host trusts."""
-    host = watched.host
-    chain, key = certificate(tmp_path / "mail", "localhost", timedelta(days=2))
-    trusted = "/usr/local/share/ca-certificates/lab-mail.crt"
-    host.check_output(
-        "apt-get -qq update && apt-get -qq install -y --no-install-recommends python3-aiosmtpd >/dev/null 2>&1"
-    )
-    host.check_output(f"printf %s %s >{trusted} && update-ca-certificates >/dev/null 2>&1", "%s", chain.read_text())
-    host.check_output("printf %s %s >/root/mail.pem", "%s", chain.read_text() + key.read_text())
-    serve(host, "mail-receiver", MAIL_RECEIVER)
-    within(30, "it listens", lambda: host.run(f"bash -c ': </dev/tcp/127.0.0.1/{MAIL_PORT}'").rc == 0)
-    try:
-        yield host
-    finally:
-        silence(host, "mail-receiver")
-        host.check_output(
-            f"rm -f {trusted} /root/mail.pem /root/mails && update-ca-certificates --fresh >/dev/null 2>&1"
-        )
-
-
-def mails(host: Any) -> list[tuple[dict[str, Any], EmailMessage]]:
-    """What the server of SMTP took, each with the mail itself."""
-    lines = [json.loads(line) for line in host.run("cat /root/mails").stdout.splitlines()]
-    return [(one, message_from_string(one["content"], policy=default)) for one in lines]  # type: ignore[misc]
-
-
 @pytest.mark.long
-def test_ntfy_mail_and_heartbeat_get_what_the_webhook_gets(watched: Watched, mailed: Any) -> None:
-    watched.secrets |= {"TEST_TOKEN": TOKEN, "TEST_MAIL": MAIL_PASSWORD, "TEST_BEAT": url(BEAT)}
+def test_ntfy_mail_and_heartbeat_get_what_the_webhook_gets(watched: Watched, tmp_path: Path) -> None:
+    host = watched.host
+    install(host, "ntfy", "python3-aiosmtpd")
     mail = {
         "email": [MAIL_TO],
         "from": MAIL_USER,
@@ -282,42 +213,40 @@ def test_ntfy_mail_and_heartbeat_get_what_the_webhook_gets(watched: Watched, mai
         "user": MAIL_USER,
         "password": "env:TEST_MAIL",
     }
-    topic, beat = {"ntfy": url(TOPIC), "token": "env:TEST_TOKEN"}, {"heartbeat": "env:TEST_BEAT"}
-    with watched.having(alarms=[{"webhook": "env:TEST_HOOK"}, topic, mail, beat]):
-        since, received = len(watched.requests()), len(watched.received())
-        output = watched.run("-y", "runbooks/alarm_test.py")
-        for receiver in ("webhook-1", "ntfy-1", "email-1", "heartbeat-1"):
-            assert f"ok      {receiver}: took the message" in output
-        with watched.broken("unit_open_webui_backup_timer", f"systemctl stop {TIMER}", f"systemctl start {TIMER}"):
-            pass
+    topic, beat = {"ntfy": TOPIC, "token": "env:TEST_TOKEN"}, {"heartbeat": "env:TEST_BEAT"}
+    with mail_server(host, tmp_path / "mail"), ntfy_server(host) as token:
+        watched.secrets |= {"TEST_TOKEN": token, "TEST_MAIL": MAIL_PASSWORD, "TEST_BEAT": url(BEAT)}
+        with watched.having(alarms=[{"webhook": "env:TEST_HOOK"}, topic, mail, beat]):
+            since, received = len(watched.requests()), len(watched.received())
+            output = watched.run("-y", "runbooks/alarm_test.py")
+            for receiver in ("webhook-1", "ntfy-1", "email-1", "heartbeat-1"):
+                assert f"ok      {receiver}: took the message" in output
+            with watched.broken("unit_open_webui_backup_timer", f"systemctl stop {TIMER}", f"systemctl start {TIMER}"):
+                pass
+            by_hook = [(one["title"], one["text"].strip()) for one in watched.received()[received:]]
+            assert len(by_hook) == 3
+            by_topic = pushed(host)
+            assert [(one["title"], one["message"].strip()) for one in by_topic] == by_hook
+            assert [one["priority"] for one in by_topic] == [3, 4, 3]
+            by_mail = mails(host)
+            assert [(one["Subject"], one.get_content().strip()) for _, one in by_mail] == by_hook
+            assert {(one["from"], *one["to"], one["tls"]) for one, _ in by_mail} == {(MAIL_USER, MAIL_TO, True)}
 
-        titles = [(one["title"], one["text"]) for one in watched.received()[received:]]
-        assert len(titles) == 3
-        requests = watched.requests()[since:]
-        assert {one["status"] for one in requests} == {200}
-        pushed = [one for one in requests if one["path"] == TOPIC]
-        assert [(one["headers"]["Title"], one["body"]) for one in pushed] == titles
-        assert [one["headers"]["Priority"] for one in pushed] == ["3", "4", "3"]
-        taken = mails(mailed)
-        assert [(one["Subject"], one.get_content().strip()) for _, one in taken] == [
-            (title, text.strip()) for title, text in titles
-        ]
-        assert {(one["from"], tuple(one["to"]), one["tls"]) for one, _ in taken} == {(MAIL_USER, (MAIL_TO,), True)}
-
-        beats = [one["at"] for one in requests if one["path"] == BEAT]
-        gaps_s = [later - earlier for earlier, later in pairwise(beats)]
-        assert len(beats) >= 5
-        assert max(gaps_s) < 3 * INTERVAL_S, gaps_s
-        watched.host.check_output(f"systemctl stop {UNIT}")
-        try:
-            there = len(watched.requests())
-            time.sleep(QUIET_S)
-            assert len(watched.requests()) == there, "a heartbeat without a monitor"
-        finally:
-            watched.host.check_output(f"systemctl start {UNIT}")
-        within(3 * INTERVAL_S + 30, "the heart beats again", lambda: len(watched.requests()) > there)
-        said = watched.host.run(f"journalctl --quiet --no-pager --unit {UNIT}; cat /proc/[0-9]*/cmdline").stdout
-        assert [secret for secret in (TOKEN, MAIL_PASSWORD, BEAT) if secret in said] == []
+            beats = [one["at"] for one in watched.requests()[since:] if one["path"] == f"/{BEAT}"]
+            gaps_s = [later - earlier for earlier, later in pairwise(beats)]
+            assert len(beats) >= 5
+            print(f"\n  {len(beats)} beats, {max(gaps_s):.0f} s between two at most")
+            assert max(gaps_s) < TOLD_S / 2, gaps_s
+            host.check_output(f"systemctl stop {UNIT}")
+            try:
+                there = len(watched.requests())
+                time.sleep(QUIET_S)
+                assert len(watched.requests()) == there, "a heartbeat without a monitor"
+            finally:
+                host.check_output(f"systemctl start {UNIT}")
+            within(TOLD_S, "the heart beats again", lambda: len(watched.requests()) > there)
+            said = host.run(f"journalctl --quiet --no-pager --unit {UNIT}; cat /proc/[0-9]*/cmdline").stdout
+            assert [secret for secret in (token, MAIL_PASSWORD, BEAT) if secret in said] == []
 
 
 def test_the_numbers_are_in_the_textfile_and_served(watched: Watched) -> None:
