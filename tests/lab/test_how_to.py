@@ -110,7 +110,7 @@ def postgres(major: str) -> str:
 
     reference = images.build("postgres", f"postgres-{major}", NAME, f"{base} {major}", generate)
     offered = registry.Offered("pgvector/pgvector", f"0.4.1-pg{major}-bookworm", blobs.of_image(reference, NAME))
-    service.put(service.container_name(NAME, "registry"), registry._links(offered))
+    service.put(service.container_name(NAME, "registry"), registry.links(offered))
     return offered.name
 
 
