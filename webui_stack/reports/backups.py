@@ -101,7 +101,7 @@ def of(
 ) -> Backups:
     """The sets by what the host said, and what this machine has `fetched`, None where it fetches none.
 
-    `addresses` are those of the restic repositories, by place. `refused` says of a place why it could not be asked.
+    `addresses` are those of the restic repositories, by place. `refused` says why a place could not be asked.
     """
     folder, why = answer["folder"], refused or {}
     told = {place: answer["repositories"].get(address, _SILENT) for place, address in (addresses or {}).items()}
