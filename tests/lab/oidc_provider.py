@@ -69,6 +69,7 @@ class Provider(BaseHTTPRequestHandler):
             query = urlencode({"code": code, "state": asked["state"]})
             self.send_response(302)
             self.send_header("Location", f"{asked['redirect_uri']}?{query}")
+            self.send_header("Content-Length", "0")
             self.end_headers()
         else:
             self._answer({"error": "invalid_request"}, 400)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import urllib.error
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from tests.host.certified import certified
 from tests.lab import oidc_provider
 from tests.lab.precious import Precious, within
-from tests.lab.session import FRESH, Lab, changed, report_in
+from tests.lab.replicas import PROCESSES, Stack
+from tests.lab.session import FRESH, SPARE, Lab, changed, report_in
 
 pytestmark = pytest.mark.lab
 
@@ -34,22 +36,31 @@ def person(name: str, *groups: str) -> dict[str, Any]:
 
 @dataclass
 class Site:
-    """The host with a private CA, and an admin of Open WebUI's own; `data` are settings that a test gives it."""
+    """A host with a private CA; `data` are the settings that a test gives it."""
 
     lab: Lab
-    precious: Precious
-    address: str
-    authority: Path
+    name: str
     folder: Path
     data: dict[str, Any]
 
+    def __post_init__(self) -> None:
+        made = certified(self.folder, self.address)
+        self.data = {**self.data, "trusted_ca": [str(made.authority)]}
+        self.put("server.pem", (self.folder / "server.pem").read_bytes())
+        self.put("authority.pem", made.authority.read_bytes())
+
     @property
     def host(self) -> Any:
-        return self.precious.host
+        return self.lab.host(self.name)
+
+    @property
+    def address(self) -> str:
+        return str(self.lab.entry(self.name)["address"])
 
     def run(self, *arguments: str) -> Any:
-        environment = {"OIDC_SECRET": SECRET, "LDAP_PASSWORD": LDAP_PASSWORD}
-        return self.lab.run(*arguments, TEST_HOST_DATA=json.dumps({FRESH: self.data}), **environment)
+        secrets = {"OIDC_SECRET": SECRET, "LDAP_PASSWORD": LDAP_PASSWORD}
+        data = json.dumps({self.name: self.data})
+        return self.lab.run(*arguments, limit=self.name, TEST_HOST_DATA=data, **secrets)
 
     def deploy(self) -> None:
         result = self.run("-y", "deploy.py", "--json")
@@ -62,49 +73,46 @@ class Site:
         data = base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
         self.host.check_output(f"umask 077 && mkdir -p {FOLDER} && echo {data} | base64 -d >{FOLDER}/{name}")
 
-    def people(self) -> dict[str, str]:
-        """The role of each account, as an admin is told."""
-        return {one["email"]: one["role"] for one in self.precious.ask("/api/v1/users/all")["users"]}
+    def provider(self, public_url: str) -> dict[str, Any]:
+        """Start a provider that sends people back to this address; the setting that names it."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_numbers()
+        issuer = f"https://{self.address}:8443/realms/staff"
+        given = {
+            **{"issuer": issuer, "path": "/realms/staff", "client_id": "chat", "client_secret": SECRET},
+            "redirect_uri": f"{public_url}/oauth/oidc/callback",
+            "key": {"n": key.public_numbers.n, "e": key.public_numbers.e, "d": key.d},
+        }
+        self.put("given.json", json.dumps(given))
+        self.put("provider.py", Path(oidc_provider.__file__).read_text())
+        self.host.check_output(f"systemd-run --unit {UNIT} python3 {FOLDER}/provider.py {FOLDER}")
+        return {
+            **{"preset": "keycloak", "url": issuer, "client_id": "chat", "client_secret": "env:OIDC_SECRET"},
+            "admin_groups": ["chat admins"],
+        }
+
+    def end(self) -> None:
+        self.host.check_output(f"systemctl stop {UNIT} 2>/dev/null; rm -r {FOLDER}")
 
 
 @pytest.fixture
 def site(lab: Lab, deployed: dict[str, Any], tmp_path: Path) -> Iterator[Site]:
     """The host is without these settings afterwards."""
-    precious, address = Precious(lab), lab.entry(FRESH)["address"]
-    made = certified(tmp_path, address)
     # Variables win: this database was filled by a start without them.
-    data = {"trusted_ca": [str(made.authority)], "open_webui_persistent_config": False}
-    one = Site(lab, precious, address, made.authority, tmp_path, data)
-    one.put("server.pem", (tmp_path / "server.pem").read_bytes())
-    one.put("authority.pem", made.authority.read_bytes())
+    one = Site(lab, FRESH, tmp_path, {"open_webui_persistent_config": False})
     yield one
-    one.host.check_output(f"rm -r {FOLDER}")
+    one.end()
     lab.report("-y", "deploy.py")
 
 
 @pytest.fixture
-def provider(site: Site) -> Iterator[Site]:
-    """The host with a provider, by which alone people sign in."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).private_numbers()
-    issuer = f"https://{site.address}:8443/realms/staff"
-    given = {
-        **{"issuer": issuer, "path": "/realms/staff", "client_id": "chat", "client_secret": SECRET},
-        "redirect_uri": f"{HERE}/oauth/oidc/callback",
-        "key": {"n": key.public_numbers.n, "e": key.public_numbers.e, "d": key.d},
-    }
-    site.put("given.json", json.dumps(given))
-    site.put("provider.py", Path(oidc_provider.__file__).read_text())
-    site.host.check_output(f"systemd-run --unit {UNIT} python3 {FOLDER}/provider.py {FOLDER}")
-    site.data |= {
-        "open_webui_public_url": HERE,
-        "oidc": {
-            **{"preset": "keycloak", "url": issuer, "client_id": "chat", "client_secret": "env:OIDC_SECRET"},
-            **{"admin_groups": ["chat admins"], "groups": ["staff"], "sync_groups": True},
-        },
-        "login_form": False,
-    }
-    yield site
-    site.host.run(f"systemctl stop {UNIT}")
+def ada(site: Site) -> Precious:
+    """An admin of Open WebUI's own: the first account is one whatever its groups are."""
+    return Precious(site.lab)
+
+
+def people(ada: Precious) -> dict[str, str]:
+    """The role of each account, as an admin is told."""
+    return {one["email"]: one["role"] for one in ada.ask("/api/v1/users/all")["users"]}
 
 
 def sign_in(site: Site, who: dict[str, Any]) -> str:
@@ -129,8 +137,9 @@ def me(site: Site, who: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_provider_signs_people_in_with_the_roles_of_their_groups(provider: Site) -> None:
-    site = provider
+def test_a_provider_signs_people_in_with_the_roles_of_their_groups(site: Site, ada: Precious) -> None:
+    oidc = {**site.provider(HERE), "groups": ["staff"], "sync_groups": True}
+    site.data |= {"open_webui_public_url": HERE, "oidc": oidc, "login_form": False}
     site.deploy()
     boss, clerk, stranger = person("boss", "chat admins", "staff"), person("clerk", "staff"), person("stranger", "x")
 
@@ -138,16 +147,16 @@ def test_a_provider_signs_people_in_with_the_roles_of_their_groups(provider: Sit
     assert sign_in(site, clerk) == f"{HERE}/auth"
     assert "/auth?error=" in sign_in(site, stranger)
     assert (me(site, boss)["role"], me(site, clerk)["role"]) == ("admin", "user")
-    roles = site.people()
+    roles = people(ada)
     assert (roles["boss@example.org"], roles["clerk@example.org"]) == ("admin", "user")
     assert "stranger@example.org" not in roles
-    groups = {one["name"] for one in site.precious.ask("/api/v1/groups/")}
+    groups = {one["name"] for one in ada.ask("/api/v1/groups/")}
     assert {"chat admins", "staff"} <= groups
 
     sign_in(site, person("boss", "staff"))
-    assert site.people()["boss@example.org"] == "user", "who left the group is no admin from the next login on"
+    assert people(ada)["boss@example.org"] == "user", "who left the group is no admin from the next login on"
 
-    seen = site.precious.ask("/api/config")
+    seen = ada.ask("/api/config")
     assert seen["oauth"]["providers"] == {"oidc": "Keycloak"}
     assert seen["features"]["enable_login_form"] is False
     env = "/opt/open-webui/.env"
@@ -170,6 +179,56 @@ def test_a_provider_signs_people_in_with_the_roles_of_their_groups(provider: Sit
     gone = site.run(*DOCTOR)
     assert gone.returncode == 1
     assert f"{document}, not reachable: Connection refused; people can't sign in: " in gone.stdout
+
+
+# --- Several replicas
+
+
+@pytest.fixture
+def replicated(stack: Stack, tmp_path: Path) -> Iterator[Site]:
+    """The stack of two replicas behind the proxy. It is without these settings afterwards."""
+    stack.door.sign_in()
+    one = Site(stack.lab, SPARE, tmp_path, stack.settings)
+    yield one
+    one.end()
+    stack.deploy()
+
+
+def headers(site: Site, command: str) -> str:
+    return str(site.host.check_output(f"{command} --silent --output /dev/null --dump-header -"))
+
+
+def header(name: str, answer: str) -> str:
+    found = re.search(rf"(?im)^{name}: *([^;\r\n]*)", answer)
+    assert found, answer
+    return found[1]
+
+
+@pytest.mark.long
+def test_a_login_that_began_at_one_replica_ends_at_another_and_is_revoked_at_both(
+    stack: Stack, replicated: Site
+) -> None:
+    site = replicated
+    site.data["oidc"] = site.provider(site.data["public_url"])
+    site.deploy()
+    site.put("person.json", json.dumps(person("boss", "chat admins")))
+
+    begun = headers(site, "docker exec open-webui curl http://127.0.0.1:8080/oauth/oidc/login")
+    page = header("location", begun)
+    back = header("location", headers(site, f"curl --cacert {FOLDER}/authority.pem '{page}'"))
+    assert back.startswith(f"{site.data['public_url']}/oauth/oidc/callback?code=")
+    cookie, query = header("set-cookie", begun), back.partition("?")[2]
+    ended = headers(
+        site,
+        f"docker exec open-webui-2 curl --header 'Cookie: {cookie}' 'http://127.0.0.1:8080/oauth/oidc/callback?{query}'",
+    )
+    (token,) = re.findall(r"(?im)^set-cookie: token=([^;\s]+)", ended)
+
+    roles = [stack.ask(process, "/api/v1/auths/", token) for process in PROCESSES]
+    assert [(status, json.loads(body)["role"]) for status, body in roles] == [(200, "admin")] * 2
+    signout = f"--request POST --header 'Authorization: Bearer {token}' http://127.0.0.1:8080/api/v1/auths/signout"
+    assert " 200 " in headers(site, f"docker exec open-webui-2 curl {signout}").splitlines()[0]
+    assert [stack.ask(process, "/api/v1/auths/", token)[0] for process in PROCESSES] == [401, 401]
 
 
 # --- A directory
@@ -230,18 +289,18 @@ def directory(site: Site) -> Iterator[Site]:
 
 
 @pytest.mark.long
-def test_a_directory_signs_people_in_and_doctor_sees_it_stop(directory: Site) -> None:
+def test_a_directory_signs_people_in_and_doctor_sees_it_stop(directory: Site, ada: Precious) -> None:
     site = directory
     site.deploy()
     login = {"user": "dora", "password": "of-dora"}
     with pytest.raises(urllib.error.HTTPError) as refused:
-        site.precious.ask("/api/v1/auths/ldap", {**login, "password": "of-somebody"})
+        ada.ask("/api/v1/auths/ldap", {**login, "password": "of-somebody"})
     assert refused.value.code == 400
-    answer = site.precious.ask("/api/v1/auths/ldap", login)
+    answer = ada.ask("/api/v1/auths/ldap", login)
     assert (answer["email"], answer["name"]) == ("dora@example.org", "Dora")
-    assert site.people()["dora@example.org"] == "pending", "an admin has to let her in"
-    assert "readers" in {one["name"] for one in site.precious.ask("/api/v1/groups/")}
-    assert site.precious.ask("/api/config")["features"]["enable_ldap"] is True
+    assert people(ada)["dora@example.org"] == "pending", "an admin has to let her in"
+    assert "readers" in {one["name"] for one in ada.ask("/api/v1/groups/")}
+    assert ada.ask("/api/config")["features"]["enable_ldap"] is True
 
     fine = site.run(*DOCTOR)
     assert (fine.returncode, "sign-in: " in fine.stdout) == (0, False), fine.stdout
