@@ -364,7 +364,7 @@ class Probe:
         try:
             self.token = self.token or self._sign_in(asking)
         except ProbeError as error:
-            yield self._unheard(name, error)
+            yield self._lost(name, error)
             return
         try:
             with websocket.connected(listening, _ATTEMPT_S, self.token) as session:
@@ -372,7 +372,7 @@ class Probe:
                 yield self._request(name, session, asking)
                 yield from self._answer(session, asking)
         except ProbeError as error:
-            yield self._unheard(name, error)
+            yield self._lost(name, error)
             if self.settings.verify_model:
                 deaf = answer.Answer(fault=answer.Fault.UNHEARD, seen=str(error))
                 yield from deaf.checks(self.settings.verify_model, self._why_silent())
@@ -381,11 +381,11 @@ class Probe:
         try:
             elapsed_ms = event.by_request_ms(session, asking, self.token, _ATTEMPT_S)
         except ProbeError as error:
-            return self._unheard(name, error)
+            return self._lost(name, error)
         self.told["event"] = f"{elapsed_ms:.0f} ms"
         return Check(name, True, f"arrived in {elapsed_ms:.0f} ms", elapsed_ms=elapsed_ms)
 
-    def _unheard(self, name: str, error: ProbeError) -> Check:
+    def _lost(self, name: str, error: ProbeError) -> Check:
         return Check(name, False, str(error), self._why_silent() or "look at `docker logs open-webui`")
 
     def _answer(self, session: Session, asking: Way) -> Iterator[Check]:
