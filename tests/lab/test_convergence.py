@@ -13,7 +13,7 @@ from tests.lab.session import FRESH, Lab, changed
 
 pytestmark = pytest.mark.lab
 
-# Mended by the operations that mend the other groups: `make long` has them, beside each drift alone.
+# The operations that repair the other groups repair these, too: `make long` has them, beside each drift alone.
 ALIKE = {"users.acl edited, a container of others' making", "another setting, a file put right", "no network"}
 
 

@@ -88,7 +88,7 @@ def typed_on(host: Any, *blocks: str, typed: str = "") -> str:
 @pytest.fixture(scope="module")
 def operator(lab: Lab, age_key: tuple[Path, str], tmp_path_factory: pytest.TempPathFactory) -> Operator:
     clone, home = tmp_path_factory.mktemp("clone"), tmp_path_factory.mktemp("home")
-    for name in ("config.py", "deploy.py", "runbooks"):
+    for name in ("config.py", "deploy.py", "runbooks", "tasks", "webui_stack"):  # no other clone's, by Python's path
         (clone / name).symlink_to(ROOT / name)
     (clone / "inventories").mkdir()
     identity, recipient = age_key
@@ -98,18 +98,36 @@ def operator(lab: Lab, age_key: tuple[Path, str], tmp_path_factory: pytest.TempP
     return Operator(lab, clone, home, {name: {**shared, **proxied(lab, name)} for name in (EARLIER, SPARE)})
 
 
+# Debian 12 has this Postgres and no pgvector: Debian 13's source is built for it.
+VECTOR = """
+FROM server AS build
+RUN cd /etc/apt/sources.list.d \\
+    && sed -e '/^$/q' -e 's/^Types: deb$/Types: deb-src/' -e 's/^Suites: .*/Suites: trixie/' debian.sources \\
+      > source.sources \\
+    && cd /tmp && apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev make dpkg-dev \\
+    && apt-get download postgresql-server-dev-MAJOR && dpkg -x postgresql-server-dev-*.deb / \\
+    && apt-get source --only-source pgvector && cd pgvector-* \\
+    && make with_llvm=no OPTFLAGS= PG_CONFIG=/usr/lib/postgresql/MAJOR/bin/pg_config \\
+    && make with_llvm=no DESTDIR=/out PG_CONFIG=/usr/lib/postgresql/MAJOR/bin/pg_config install
+FROM server
+COPY --from=build /out/ /
+"""
+
+
 def postgres(major: str) -> str:
     """The name in the lab's registry of Postgres in another major version, made of Debian 12's package."""
     engine.ensure(NAME)
     base = images.debian("12", NAME)
+    vector = VECTOR.replace("MAJOR", major)
 
     def generate(context: Path) -> dict[str, str]:
         file = context / "Dockerfile"
-        file.write_text(re.sub(r"\b17\b", major, file.read_text()))
+        server = file.read_text().replace(" postgresql-17-pgvector", "").replace("FROM $BASE", "FROM $BASE AS server")
+        file.write_text(re.sub(r"\b17\b", major, server) + vector)
         return {"BASE": base}
 
-    reference = images.build("postgres", f"postgres-{major}", NAME, f"{base} {major}", generate)
-    offered = registry.Offered("pgvector/pgvector", f"0.4.1-pg{major}-bookworm", blobs.of_image(reference, NAME))
+    reference = images.build("postgres", f"postgres-{major}", NAME, base + vector, generate)
+    offered = registry.Offered("pgvector/pgvector", f"0.8.0-pg{major}-bookworm", blobs.of_image(reference, NAME))
     service.put(service.container_name(NAME, "registry"), registry.links(offered))
     return offered.name
 
