@@ -267,6 +267,19 @@ def test_a_backup_names_the_models_and_has_none_of_their_files(deployed_site: De
     assert "ollama" not in site.host.check_output(f"find {newest} -printf '%f\\n'")
 
 
+@pytest.mark.long
+def test_a_restore_pulls_the_models_that_its_set_names(deployed_site: Deployed) -> None:
+    """The inventory names none of them, and the volume has lost them."""
+    site = deployed_site.site
+    site.run("-y", "runbooks/backup.py", **site.around)
+    site.host.check_output(f"docker exec {OLLAMA} rm /root/.ollama/models/list.json")
+    assert "llama3.2:1b" not in deployed_site.models()
+    none_named = site.around | {"ollama_models": [], "restore_over": [site.name]}
+    output = site.run("-y", "runbooks/restore.py", **none_named)
+    assert "pulling the model llama3.2:1b" in output
+    assert {"nomic-embed-text:latest", "llama3.2:1b"} <= deployed_site.models()
+
+
 # --- An Ollama on the same server
 
 
