@@ -93,8 +93,8 @@ def seen(lab: Lab, precious: Precious, tmp_path_factory: pytest.TempPathFactory)
         run("-y", "deploy.py", "--json", "-vvv")
         run("-y", "deploy.py", "-vvv", "--debug", "--data", "verify_level=user")
         run("-y", "runbooks/verify.py", "-vvv")
-    # Nothing is in its journal until it has something to do, or is started again.
-    host.check_output("systemctl kill --signal KILL open-webui-watchdog")
+    # Nothing is in their journals until they have something to do, or are started again.
+    host.check_output("systemctl kill --signal KILL open-webui-watchdog open-webui-stack-monitor")
     result.secrets["the probe's password"] = secrets_of(host)["probe-password"]
     precious.sign_in()  # the logins signed with the old key ended
     return result
