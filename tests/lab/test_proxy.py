@@ -233,6 +233,7 @@ def test_a_private_ca_issues_by_acme_and_its_refusal_is_told(stack: Stack, tmp_p
         "trusted_ca": [str(tmp_path / "directory-ca.pem")],
         "verify_ca": str(tmp_path / "root.pem"),
     }
+    host.check_output("docker exec open-webui-proxy rm -rf /data/caddy/acme")  # accounts with an earlier pebble
     with pebble(host) as root:
         (tmp_path / "root.pem").write_text(root)
         data = json.dumps({SPARE: {**stack.settings, **settings}})
