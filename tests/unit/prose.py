@@ -80,15 +80,18 @@ def comments(path: Path) -> Iterator[Paragraph]:
 
 def in_code(path: Path) -> Iterator[Paragraph]:
     """The docstrings of public functions; and what errors say they got, and what to do: `got=` and `do=`."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef):
-            if not node.name.startswith("_") and (text := ast.get_docstring(node)):
-                for number, one in enumerate(paragraphs(text)):
-                    yield Paragraph(node.lineno, one.text, is_phrase=not number, is_about=True)
-        elif isinstance(node, ast.keyword) and node.arg in ("do", "got"):
-            for word in ast.walk(node.value):
-                if isinstance(word, ast.Constant) and isinstance(word.value, str):
-                    yield Paragraph(word.lineno, word.value, is_phrase=True)
+    source = path.read_text()
+    tree = ast.parse(source)
+    for node in _statements(tree):
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_") and (text := ast.get_docstring(node)):
+            for number, one in enumerate(paragraphs(text)):
+                yield Paragraph(node.lineno, one.text, is_phrase=not number, is_about=True)
+    if "do=" in source or "got=" in source:  # to walk through all of a tree takes as long as to make it
+        for node in ast.walk(tree):
+            if isinstance(node, ast.keyword) and node.arg in ("do", "got"):
+                for word in ast.walk(node.value):
+                    if isinstance(word, ast.Constant) and isinstance(word.value, str):
+                        yield Paragraph(word.lineno, word.value, is_phrase=True)
 
 
 def sentences(text: str) -> list[str]:
@@ -120,6 +123,12 @@ def hard_to_read(one: Paragraph) -> Iterator[str]:
         is_name = one.is_phrase and not number
         if not is_name and (_HEADLESS.match(sentence) or (not number and not one.is_about and _IT.match(sentence))):
             yield f"line {one.line}: name the subject: {sentence}"
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    for inner in getattr(node, "body", ()):
+        yield inner
+        yield from _statements(inner)
 
 
 def _without_blocks(text: str) -> str:
