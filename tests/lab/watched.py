@@ -13,6 +13,7 @@ from tests.lab.precious import START_S, within
 from tests.lab.session import FRESH, Lab
 
 UNIT, TIMER = "open-webui-stack-monitor.service", "open-webui-backup.timer"
+RECORD = "/var/lib/open-webui-stack/alarms.json"
 SETS, METRICS = "/srv/monitored", "/var/lib/node-exporter"
 PORT, METRICS_PORT = 8977, 9469
 INTERVAL_S = 5
@@ -103,6 +104,10 @@ class Watched:
             f"systemctl disable --now {TIMER}; rm -f /etc/systemd/system/open-webui-backup.*; systemctl daemon-reload; "
             f"rm -f /root/received /root/receiver.py; umount {SETS}; rmdir {SETS} {METRICS}"
         )
+
+    def forget(self) -> None:
+        """Ensure the monitor remembers nothing: faults of several tests within an hour would be one that flaps."""
+        self.host.check_output(f"systemctl stop {UNIT} && rm -f {RECORD} && systemctl start {UNIT}")
 
     def run(self, *arguments: str) -> str:
         result = self.lab.run(
