@@ -111,7 +111,8 @@ def mail_server(host: Any, folder: Path) -> Iterator[None]:
 def mails(host: Any) -> list[tuple[dict[str, Any], EmailMessage]]:
     """What the server of SMTP took, each with the mail itself."""
     lines = [json.loads(line) for line in host.run("cat /root/mails").stdout.splitlines()]
-    return [(one, message_from_string(one["content"], policy=default)) for one in lines]
+    # Its lines end as SMTP's do.
+    return [(one, message_from_string(one["content"].replace("\r\n", "\n"), policy=default)) for one in lines]
 
 
 @contextmanager

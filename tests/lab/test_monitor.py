@@ -90,7 +90,7 @@ def test_a_timer_that_does_not_run_is_told(watched: Watched) -> None:
 
 
 def test_a_replica_that_is_gone_is_told(watched: Watched) -> None:
-    with watched.broken("container_open_webui", "docker stop open-webui", "docker start open-webui"):
+    with watched.broken("container_open_webui", "docker stop -t 0 open-webui", "docker start open-webui"):
         pass
 
 
