@@ -192,8 +192,8 @@ def test_a_container_that_is_killed_and_started_again_is_one_message(watched: Wa
             within(START_S, "both are healthy", lambda: watched.host.check_output(HEALTHY) == "healthy\nhealthy")
             time.sleep(QUIET_S)
             (message,) = watched.received()[since:]
-            assert watched.told(since) == [("mended", [f"container_{container.replace('-', '_')}"])]
-            assert message["items"][0]["mended"] == "restarted"
+            assert watched.told(since) == [("repaired", [f"container_{container.replace('-', '_')}"])]
+            assert message["items"][0]["repaired"] == "restarted"
             print(f"\n  {container} killed: told after {took_s:.0f} s, by webhook, 1 message")
 
 
@@ -205,7 +205,7 @@ def test_a_valkey_that_the_watchdog_restarts_is_one_message(watched: Watched) ->
         watched.host.check_output(f"kill -STOP {process_of('redis-valkey')}")
         took_s = within(3 * DEFAULT_INTERVAL_S, "the restart is told", lambda: watched.told(since), 2)
         watched.calm(2)
-        assert watched.told(since) == [("mended", ["container_redis_valkey"])]
+        assert watched.told(since) == [("repaired", ["container_redis_valkey"])]
         print(f"\n  a Valkey that hung: told after {took_s:.0f} s at an interval of {DEFAULT_INTERVAL_S} s, 1 message")
 
 
