@@ -88,7 +88,7 @@ caddy: promtool
 	  { $(APT_HERE) update && $(APT_HERE) download caddy; } 2>/dev/null || apt-get download -qq caddy; \
 	  for deb in *.deb; do dpkg-deb -x "$$deb" . && rm "$$deb"; done; rm -rf apt; }
 
-crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (about five minutes)
+crash: $(READY) ## Each call of the host's program fails once with each error, and is cut off once (about three minutes)
 	$(BIN)/pytest -q $(SIDE_BY_SIDE) -m crash --junitxml reports/tests/crash.xml tests/host
 	@$(BIN)/python -m tests.crashes
 
@@ -115,7 +115,7 @@ images: $(READY)
 # The longest come first, so that all end together. `make part-drift` runs one of them alone.
 # Within a part the order counts: what a test leaves on a host, such as a probe's account, is there for those after it.
 LABS ?= 4
-PARTS := many data first swarm drift day2 later watch newer
+PARTS := first many swarm drift data later newer day2 watch
 PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py output.py rollout.py)
 PART_swarm := tests/lab/test_swarm.py
 PART_later := $(addprefix tests/lab/test_,day_two.py how_to.py offsite.py package.py)
@@ -135,7 +135,7 @@ endif
 part-%: $(READY)
 	TEST_LAB_NAME=$${TEST_LAB_NAME-pytest}-$* $(BIN)/pytest -v -m "not long" --junitxml reports/tests/$*.xml $(PART_$*) 2>&1 | sed -u 's/^/$*  /'
 
-long: $(READY) ## What takes minutes of waiting by nature, such as each drift by itself (about half an hour)
+long: $(READY) ## What takes minutes of waiting by nature, such as each drift by itself (more than an hour)
 	TEST_LAB_NAME=$${TEST_LAB_NAME-pytest}-long $(BIN)/pytest -v -m long --junitxml reports/tests/long.xml tests/lab
 
 # The distribution's: Playwright's own browsers come from a download server that not every network lets through.
