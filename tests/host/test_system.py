@@ -86,8 +86,12 @@ def test_a_change_that_does_not_end_is_ended_with_all_that_it_has_started(tmp_pa
     with pytest.raises(HostError, match="got no end in 5 s"):
         carried_out(f"sleep 1000 & echo $! >{pid}; wait", limit_s=5)
     stat = Path(f"/proc/{pid.read_text().strip()}/stat")
-    with contextlib.suppress(FileNotFoundError):
-        assert stat.read_text().rpartition(")")[2].split()[0] in "ZX"
+    until_s = time.monotonic() + 30
+    # A process that was killed ends once it gets a turn: under load that is not at once.
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        while stat.read_text().rpartition(")")[2].split()[0] not in "ZX":
+            assert time.monotonic() < until_s, "it runs on"
+            time.sleep(0.05)
 
 
 def test_a_lock_that_a_change_inherits_is_held_until_the_last_of_its_programs_ends(tmp_path: Path) -> None:
