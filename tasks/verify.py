@@ -15,14 +15,14 @@ from webui_stack.settings.model import Settings
 
 from . import preflight
 
-# Of the proof, the largest first parts of it: each is one step of loading.
+# The proof's largest libraries. `_load` takes them one at a time.
 _LIBRARIES = ("requests", "websocket", "redis", "engineio", "socketio")
 
 
 def _load() -> tuple[ModuleType, ModuleType]:
     for library in _LIBRARIES:
         import_module(library)
-        gevent.sleep(0)  # what has come from a host meanwhile is dealt with, and the next request goes out
+        gevent.sleep(0)  # between two libraries the run reads hosts' answers and sends requests
 
     from webui_stack.verify import proof
 
