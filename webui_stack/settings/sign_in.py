@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import re
 from typing import Annotated, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from webui_stack.settings import origin
 from webui_stack.settings.rule import Rule, matches, must
-from webui_stack.settings.types import HOST_OF_CONTAINERS, SecretSource, Switch, is_of_the_container
+from webui_stack.settings.types import HOST_OF_CONTAINERS, SecretSource, Switch, is_of_the_container, is_url
 
 SECRETS = ("client_secret", "bind_password")
 """The keys whose values are secret sources."""
@@ -61,20 +60,9 @@ BY_HAND = (
 
 
 def _is_issuer(value: str) -> bool | Rule:
-    try:
-        parts = urlsplit(value)
-        if parts.username is not None or parts.password is not None:
-            return Rule(
-                "a URL without a login", "it would be readable in compose.yaml; name the secret as client_secret"
-            )
-        name, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    if not name or not re.fullmatch(r"https://[^\s/?#;'\"\\]+(?:/[^\s?#;'\"\\]*)?", value):
-        return False
-    return not is_of_the_container(name) or Rule(
-        "an address that containers and browsers reach", "that one is Open WebUI's own container there"
-    )
+    own = Rule("an address that containers and browsers reach", "that one is Open WebUI's own container there")
+    login = "it would be readable in compose.yaml; name the secret as client_secret"
+    return is_url(value, r"https://[^\s/?#;'\"\\]+(?:/[^\s?#;'\"\\]*)?", login=login, own=own)
 
 
 def _issuer(value: str) -> str:

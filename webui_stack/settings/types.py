@@ -439,22 +439,32 @@ def is_of_the_container(name: str) -> bool:
     return found is not None and (found.is_loopback or found.is_unspecified)
 
 
-def _is_api(value: str) -> bool | Rule:
-    """A URL that Open WebUI can ask from its container. Semicolons separate URLs in its variables."""
+def is_url(value: str, form: str, *, login: str, own: Rule) -> bool | Rule:
+    """Whether a text is a URL of this form that containers ask, without a login: `login` says what to do about one.
+
+    `own` is the refusal of an address that is the asking container itself.
+    """
     try:
         parts = urlsplit(value)
         if parts.username is not None or parts.password is not None:
-            return Rule("a URL without a login", "it would be readable in compose.yaml; name the secret in 'key'")
+            return Rule("a URL without a login", login)
         name, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    if not name or not re.fullmatch(r"https?://[^\s/?#;'\"\\]+(?:/[^\s?#;'\"\\]*)?", value):
+    if not name or not re.fullmatch(form, value):
         return False
-    return not is_of_the_container(name) or Rule(
+    return not is_of_the_container(name) or own
+
+
+def _is_api(value: str) -> bool | Rule:
+    """A URL that Open WebUI can ask from its container. Semicolons separate URLs in its variables."""
+    own = Rule(
         "an address that containers reach",
         f"that one is Open WebUI's own container there; this server is 'http://{HOST_OF_CONTAINERS}:PORT', "
         "and ollama = 'host' its Ollama",
     )
+    login = "it would be readable in compose.yaml; name the secret in 'key'"
+    return is_url(value, r"https?://[^\s/?#;'\"\\]+(?:/[^\s?#;'\"\\]*)?", login=login, own=own)
 
 
 def _without_slash(value: str) -> str:
@@ -596,19 +606,12 @@ ProxyBind = Annotated[
 
 
 def _is_acme_directory(value: str) -> bool | Rule:
-    try:
-        parts = urlsplit(value)
-        if parts.username is not None or parts.password is not None:
-            return Rule("a URL without a login", "it would be readable in the Caddyfile, and ACME has accounts instead")
-        name, _ = parts.hostname, parts.port
-    except ValueError:
-        return False
-    if not name or not re.fullmatch(r"https://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~%+/-]*)?", value):
-        return False
-    return not is_of_the_container(name) or Rule(
+    own = Rule(
         "an address that containers reach",
         "that one is the proxy's own container there; name an address of the server",
     )
+    login = "it would be readable in the Caddyfile, and ACME has accounts instead"
+    return is_url(value, r"https://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~%+/-]*)?", login=login, own=own)
 
 
 AcmeDirectory = Annotated[
