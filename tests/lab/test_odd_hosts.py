@@ -27,12 +27,13 @@ def odd(lab: Lab, deployed: dict[str, Any]) -> Iterator[Any]:
     host.check_output("cp -p /home/ops/.bashrc /root/bashrc.odd")
     try:
         host.check_output("{ echo %s; cat /root/bashrc.odd; } >/home/ops/.bashrc", GREETING)
-        host.check_output(f"echo AllowTcpForwarding no >{SSHD} && systemctl reload ssh")
+        # A restart ends once sshd listens. A reload ends before: it may answer by the earlier file, or hang up.
+        host.check_output(f"echo AllowTcpForwarding no >{SSHD} && systemctl restart ssh")
         lab.hang_up()  # the connections of before may still forward
         yield host
     finally:
         host.check_output(f"cp -p /root/bashrc.odd /home/ops/.bashrc && rm -f /root/bashrc.odd {SSHD}")
-        host.check_output("systemctl reload ssh")
+        host.check_output("systemctl restart ssh")
 
 
 def sets(odd: Any) -> set[str]:
