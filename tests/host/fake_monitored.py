@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.host.fake_clock import FakeClock
-from tests.host.fake_docker import Docker, Exit, Process, Program
+from tests.host.fake_docker import Docker, Program
 from tests.host.fake_engine import FakeEngine
 from tests.host.fake_files import FakeKernel
 from tests.host.fake_system import FakeSystem
@@ -30,6 +31,7 @@ from webui_stack.host.stack import FOLDER_LABEL, SERVICE_LABEL, STACK_LABEL
 FOLDER, SETS = "/opt/open-webui", "/var/backups/open-webui"
 MONITOR, PUBLISHER = "sesame of monitor", "sesame of open-webui"
 CHANNEL = "socketio"
+VALKEY_PORT = 6379
 UNITS = ("open-webui-watchdog.service", "open-webui-backup.timer")
 JOBS = ("open-webui-backup.service",)
 DAILY = "*-*-* 03:00:00"
@@ -38,12 +40,26 @@ SWARM: dict[str, Any] = {"containers": [REDIS, WEBUI], "open_webui": [WEBUI], "v
 """What a deploy would ask for in a swarm (`Monitored.become_data_node`)."""
 
 
+ERROR = "-"
+
+
+def encoded(answer: Any) -> bytes:
+    """An answer as Valkey writes it; a text that begins with `ERROR` is one."""
+    if isinstance(answer, list):
+        return b"*%d\r\n" % len(answer) + b"".join(map(encoded, answer))
+    if isinstance(answer, int):
+        return b":%d\r\n" % answer
+    text = str(answer).encode()
+    return b"%s\r\n" % text if text.startswith(ERROR.encode()) else b"$%d\r\n%s\r\n" % (len(text), text)
+
+
 @dataclass
 class Valkey:
-    """What its container's valkey-cli answers, as `valkey-cli --json` does; `own` says that rooms have channels."""
+    """What Valkey answers, by its protocol (RESP2); `own` says that rooms have channels."""
 
     ping: str = "PONG"
     silent: bool = False
+    unreachable: OSError | None = None
     info: dict[str, Any] = field(
         default_factory=lambda: {
             "connected_clients": 12,
@@ -64,50 +80,51 @@ class Valkey:
     delivers: bool = True
     passwords: dict[str, str] = field(default_factory=lambda: {"monitor": MONITOR, "open-webui": PUBLISHER})
     published: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    asked: list[Process] = field(default_factory=list)
+    asked: list[list[str]] = field(default_factory=list)
 
-    def answer(self, websockets: Websockets | None, process: Process) -> bytes:
-        """As the script of `looks.conversation` has it; test_conversation.py runs that script."""
-        self.asked.append(process)
-        if self.silent:
-            raise Exit(124)
-        channels, *published = process.command[4:]
-        monitor, publisher = process.env["MONITOR"], process.env["PUBLISHER"]
-        questions = [["PING"], ["INFO"], ["ACL"], ["PUBSUB", "NUMSUB", *channels.split()]]
-        publishes = [["PUBLISH", *pair] for pair in zip(published[::2], published[1::2], strict=True)]
-        output, errors = "", ""
-        for user, password, words in (
-            *(("monitor", monitor, words) for words in questions),
-            *(("open-webui", publisher, words) for words in publishes),
-        ):
-            is_known = bool(password) and self.passwords[user] == password
-            if password and not is_known:
-                errors += "AUTH failed: WRONGPASS invalid username-password pair or user is disabled.\n"
-            output += self._one(user if is_known else "", words, websockets) + "\n"
-        raise Exit(0, errors.encode(), output.encode())
+    def serve(self, websockets: Websockets | None) -> socket.socket:
+        """A connection to this Valkey, which answers until that is closed."""
+        ours, theirs = socket.socketpair()
+        threading.Thread(target=self._talk, args=(ours, websockets), daemon=True).start()
+        return theirs
 
-    def _one(self, user: str, words: list[str], websockets: Websockets | None) -> str:
+    def _talk(self, connection: socket.socket, websockets: Websockets | None) -> None:
+        user = ""
+        with connection, connection.makefile("rb") as lines:
+            while head := lines.readline():
+                words = [lines.read(int(lines.readline()[1:]) + 2)[:-2].decode() for _ in range(int(head[1:]))]
+                self.asked.append(words)
+                if self.silent:
+                    continue
+                if words[0] == "AUTH":
+                    is_known = self.passwords.get(words[1]) == words[2]
+                    user = words[1] if is_known else user
+                    answer: Any = "OK" if is_known else ERROR + "WRONGPASS invalid username-password pair"
+                else:
+                    answer = self._one(user, words, websockets)
+                connection.sendall(encoded(answer))
+
+    def _one(self, user: str, words: list[str], websockets: Websockets | None) -> Any:
         command, *rest = words
         if command == "PING":
-            return '"PONG"' if self.ping == "PONG" else f'error:"{self.ping}"'
+            return "PONG" if self.ping == "PONG" else ERROR + self.ping
         if self.ping.startswith(("LOADING", "BUSY")):
-            return f'error:"{self.ping}"'
+            return ERROR + self.ping
         allowed = {"INFO": "monitor", "PUBSUB": "monitor", "ACL": "monitor", "PUBLISH": "open-webui"}
         if user != allowed[command]:
-            said = f"NOPERM User {user or 'default'} has no permissions to run the '{command}' command"
-            return said if command == "INFO" else f'error:"{said}"'
-        if command == "INFO":  # no JSON (redis-cli 7.0, valkey-cli 8.0)
+            return f"{ERROR}NOPERM User {user or 'default'} has no permissions to run the '{command}' command"
+        if command == "INFO":
             return "# Clients\r\n" + "".join(f"{name}:{value}\r\n" for name, value in self.info.items())
         if command == "ACL":
-            return json.dumps(self.denied)
+            return [[part for pair in entry.items() for part in pair] for entry in self.denied]
         if command == "PUBSUB":
-            return json.dumps([word for name in rest[1:] for word in (name, self._listeners(name))])
+            return [word for name in rest[1:] for word in (name, self._listeners(name))]
         channel, message = rest
         self.published.append((channel, json.loads(message)))
         is_heard = self._listeners(channel) > 0
         if self.delivers and is_heard and websockets:
             websockets.publish(message)
-        return str(self._listeners(channel))
+        return self._listeners(channel)
 
     def _listeners(self, channel: str) -> int:
         return self.subscribers if channel == CHANNEL else int(self.own)
@@ -134,7 +151,6 @@ class Monitored:
         self.program = Program(
             health=lambda one: self.health.get(one.container.name, "healthy"),
             commands={
-                "sh": lambda process: self.valkey.answer(self.websockets, process),
                 "psql": lambda _: self.psql,
             },
         )
@@ -251,6 +267,10 @@ class Monitored:
 
     def dial(self, address: str, port: int, limit_s: float) -> socket.socket:
         self.dialled.append((address, port))
+        if port == VALKEY_PORT:
+            if self.valkey.unreachable:
+                raise self.valkey.unreachable
+            return self.valkey.serve(self.websockets)
         if self.websockets is None:
             raise ConnectionRefusedError(111, os.strerror(111))
         return socket.create_connection(("127.0.0.1", self.websockets.port), limit_s)

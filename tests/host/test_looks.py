@@ -16,7 +16,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.host.fake_docker import Exit, Program
 from tests.host.fake_engine import FAILED, REFUSED, UNAVAILABLE
 from tests.host.fake_monitored import (
     CHANNEL,
@@ -71,24 +70,21 @@ def test_where_all_is_well_nothing_else_is_found(world: Monitored) -> None:
     assert {name for name, ok in wells(findings).items() if ok is not True} == set()
 
 
-def test_a_round_asks_docker_for_each_container_once_and_runs_one_program(world: Monitored) -> None:
+def test_a_round_asks_docker_for_each_container_once_and_runs_no_program(world: Monitored) -> None:
     world.found(list(LOOKS))
     first = world.calls()
     world.found(list(LOOKS))
-    assert world.calls() == ["container redis-valkey", "container open-webui", "exec redis-valkey: sh"]
+    assert world.calls() == ["container redis-valkey", "container open-webui"]
     assert first == [*world.calls(), "info"], "Docker's root is asked for once an hour"
 
 
-def test_a_round_with_postgres_runs_one_program_more(world: Monitored) -> None:
+def test_a_round_with_postgres_runs_one_program(world: Monitored) -> None:
     world.put("open-webui-postgres", "postgres")
     world.request = replace(world.request, postgres="open-webui-postgres")
     world.found(list(LOOKS))
     world.found(list(LOOKS))
-    assert [one for one in world.calls() if one.startswith("exec")] == [
-        "exec redis-valkey: sh",
-        "exec open-webui-postgres: psql",
-    ]
-    assert len(world.calls()) == 5
+    assert [one for one in world.calls() if one.startswith("exec")] == ["exec open-webui-postgres: psql"]
+    assert len(world.calls()) == 4
 
 
 def test_hundreds_of_rounds_leave_nothing_behind(world: Monitored) -> None:
@@ -240,7 +236,10 @@ def test_answers_that_are_no_pong_are_told_apart(world: Monitored, answer: str, 
     assert others == {"valkey_pong"}, "what else it does not say is unknown"
 
 
-def test_a_valkey_that_says_nothing_and_one_that_does_not_run_give_no_pong(world: Monitored) -> None:
+def test_a_valkey_that_says_nothing_and_one_that_does_not_run_give_no_pong(
+    world: Monitored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webui_stack.host.looks.conversation._ANSWER_S", 0.1)
     world.valkey.silent = True
     assert world.look("valkey")[0]["valkey_pong"].seen == "Valkey gave no answer for 5 s"
     world.docker.named("redis-valkey").status = "paused"
@@ -250,12 +249,44 @@ def test_a_valkey_that_says_nothing_and_one_that_does_not_run_give_no_pong(world
     assert world.look("event") == ({}, {}), "one finding says so"
 
 
+def test_after_a_question_without_an_answer_none_is_asked(world: Monitored, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui_stack.host.looks.conversation._ANSWER_S", 0.1)
+    world.valkey.silent = True
+    world.look("valkey")
+    assert world.valkey.asked == [["AUTH", "monitor", MONITOR]]
+
+
 def test_a_valkey_that_nobody_could_ask_is_unknown(world: Monitored) -> None:
-    fail(world, "valkey", UNAVAILABLE, call=2)
-    world.engine.faults = Faults()
-    world.docker.programs[world.image] = Program(commands={})
-    with pytest.raises(HostError, match=r"^valkey-cli in redis-valkey: expected an answer, got exit code 127"):
+    world.valkey.unreachable = OSError(113, "No route to host")
+    with pytest.raises(
+        HostError, match=r"^Valkey in redis-valkey: expected an answer, got no route to host; see whether"
+    ):
         world.look("valkey")
+    world.docker.networks.clear()
+    with pytest.raises(HostError, match=r"^Valkey in redis-valkey: expected an address in a network, got none"):
+        world.look("valkey")
+
+
+def test_a_port_that_nobody_listens_at_is_an_answer(world: Monitored) -> None:
+    world.valkey.unreachable = ConnectionRefusedError(111, "Connection refused")
+    findings, samples = world.look("valkey")
+    assert (findings["valkey_pong"].seen, samples["valkey_up"]) == ("Valkey gave no PONG", 0)
+
+
+def test_a_valkey_that_ends_while_it_is_asked_does_not_run(world: Monitored, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(*_: Any) -> Any:
+        world.docker.stop(world.docker.named("redis-valkey"), graceful=False)
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    monkeypatch.setattr(world.valkey, "serve", end)
+    assert world.look("valkey")[0]["valkey_pong"].seen == "Valkey does not run"
+
+
+def test_without_passwords_the_default_user_asks(world: Monitored) -> None:
+    for name in ("valkey-monitor-password", "valkey-password"):
+        world.system.path(f"{FOLDER}/secrets/{name}").write_text("")
+    world.look("valkey")
+    assert [words[0] for words in world.valkey.asked] == ["PING", "INFO", "ACL", "PUBSUB", "PUBLISH", "PUBLISH"]
 
 
 def test_a_password_that_valkey_refuses_is_no_dead_valkey(world: Monitored) -> None:
@@ -265,16 +296,15 @@ def test_a_password_that_valkey_refuses_is_no_dead_valkey(world: Monitored) -> N
     assert findings["valkey_login"].seen == "Valkey refuses the user monitor (WRONGPASS)"
 
 
-def test_no_password_is_an_argument_or_in_a_finding(world: Monitored, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_is_for_auth_alone_and_in_no_finding(world: Monitored, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("webui_stack.host.looks.conversation._ARRIVE_S", 0.2)
     findings, _ = world.found(list(LOOKS))
     world.valkey.passwords["open-webui"] = "another"
     again, _ = world.found(list(LOOKS))
-    assert world.valkey.asked
-    for process in world.valkey.asked:
-        assert (process.env["MONITOR"], process.env["PUBLISHER"]) == (MONITOR, PUBLISHER)
-        assert all(secret not in " ".join(process.command) for secret in (MONITOR, PUBLISHER))
-    assert all(secret not in str([findings, again]) for secret in (MONITOR, PUBLISHER))
+    logins = [["AUTH", "monitor", MONITOR], ["AUTH", "open-webui", PUBLISHER]]
+    assert [words for words in world.valkey.asked if words[0] == "AUTH"] == [*logins, *logins]
+    others = [words for words in world.valkey.asked if words[0] != "AUTH"]
+    assert all(secret not in str([others, findings, again]) for secret in (MONITOR, PUBLISHER))
 
 
 def test_fewer_listeners_than_replicas_are_found(world: Monitored) -> None:
@@ -341,7 +371,7 @@ def test_an_event_goes_through_valkey_to_a_websocket(world: Monitored) -> None:
     findings, samples = world.look("event")
     assert wells(findings) == {"event_open_webui": True}
     assert samples == {"event_delivered{container=open-webui}": 1}
-    assert world.dialled == [("10.0.0.2", 8080)]
+    assert world.dialled == [("10.0.0.2", 8080), ("10.0.0.2", 6379)]
     assert [channel.partition("#")[0] for channel, _ in world.valkey.published] == [CHANNEL, CHANNEL]
     assert {one["room"] for _, one in world.valkey.published} == {world.valkey.published[0][0].rpartition("#")[2]}
 
@@ -784,7 +814,7 @@ def test_a_swarm_is_looked_at_by_its_services(swarm: Monitored) -> None:
     assert [name for name in findings if name.startswith("event_")] != []
     swarm.found(list(LOOKS))
     here = len(swarm.docker.held)
-    assert len(swarm.calls()) == 1 + here + 1 + 2 + 1 + 1, "running, each here, services, their tasks, bridge, program"
+    assert len(swarm.calls()) == 1 + here + 1 + 2 + 1, "running, each here, services, their tasks, bridge"
 
 
 def test_a_replica_that_is_gone_is_found(swarm: Monitored) -> None:
@@ -846,12 +876,3 @@ def test_a_service_that_is_missing_is_found_and_managers_without_an_answer_are_n
 def test_thresholds_are_the_operators(world: Monitored) -> None:
     world.request = replace(world.request, thresholds=Thresholds(connections_percent=0.1))
     assert world.look("valkey")[0]["valkey_connections"].ok is False
-
-
-def test_a_program_that_ends_with_its_container_is_no_error(world: Monitored) -> None:
-    def dies(_: Any) -> bytes:
-        world.docker.named("redis-valkey").status = "exited"
-        raise Exit(137)
-
-    world.docker.programs[world.image] = replace(world.program, commands={"sh": dies})
-    assert wells(world.look("valkey")[0])["valkey_pong"] is False

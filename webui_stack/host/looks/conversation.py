@@ -5,78 +5,41 @@ and Socket.IO puts each session into a room of its own. What is published for th
 has to arrive at the websocket. Left out is what a login adds: chats, and rooms of people. A browser's Origin is left
 out, too, and so are the proxy and the network before this host: `verify` looks at them.
 
-The cost: a websocket and some 600 bytes for each Open WebUI, and one program in Valkey's container.
+The cost: a websocket and some 600 bytes for each Open WebUI, and a connection to Valkey. A program in its container
+would cost a host more than all other looks together.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import programs
+from .. import resp
 from ..certificate import Dial
-from ..engine import Container, Engine, ProgramFailed
+from ..engine import Container
+from ..errors import HostError
 from ..open_webui import WEBSOCKET
 from ..socketio import NoSessionError, Session
 from ..system import why
 
-# Of templates/users.acl.j2: the user that publishes, as Open WebUI does. `monitor` may not.
-_USER = "open-webui"
+# Of templates/users.acl.j2: the user that asks, and the user that publishes, as Open WebUI does. `monitor` may not.
+_MONITOR, _USER = "monitor", "open-webui"
 CHANNEL = "socketio"
 _EVENT = "open-webui-stack:monitor"
-# In seconds, for each question. The container's own `timeout` ends what Docker can't end.
-_ANSWER_S = 5
-# A question each, and not all on one stdin: with that, valkey-cli asks for COMMAND DOCS, which `monitor` may not, so
-# that each look would be in ACL LOG. No argument is a secret. Without passwords, the default user asks.
-_ASK = f"""\
-cli=valkey-cli
-command -v $cli >/dev/null || cli=redis-cli
-ask() {{
-  timeout {_ANSWER_S} $cli --json "$@"
-  [ $? != 124 ] || exit 124
-}}
-as() {{
-  user=$1 REDISCLI_AUTH=$2
-  shift 2
-  if [ "$REDISCLI_AUTH" ]; then
-    export REDISCLI_AUTH
-    ask --user "$user" "$@"
-  else
-    unset REDISCLI_AUTH
-    ask "$@"
-  fi
-}}
-channels=$1
-shift
-as monitor "$MONITOR" PING
-as monitor "$MONITOR" INFO clients memory stats
-as monitor "$MONITOR" ACL LOG 16
-# shellcheck disable=SC2086 # no channel has a blank
-as monitor "$MONITOR" PUBSUB NUMSUB $channels
-while [ $# -ge 2 ]; do
-  as {_USER} "$PUBLISHER" PUBLISH "$1" "$2"
-  shift 2
-done
-"""
-# Exit status of timeout(1) for a command that it ended.
-_TIMED_OUT = 124
-_LIMIT_S = 30.0
-_PORT = 8080
+# In seconds, for each question.
+_ANSWER_S = 5.0
+_PORT, _VALKEY_PORT = 8080, 6379
 # All websockets together have so long to open, and all events together to arrive.
 _OPEN_S, _ARRIVE_S = 10.0, 5.0
-# As valkey-cli --json shows an error of Valkey's, and a line of INFO, which is no JSON.
-_ERROR = re.compile('error:"(.*)"')
-_INFO = re.compile("([a-z][a-z0-9_]*):(.*)")
 
 
 @dataclass(frozen=True)
 class Answers:
-    """What Valkey answered, each as its own form tells it; `errors` are its refusals, and what is no answer."""
+    """What Valkey answered; `errors` are its refusals, and the reason why a question has no answer."""
 
     pong: bool = False
     info: Mapping[str, str] = field(default_factory=dict)
@@ -131,29 +94,27 @@ class Conversation:
 
 
 def hold(
-    engine: Engine,
     one: Container,
+    address: str,
     passwords: tuple[str, str],
     listening: Mapping[str, str],
     dial: Dial,
 ) -> Conversation:
-    """Open a websocket at each address, and ask Valkey all at once; `passwords` are `monitor`'s and Open WebUI's.
+    """Open a websocket at each address, and ask Valkey all; `passwords` are `monitor`'s and Open WebUI's.
 
-    `listening` has an address by the name of its container. Raises `HostError` where Valkey could not be asked.
+    `listening` has an address by the name of its container. Without passwords, the default user asks. Raises
+    `HostError` where Valkey could not be asked.
     """
     ears = []
     left_s = _OPEN_S
     for name, address in listening.items():
         ears.append(_open(name, address, dial, left_s))
         left_s = left_s if ears[-1].session else max(left_s / 2, 1.0)
-    held = Conversation(None, ears)
     try:
-        monitor, publisher = passwords
-        lines = _ask(engine, one, ears, monitor, publisher)
+        return Conversation(_ask(one, address, passwords, ears, dial), ears)
     except BaseException:
-        held.end()
+        Conversation(None, ears).end()
         raise
-    return Conversation(None if lines is None else read(lines), ears)
 
 
 def _open(name: str, address: str, dial: Dial, limit_s: float) -> Ear:
@@ -169,27 +130,56 @@ def _open(name: str, address: str, dial: Dial, limit_s: float) -> Ear:
         return Ear(name, why=why(error).lower())
 
 
-def _ask(engine: Engine, one: Container, ears: Sequence[Ear], monitor: str, publisher: str) -> list[str] | None:
-    """What valkey-cli writes, its errors at the end; None where a question had no answer in time."""
-    arguments = [" ".join([CHANNEL, *(ear.channel for ear in ears if ear.session)])]
-    for ear in ears:
-        if ear.session:
-            arguments += [ear.channel, _message(ear.session.sid, ear.own)]
-            arguments += [CHANNEL, _message(ear.session.sid, ear.common)]
+def _ask(one: Container, address: str, passwords: tuple[str, str], ears: Sequence[Ear], dial: Dial) -> Answers | None:
+    """What Valkey answers; None where a question had no answer in time. After that one, none is asked."""
+    where = f"Valkey in {one.name}"
+    if not address:
+        raise HostError(where, expected="an address in a network", got="none", do="run deploy.py")
     try:
-        done = engine.exec(
-            one.name,
-            ["sh", "-c", _ASK, "sh", *arguments],
-            # Never an argument: only root can read a process's environment.
-            env={"MONITOR": monitor, "PUBLISHER": publisher},
-            accept=set(range(256)).difference(programs.NOT_RUN),
-            timeout_s=_LIMIT_S,
-        )
-    except ProgramFailed as error:
-        raise programs.unanswered("valkey-cli", one, f"exit code {error.exit_code}") from None
-    if done.exit_code == _TIMED_OUT:
+        client = resp.Client(dial(address, _VALKEY_PORT, _ANSWER_S), _ANSWER_S)
+        try:
+            return _answers(client, passwords, ears)
+        finally:
+            client.close()
+    except socket.timeout:  # noqa: UP041 Python 3.9 has two kinds
         return None
-    return (done.stdout + done.stderr).decode("utf-8", "replace").split("\n")
+    except (ConnectionError, ValueError) as error:  # nothing listens, or something else does
+        return Answers(errors=[why(error).lower() if isinstance(error, OSError) else str(error)])
+    except OSError as error:
+        step = f"see whether a firewall of this host lets it reach {address}:{_VALKEY_PORT}"
+        raise HostError(where, expected="an answer", got=why(error).lower(), do=step) from None
+
+
+def _answers(client: resp.Client, passwords: tuple[str, str], ears: Sequence[Ear]) -> Answers:
+    errors: list[str] = []
+
+    def ask(*words: str) -> Any:
+        try:
+            return client.ask(*words)
+        except resp.RefusedError as refusal:
+            errors.append(str(refusal))
+            return None
+
+    monitor, publisher = passwords
+    if monitor:
+        ask("AUTH", _MONITOR, monitor)
+    pong = ask("PING") == "PONG"
+    info = dict(
+        line.split(":", 1) for line in (ask("INFO", "clients", "memory", "stats") or "").splitlines() if ":" in line
+    )
+    denied = [_pairs(entry) for entry in ask("ACL", "LOG", "16") or ()]
+    listeners = _pairs(ask("PUBSUB", "NUMSUB", CHANNEL, *(ear.channel for ear in ears if ear.session)) or ())
+    if not publisher or ask("AUTH", _USER, publisher) == "OK":
+        for ear in ears:
+            if ear.session:
+                ask("PUBLISH", ear.channel, _message(ear.session.sid, ear.own))
+                ask("PUBLISH", CHANNEL, _message(ear.session.sid, ear.common))
+    return Answers(pong, info, listeners, denied, errors)
+
+
+def _pairs(flat: Sequence[Any]) -> dict[str, Any]:
+    """RESP2 has no maps: a name and its value follow each other."""
+    return dict(zip(flat[::2], flat[1::2]))  # noqa: B905 Python 3.9 has no `strict`
 
 
 def _message(sid: str, mark: str) -> str:
@@ -218,33 +208,3 @@ def _marks(session: Session, wanted: str, limit_s: float) -> set[str]:
             if wanted in found:
                 break
     return found
-
-
-def read(lines: Sequence[str]) -> Answers:
-    """What valkey-cli wrote. The answers tell themselves apart by their form."""
-    pong, info, listeners = False, dict[str, str](), dict[str, int]()
-    denied: list[Mapping[str, Any]] = []
-    errors: list[str] = []
-    for line in filter(None, map(str.strip, lines)):
-        error, row = _ERROR.fullmatch(line), _INFO.fullmatch(line)
-        answer = None if error or row else _json(line)
-        if error:
-            errors.append(error[1])
-        elif row:
-            info[row[1]] = row[2]
-        elif answer == "PONG":
-            pong = True
-        elif isinstance(answer, list) and answer[:1] == [CHANNEL]:
-            listeners = dict(zip(answer[::2], answer[1::2]))  # noqa: B905 Python 3.9 has no `strict`
-        elif isinstance(answer, list):
-            denied = [one for one in answer if isinstance(one, dict)]
-        elif answer is None and not line.startswith("#"):
-            errors.append(line)
-    return Answers(pong, info, listeners, denied, errors)
-
-
-def _json(line: str) -> Any:
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None

@@ -127,7 +127,12 @@ class Sight:
             return None
 
         def hold(running: Container) -> Conversation | None:
-            return conversation.hold(self.engine, running, self._passwords(running), self._listening(), self.dial)
+            address = next(iter(self._addresses([running]).values()))
+            held = conversation.hold(running, address, self._passwords(running), self._listening(), self.dial)
+            if (held.answers is None or not held.answers.pong) and programs.has_ended(self.engine, running):
+                held.end()
+                return None
+            return held
 
         return programs.answer(self.engine, one, hold, None)
 
@@ -145,10 +150,17 @@ class Sight:
             for one in self.containers.get(name, ())
             if (one.status, one.health) in (("running", "healthy"), ("running", ""))
         ]
+        return self._addresses(serving)
+
+    def _addresses(self, ones: Sequence[Container]) -> Mapping[str, str]:
+        """The address at which this host reaches each container, by its name; "" where it has none."""
         if self.asked.swarm:
-            gateways = stack.gateways(self.engine, self.asked.gateway) if serving else {}
-            return {one.name: gateways.get(one.id, "") for one in serving}
-        return {one.name: next((at.address for at in one.networks.values() if at.address), "") for one in serving}
+            gateways = self._once("gateways", self._gateways) if ones else {}
+            return {one.name: gateways.get(one.id, "") for one in ones}
+        return {one.name: next((at.address for at in one.networks.values() if at.address), "") for one in ones}
+
+    def _gateways(self) -> Mapping[str, str]:
+        return stack.gateways(self.engine, self.asked.gateway)
 
 
 def _newest(containers: Sequence[str]) -> list[str]:

@@ -24,7 +24,7 @@ _DENIALS = ("auth", "cmd", "key", "channel")
 
 
 def look(at: Sight) -> Iterator[Finding | Sample]:
-    """Cost: one program in Valkey's container, which serves the look at events as well."""
+    """Cost: one connection to Valkey, which serves the look at events as well."""
     one = at.one(at.asked.valkey)
     held = at.conversation
     if one is None or held is None:
