@@ -300,7 +300,7 @@ def wells(findings: Mapping[str, Finding]) -> dict[str, bool | None]:
 
 
 class _Docker(Docker):
-    """Shows limits of memory as well."""
+    """Shows limits of memory as well, and an address for each container."""
 
     def __init__(self, world: Monitored) -> None:
         super().__init__(clock=world.clock.now)
@@ -309,8 +309,10 @@ class _Docker(Docker):
     def shown(self, one: Any) -> Container:
         found = super().shown(one)
         world = self._world
+        address = f"10.0.0.{2 + list(self.held).index(one.id)}"
         return replace(
             found,
+            networks={name: replace(at, address=at.address and address) for name, at in found.networks.items()},
             memory_bytes=world.limits.get(one.name, 0),
             oom_killed=one.name in world.oom,
         )

@@ -270,7 +270,7 @@ def test_a_valkey_that_nobody_could_ask_is_unknown(world: Monitored) -> None:
 def test_a_port_that_nobody_listens_at_is_an_answer(world: Monitored) -> None:
     world.valkey.unreachable = ConnectionRefusedError(111, "Connection refused")
     findings, samples = world.look("valkey")
-    assert (findings["valkey_pong"].seen, samples["valkey_up"]) == ("Valkey gave no PONG", 0)
+    assert (findings["valkey_pong"].seen, samples["valkey_up"]) == ("Valkey gave no PONG: connection refused", 0)
 
 
 def test_a_valkey_that_ends_while_it_is_asked_does_not_run(world: Monitored, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -371,7 +371,7 @@ def test_an_event_goes_through_valkey_to_a_websocket(world: Monitored) -> None:
     findings, samples = world.look("event")
     assert wells(findings) == {"event_open_webui": True}
     assert samples == {"event_delivered{container=open-webui}": 1}
-    assert world.dialled == [("10.0.0.2", 8080), ("10.0.0.2", 6379)]
+    assert world.dialled == [("10.0.0.3", 8080), ("10.0.0.2", 6379)]
     assert [channel.partition("#")[0] for channel, _ in world.valkey.published] == [CHANNEL, CHANNEL]
     assert {one["room"] for _, one in world.valkey.published} == {world.valkey.published[0][0].rpartition("#")[2]}
 

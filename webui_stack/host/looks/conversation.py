@@ -95,14 +95,14 @@ class Conversation:
 
 def hold(
     one: Container,
-    address: str,
+    at: str,
     passwords: tuple[str, str],
     listening: Mapping[str, str],
     dial: Dial,
 ) -> Conversation:
     """Open a websocket at each address, and ask Valkey all; `passwords` are `monitor`'s and Open WebUI's.
 
-    `listening` has an address by the name of its container. Without passwords, the default user asks. Raises
+    `one` is Valkey's container, `at` its address; `listening` has an address by the name of its container. Without passwords, the default user asks. Raises
     `HostError` where Valkey could not be asked.
     """
     ears = []
@@ -111,7 +111,7 @@ def hold(
         ears.append(_open(name, address, dial, left_s))
         left_s = left_s if ears[-1].session else max(left_s / 2, 1.0)
     try:
-        return Conversation(_ask(one, address, passwords, ears, dial), ears)
+        return Conversation(_ask(one, at, passwords, ears, dial), ears)
     except BaseException:
         Conversation(None, ears).end()
         raise

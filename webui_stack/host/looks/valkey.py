@@ -58,7 +58,8 @@ def _pong(said: Answers, container: str) -> Finding:
     for word, (means, step) in _NOT_WELL.items():
         if any(error.startswith(word) for error in said.errors):
             return Finding("valkey_pong", False, f"Valkey answers {word}: {means}", step.format(container))
-    return Finding("valkey_pong", False, "Valkey gave no PONG", _LOGS.format(container))
+    reason = f": {said.errors[0]}" if said.errors else ""
+    return Finding("valkey_pong", False, f"Valkey gave no PONG{reason}", _LOGS.format(container))
 
 
 def _login(said: Answers) -> Iterator[Finding]:
