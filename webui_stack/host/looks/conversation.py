@@ -102,8 +102,8 @@ def hold(
 ) -> Conversation:
     """Open a websocket at each address, and ask Valkey all; `passwords` are `monitor`'s and Open WebUI's.
 
-    `one` is Valkey's container, `at` its address; `listening` has an address by the name of its container. Without passwords, the default user asks. Raises
-    `HostError` where Valkey could not be asked.
+    `one` is Valkey's container, and `at` its address. `listening` has the address of each Open WebUI by the name of its
+    container. Without passwords, the default user asks. Raises `HostError` where Valkey could not be asked.
     """
     ears = []
     left_s = _OPEN_S
