@@ -1,6 +1,6 @@
 """Runs on a lab host: an OpenAI-compatible API over HTTPS, which lists a model named after the host it was asked as.
 
-Arguments: NAME ADDRESS PORT CERTIFICATE KEY. It lists models to those alone who have the key of the environment.
+Arguments: NAME ADDRESS PORT CERTIFICATE KEY. A caller has to send the key that API_KEY holds; others get no list.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Deployed:
         self.precious = Precious(site.lab, site.name)
 
     def models(self) -> set[str]:
-        """The models that Open WebUI offers, asked anew from each API."""
+        """The models that Open WebUI offers, once it has asked each API again."""
         return {one["id"] for one in self.precious.ask("/api/models?refresh=true")["data"]}
 
     def chat(self, model: str) -> str:

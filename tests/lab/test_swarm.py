@@ -36,7 +36,7 @@ from tests.lab.session import (
 pytestmark = pytest.mark.lab
 
 LAB = SWARM
-LEAD, SECOND, THIRD = (f"{LAB}-{number}" for number in (1, 2, 3))
+DATA_NODE, SECOND, THIRD = (f"{LAB}-{number}" for number in (1, 2, 3))
 
 START = "Swarm | Start the swarm"
 JOIN = "Swarm | Join the swarm"
@@ -104,7 +104,7 @@ class Swarm:
 
     def ask(self, command: str) -> str:
         """What the data node's Docker says."""
-        return str(self.host(LEAD).check_output(command))
+        return str(self.host(DATA_NODE).check_output(command))
 
     def nodes(self) -> dict[str, str]:
         """Availability, status and role by the name of the node."""
@@ -126,11 +126,11 @@ class Swarm:
     def listeners(self) -> int:
         """How many connections Valkey sends Socket.IO's events to."""
         container = self.ask("docker ps --quiet --filter label=com.docker.swarm.service.name=open-webui_redis")
-        return numsub(self.host(LEAD), container)
+        return numsub(self.host(DATA_NODE), container)
 
     @property
     def door(self) -> Door:
-        host = next(host for host in self.inventory["hosts"] if host["name"] == LEAD)
+        host = next(host for host in self.inventory["hosts"] if host["name"] == DATA_NODE)
         return Door(self.inventory["tls"]["name"], int(host["https_port"]), self.inventory["tls"]["ca_file"])
 
 
@@ -178,7 +178,7 @@ def swarm(request: pytest.FixtureRequest) -> Iterator[Swarm]:
         with tempfile.TemporaryDirectory() as sockets:
             inventory = json.loads((ROOT / ".lab" / LAB / "inventory.json").read_text())
             swarm = Swarm(inventory, Path(sockets))
-            if not swarm.host(LEAD).file("/opt/open-webui").exists:
+            if not swarm.host(DATA_NODE).file("/opt/open-webui").exists:
                 swarm.dry = swarm.plan(**swarm.earlier)
                 swarm.first = swarm.run("-y", "-vvv", "--debug", "--json", "deploy.py", **swarm.earlier)
             yield swarm
@@ -202,11 +202,11 @@ def test_one_deploy_makes_a_swarm_of_hosts_with_and_without_docker_as_its_dry_ru
     done = changed(report_in(swarm.first.stdout))
     assert {START, JOIN, RENEW, SHAPE, NETWORK, FILES, DEPLOY} <= set(done)
     assert predicted(swarm.dry) == done
-    assert swarm.nodes() == {LEAD: "Active Ready Leader", SECOND: "Active Ready", THIRD: "Active Ready"}
+    assert swarm.nodes() == {DATA_NODE: "Active Ready Leader", SECOND: "Active Ready", THIRD: "Active Ready"}
     tasks = swarm.everything()
     assert len(tasks["open-webui"]) == 2
-    assert set(tasks["redis"].values()) == set(tasks["postgres"].values()) == set(tasks["proxy"].values()) == {LEAD}
-    assert rows_in(swarm.first.stdout)[LEAD]["ok"]
+    assert all(set(tasks[name].values()) == {DATA_NODE} for name in ("redis", "postgres", "proxy"))
+    assert rows_in(swarm.first.stdout)[DATA_NODE]["ok"]
 
 
 def test_no_token_is_shown_or_kept(swarm: Swarm) -> None:
@@ -216,7 +216,7 @@ def test_no_token_is_shown_or_kept(swarm: Swarm) -> None:
     assert token.startswith("SWMTKN-")
     search = r"grep -E 'SWMTKN-[0-9]-[a-z0-9]{20}'"
     assert swarm.ask(f"docker swarm join-token --quiet worker | {search}") == token, "it is not what is searched for"
-    for name in (LEAD, SECOND, THIRD):
+    for name in (DATA_NODE, SECOND, THIRD):
         host = swarm.host(name)
         assert host.run(f"{search} -rIl /opt /root /home /tmp /run /var/log /etc").stdout == ""
         assert host.run(f"journalctl --no-pager | {search}").stdout == ""
@@ -282,16 +282,17 @@ def test_an_upgrade_keeps_people_and_their_logins(swarm: Swarm) -> None:
 def test_one_deploy_repairs_what_somebody_did_to_nodes_and_services(swarm: Swarm) -> None:
     old = swarm.host(THIRD).check_output("docker info --format '{{.Swarm.NodeID}}'")
     swarm.host(THIRD).check_output("docker swarm leave")
-    swarm.ask(f"docker node update --label-rm open-webui.proxy --label-add keep=me $(docker node ls -q -f name={LEAD})")
+    node = f"$(docker node ls -q -f name={DATA_NODE})"
+    swarm.ask(f"docker node update --label-rm open-webui.proxy --label-add keep=me {node}")
     swarm.ask(f"docker node promote {SECOND}")
     swarm.ask("docker service scale --detach open-webui_open-webui=1")
     within(30, "the manager misses it", lambda: swarm.nodes()[THIRD] == "Active Down")
     expected = [JOIN, RENEW, SHAPE, DEPLOY]
     assert predicted(swarm.plan()) == expected
     assert changed(swarm.deploy()) == expected
-    assert swarm.nodes() == {LEAD: "Active Ready Leader", SECOND: "Active Ready", THIRD: "Active Ready"}
+    assert swarm.nodes() == {DATA_NODE: "Active Ready Leader", SECOND: "Active Ready", THIRD: "Active Ready"}
     assert old not in swarm.ask("docker node ls --quiet")
-    labels = json.loads(swarm.ask(f"docker node inspect {LEAD} --format '{{{{json .Spec.Labels}}}}'"))
+    labels = json.loads(swarm.ask(f"docker node inspect {DATA_NODE} --format '{{{{json .Spec.Labels}}}}'"))
     assert labels == {**{f"open-webui.{what}": "true" for what in ("data", "proxy", "web")}, "keep": "me"}
     assert len(swarm.tasks()) == 2
     assert changed(swarm.deploy()) == []
@@ -305,7 +306,7 @@ def test_a_setting_reaches_every_process_while_everybody_is_served(swarm: Swarm)
     assert people.failed == []
     assert people.served > 50
     after = swarm.everything()
-    assert sorted(after["open-webui"].values()) == [LEAD, SECOND, THIRD]
+    assert sorted(after["open-webui"].values()) == [DATA_NODE, SECOND, THIRD]
     assert not set(before["open-webui"]) & set(after["open-webui"])
     assert {**before, "open-webui": {}} == {**after, "open-webui": {}}, "others were replaced as well"
 
@@ -330,7 +331,7 @@ chmod 755 /usr/local/bin/docker"""
 @pytest.mark.usefixtures("upgraded")
 def test_what_does_not_get_healthy_is_taken_back_while_everybody_is_served(swarm: Swarm) -> None:
     before = swarm.tasks()
-    host = swarm.host(LEAD)
+    host = swarm.host(DATA_NODE)
     host.check_output(NO_LEADER)
     try:
         with People(swarm.door) as people:
@@ -432,7 +433,7 @@ def test_a_drill_tries_out_a_set_on_the_host_with_the_data_beside_the_swarm(swar
     before = swarm.everything()
     result = swarm.run("-y", "runbooks/drill.py", **GOOD)
     assert result.returncode == 0
-    checks = {check["name"]: check for check in rows_in(result.stdout)[LEAD]["checks"]}
+    checks = {check["name"]: check for check in rows_in(result.stdout)[DATA_NODE]["checks"]}
     assert {"set", "start", "users", "chats", "files", "uploads", "keys", "websockets"} <= set(checks)
     assert all(check["ok"] for check in checks.values())
     assert swarm.everything() == before
@@ -445,11 +446,11 @@ def test_a_restore_brings_back_rows_files_keys_and_logins_on_all_hosts(swarm: Sw
     precious.spoil()
     refused = swarm.run("-y", "runbooks/restore.py", **GOOD)
     assert refused.returncode != 0
-    assert f"set restore_over = ['{LEAD}']" in refused.stdout
+    assert f"set restore_over = ['{DATA_NODE}']" in refused.stdout
     assert precious.title() == "spoiled"
     data = [swarm.tasks("postgres"), swarm.tasks("proxy")]
     with People(swarm.door) as people:
-        result = swarm.run("-y", "runbooks/restore.py", restore_over=[LEAD], restore_set=precious.set, **GOOD)
+        result = swarm.run("-y", "runbooks/restore.py", restore_over=[DATA_NODE], restore_set=precious.set, **GOOD)
     assert result.returncode == 0
     away = re.search(r"the stack was away for (\d+) s", result.stdout)
     assert away
@@ -465,8 +466,8 @@ def test_a_restore_brings_back_rows_files_keys_and_logins_on_all_hosts(swarm: Sw
 
 @pytest.mark.long
 def test_a_restore_that_is_killed_midway_is_ended_by_the_next_one(swarm: Swarm, precious: Precious) -> None:
-    data = {**GOOD, "restore_over": [LEAD], "restore_set": precious.set}
-    host = swarm.host(LEAD)
+    data = {**GOOD, "restore_over": [DATA_NODE], "restore_set": precious.set}
+    host = swarm.host(DATA_NODE)
     thread = threading.Thread(target=swarm.run, args=("-y", "runbooks/restore.py"), kwargs=data)
     thread.start()
     within(180, "it swaps the data", lambda: host.file("/opt/open-webui/.restoring").exists, 0.1)
@@ -489,12 +490,12 @@ def test_a_worker_that_dies_is_made_up_for_and_gets_its_share_when_it_is_back(sw
         subprocess.run(["docker", "kill", container], check=True, capture_output=True)
         try:
             # Its events are for the lost host, too, which acknowledges none: no keepalive ends such a connection.
-            proved = rows_in(swarm.run("-y", "runbooks/verify.py", **GOOD).stdout)[LEAD]["checks"]
+            proved = rows_in(swarm.run("-y", "runbooks/verify.py", **GOOD).stdout)[DATA_NODE]["checks"]
             assert any(check["ok"] and check["name"].startswith("event of 1024 KB") for check in proved)
             within(
                 180,
                 "its work moved",
-                lambda: sorted(set(swarm.tasks().values())) == [LEAD, SECOND] and len(swarm.tasks()) == 3,
+                lambda: sorted(set(swarm.tasks().values())) == [DATA_NODE, SECOND] and len(swarm.tasks()) == 3,
             )
             within(60, "only its processes listen", lambda: swarm.listeners() == 3)
         finally:
@@ -502,7 +503,7 @@ def test_a_worker_that_dies_is_made_up_for_and_gets_its_share_when_it_is_back(sw
     assert len(people.failed) <= 1  # a request that the host had when it died; they come one after another
     within(60, "it is back", lambda: swarm.nodes()[THIRD] == "Active Ready")
     assert changed(swarm.deploy(**GOOD)) == [DEPLOY]
-    assert sorted(swarm.tasks().values()) == [LEAD, SECOND, THIRD]
+    assert sorted(swarm.tasks().values()) == [DATA_NODE, SECOND, THIRD]
 
 
 def test_a_host_with_another_folder_is_named_and_nothing_is_deployed(swarm: Swarm) -> None:
@@ -515,7 +516,7 @@ def test_a_host_with_another_folder_is_named_and_nothing_is_deployed(swarm: Swar
     finally:
         host.check_output(f"umount {shared}")
     assert result.returncode != 0
-    assert f"open_webui_shared_dir: expected {shared} on {SECOND} to be the one that {LEAD} has" in result.stdout
+    assert f"open_webui_shared_dir: expected {shared} on {SECOND} to be the one that {DATA_NODE} has" in result.stdout
     assert swarm.everything() == before
 
 
@@ -564,7 +565,7 @@ def test_a_data_node_that_is_lost_with_its_sets_and_its_swarm_is_replaced_from_a
     swarm: Swarm, tmp_path: Path
 ) -> None:
     """The last test of its module, because it recreates the whole swarm."""
-    host = swarm.host(LEAD)
+    host = swarm.host(DATA_NODE)
     host.check_output("apt-get -qq update && apt-get -qq install -y --no-install-recommends age >/dev/null 2>&1")
     identity = tmp_path / "key"
     identity.write_text(host.check_output("age-keygen 2>/dev/null"))
@@ -579,16 +580,16 @@ def test_a_data_node_that_is_lost_with_its_sets_and_its_swarm_is_replaced_from_a
         swarm.host(name).check_output("docker swarm leave --force")
     data: dict[str, Any] = {
         **GOOD,
-        "restore_from": str(tmp_path / "sets" / LEAD),
+        "restore_from": str(tmp_path / "sets" / DATA_NODE),
         "restore_age_identity": f"file:{identity}",
     }
     refused = swarm.run("-y", "runbooks/restore.py", **data)
     assert refused.returncode != 0
     assert f"of people's files in {precious.shared}; name the host in restore_over" in refused.stdout
     assert swarm.tasks() == {}, "nobody met an empty one"
-    result = swarm.run("-y", "runbooks/restore.py", **data, restore_over=[LEAD])
+    result = swarm.run("-y", "runbooks/restore.py", **data, restore_over=[DATA_NODE])
     assert result.returncode == 0
-    assert swarm.nodes() == {LEAD: "Active Ready Leader", SECOND: "Active Ready", THIRD: "Active Ready"}
+    assert swarm.nodes() == {DATA_NODE: "Active Ready Leader", SECOND: "Active Ready", THIRD: "Active Ready"}
     assert swarm.ask("sha256sum /opt/open-webui/secrets/webui-secret-key") == key
     precious.assert_kept()
     assert len(swarm.tasks()) == 3
