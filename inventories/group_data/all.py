@@ -183,6 +183,9 @@ alarms = []
 alarm_reminder_h = 24  # hours until what is still broken is told again; 0: never
 metrics_textfile_dir = None  # node-exporter's folder for text files; the monitor writes open-webui-stack.prom there
 metrics_bind = None  # "127.0.0.1:9469": serve metrics for Prometheus there, at /metrics
+# Open WebUI's own metrics by OTLP: {"endpoint": "http://collector.example.org:4317"}. "protocol": "grpc" (or "http"),
+# "traces": True (they hold people's e-mail addresses), "host": "chat-1" (begins each replica's name). None: sends none.
+otel = None
 
 # --- Verify ---------------------------------------------------------------------------------------
 # "ping": Valkey answers. "wiring": an event in Valkey also arrives at a websocket. "user": so does an event that a

@@ -94,3 +94,14 @@ def test_settings_are_read_once_a_host_whether_they_are_sound_or_not(
     result = pyinfra({name: fresh(open_webui_port=port) for name in "abcde"}, "-y", deploy=str(deploy))
     assert result.output.count("a host's settings were read") == 5
     assert result.output.count("open_webui_port: expected a TCP port") == (0 if port else 5)
+
+
+def test_hosts_that_would_send_metrics_under_one_name_are_refused_also_with_a_limit(pyinfra: Pyinfra) -> None:
+    otel = {"endpoint": "http://collector.example.org:4317"}
+    hosts = {"a": fresh(otel=otel), "b": fresh(otel=otel), "c": fresh(otel={**otel, "host": "c"})}
+    for limits in ((), ("--limit", "@fake/a")):
+        result = pyinfra(hosts, "--dry", *limits)
+        assert result.status == 2
+        assert "otel/host: expected a name of its own for each host that sends to" in result.output
+        assert "got '' for @fake/a, @fake/b; their numbers would be mixed up" in result.output
+    assert pyinfra(hosts, "--json", "--limit", "@fake/c").status == 2

@@ -51,6 +51,8 @@ def read(
     policies = {name: checked.settings for name, checked in found.items()}
     problems += [f"{name} / {line}" for name, one in policies.items() for line in overlay_contract.problems(one)]
     problems += rollout.problems(policies, [host.name for host in inventory])
+    if any(settings.otel for settings in policies.values()):
+        problems += consistency.telemetry_problems(policies | _of_others(inventory, policies))
     if not problems and any(settings.topology == "swarm" for settings in policies.values()):
         problems += consistency.swarm_problems(policies | _of_others(inventory, policies), policies)
         problems += [line for file in deploy_files for line in consistency.runbook_refusals(Path(file).stem)]

@@ -234,7 +234,7 @@ def _numbers(version: re.Match[str]) -> tuple[int, ...]:
 
 def changes(found: HandMade, settings: Settings) -> list[str]:
     """What people will notice once the container is ours: variables, address, logins."""
-    kept = {*container_environment(settings), *settings.secret_variables, *secret_names(settings)}
+    kept = {*container_environment(settings, "open-webui"), *settings.secret_variables, *secret_names(settings)}
     lost = sorted(found.variables - kept)
     lines = []
     if lost:

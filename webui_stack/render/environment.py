@@ -101,9 +101,38 @@ def _models(settings: Settings) -> dict[str, str]:
     return found | {"ENABLE_OLLAMA_API": "false"}
 
 
-def container_environment(settings: Settings) -> dict[str, str]:
-    """The variables of Open WebUI's own containers: these trust the CAs of `trusted_ca` as well."""
-    return outbound.open_webui_trust(settings) | open_webui_environment(settings)
+def container_environment(settings: Settings, replica: str) -> dict[str, str]:
+    """The variables of the container that is this replica.
+
+    It trusts the CAs of `trusted_ca` as well, and sends its metrics; a container that migrates, or a drill's, does not.
+    """
+    return outbound.open_webui_trust(settings) | _telemetry(settings, replica) | open_webui_environment(settings)
+
+
+def _telemetry(settings: Settings, replica: str) -> dict[str, str]:
+    """Where the replica sends its metrics and traces, and under which name (utils/telemetry, 0.12.4).
+
+    The name stays over a deploy: a container's id would make another series of each number every time.
+    """
+    asked = settings.otel
+    if not asked:
+        return {}
+    name = f"{settings.otel_host}/{replica}" if settings.otel_host else replica
+    found = {
+        "ENABLE_OTEL": "True",
+        "ENABLE_OTEL_METRICS": "True",
+        "ENABLE_OTEL_TRACES": str(asked.traces),
+        "OTEL_OTLP_SPAN_EXPORTER": asked.protocol,
+        "OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={name}",
+    }
+    if asked.protocol == "http":
+        # Open WebUI hands these to the exporters, which then add no path.
+        found["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"{asked.endpoint}/v1/traces"
+        found["OTEL_METRICS_EXPORTER_OTLP_ENDPOINT"] = f"{asked.endpoint}/v1/metrics"
+    else:
+        found["OTEL_EXPORTER_OTLP_ENDPOINT"] = asked.endpoint
+        found["OTEL_EXPORTER_OTLP_INSECURE"] = str(asked.endpoint.startswith("http:"))
+    return found
 
 
 def migrating_environment(settings: Settings) -> dict[str, str]:

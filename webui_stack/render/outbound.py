@@ -49,7 +49,9 @@ def open_webui_trust(settings: Settings) -> dict[str, str]:
     """
     if not settings.trusted_ca:
         return {}
-    variables = ("REQUESTS_CA_BUNDLE", "AIOHTTP_CLIENT_SSL_CERT_FILE", "AWS_CA_BUNDLE")
+    variables = ["REQUESTS_CA_BUNDLE", "AIOHTTP_CLIENT_SSL_CERT_FILE", "AWS_CA_BUNDLE"]
+    if settings.otel:
+        variables.append("OTEL_EXPORTER_OTLP_CERTIFICATE")  # gRPC has CAs of its own
     return trust(settings) | dict.fromkeys(variables, _BUNDLE)
 
 

@@ -48,15 +48,17 @@ def files(settings: Settings, server: str = "") -> dict[str, str]:
         "valkey/start.sh": render("valkey-start.sh.j2"),
     }
     proxy = _proxy(settings) if settings.public_url else {}
-    environment = container_environment(settings)
     if settings.topology == "swarm":
         definition = _stack(settings, valkey, proxy)
     else:
         definition = render(
             "compose.yaml.j2",
             settings=settings,
-            environment=environment,
-            followers_environment=environment | {"ENABLE_DB_MIGRATIONS": "false"},
+            environments={
+                replica: container_environment(settings, replica)
+                | ({"ENABLE_DB_MIGRATIONS": "false"} if number else {})
+                for number, replica in enumerate(settings.open_webui_services)
+            },
             secret_names=[*secret_names(settings), *settings.secret_variables],
             valkey_files_sha256=_sha256("".join(valkey.values())),
             proxy_files_sha256=_sha256("".join(proxy.values())),
@@ -97,7 +99,8 @@ def _stack(settings: Settings, valkey: Mapping[str, str], proxy: Mapping[str, st
         settings=settings,
         labels=swarm.LABELS,
         # A container of its own migrates (host/data/migrator.py).
-        environment=container_environment(settings) | {"ENABLE_DB_MIGRATIONS": "false"},
+        # The swarm puts a task's number there: it numbers a service's replicas from 1, and keeps to these numbers.
+        environment=container_environment(settings, "open-webui.{{.Task.Slot}}") | {"ENABLE_DB_MIGRATIONS": "false"},
         **_outbound(settings),
         valkey_files_sha256=_sha256("".join(valkey.values())),
         configs=configs,

@@ -303,7 +303,7 @@ def _models(settings: Settings) -> list[str]:
     if settings.topology == "swarm" and settings.asks_its_host:
         names = [
             name
-            for name in ("ollama", "openai_connections", "open_webui_env", "outbound_proxy", "ldap")
+            for name in ("ollama", "openai_connections", "open_webui_env", "outbound_proxy", "ldap", "otel")
             if (settings.ollama_url if name == "ollama" else str(getattr(settings, name))).count(HOST_OF_CONTAINERS)
         ]
         problems += [
@@ -419,6 +419,23 @@ def _monitor(settings: Settings) -> list[str]:
         f"monitor_interval_s: expected seconds from 5 to 3600 for {name}, got 0; the monitor does that: set both, or "
         "neither"
         for name in wanted
+    ]
+
+
+# --- All hosts of an inventory ----------------------------------------------------------------------
+
+
+def telemetry_problems(inventory: Mapping[str, Settings]) -> list[str]:
+    """Hosts with a stack each whose replicas would have the same names at one collector, a line for each name."""
+    hosts: dict[tuple[str, str], list[str]] = {}
+    for name, one in inventory.items():
+        if one.otel and one.topology == "compose":
+            hosts.setdefault((one.otel.endpoint, one.otel_host), []).append(name)
+    return [
+        f"otel/host: expected a name of its own for each host that sends to {endpoint}, got {host!r} for "
+        f"{_names(names)}; their numbers would be mixed up: set 'host' for each"
+        for (endpoint, host), names in hosts.items()
+        if len(names) > 1
     ]
 
 

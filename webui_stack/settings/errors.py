@@ -121,6 +121,7 @@ _COMMON_WORDS = {
     "oidc_",
     "ldap_",
     "login_",
+    "otel_",
 }
 _PREFIXES = tuple(
     sorted({f"{name.split('_')[0]}_" for name in Settings.model_fields} - _COMMON_WORDS | {"open_webui_"})

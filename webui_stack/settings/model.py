@@ -48,6 +48,7 @@ from webui_stack.settings.types import (
     OllamaModel,
     OpenAiConnections,
     Origin,
+    OtelSetting,
     OutboundProxySetting,
     OverlayFile,
     PackageRepository,
@@ -308,6 +309,7 @@ class Settings(BaseModel):
     alarm_reminder_h: Annotated[int, zero_or_between(1, 720), Rule("0, or hours from 1 to 720", "0 sends no reminders")]
     metrics_textfile_dir: SharedFolder | None
     metrics_bind: Endpoint | None
+    otel: OtelSetting | None
 
     verify_level: Annotated[
         Literal["ping", "wiring", "user"],
@@ -439,6 +441,7 @@ class Settings(BaseModel):
         """Whether Open WebUI asks its own server for something, by the name that containers have for it."""
         urls = [self.ollama_url, *(one.url for one in self.openai_connections), *self.open_webui_env.values()]
         urls += [self.ldap.url] if self.ldap else []
+        urls += [self.otel.endpoint] if self.otel else []
         return self.asks_its_host_for_others or any(HOST_OF_CONTAINERS in url for url in urls)
 
     @property
@@ -531,6 +534,11 @@ class Settings(BaseModel):
     def external_url(self) -> str:
         """What people type, "" where nobody has said: the URL of our proxy, or of the operator's own."""
         return self.public_url or self.open_webui_public_url or ""
+
+    @property
+    def otel_host(self) -> str:
+        """What begins the name of each replica in its metrics and traces, "" for nothing."""
+        return (self.otel.host if self.otel else None) or urlsplit(self.external_url).hostname or ""
 
     @property
     def is_open_to_others(self) -> bool:

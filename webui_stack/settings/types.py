@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
@@ -572,6 +572,70 @@ OpenAiConnections = Annotated[
     Rule(
         "a list of {'url': URL, 'key': secret source}",
         "e.g. [{'url': 'https://llm.example.org/v1', 'key': 'env:KEY'}]",
+    ),
+]
+
+
+# --- Open WebUI's own metrics and traces ------------------------------------------------------------
+
+
+def _is_collector(value: str) -> bool | Rule:
+    own = Rule(
+        "an address that containers reach",
+        f"that one is Open WebUI's own container there; a collector on this server is 'http://{HOST_OF_CONTAINERS}:PORT'",
+    )
+    login = (
+        "it would be readable in compose.yaml; put OTEL_BASIC_AUTH_USERNAME into open_webui_env and "
+        "OTEL_BASIC_AUTH_PASSWORD into open_webui_secret_env"
+    )
+    return is_url(value, r"https?://[A-Za-z0-9.:\[\]_-]+(?:/[A-Za-z0-9._~%+/-]*)?", login=login, own=own)
+
+
+class Otel(BaseModel):
+    """Where Open WebUI sends its own metrics, and its traces, by OTLP. `host` begins the name of each replica."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    endpoint: Annotated[
+        str,
+        must(_is_collector),
+        AfterValidator(_without_slash),
+        Rule("an http(s) URL without a query", "e.g. 'http://collector.example.org:4317'"),
+    ]
+    protocol: Annotated[
+        Literal["grpc", "http"], Rule("'grpc' or 'http'", "collectors have gRPC at port 4317, HTTP at 4318")
+    ] = "grpc"
+    traces: Switch = False
+    host: (
+        Annotated[
+            str,
+            matches(r"[A-Za-z0-9][A-Za-z0-9._-]*"),
+            Rule(
+                "a name of letters, digits and . _ -", "e.g. 'chat-1'; None takes the host in the URL that people type"
+            ),
+        ]
+        | None
+    ) = None
+
+
+def _is_for_its_protocol(value: Otel) -> bool | Rule:
+    parts = urlsplit(value.endpoint)
+    return (
+        value.protocol == "http"
+        or (parts.port is not None and not parts.path)
+        or Rule(
+            "a URL of host and port alone for protocol 'grpc'",
+            "name the port, e.g. 'http://collector.example.org:4317', or set 'protocol': 'http'",
+        )
+    )
+
+
+OtelSetting = Annotated[
+    Otel,
+    must(_is_for_its_protocol),
+    Rule(
+        "{'endpoint': URL, 'protocol': 'grpc' or 'http', 'traces': switch, 'host': name}",
+        "e.g. {'endpoint': 'http://collector.example.org:4317'}; see docs/how-to/monitoring.md",
     ),
 ]
 

@@ -104,6 +104,15 @@ def test_a_swarm_makes_the_bundle_before_it_reads_its_secrets(files: list[str]) 
     assert all(services[name]["environment"]["SSL_CERT_FILE"] == BUNDLE for name in ("open-webui", "proxy", "ollama"))
 
 
+def test_metrics_go_to_a_collector_that_the_bundle_knows(files: list[str]) -> None:
+    """gRPC reads neither the system's CAs nor OpenSSL's variable."""
+    otel = {"endpoint": "https://collector.example.org:4317"}
+    name = "OTEL_EXPORTER_OTLP_CERTIFICATE"
+    assert service("open-webui", trusted_ca=files, otel=otel)["environment"][name] == BUNDLE
+    assert name not in service("open-webui", trusted_ca=files)["environment"]
+    assert name not in service("open-webui", otel=otel)["environment"]
+
+
 def test_a_container_that_makes_no_bundle_is_told_of_none(files: list[str]) -> None:
     """httpx and requests fail on a bundle that is not there."""
     wanted = settings(trusted_ca=files)

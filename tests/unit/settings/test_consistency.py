@@ -345,6 +345,35 @@ def test_others_are_not_in_the_way(name: str) -> None:
     assert consistency.runbook_refusals(name) == []
 
 
+# --- Open WebUI's own metrics
+
+OTEL: dict[str, Any] = {"endpoint": "http://collector.example.org:4317"}
+
+
+def test_a_collector_is_one_that_each_host_of_a_swarm_reaches() -> None:
+    itself = {"endpoint": "http://host.docker.internal:4317"}
+    assert settings(otel=itself)
+    (found,) = problems(**SWARM, otel=itself)
+    assert found.startswith("otel: expected addresses that each host of a swarm reaches, got host.docker.internal; ")
+
+
+def test_two_hosts_that_would_send_under_one_name_are_refused() -> None:
+    named = {**OTEL, "host": "b"}
+    alike = {"a": settings(otel=OTEL), "b": settings(otel=named), "c": settings(otel=OTEL), "d": settings()}
+    assert consistency.telemetry_problems(alike) == [
+        "otel/host: expected a name of its own for each host that sends to http://collector.example.org:4317, got '' "
+        "for a, c; their numbers would be mixed up: set 'host' for each"
+    ]
+    apart = {name: settings(otel=OTEL, public_url=f"https://{name}.example.org") for name in "ab"}
+    elsewhere = {"c": settings(otel={"endpoint": "http://other.example.org:4317"}), "d": settings(otel=OTEL)}
+    assert consistency.telemetry_problems({**apart, **elsewhere}) == []
+
+
+def test_the_hosts_of_a_swarm_have_one_name_together() -> None:
+    assert consistency.telemetry_problems(three(otel=OTEL)) == []
+    assert consistency.swarm_problems(three(otel=OTEL), ["a", "b", "c"]) == []
+
+
 # --- Jobs on backups
 
 RESTIC: dict[str, Any] = {"backup_restic_repository": "/srv/restic", "backup_restic_password": "env:A"}

@@ -293,6 +293,8 @@ CHOICES = [
     ("metrics_textfile_dir", "/var/lib/prometheus/node-exporter"),
     ("metrics_bind", "127.0.0.1:9469"),
     ("metrics_bind", "[::1]:9469"),
+    ("otel", {"endpoint": "http://collector.example.org:4317", "protocol": "grpc", "traces": False, "host": None}),
+    ("otel", {"endpoint": "https://[2001:db8::7]:4318/otlp", "protocol": "http", "traces": True, "host": "chat-1"}),
     ("verify_level", "ping"),
     ("verify_level", "user"),
     ("verify_model", "llama3.2:1b"),

@@ -924,6 +924,74 @@ MISTAKES = [
         "Caddyfile, and ACME has accounts instead",
         id="proxy_acme_directory: a login",
     ),
+    *[
+        pytest.param(
+            {"otel": {"endpoint": endpoint}},
+            f"otel/endpoint: expected an address that containers reach, got '{endpoint}'; that one is Open WebUI's own "
+            "container there; a collector on this server is 'http://host.docker.internal:PORT'",
+            id=f"otel: {endpoint}",
+        )
+        for endpoint in ("http://localhost:4317", "http://127.0.0.1:4317", "http://[::1]:4317", "http://0.0.0.0:4317")
+    ],
+    pytest.param(
+        {"otel": {"endpoint": "https://me:marker@collector.example.org:4317"}},
+        "otel/endpoint: expected a URL without a login, got a value (hidden); it would be readable in compose.yaml; "
+        "put OTEL_BASIC_AUTH_USERNAME into open_webui_env and OTEL_BASIC_AUTH_PASSWORD into open_webui_secret_env",
+        id="otel: a login",
+    ),
+    *[
+        pytest.param(
+            {"otel": {"endpoint": endpoint}},
+            f"otel/endpoint: expected an http(s) URL without a query, got '{endpoint}'; e.g. "
+            "'http://collector.example.org:4317'",
+            id=f"otel: {why}",
+        )
+        for why, endpoint in {
+            "no scheme": "collector.example.org:4317",
+            "another scheme": "grpc://collector.example.org:4317",
+            "a query": "http://collector.example.org:4318/?tenant=1",
+            "a port too high": "http://collector.example.org:99999",
+        }.items()
+    ],
+    *[
+        pytest.param(
+            {"otel": {"endpoint": endpoint}},
+            "otel: expected a URL of host and port alone for protocol 'grpc', got "
+            f"{{'endpoint': '{endpoint}'}}; name the port, e.g. 'http://collector.example.org:4317', or set "
+            "'protocol': 'http'",
+            id=f"otel: gRPC with {why}",
+        )
+        for why, endpoint in {
+            "a path": "http://collector.example.org:4317/v1/traces",
+            "no port": "http://collector.example.org",
+        }.items()
+    ],
+    pytest.param(
+        {"otel": {"endpoint": "http://collector.example.org:4317", "protocol": "https"}},
+        "otel/protocol: expected 'grpc' or 'http', got 'https'; collectors have gRPC at port 4317, HTTP at 4318",
+        id="otel: another protocol",
+    ),
+    pytest.param(
+        {"otel": {"endpoint": "http://collector.example.org:4317", "host": "chat 1,a=b"}},
+        "otel/host: expected a name of letters, digits and . _ -, got 'chat 1,a=b'; e.g. 'chat-1'; None takes the host "
+        "in the URL that people type",
+        id="otel: no name for a host",
+    ),
+    pytest.param(
+        {"otel": "http://collector.example.org:4317"},
+        "otel: expected {'endpoint': URL, 'protocol': 'grpc' or 'http', 'traces': switch, 'host': name}, got "
+        "'http://collector.example.org:4317'; e.g. {'endpoint': 'http://collector.example.org:4317'}; see "
+        "docs/how-to/monitoring.md",
+        id="otel: a URL alone",
+    ),
+    pytest.param(
+        {
+            "otel": {"endpoint": "http://collector.example.org:4317"},
+            "open_webui_env": {"OTEL_RESOURCE_ATTRIBUTES": "service.instance.id=one"},
+        },
+        "open_webui_env/OTEL_RESOURCE_ATTRIBUTES: expected one place for it, got two; otel sets it, remove one of them",
+        id="otel: a variable of its own",
+    ),
     pytest.param(
         {"proxy_headers": {"X-Frame-Options": 1}},
         "proxy_headers/X-Frame-Options: expected one line of ASCII without {, } and \\, or None, got 1; None removes "
