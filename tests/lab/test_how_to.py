@@ -1,10 +1,12 @@
-"""What an operator types off the pages: a lost admin password, Postgres' next major version, another server.
+"""What an operator types off the pages: a lost password, an HTTP proxy, Postgres' next major version, another server.
 
 The commands are read from the pages, so a page can't say others than those that were run here.
 """
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 import re
 import runpy
@@ -23,8 +25,10 @@ import pytest
 from lab import blobs, engine, images, registry, service
 from tests.defaults import ROOT
 from tests.lab.door import Door, Visitor, door_of, proxied
-from tests.lab.precious import EMAIL, Precious
-from tests.lab.session import EARLIER, NAME, SPARE, Lab
+from tests.lab.precious import EMAIL, Precious, within
+from tests.lab.receivers import install
+from tests.lab.session import EARLIER, FRESH, NAME, SPARE, Lab, changed, containers
+from tests.lab.watched import serve, silence
 
 pytestmark = [pytest.mark.lab, pytest.mark.long]
 
@@ -36,6 +40,12 @@ def commands(page: str) -> list[str]:
     """The blocks of commands on a how-to page, in its order."""
     text = (ROOT / "docs/how-to" / page).read_text()
     return [textwrap.dedent(block) for block in re.findall(r"(?ms)^ *```console\n(.*?)^ *```$", text)]
+
+
+def settings_on(page: str) -> list[dict[str, Any]]:
+    """The settings of each block of an inventory on a how-to page, in its order."""
+    text = (ROOT / "docs/how-to" / page).read_text()
+    return [ast.literal_eval(f"{{{block}}}") for block in re.findall(r"(?ms)^ *```python\n(.*?)^ *```$", text)]
 
 
 @dataclass
@@ -190,6 +200,76 @@ def test_a_lost_password_is_renewed_in_sqlite_as_the_page_says(alone: Precious) 
     assert alone.ask("/api/v1/auths/signin", {"email": EMAIL, "password": RENEWED})["token"]
     with pytest.raises(urllib.error.HTTPError):
         alone.sign_in()
+
+
+PROXY = """
+Port 3128
+Listen 127.0.0.1
+Timeout 60
+MaxClients 100
+LogLevel Connect
+LogFile "/root/proxy.log"
+"""
+
+
+@dataclass
+class Proxied:
+    """A host that knows a real proxy by the name that the page has for it."""
+
+    host: Any
+
+    def asked_for(self, since: int = 0) -> list[str]:
+        """How each request began that the proxy got, after the first `since` of them."""
+        log = self.host.check_output("cat /root/proxy.log")
+        return re.findall(r"Request \(file descriptor \d+\): ([A-Z]+ \S+)", log)[since:]
+
+
+@pytest.fixture
+def by_proxy(lab: Lab, deployed: dict[str, Any]) -> Iterator[Proxied]:
+    host = lab.host(FRESH)
+    install(host, "tinyproxy-bin")
+    host.check_output("cp /etc/hosts /root/hosts && echo 127.0.0.1 proxy.example.org >>/etc/hosts")
+    host.check_output("printf %s %s >/root/proxy.conf", "%s", PROXY)
+    serve(host, "page-proxy", "tinyproxy -d -c /root/proxy.conf")
+    within(20, "the proxy listens", lambda: host.run("bash -c ': </dev/tcp/127.0.0.1/3128'").rc == 0)
+    daemon_json = host.check_output("cat /etc/docker/daemon.json")
+    yield Proxied(host)
+    # Into the same file: it keeps its mode. A deploy keeps a key that it does not name.
+    host.check_output("printf %s %s >/etc/docker/daemon.json && systemctl restart docker", "%s", daemon_json)
+    host.check_output("cat /root/hosts >/etc/hosts; rm -f /etc/apt/apt.conf.d/80proxy /root/hosts /root/proxy.*")
+    silence(host, "page-proxy")
+    assert host.check_output("docker info --format '{{.HTTPProxy}}{{.HTTPSProxy}}'") == ""
+    lab.report("-y", "deploy.py")
+
+
+def test_apt_and_docker_ask_by_the_proxy_as_the_page_says(lab: Lab, by_proxy: Proxied) -> None:
+    """Docker goes past it for the registry that the page's `no-proxy` names, and by it for any other."""
+    host, (for_apt, look) = by_proxy.host, commands("http-proxy.md")
+    sources = host.check_output("cat /etc/apt/sources.list.d/debian.sources")
+    (mirror,) = set(re.findall(r"(?m)^URIs: https?://([^/\s]+)", sources))
+    assert by_proxy.asked_for() == []
+    typed_on(host, for_apt)
+    assert [one for one in by_proxy.asked_for() if mirror in one], "apt asked nobody by it"
+
+    for_docker = settings_on("http-proxy.md")[0]
+    assert for_docker.keys() == {"docker_daemon"}
+    before = containers(host)
+    told = lab.report("-y", "deploy.py", TEST_HOST_DATA=json.dumps({FRESH: for_docker}))
+    assert [name for name in changed(told) if name.startswith("Docker")]
+    assert containers(host) == before, "containers ran on"
+    proxies = for_docker["docker_daemon"]["proxies"]
+    assert typed_on(host, look).split() == [proxies[name] for name in ("http-proxy", "https-proxy", "no-proxy")]
+
+    image, registry = lab.inventory["images"]["valkey"], lab.inventory["registry"]["host"]
+    since = len(by_proxy.asked_for())
+    host.check_output(f"docker pull --quiet {image}")
+    assert f"CONNECT {registry}" in by_proxy.asked_for(since)
+    own = json.loads(json.dumps(for_docker).replace("registry.example.org", registry.partition(":")[0]))
+    assert own != for_docker
+    lab.report("-y", "deploy.py", TEST_HOST_DATA=json.dumps({FRESH: own}))
+    since = len(by_proxy.asked_for())
+    host.check_output(f"docker pull --quiet {image}")
+    assert by_proxy.asked_for(since) == []
 
 
 def test_postgres_changes_its_major_version_as_the_page_says(operator: Operator, people: People) -> None:
