@@ -13,6 +13,8 @@ from tests.lab.precious import START_S, within
 from tests.lab.session import FRESH, Lab
 
 UNIT, TIMER = "open-webui-stack-monitor.service", "open-webui-backup.timer"
+# The jobs on backups, each a timer and a service.
+JOBS = ("open-webui-backup", "open-webui-backup-check", "open-webui-drill")
 RECORD = "/var/lib/open-webui-stack/alarms.json"
 SETS, METRICS = "/srv/monitored", "/var/lib/node-exporter"
 PORT, METRICS_PORT = 8977, 9469
@@ -100,8 +102,11 @@ class Watched:
     def end(self) -> None:
         """Ensure nothing of `begin` is left, once a deploy has removed the monitor's receivers."""
         silence(self.host, "receiver")
+        timers = " ".join(f"{job}.timer" for job in JOBS)
+        files = " ".join(f"/etc/systemd/system/{job}.*" for job in JOBS)
         self.host.run(
-            f"systemctl disable --now {TIMER}; rm -f /etc/systemd/system/open-webui-backup.*; systemctl daemon-reload; "
+            f"for timer in {timers}; do systemctl disable --now $timer; done; rm -f {files}; "
+            "systemctl daemon-reload; systemctl reset-failed; "
             f"rm -f /root/received /root/receiver.py; umount {SETS}; rmdir {SETS} {METRICS}"
         )
 
