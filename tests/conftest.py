@@ -1,7 +1,32 @@
-"""The lab's hosts for every folder of tests that wants them; started when the first test asks."""
+"""What every folder of tests may want, made when the first test asks: the lab's hosts, command lines in forks."""
 
+from collections.abc import Iterator
+
+import pytest
+
+from tests.forks import Forks
+from tests.garbage import pytest_collection, pytest_collection_finish
 from tests.lab.evidence import pytest_runtest_makereport
 from tests.lab.replicas import stack
 from tests.lab.session import age_key, deployed, lab, planned, pytest_addoption
 
-__all__ = ["age_key", "deployed", "lab", "planned", "pytest_addoption", "pytest_runtest_makereport", "stack"]
+__all__ = [
+    "age_key",
+    "deployed",
+    "forks",
+    "lab",
+    "planned",
+    "pytest_addoption",
+    "pytest_collection",
+    "pytest_collection_finish",
+    "pytest_runtest_makereport",
+    "stack",
+]
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """pyinfra's command line and this project's, loaded once."""
+    loaded = Forks()
+    yield loaded
+    loaded.close()

@@ -7,10 +7,13 @@ from typing import Any
 from pyinfra import api
 from pyinfra.api import Host
 
+from tests import connectors
+
 
 def local_host() -> Host:
     """This machine, connected."""
     pyinfra: Any = api
+    connectors.keep()
     state = pyinfra.State(pyinfra.Inventory((["@local"], {})), pyinfra.Config())
     found: Host = state.inventory.get_host("@local")
     found.connect()

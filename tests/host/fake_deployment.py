@@ -25,7 +25,7 @@ from tests.host.fake_clock import FakeClock
 from tests.host.fake_compose import FakeCompose, definition
 from tests.host.fake_docker import Docker, Exit, Process, Program
 from tests.host.fake_engine import REFUSED, UNAVAILABLE, FakeEngine
-from tests.host.fake_files import FakeFiles, FakeKernel
+from tests.host.fake_files import FakeFiles, FakeKernel, on_nothing
 from tests.host.fake_system import FakeSystem
 from tests.host.fake_valkey import shell
 from tests.host.points import Points
@@ -295,7 +295,7 @@ class World:
             return name
 
     def _put_set(self, name: str, database: str) -> None:
-        on_point, self.kernel.on_point = self.kernel.on_point, lambda _: None  # by another program
+        on_point, self.kernel.on_point = self.kernel.on_point, on_nothing  # by another program
         rows = database.partition(":")[2]
         files = {f"uploads/{row}": "x" for row in rows.split(",")}
         if self.of.database == "sqlite":
@@ -348,7 +348,7 @@ class World:
         there["dump.rdb"] = b"%d:%s" % (form, keys)
 
     def _python3(self, image: str, process: Process) -> bytes:
-        if process.stdin == Path(folders.__file__).read_bytes():
+        if process.stdin == fake_volumes.FOLDERS:
             if process.command[2] in ("swap", "undo"):
                 writes = set(self.serving()) & {*self.processes, "redis-valkey"}
                 self._check(not writes, f"{writes} may write while data are exchanged")

@@ -8,9 +8,11 @@ for a real engine. Sources: moby, daemon/ (start.go, stop.go, kill.go, delete.go
 from __future__ import annotations
 
 import contextlib
+import copy
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from webui_stack.host.engine import (
     Container,
@@ -92,6 +94,10 @@ class Held:
     ending: int | None = None
     unchecked: bool = False
 
+    def __deepcopy__(self, _: object) -> Held:
+        """As any copy; the definition is a value."""
+        return replace(self, files=dict(self.files))
+
     @property
     def runs(self) -> bool:
         return self.status in ("running", "paused", "restarting")
@@ -165,6 +171,10 @@ class Ticks:
         return float(self._next - 1)
 
 
+# What a Docker keeps in lists and dictionaries of values.
+_OF_VALUES = {"events", "images", "networks", "private", "registry", "volumes"}
+
+
 class Docker:
     """One host's Docker. `put_` methods are other people's doing, and are never counted as calls."""
 
@@ -184,6 +194,14 @@ class Docker:
         self.events: list[Event] = []
         self.now_s = clock or Ticks(1_800_000_000)
         self._numbers = Ticks(1)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Docker:
+        """As any copy, in a part of the time: values, such as events, are never changed in place."""
+        made = Docker.__new__(Docker)
+        memo[id(self)] = made
+        for name, one in vars(self).items():
+            vars(made)[name] = copy.copy(one) if name in _OF_VALUES else copy.deepcopy(one, memo)
+        return made
 
     # --- Other people's doing
 
@@ -245,7 +263,7 @@ class Docker:
         return f"{int(self._numbers()):012x}"
 
     def time(self) -> str:
-        return datetime.fromtimestamp(self.now_s(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return datetime.fromtimestamp(self.now_s(), UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
     def named(self, name: str) -> Held:
         for one in self.held.values():

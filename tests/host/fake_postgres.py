@@ -5,9 +5,10 @@ It knows the statements of `host/data/`, and no others: psql ends with an error 
 
 from __future__ import annotations
 
+import functools
 import json
 import re
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from typing import Any
 
 from tests.host.fake_docker import Docker, Exit, Process, Program
@@ -101,7 +102,7 @@ class Server:
             return b""
         out: list[str] = []
         saved: dict[str, Any] | None = None  # within a transaction
-        for statement in self._statements(text):
+        for statement in _statements(text):
             if statement == "BEGIN":
                 saved = json.loads(json.dumps(state))
             elif statement == "COMMIT":
@@ -111,14 +112,6 @@ class Server:
             if saved is None:
                 self.put(state, process)
         return "".join(f"{line}\n" for line in out).encode()
-
-    def _statements(self, text: str) -> list[str]:
-        """As psql reads them: what is left at the end of its input is one as well, if its quotes are closed."""
-        found = _STATEMENT.findall(text)
-        rest = _STATEMENT.sub("", text).strip()
-        if rest.count('"') % 2 or rest.count("'") % 2:
-            raise Exit(3, b"ERROR:  unterminated quoted string\n")
-        return [*found, *([rest.rstrip(";")] if rest else [])]
 
     def _execute(self, state: dict[str, Any], user: str, database: str, statement: str) -> list[str]:
         databases = state["databases"]
@@ -200,3 +193,13 @@ def _look(process: Process) -> bytes:
     assert process.command == ("sh", "-c", cluster.LOOK)
     files = process.files("/cluster")
     return b"" if "PG_VERSION" not in files else (files["PG_VERSION"].strip() or b"?") + b"\n"
+
+
+@functools.lru_cache(maxsize=1000)
+def _statements(text: str) -> Sequence[str]:
+    """As psql reads them: what is left at the end of its input is one as well, if its quotes are closed."""
+    found = _STATEMENT.findall(text)
+    rest = _STATEMENT.sub("", text).strip()
+    if rest.count('"') % 2 or rest.count("'") % 2:
+        raise Exit(3, b"ERROR:  unterminated quoted string\n")
+    return [*found, *([rest.rstrip(";")] if rest else [])]

@@ -6,6 +6,7 @@ when a task failed three times. A node that is out of reach keeps what runs on i
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,14 @@ class FakeSwarm:
     secrets: dict[str, Named] = field(default_factory=dict)  # by name
     configs: dict[str, Named] = field(default_factory=dict)
     contents: dict[str, bytes] = field(default_factory=dict)  # of secrets and configs, by id
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FakeSwarm:
+        """As any copy, in a part of the time: nodes, services, tasks and secrets are values, and Docker is copied."""
+        made = copy.copy(self)
+        memo[id(self)] = made
+        for name, one in vars(self).items():
+            vars(made)[name] = copy.deepcopy(one, memo) if one is self.docker else copy.copy(one)
+        return made
 
     @property
     def member(self) -> Member:

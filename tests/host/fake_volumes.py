@@ -14,6 +14,8 @@ import pytest
 from tests.host.fake_docker import Docker, Exit, Process
 from webui_stack.host.data import folders, volumes
 
+FOLDERS = Path(folders.__file__).read_bytes()
+
 
 class Folder(MutableMapping[str, bytes]):
     """What is in a folder, by path; folders themselves are not listed."""
@@ -35,9 +37,9 @@ class Folder(MutableMapping[str, bytes]):
         (self.path / name).unlink()
 
     def __iter__(self) -> Iterator[str]:
-        for path in sorted(self.path.rglob("*")):
-            if path.is_file():
-                yield str(path.relative_to(self.path))
+        above = len(str(self.path)) + 1
+        files = [f"{folder}/{name}"[above:] for folder, _, names in os.walk(self.path) for name in names]
+        yield from sorted(files)
 
     def __len__(self) -> int:
         return len(list(iter(self)))
@@ -56,7 +58,7 @@ def python3(process: Process) -> bytes:
     """folders.py on the container's volumes."""
     program, action, folders_ = process.command[1:]
     assert program == "-"
-    if process.stdin != Path(folders.__file__).read_bytes():
+    if process.stdin != FOLDERS:
         raise Exit(1, b"SyntaxError: unexpected EOF while parsing")  # half of it
     where = {path_of(process, name): kept for name, kept in json.loads(folders_).items()}
     try:

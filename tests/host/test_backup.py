@@ -14,7 +14,7 @@ import pytest
 
 from tests.host.fake_docker import Exit, Process, Program
 from tests.host.fake_files import Crash as FilesCrash
-from tests.host.fake_files import crash_at
+from tests.host.fake_files import crash_at, on_nothing
 from tests.host.fake_system import FakeSystem
 from tests.host.fake_valkey import CONTAINER, IMAGE, PASSWORD, VOLUME, World
 from tests.host.faults import Crash, Fault
@@ -98,7 +98,7 @@ class Host(World):
 
     def _folder(self, source: str) -> dict[str, bytes]:
         """A folder of the host, as a container has it."""
-        before, self.host.kernel.on_point = self.host.kernel.on_point, lambda _: None
+        before, self.host.kernel.on_point = self.host.kernel.on_point, on_nothing
         try:
             return {name: self.host.read(f"{source}/{name}") or b"" for name in self.host.listdir(source) or []}
         finally:
@@ -407,7 +407,7 @@ def test_whatever_docker_does_there_is_a_whole_set_or_none_and_the_next_run_make
             host.backup(asked, fault)
         except (Crash, FilesCrash):
             host.host.kernel.restart()
-            host.host.kernel.on_point = lambda _: None
+            host.host.kernel.on_point = on_nothing
         except HostError:
             assert host.sets == [EARLIER], fault
         host.check()
@@ -434,7 +434,7 @@ def test_whatever_the_disk_does_there_is_a_whole_set_or_none_and_the_next_run_ma
         with suppress(FilesCrash):
             host.backup()
             done = True
-        host.host.kernel.on_point = lambda _: None
+        host.host.kernel.on_point = on_nothing
         host.host.kernel.cut_power(names=bool(number % 2))
         host.check()
         again(host, ASKED)

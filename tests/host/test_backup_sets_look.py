@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.host.fake_files import on_nothing
 from tests.host.fake_restic import ADDRESS, ENVIRONMENT, PASSWORD, SECOND, World, contents
 from tests.host.points import every_failure
 from webui_stack.host.restic import LOOK_S
@@ -164,7 +165,7 @@ def test_a_link_in_the_place_of_the_folder_is_an_error_and_not_none() -> None:
 def test_a_set_that_a_backup_removes_meanwhile_is_not_in_the_list() -> None:
     def removes(point: str) -> None:
         if point == "before pread":
-            world.kernel.on_point = lambda _: None
+            world.kernel.on_point = on_nothing
             world.files.rename(f"{SETS}/{OLD}", f"{SETS}/.{OLD}.new")
 
     world = kept()

@@ -14,7 +14,7 @@ from typing import Any, cast
 import pytest
 
 from tests.host.fake_clock import FakeClock
-from tests.host.fake_files import Crash, FakeFiles, FakeKernel
+from tests.host.fake_files import Crash, FakeFiles, FakeKernel, on_nothing
 from tests.host.fake_system import Asked, FakeSystem
 from webui_stack.host import recovery
 from webui_stack.host.dockerd import DAEMON_JSON, MARK
@@ -152,7 +152,7 @@ class World(FakeSystem):
     @contextmanager
     def quiet(self) -> Iterator[None]:
         """What the world does by itself is no point."""
-        before, self.kernel.on_point = self.kernel.on_point, lambda _: None
+        before, self.kernel.on_point = self.kernel.on_point, on_nothing
         try:
             yield
         finally:
@@ -350,7 +350,7 @@ def test_containers_run_on_when_the_next_run_puts_back_what_left_docker_dead(
     world.kernel.on_point = crash_after("restart")
     with pytest.raises(Crash):
         world.change(replace(RESTART, text=BAD_AT_START))
-    world.kernel.on_point = lambda _: None
+    world.kernel.on_point = on_nothing
     world.kernel.restart()
     assert (world.daemon_json, world.runs) == (BAD_AT_START, False)
     with pytest.raises(HostError, match="as it was before, and Docker runs"):
@@ -479,7 +479,7 @@ def cut_off(world: World, asked: Request, order: str = "restart") -> None:
     world.kernel.on_point = crash_after(order)
     with pytest.raises(Crash):
         world.change(asked)
-    world.kernel.on_point = lambda _: None
+    world.kernel.on_point = on_nothing
     world.kernel.restart()
 
 
@@ -557,7 +557,7 @@ def test_a_recovery_that_is_cut_off_anywhere_is_ended_by_the_next_boot(tmp_path:
                 was_cut = False
             except Crash:
                 was_cut = True
-            world.kernel.on_point = lambda _: None
+            world.kernel.on_point = on_nothing
             world.kernel.cut_power(names=names)
             world.boot()
         if not was_cut:
@@ -586,7 +586,7 @@ def test_a_recovery_that_fails_is_tried_again_at_the_next_boot(world: World) -> 
         world.kernel.on_point = refuse
         with pytest.raises(HostError, match="an input/output error of the disk"):
             world.boot()
-        world.kernel.on_point = lambda _: None
+        world.kernel.on_point = on_nothing
         world.boot()
 
 
@@ -675,7 +675,7 @@ def test_a_change_that_is_cut_off_anywhere_ends_well(tmp_path: Path, name: str, 
             was_cut = True
         except HostError:
             assert "bad" in asked.text
-        world.kernel.on_point = lambda _: None
+        world.kernel.on_point = on_nothing
         if power is None:
             world.kernel.restart()
         else:
@@ -716,7 +716,7 @@ def test_a_call_that_fails_anywhere_leaves_a_docker_that_runs(tmp_path: Path, na
             world.change(asked)
         except HostError:
             failures += 1
-        world.kernel.on_point = lambda _: None
+        world.kernel.on_point = on_nothing
         assert world.daemon_json in (earlier, asked.text, BRIDGE), f"half a file, failed at point {at}"
         # Where systemd does not do its part, the next run makes up for it.
         if "bad" not in asked.text or hit not in ("before start", "before reset-failed"):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.defaults import ROOT
-from tests.host.fake_files import FakeFiles, crashed_everywhere
+from tests.host.fake_files import FakeFiles, crashed_everywhere, on_nothing
 from webui_stack.host.errors import HostError
 from webui_stack.host.files import Files, Owner
 from webui_stack.host.kernel import LINUX
@@ -393,7 +393,7 @@ def test_a_write_that_fails_says_why_and_leaves_the_file_as_it_was(call: str, nu
         files.write("/opt/a", "after", mode=0o755)
     assert str(failed.value).startswith("/opt/a: expected to write it, ")
     assert told in str(failed.value)
-    files.kernel.on_point = lambda _: None
+    files.kernel.on_point = on_nothing
     assert files.read_text("/opt/a") == "before"
     assert files.listdir("/opt") == ["a"]
 
@@ -594,7 +594,7 @@ def test_a_disk_without_attributes_is_fine_and_other_errors_change_nothing(call:
         assert is_fine
     except HostError:
         assert not is_fine
-    files.kernel.on_point = lambda _: None
+    files.kernel.on_point = on_nothing
     assert files.read("/opt/a") == (b"new" if is_fine else b"old")
     assert files.listdir("/opt") == ["a"]
 

@@ -24,7 +24,7 @@ from tests.host import faults
 from tests.host.asking import arguments, silent
 from tests.host.fake_clock import FakeClock
 from tests.host.fake_engine import REFUSED, UNAVAILABLE, FakeEngine
-from tests.host.fake_files import Crash, FakeKernel, Inode
+from tests.host.fake_files import Crash, FakeKernel, Inode, on_nothing
 from tests.host.fake_system import FakeSystem
 from tests.host.faults import CRASH_BEFORE, Faults
 from tests.stack_folder import DERIVED, FILES, NOTHING, Stack, as_root
@@ -512,7 +512,7 @@ def broken(world: Callable[[Files], None], at: int, error: OSError | None) -> tu
     with suppress(Crash, HostError):
         put(files, more(), "b")
         ended = True
-    kernel.on_point = lambda _: None
+    kernel.on_point = on_nothing
     return kernel, before, ended
 
 
@@ -601,7 +601,7 @@ def test_the_work_lock_is_held_while_secrets_are_written(monkeypatch: pytest.Mon
 
     def holder(name: str) -> None:
         if name == "after mkdir" and Files(kernel).exists("/opt/stack"):
-            kernel.on_point = lambda _: None
+            kernel.on_point = on_nothing
             holders.append(Locks(kernel, clock, lambda _: None).holder("work"))
 
     kernel.on_point = holder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -113,14 +113,6 @@ class Run(Ended):
 
 
 Pyinfra = Callable[..., Run]
-
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    """pyinfra's command line, loaded once."""
-    loaded = Forks()
-    yield loaded
-    loaded.close()
 
 
 @pytest.fixture(scope="session")

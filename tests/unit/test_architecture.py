@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -104,6 +104,13 @@ def named(path: Path) -> str:
     return f"{path.parent.name}.{path.stem}"
 
 
+def faults(paths: Iterable[Path], find: Callable[[Path], Collection[str]]) -> dict[str, Collection[str]]:
+    """What is found in files, by file. A test for each file would cost `make check` seconds, and say no more."""
+    found = {str(path.relative_to(ROOT)): find(path) for path in paths}
+    assert found
+    return {name: lines for name, lines in found.items() if lines}
+
+
 def test_the_scanner_sees_imports() -> None:
     assert {
         "pyinfra.api.deploy",
@@ -125,24 +132,32 @@ def test_a_room_has_a_dozen_modules_at_most_and_says_what_it_is(room: str) -> No
     assert ast.get_docstring(parsed(ROOT / f"webui_stack/{room}/__init__.py"))
 
 
-@pytest.mark.parametrize("path", in_rooms(ROOMS), ids=named)
-def test_a_room_imports_only_the_rooms_and_libraries_that_it_may(path: Path) -> None:
-    rooms, libraries = ROOMS[path.parent.name]
-    allowed = {f"webui_stack.{room}" for room in (path.parent.name, *rooms.split())}
-    hosts = OF_THE_HOST.get(f"{path.parent.name}/{path.name}", {"protocol"})
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_imports_only_the_rooms_and_libraries_that_it_may(room: str) -> None:
+    rooms, libraries = ROOMS[room]
+    allowed = {f"webui_stack.{one}" for one in (room, *rooms.split())}
     allowed.add("webui_stack.shipped")  # where the project's own files are, below all rooms
-    assert beyond(path, {*libraries, *allowed, *(f"webui_stack.host.{name}" for name in hosts)}) == set()
+
+    def not_allowed(path: Path) -> set[str]:
+        hosts = OF_THE_HOST.get(f"{room}/{path.name}", {"protocol"})
+        return beyond(path, {*libraries, *allowed, *(f"webui_stack.host.{name}" for name in hosts)})
+
+    assert faults(in_rooms([room]), not_allowed) == {}
 
 
-@pytest.mark.parametrize("path", in_rooms(PURE), ids=named)
-def test_pure_rooms_reach_no_network_and_no_host(path: Path) -> None:
+@pytest.mark.parametrize("room", PURE)
+def test_pure_rooms_reach_no_network_and_no_host(room: str) -> None:
     reaching = {"pyinfra", "paramiko", "redis", "socketio", "socket", "http", "urllib.request", "tasks"}
-    assert {name for name in imports(path) for root in reaching if f"{name}.".startswith(f"{root}.")} == set()
+
+    def reached(path: Path) -> set[str]:
+        return {name for name in imports(path) for root in reaching if f"{name}.".startswith(f"{root}.")}
+
+    assert faults(in_rooms([room]), reached) == {}
 
 
-@pytest.mark.parametrize("path", modules("tasks/*.py"), ids=lambda path: path.stem)
-def test_tasks_import_the_library_and_pyinfra(path: Path) -> None:
-    assert beyond(path, {"webui_stack", "pyinfra", "gevent", "pydantic", "rich"}) == set()
+def test_tasks_import_the_library_and_pyinfra() -> None:
+    allowed = {"webui_stack", "pyinfra", "gevent", "pydantic", "rich"}
+    assert faults(modules("tasks/*.py"), lambda path: beyond(path, allowed)) == {}
 
 
 @pytest.mark.parametrize("path", modules("deploy.py", "runbooks/*.py"), ids=lambda path: path.stem)
@@ -161,9 +176,11 @@ def test_pyinfras_configuration_imports_what_concerns_its_process_alone() -> Non
     assert beyond(ROOT / "config.py", {"webui_stack.ops.exit_status", "webui_stack.ops.run"}) == set()
 
 
-@pytest.mark.parametrize("path", modules("lab/*.py"), ids=lambda path: path.stem)
-def test_the_lab_imports_no_project_code(path: Path) -> None:
-    assert {name for name in imports(path) if name.split(".")[0] in PROJECT - {"lab"}} == set()
+def test_the_lab_imports_no_project_code() -> None:
+    def of_the_project(path: Path) -> set[str]:
+        return {name for name in imports(path) if name.split(".")[0] in PROJECT - {"lab"}}
+
+    assert faults(modules("lab/*.py"), of_the_project) == {}
 
 
 @pytest.mark.parametrize("path", modules("benchmarks/*.py"), ids=lambda path: path.stem)
@@ -174,10 +191,12 @@ def test_benchmarks_drive_processes_and_import_no_project_code(path: Path) -> No
     assert {name for name in imports(path) if name.split(".")[0] in forbidden} == set()
 
 
-@pytest.mark.parametrize("path", modules("tasks/*.py"), ids=named)
-def test_tasks_import_nothing_of_the_hosts_program_but_its_protocol(path: Path) -> None:
-    found = {name for name in imports(path) if name.startswith("webui_stack.host.")}
-    assert {name.split(".")[2] for name in found} <= {"protocol"}
+def test_tasks_import_nothing_of_the_hosts_program_but_its_protocol() -> None:
+    def of_the_host(path: Path) -> set[str]:
+        found = {name for name in imports(path) if name.startswith("webui_stack.host.")}
+        return {name.split(".")[2] for name in found} - {"protocol"}
+
+    assert faults(modules("tasks/*.py"), of_the_host) == {}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -203,10 +222,10 @@ def test_a_room_has_no_import_cycle(room: str) -> None:
 OF_THE_PROJECT = {"settings.model.defaults", "render.host_program.archive", "render.host_program.digest"}
 
 
-def kept_by_the_module(source: str) -> list[str]:
+def kept_by_the_module(tree: ast.Module) -> list[str]:
     """Each empty container that a module has, for somebody to fill, and each greenlet that its import starts."""
     found = []
-    for node in ast.parse(source).body:
+    for node in tree.body:
         value = node.value if isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr) else None
         text = ast.unparse(value) if value else ""
         if text in {"{}", "[]", "set()", "dict()", "list()", "WeakKeyDictionary()"} or re.match(
@@ -216,30 +235,33 @@ def kept_by_the_module(source: str) -> list[str]:
     return found
 
 
-def cached(source: str) -> dict[str, ast.FunctionDef]:
+def cached(tree: ast.Module) -> dict[str, ast.FunctionDef]:
     """The functions of a module whose results a process keeps."""
     decorated = {"cache", "functools.cache", "lru_cache", "functools.lru_cache"}
     return {
         node.name: node
-        for node in ast.walk(ast.parse(source))
+        for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
         and decorated & {ast.unparse(one).partition("(")[0] for one in node.decorator_list}
     }
 
 
-@pytest.mark.parametrize("path", [*in_rooms(ROOMS), *modules("tasks/*.py")], ids=named)
-def test_a_module_keeps_nothing_of_a_run(path: Path) -> None:
-    renamed = ["_RENAMED: dict[str, str] = {}"] if named(path) == "settings.errors" else []  # a table that is empty yet
-    assert kept_by_the_module(path.read_text()) == renamed
-    functions = cached(path.read_text())
-    assert "tasks" not in path.parts or functions == {}
-    assert [
+def test_a_module_keeps_nothing_of_a_run() -> None:
+    kept = faults([*in_rooms(ROOMS), *modules("tasks/*.py")], lambda path: kept_by_the_module(parsed(path)))
+    assert kept == {"webui_stack/settings/errors.py": ["_RENAMED: dict[str, str] = {}"]}  # a table that is empty yet
+    assert faults(modules("tasks/*.py"), lambda path: cached(parsed(path))) == {}
+    assert faults(in_rooms(ROOMS), caches_of_a_run) == {}
+
+
+def caches_of_a_run(path: Path) -> list[str]:
+    """The functions without an argument whose results a process keeps, and which are no part of the project."""
+    return [
         name
-        for name, node in functions.items()
+        for name, node in cached(parsed(path)).items()
         if not node.args.args
         and not ast.unparse(node.returns or node).startswith("TypeAdapter[")
         and f"{named(path)}.{name}" not in OF_THE_PROJECT
-    ] == []
+    ]
 
 
 @pytest.mark.parametrize(
@@ -256,7 +278,8 @@ def test_a_module_keeps_nothing_of_a_run(path: Path) -> None:
     ],
 )
 def test_the_rule_about_modules_finds_what_breaks_it(source: str, kept: int, caches: int) -> None:
-    assert (len(kept_by_the_module(source)), len(cached(source))) == (kept, caches)
+    tree = ast.parse(source)
+    assert (len(kept_by_the_module(tree)), len(cached(tree))) == (kept, caches)
 
 
 @pytest.mark.parametrize("path", modules("deploy.py", "runbooks/*.py"), ids=lambda path: path.stem)
@@ -291,12 +314,10 @@ def digits_of_all_scripts(source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize(
-    "path", modules("webui_stack/**/*.py", "tasks/*.py", "lab/*.py"), ids=lambda path: f"{path.parent.name}.{path.stem}"
-)
-def test_numbers_in_text_have_ascii_digits(path: Path) -> None:
+@pytest.mark.parametrize("pattern", ["webui_stack/**/*.py", "tasks/*.py", "lab/*.py"])
+def test_numbers_in_text_have_ascii_digits(pattern: str) -> None:
     """`webui_stack.documents.digits` reads them; a pattern has [0-9]."""
-    assert digits_of_all_scripts(path.read_text()) == []
+    assert faults(modules(pattern), lambda path: digits_of_all_scripts(path.read_text())) == {}
 
 
 @pytest.mark.parametrize(
@@ -348,9 +369,8 @@ def undocumented(path: Path) -> Iterator[str]:
             yield f"{path.stem}.{name}"
 
 
-@pytest.mark.parametrize("path", [*in_rooms(ROOMS), *modules("tasks/*.py")], ids=named)
-def test_public_names_say_what_they_do(path: Path) -> None:
-    assert list(undocumented(path)) == []
+def test_public_names_say_what_they_do() -> None:
+    assert faults([*in_rooms(ROOMS), *modules("tasks/*.py")], lambda path: list(undocumented(path))) == {}
 
 
 def test_the_docstring_rule_finds_what_lacks_one(tmp_path: Path) -> None:

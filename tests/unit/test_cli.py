@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from click.testing import CliRunner
 
 import webui_stack
 from tests.defaults import ROOT
+from tests.forks import Ended, Forks
 from webui_stack import cli
 from webui_stack.settings.model import Settings
 
@@ -128,10 +131,16 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
 # --- check
 
 
-def check(repository: Path, *words: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture
+def check(forks: Forks, repository: Path) -> Callable[..., Ended]:
+    """`webui-stack check` on the repository's inventory, with more words."""
+    return partial(forks.run, "check", "inventories/servers.py", command="webui-stack", folder=repository)
+
+
+def check_alone(repository: Path) -> subprocess.CompletedProcess[str]:
     """In a process of its own: pyinfra's command line changes the threads of the one that loads it."""
     return subprocess.run(
-        [sys.executable, "-c", "from webui_stack.cli import main; main()", "check", "inventories/servers.py", *words],
+        [sys.executable, "-c", "from webui_stack.cli import main; main()", "check", "inventories/servers.py"],
         cwd=repository,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
@@ -141,28 +150,27 @@ def check(repository: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_sound_settings_are_told_without_a_host_in_reach(repository: Path) -> None:
-    done = check(repository)
+    done = check_alone(repository)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"1 host: all settings are sound (open-webui-stack {webui_stack.__version__})\n"
 
 
-def test_every_problem_of_every_host_is_told(repository: Path) -> None:
+def test_every_problem_of_every_host_is_told(check: Callable[..., Ended], repository: Path) -> None:
     (repository / "inventories/servers.py").write_text(
         'hosts = [("a", {"open_webui_prot": 1}), ("b", {"open_webui_port": 0}), ("c", {})]\n'
     )
-    done = check(repository)
-    assert done.returncode == 1
+    done = check()
+    assert done.status == 1
     assert "a / open_webui_prot: expected a setting of this project, got an unknown name; did you mean" in done.stderr
     assert "b / open_webui_port: expected" in done.stderr
     assert "Error: 2 problems in the settings" in done.stderr
-    assert check(repository, "--host", "c").returncode == 0
-    assert (
-        "--host: expected a host or group of the inventory, got d; it has a, b, c"
-        in check(repository, "--host", "d").stderr
-    )
+    assert check("--host", "c").status == 0
+    assert "--host: expected a host or group of the inventory, got d; it has a, b, c" in check("--host", "d").stderr
 
 
-def test_settings_under_one_key_are_merged_from_the_outermost_place_in(repository: Path) -> None:
+def test_settings_under_one_key_are_merged_from_the_outermost_place_in(
+    check: Callable[..., Ended], repository: Path
+) -> None:
     (repository / "inventories/group_data/all.py").write_text(
         'open_webui_stack = {"open_webui_port": 3001, "open_webui_image": "x:latest"}\nport = 22\n'
     )
@@ -171,13 +179,11 @@ def test_settings_under_one_key_are_merged_from_the_outermost_place_in(repositor
     servers.write_text(
         'web = [("a", {"open_webui_stack": {"open_webui_image": "ghcr.io/x/y:v1.0.0"}}), "b"]\nother = ["c"]\n'
     )
-    done = check(repository)
+    done = check()
     assert [line.partition(":")[0] for line in done.stderr.splitlines()] == [
         *("a / open_webui_port", "b / open_webui_image", "b / open_webui_port", "c / open_webui_image"),
         "Error",
     ], "`port` is somebody else's"
     servers.write_text('web = [("a", {"open_webui_stack": [1]})]\n')
-    assert (
-        "a / open_webui_stack: expected a dictionary of settings, got list (host a); write" in check(repository).stderr
-    )
-    assert json.dumps(check(repository, "--data", "x").stderr).count("expected NAME=VALUE") == 1
+    assert "a / open_webui_stack: expected a dictionary of settings, got list (host a); write" in check().stderr
+    assert json.dumps(check("--data", "x").stderr).count("expected NAME=VALUE") == 1

@@ -34,11 +34,6 @@ DOCS = [
 ]
 
 
-def page_id(path: Path) -> str:
-    """A page's name, or an index's with its folder."""
-    return "/".join(path.parts[-2:]) if path.stem == "index" else path.name
-
-
 # A value that is offered, not given: `# "key": ...`, in blocks of lines that belong together.
 OFFERED = re.compile(r'(?m)^ *# "\w+": .*\n(?:^ *# "\w+": .*\n)*')
 
@@ -114,19 +109,14 @@ def looked_at() -> set[str]:
     return set(re.findall(r"`([a-z_]+)\*?`", table))
 
 
-@pytest.mark.parametrize("path", DOCS, ids=page_id)
-def test_a_setting_that_is_named_exists(path: Path) -> None:
+def test_a_setting_that_is_named_exists() -> None:
     # `image`, an everyday word, is a row of doctor's.
-    words = (
-        named(path.read_text())
-        - {module.stem for module in LIBRARY}
-        - {module.stem for module in HOST_MODULES}
-        - {task.stem for task in TASKS}
-        - EVERYDAY_WORDS.keys()
-    )
-    words -= VERBS.keys() | recover.TABLE.keys() | looked_at() | {KEY}
-    words = {word for word in words if not METRIC.fullmatch(word)}
-    assert [name for name in sorted(words) if unknown(name)] == []
+    others = {path.stem for path in (*LIBRARY, *HOST_MODULES, *TASKS)} | EVERYDAY_WORDS.keys()
+    others |= VERBS.keys() | recover.TABLE.keys() | looked_at() | {KEY}
+    pages = {str(path): named(path.read_text()) - others for path in DOCS}
+    words = {word for found in pages.values() for word in found if not METRIC.fullmatch(word)}
+    gone = {word for word in words if unknown(word)}
+    assert {page: found & gone for page, found in pages.items() if found & gone} == {}
 
 
 def test_a_setting_that_does_not_exist_is_found() -> None:
@@ -196,9 +186,9 @@ def broken(path: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", [*DOCS, ROOT / "CHANGELOG.md"], ids=page_id)
-def test_links_lead_somewhere(path: Path) -> None:
-    assert broken(path) == []
+def test_links_lead_somewhere() -> None:
+    found = {str(path): broken(path) for path in (*DOCS, ROOT / "CHANGELOG.md")}
+    assert {page: links for page, links in found.items() if links} == {}
 
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
@@ -225,9 +215,10 @@ def deploy_files(text: str) -> set[str]:
     return {word for word in words if re.fullmatch(r"deploy\.py|runbooks/\w+\.py|inventories/(lab\w*|local)\.py", word)}
 
 
-@pytest.mark.parametrize("path", DOCS, ids=page_id)
-def test_what_a_page_runs_is_there(path: Path) -> None:
-    assert [name for name in sorted(deploy_files(path.read_text())) if not (ROOT / name).is_file()] == []
+def test_what_a_page_runs_is_there() -> None:
+    run = [(str(path), name) for path in DOCS for name in deploy_files(path.read_text())]
+    assert run
+    assert [(page, name) for page, name in run if not (ROOT / name).is_file()] == []
 
 
 def test_what_a_page_runs_is_found() -> None:

@@ -116,10 +116,9 @@ def test_a_host_that_loses_the_program_at_once_is_an_error(monkeypatch: pytest.M
         facts.ask_program(local_host(), facts.Symptoms)
 
 
-def test_an_error_of_the_program_is_the_facts_with_its_text(tmp_path: Path) -> None:
-    program.send(local_host(), str(tmp_path))
+def test_an_error_of_the_program_is_the_facts_with_its_text(programs: str) -> None:
     fact = facts.Survey()
-    lines = asked(fact, program.command("explode", str(tmp_path)))
+    lines = asked(fact, program.command("explode", programs))
     with pytest.raises(FactProcessError, match=r"^verb: expected one of .*, got explode; deploy again$"):
         fact.process(lines)
 

@@ -71,11 +71,11 @@ def test_programs_of_before_go_after_a_day_unless_a_unit_is_to_start_them(host: 
     assert program.UNITS == recovery.FOLDER
 
 
-def test_an_error_of_the_program_is_one_line_in_four_parts(host: Host, tmp_path: Path) -> None:
+def test_an_error_of_the_program_is_one_line_in_four_parts(host: Host, programs: str) -> None:
     known = ", ".join(sorted(VERBS))
     words = rf"^verb: expected one of {known}, got explode; deploy again$"
     with pytest.raises(HostRefusedError, match=words) as caught:
-        program.call(host, "explode", {}, folder=str(tmp_path))
+        program.call(host, "explode", {}, folder=programs)
     assert caught.value.failure.got == "explode"
 
 

@@ -56,12 +56,12 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def begun(host: Host, tmp_path: Path) -> Callable[[int], Any]:
+def begun(host: Host, programs: str) -> Callable[[int], Any]:
     """The two ends of a connection that the host's program makes to a port."""
 
     def begin(port: int) -> Any:
         asked = {"address": "127.0.0.1", "port": port, "timeout_s": 10}
-        return program.stream(host, "connect", asked, 10, folder=str(tmp_path / "programs"))
+        return program.stream(host, "connect", asked, 10, folder=programs)
 
     return begin
 
