@@ -9,6 +9,7 @@ from tests.garbage import pytest_collection, pytest_collection_finish
 from tests.lab.evidence import pytest_runtest_makereport
 from tests.lab.replicas import stack
 from tests.lab.session import age_key, deployed, lab, planned, pytest_addoption
+from tests.order import pytest_collection_modifyitems
 
 __all__ = [
     "age_key",
@@ -19,6 +20,7 @@ __all__ = [
     "pytest_addoption",
     "pytest_collection",
     "pytest_collection_finish",
+    "pytest_collection_modifyitems",
     "pytest_runtest_makereport",
     "stack",
 ]

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import yaml
-
+from tests import yaml_text
 from tests.host.fake_engine import REFUSED, UNAVAILABLE
 from tests.host.fake_files import FakeKernel
 from tests.host.fake_swarm import FakeSwarm
@@ -28,7 +27,7 @@ NO_ENGINE = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock.
 
 @lru_cache
 def _parsed(text: str) -> dict[str, Any]:
-    return dict(yaml.safe_load(text))
+    return dict(yaml_text.read(text))
 
 
 class NoAnswerError(Exception):

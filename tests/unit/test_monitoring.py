@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import pytest
-import yaml
 
+from tests import yaml_text
 from tests.defaults import ROOT
 from tests.host import emitted
 
@@ -31,7 +31,7 @@ _TOKEN = re.compile(
 
 Emitted = Mapping[str, Mapping[str, set[str]]]
 ALERTS: list[dict[str, Any]] = [
-    rule for group in yaml.safe_load((FOLDER / "alerts.yml").read_text())["groups"] for rule in group["rules"]
+    rule for group in yaml_text.read((FOLDER / "alerts.yml").read_text())["groups"] for rule in group["rules"]
 ]
 BY_NAME = {rule["alert"]: rule for rule in ALERTS}
 DASHBOARD: dict[str, Any] = json.loads((FOLDER / "dashboard.json").read_text())
@@ -236,7 +236,7 @@ def test_each_alert_has_its_name_once() -> None:
 
 def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     """Each moment of each case, with the alert that it asks for."""
-    for test in yaml.safe_load(CASES.read_text())["tests"]:
+    for test in yaml_text.read(CASES.read_text())["tests"]:
         for moment in test["alert_rule_test"]:
             yield moment["alertname"], moment
 
@@ -263,7 +263,7 @@ def test_a_case_expects_the_labels_and_the_words_of_its_alert() -> None:
 
 
 def test_the_series_of_cases_are_those_of_a_monitor(known: Emitted) -> None:
-    texts = [one["series"] for test in yaml.safe_load(CASES.read_text())["tests"] for one in test["input_series"]]
+    texts = [one["series"] for test in yaml_text.read(CASES.read_text())["tests"] for one in test["input_series"]]
     assert {text: found for text in texts if (found := mistakes(text, known))} == {}
 
 
@@ -295,7 +295,7 @@ def test_alertmanager_accepts_the_example() -> None:
 
 
 def test_the_example_of_prometheus_has_the_jobs_that_an_alert_looks_at() -> None:
-    content = yaml.safe_load((FOLDER / "prometheus.yml").read_text())
+    content = yaml_text.read((FOLDER / "prometheus.yml").read_text())
     (matcher,) = next(
         matchers for name, matchers in query(BY_NAME["OpenWebuiMetricsMissing"]["expr"]).metrics if name == UP
     )
@@ -306,7 +306,7 @@ def test_the_example_of_prometheus_has_the_jobs_that_an_alert_looks_at() -> None
 
 
 def test_the_example_of_alertmanager_sends_each_severity_somewhere_and_names_alerts_that_exist() -> None:
-    content = yaml.safe_load((FOLDER / "alertmanager.yml").read_text())
+    content = yaml_text.read((FOLDER / "alertmanager.yml").read_text())
     there = {one["name"] for one in content["receivers"]}
     routes = [content["route"], *content["route"]["routes"]]
     assert {one["receiver"] for one in routes} == there

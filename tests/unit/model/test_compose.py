@@ -8,11 +8,10 @@ import shlex
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests import surveys
+from tests import surveys, yaml_text
 from tests.surveys import Document, changed
 from webui_stack.model import compose
 
@@ -539,7 +538,7 @@ def test_a_networks_mtu_is_dockers_unless_it_says_otherwise() -> None:
 
 def as_compose_reads(text: str) -> Any:
     """A YAML scalar, and then compose's interpolation: `$$` is `$`, any other `$` would be a variable."""
-    value = yaml.safe_load(f"key: {text}\n")["key"]
+    value = yaml_text.read(f"key: {text}\n")["key"]
     assert "$" not in value.replace("$$", "")
     return value.replace("$$", "$")
 

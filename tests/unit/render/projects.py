@@ -6,10 +6,11 @@ from typing import Any
 
 import yaml
 
+from tests import yaml_text
 from tests.defaults import FIXTURES, settings
 from webui_stack.render import project
 
-TUTORIAL = yaml.safe_load((FIXTURES / "tutorial-compose.yml").read_text())
+TUTORIAL = yaml_text.read((FIXTURES / "tutorial-compose.yml").read_text())
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 PROXIED: dict[str, Any] = {"public_url": "https://chat.example.org"}
 MANY: dict[str, Any] = {**PROXIED, "open_webui_replicas": 3}
@@ -47,7 +48,7 @@ SECOND: dict[str, Any] = {
 }
 
 
-class UniqueKeys(yaml.SafeLoader):
+class UniqueKeys(yaml.CSafeLoader):
     """YAML as compose reads it: a key that comes twice is an error."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:

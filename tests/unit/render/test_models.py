@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import yaml_text
 from tests.defaults import settings
 from tests.unit.render.projects import PROXIED, SWARM, rendered, service
 from webui_stack.host.verbs.models import Request
@@ -100,7 +100,7 @@ def test_a_gpu_is_reserved_only_where_the_setting_says_so() -> None:
 
 def test_in_a_swarm_ollama_is_on_the_host_with_the_data() -> None:
     wanted = settings(**SWARM, ollama="service")
-    found = yaml.safe_load(project.files(wanted)["stack.yaml"])
+    found = yaml_text.read(project.files(wanted)["stack.yaml"])
     assert found["services"]["ollama"]["image"] == "${OLLAMA_IMAGE:?run deploy.py}"
     assert found["services"]["ollama"]["deploy"]["placement"]["constraints"] == [
         f"node.labels.{LABELS['data']} == true"

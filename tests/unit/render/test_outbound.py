@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import yaml_text
 from tests.defaults import settings
 from tests.unit.render.projects import PEM, PROXIED, SWARM, rendered, service
 from webui_stack.render import outbound, project
@@ -93,7 +93,7 @@ def test_each_replica_of_open_webui_makes_the_bundle(files: list[str]) -> None:
 
 def test_a_swarm_makes_the_bundle_before_it_reads_its_secrets(files: list[str]) -> None:
     wanted = settings(**SWARM, trusted_ca=files, ollama="service")
-    services = yaml.safe_load(project.files(wanted)["stack.yaml"])["services"]
+    services = yaml_text.read(project.files(wanted)["stack.yaml"])["services"]
     assert services["open-webui"]["command"][2].startswith(outbound.before_start(wanted).replace("$", "$$"))
     assert services["open-webui"]["command"][2].endswith("exec setpriv --no-new-privs bash start.sh")
     assert services["proxy"]["command"][2].endswith(

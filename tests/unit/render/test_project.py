@@ -10,8 +10,8 @@ from typing import Any
 
 import jsonschema
 import pytest
-import yaml
 
+from tests import yaml_text
 from tests.defaults import settings
 from tests.unit.render.projects import MANY, NASTY, OF_MANY, PROCESSES, PROXIED, TUTORIAL, rendered, service
 from webui_stack.model import compose
@@ -128,7 +128,7 @@ def test_an_older_engine_gets_no_key_that_it_refuses(server: str, knows: bool, c
 
 def test_a_text_of_the_operators_stays_on_an_older_engine() -> None:
     changes = {"open_webui_env": {"WEBUI_NAME": "a\n      start_interval: 1s\nb"}}
-    found = yaml.safe_load(project.files(settings(**changes), "20.10.24")["compose.yaml"])
+    found = yaml_text.read(project.files(settings(**changes), "20.10.24")["compose.yaml"])
     assert found["services"]["open-webui"]["environment"]["WEBUI_NAME"] == changes["open_webui_env"]["WEBUI_NAME"]
 
 

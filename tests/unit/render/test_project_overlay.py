@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from tests import surveys
+from tests import surveys, yaml_text
 from tests.defaults import settings
 from tests.host.fake_files import FakeFiles
 from tests.unit.render.projects import SWARM
@@ -64,9 +63,9 @@ def test_it_lands_as_it_is_behind_the_definition(overlay: str, changes: dict[str
 def test_a_definition_is_the_same_with_and_without_one_but_for_the_names_that_a_swarm_waits_for(overlay: str) -> None:
     assert project.files(of(overlay))["compose.yaml"] == project.files(of(None))["compose.yaml"]
     text = project.files(of(overlay, **SWARM))["stack.yaml"]
-    found = yaml.safe_load(text)
+    found = yaml_text.read(text)
     assert found.pop("x-overlay-services") == ["tika", "side_2"]
-    assert found == yaml.safe_load(project.files(of(None, **SWARM))["stack.yaml"])
+    assert found == yaml_text.read(project.files(of(None, **SWARM))["stack.yaml"])
     files = FakeFiles()
     files.make_folder("/s")
     files.write("/s/stack.yaml", text)

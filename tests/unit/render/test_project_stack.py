@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import yaml_text
 from tests.defaults import settings
 from tests.host.fake_files import FakeFiles
 from webui_stack.host.assembly import Stack
@@ -40,7 +40,7 @@ def of(**changes: Any) -> Settings:
 def stack(**changes: Any) -> dict[str, Any]:
     """The definition with its variables as they are named."""
     text = project.files(of(**changes))["stack.yaml"]
-    found: dict[str, Any] = yaml.safe_load(text)
+    found: dict[str, Any] = yaml_text.read(text)
     return found
 
 
@@ -144,7 +144,7 @@ def test_another_file_of_the_proxy_is_another_config() -> None:
     def name(**changes: Any) -> str:
         files = project.files(of(**changes))
         sha256 = hashlib.sha256(files["proxy/Caddyfile"].encode()).hexdigest()
-        found = str(yaml.safe_load(files["stack.yaml"])["configs"]["caddyfile"]["name"])
+        found = str(yaml_text.read(files["stack.yaml"])["configs"]["caddyfile"]["name"])
         assert found == f"open-webui-caddyfile-{sha256[:12]}"
         return found
 
@@ -171,7 +171,7 @@ def test_only_the_host_with_the_data_has_files() -> None:
 def test_hidden_characters_of_a_setting_reach_the_process() -> None:
     name = """It's a $lab "chat" ${HOME}"""
     text = project.files(of(open_webui_env={"WEBUI_NAME": name}))["stack.yaml"]
-    found = yaml.safe_load(text)["services"]["open-webui"]["environment"]["WEBUI_NAME"]
+    found = yaml_text.read(text)["services"]["open-webui"]["environment"]["WEBUI_NAME"]
     assert found.replace("$$", "$") == name
     assert "$" not in found.replace("$$", "")
 
@@ -189,7 +189,7 @@ def test_the_hosts_program_reads_the_definition_and_gives_all_that_it_leaves_ope
     files.make_folder("/s")
     files.write("/s/stack.yaml", text)
     file = StackFile(files, "/s")
-    assert sorted(file.services()) == sorted(asked.images) == sorted(yaml.safe_load(text)["services"])
+    assert sorted(file.services()) == sorted(asked.images) == sorted(yaml_text.read(text)["services"])
     assert file.replicas() == asked.replicas == 3
     given = {one["variable"] for one in asked.images.values()} | set(asked.secrets.values())
     assert set(re.findall(r"\$\{([A-Z_0-9]+)", text)) == given | {

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import yaml
 
+from tests import yaml_text
 from tests.defaults import settings
 from tests.unit.render.projects import PROXIED, SWARM, service
 from tests.unit.settings.test_sign_in import EXPECTED, LDAP, SECRET, oidc
@@ -44,7 +44,7 @@ def test_a_swarm_gets_the_secrets_with_its_others() -> None:
     wanted = settings(**{**SWARM, "oidc": oidc(), "ldap": DIRECTORY})
     asked = stack_requests.swarm_request(wanted)["request"]
     assert {"OAUTH_CLIENT_SECRET", "LDAP_APP_PASSWORD"} <= set(asked["variables"])
-    found = yaml.safe_load(project.files(wanted)["stack.yaml"])["services"]["open-webui"]["environment"]
+    found = yaml_text.read(project.files(wanted)["stack.yaml"])["services"]["open-webui"]["environment"]
     assert "OAUTH_CLIENT_SECRET" not in found
     assert found["OAUTH_CLIENT_ID"] == "chat"
 
