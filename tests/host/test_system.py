@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from webui_stack.host.errors import HostError
-from webui_stack.host.system import Ended, System
+from webui_stack.host.system import Ended, System, which
 from webui_stack.host.verbs import VERBS
 
 
@@ -38,8 +39,7 @@ def test_a_process_that_ends_while_it_is_read_is_not_there_any_more(
     def ended(*_: object, **__: object) -> None:
         raise ProcessLookupError(3, "No such process")
 
-    for name in ("read_text", "read_bytes"):
-        monkeypatch.setattr(Path, name, ended)
+    monkeypatch.setattr("builtins.open", ended)
     assert System(str(tmp_path)).text("/proc/42/comm") == ""
 
 
@@ -160,3 +160,61 @@ def test_lines_are_told_while_a_program_is_at_work(monkeypatch: pytest.MonkeyPat
 def test_a_program_that_is_listened_to_has_a_limit_as_well() -> None:
     with pytest.raises(HostError, match=r"got no end in 0 s"):
         System().carry_out("sleep", "60", environment=dict(os.environ), limit_s=0.1, tell=print)
+
+
+def test_a_program_that_was_begun_ahead_is_asked_once_and_the_next_time_anew(tmp_path: Path) -> None:
+    host, runs = System(), tmp_path / "runs"
+    asked = ("sh", "-c", f"echo >>{runs}; wc -l <{runs}; echo errors >&2")
+    host.ahead(*asked)
+    until_s = time.monotonic() + 30
+    while not runs.exists():
+        assert time.monotonic() < until_s, "it was not begun"
+        time.sleep(0.01)
+    assert [host.output("printf", "other"), host.output(*asked), host.output(*asked)] == ["other", "1\n", "2\n"]
+
+
+def test_a_program_that_was_begun_ahead_fails_where_it_is_asked() -> None:
+    host = System()
+    host.ahead("sh", "-c", "echo second >&2; exit 3")
+    with pytest.raises(HostError, match="got exit status 3: second; "):
+        host.output("sh", "-c", "echo second >&2; exit 3")
+    with pytest.raises(HostError, match=r"^no-such-program: .*got no such program"):
+        host.ahead("no-such-program")
+
+
+def test_a_program_that_says_more_than_a_pipe_takes_is_told_whole_when_it_was_begun_ahead() -> None:
+    host = System()
+    host.ahead("seq", "100000")
+    time.sleep(0.1)  # it waits by now until somebody reads
+    assert host.output("seq", "100000").splitlines()[-1] == "100000"
+
+
+def test_what_is_at_a_path_is_told_and_what_nobody_can_look_at_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "nowhere").symlink_to("none")
+    (tmp_path / "loop").symlink_to("loop")
+    host = System(str(tmp_path))
+    seen = {
+        name: (host.exists(f"/{name}"), host.is_file(f"/{name}"), host.is_folder(f"/{name}"))
+        for name in ("file", "folder", "nowhere", "none", "file/none")
+    }
+    assert seen == {
+        "file": (True, True, False),
+        "folder": (True, False, True),
+        **dict.fromkeys(("nowhere", "none", "file/none"), (False, False, False)),
+    }
+    with pytest.raises(HostError, match=r"^/loop: expected to look at it, got Too many levels of symbolic links"):
+        host.exists("/loop")
+
+
+def test_a_program_is_where_the_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    for folder in (first, second):
+        folder.mkdir()
+        (folder / "tool").write_text("#!/bin/sh\n")
+    (second / "tool").chmod(0o755)
+    (first / "folder").mkdir()
+    monkeypatch.setenv("PATH", f"{first}::{second}")
+    assert [which("tool"), which("folder"), which("none")] == [str(second / "tool"), None, None]
+    assert shutil.which("tool") == str(second / "tool")

@@ -49,7 +49,7 @@ class Made:
 class Part(BaseModel):
     """A file in a set: its size in bytes and its SHA-256."""
 
-    model_config = ConfigDict(frozen=True, strict=True)
+    model_config = ConfigDict(frozen=True, strict=True, defer_build=True)
 
     size: int
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -59,11 +59,15 @@ _Parts = dict[Annotated[str, StringConstraints(pattern=f"^{_FILE}$")], Part]
 
 
 class _Manifest(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+
     name: Annotated[str, StringConstraints(pattern=f"^{NAME}$")]
     parts: _Parts
 
 
 class _Note(BaseModel):
+    model_config = ConfigDict(defer_build=True)
+
     recipient: Annotated[str, StringConstraints(pattern="^age1[a-z0-9]+$")]
     files: _Parts
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
-from typing import Any
 
-from . import protocol, worker
+from . import protocol
 from .errors import HostError
+from .protocol import Out
+from .typed import Any
 from .verbs import DETACHED, VERBS
-from .worker import Out
 
 _ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
 """The variables that this program and its commands have, and their values where the host gives none."""
@@ -68,6 +67,8 @@ def _places(traceback: TracebackType | None) -> list[str]:
 
 def detach(request: protocol.Request, out: Out) -> None:
     """Run the request's verb in a process of its own; say what it says, and what became of others before it."""
+    from . import worker  # here, because a verb that only looks has no use for it
+
     try:
         for event in worker.unfollowed():
             print(protocol.written(request.token, event), file=out, flush=True)
@@ -79,7 +80,7 @@ def detach(request: protocol.Request, out: Out) -> None:
 def main() -> None:
     """Answer the request on stdin. A request that can't be read is told on stderr, with status 2."""
     words = sys.argv[1:]
-    is_worker = words[:1] == [worker.WORKER] and len(words) == 3
+    is_worker = words[:1] == [protocol.WORKER] and len(words) == 3
     is_plain = words[1:] == [protocol.PLAIN]
     if len(words) != 1 and not is_plain and not is_worker:
         print(f"expected one verb of {', '.join(sorted(VERBS))}", file=sys.stderr)
@@ -90,6 +91,10 @@ def main() -> None:
     os.environ.update(kept)
     try:
         if is_worker:
+            from pathlib import Path
+
+            from . import worker
+
             request, out = worker.work(words[1], Path(words[2]), sys.stdin.readline())
             answer(request, out, VERBS)
             return

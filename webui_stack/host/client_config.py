@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
 
 from .system import System
+from .typed import Any, TypeVar
 
 _Login = TypeVar("_Login")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import calendar
 import time
 
 
@@ -28,5 +27,7 @@ def utc(seconds: float) -> str:
 
 def moment(text: str) -> float:
     """Seconds since 1970 of a time as Docker tells it: RFC 3339 in UTC, with up to nine decimals."""
+    import calendar  # here, because a survey has no use for it: it takes 2 ms to load
+
     whole, _, decimals = text.rstrip("Z").partition(".")
     return calendar.timegm(time.strptime(whole, "%Y-%m-%dT%H:%M:%S")) + float(f"0.{decimals or 0}")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 
 from .errors import HostError
 from .files import Files
+from .records import dataclass, field
 from .stack import OVERLAY
-from .system import System
+from .system import System, which
 
 # Where the docker command looks for plug-ins (docker/cli, cli-plugins/manager).
 _PLUGINS = ("/usr/local/lib/docker", "/usr/local/libexec/docker", "/usr/lib/docker", "/usr/libexec/docker")
@@ -162,10 +160,10 @@ def programs() -> str:
     home = os.environ.get("HOME", "/root")
     paths = [f"{place}/cli-plugins/docker-compose" for place in (f"{home}/.docker", *_PLUGINS)]
     lines = []
-    docker = shutil.which("docker")
+    docker = which("docker")
     for path in ([docker] if docker else []) + paths:
         try:
-            found = Path(path).stat()
+            found = os.stat(path)
         except OSError:
             continue
         lines.append(f"{path} {found.st_size} {int(found.st_mtime)}\n")

@@ -7,12 +7,12 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from . import client_config, digits
 from .engine import Engine
 from .errors import HostError
 from .system import System
+from .typed import Any
 
 FOLDER = "/etc/docker"
 DAEMON_JSON = f"{FOLDER}/daemon.json"
@@ -38,7 +38,7 @@ def look(system: System, unit: Mapping[str, str]) -> dict[str, Any]:
     words = [*configured(system, unit), *running(system, unit)]
     return {
         "sha256": "" if content is None else hashlib.sha256(content).hexdigest(),
-        "changing": system.path(MARK).exists(),
+        "changing": system.exists(MARK),
         "options": sorted({word.partition("=")[0] for word in words if word.startswith("-")}),
         "config_files": sorted(set(_config_files(words))),
         "runs": pid(system, unit) > 0,
@@ -55,14 +55,15 @@ def root(system: System, setting: str) -> str:
 
 def notes_a_swarm(system: System, folder: str) -> bool:
     """Whether a Docker that does not answer has a note of a swarm among its data (moby, daemon/cluster)."""
-    note = system.path(f"{folder}/swarm/docker-state.json")
-    return note.is_file() and note.stat().st_size > 0
+    note = f"{folder}/swarm/docker-state.json"
+    found = system.status(note) if system.is_file(note) else None
+    return found is not None and found.st_size > 0
 
 
 def pid(system: System, unit: Mapping[str, str]) -> int:
     """The process id of the daemon that runs; 0 where none does."""
     found = digits.whole(unit.get("MainPID") or system.text(_PID_FILE).strip()) or 0
-    return found if found and system.path(f"/proc/{found}/cmdline").exists() else 0
+    return found if found and system.exists(f"/proc/{found}/cmdline") else 0
 
 
 def engine(system: System, *, limit_s: float = math.inf) -> Engine:

@@ -14,13 +14,12 @@ import posixpath
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from types import MappingProxyType
-from typing import BinaryIO, Literal, cast
 
 from .errors import HostError
 from .kernel import LINUX, Kernel
+from .records import dataclass
+from .typed import BinaryIO, Literal, cast
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -219,6 +218,8 @@ class Files:
             return True
         if not set(self.listdir(path) or []) - {_LOST_AND_FOUND}:
             return True
+        from fnmatch import fnmatchcase  # here, because most folders of this project are told before
+
         for mark in marks:
             folder, _, pattern = f"{path}/{mark}".rpartition("/")
             if any(fnmatchcase(name, pattern) for name in self.listdir(folder) or []):

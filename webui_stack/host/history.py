@@ -5,27 +5,26 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from .engine import Engine, NotFound, Unavailable
 from .system import System
+from .typed import Any
 
 _LAST_BYTES = 1 << 16
 
 
 def look(system: System, stack_dir: str, *, lease_files: Sequence[str], deploy_log: str) -> dict[str, Any]:
     """Whose leases are here, the last line of the log of deploys, and which verb left data in two places."""
-    restoring = system.path(f"{stack_dir}/.restoring")
     cut_off = ""
-    if system.path(f"{stack_dir}/.upgrading").exists():
+    if system.exists(f"{stack_dir}/.upgrading"):
         cut_off = "upgrade"
-    elif restoring.exists():
+    elif system.exists(f"{stack_dir}/.restoring"):
         cut_off = system.text(f"{stack_dir}/.restoring").strip() or "restore"
     return {
         "leases": [line for path in lease_files for line in system.text(path).splitlines() if line],
         "deploy": _last_line(system, deploy_log),
         "cut_off": cut_off,
-        "migrating": system.path(f"{stack_dir}/.migrating").exists(),
+        "migrating": system.exists(f"{stack_dir}/.migrating"),
     }
 
 
@@ -47,7 +46,7 @@ def database(
             return "unknown"
         if there:
             return kind
-    return "unknown" if system.path(f"{good}/.env").exists() else ""
+    return "unknown" if system.exists(f"{good}/.env") else ""
 
 
 def _named(environment: str) -> str:
@@ -78,16 +77,16 @@ def _in_volume(system: System, engine: Engine, docker_root: str, volume: str, fi
         return False
     except Unavailable:
         folder = f"{docker_root}/volumes/{volume}"
-        if not os.path.lexists(system.path(folder)):
+        if not os.path.lexists(system.place(folder)):
             return False
         # A volume from elsewhere has its data there, and an empty folder here.
-        return True if system.path(f"{folder}/_data/{file}").exists() else None
-    return system.path(f"{folder}/{file}").exists()
+        return True if system.exists(f"{folder}/_data/{file}") else None
+    return system.exists(f"{folder}/{file}")
 
 
 def _last_line(system: System, path: str) -> str:
     try:
-        with system.path(path).open("rb") as file:
+        with open(system.place(path), "rb") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _LAST_BYTES))
             lines = file.read().decode("utf-8", "surrogateescape").splitlines()
     except FileNotFoundError:

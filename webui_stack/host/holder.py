@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
 
 from .errors import HostError
+from .records import asdict, dataclass
+from .typed import Any, Literal
 
 # "elsewhere": this process can't see that one, as it runs in another PID namespace (a container) or on another kernel.
 State = Literal["alive", "dead", "elsewhere"]
@@ -62,14 +61,14 @@ class Processes:
     """The processes that this one can see, read from /proc (proc(5))."""
 
     def __init__(self, proc: str = "/proc") -> None:
-        self._proc = Path(proc)
+        self._proc = proc
 
     def me(self, name: str) -> Holder:
         """This process as a holder."""
         pid = os.getpid()
         found = self._stat(pid)
         if found is None:
-            raise HostError(str(self._proc), expected="this process in it", got="none", do="mount /proc")
+            raise HostError(self._proc, expected="this process in it", got="none", do="mount /proc")
         return Holder(name, pid, self._namespace(), found[1], self._boot())
 
     def state(self, holder: Holder) -> State:
@@ -88,17 +87,18 @@ class Processes:
         return self._read("sys/kernel/random/boot_id").strip()
 
     def _namespace(self) -> str:
-        path = self._proc / "self/ns/pid"
+        path = f"{self._proc}/self/ns/pid"
         try:
-            return str(path.readlink()).strip("pid:[]")
+            return os.readlink(path).strip("pid:[]")
         except OSError as error:
             raise _unreadable(path, error) from error
 
     def _stat(self, pid: int) -> tuple[str, int] | None:
         """A process's state and start; None where there is no such process."""
-        path = self._proc / str(pid) / "stat"
+        path = f"{self._proc}/{pid}/stat"
         try:
-            text = path.read_text(errors="replace")
+            with open(path, errors="replace") as file:
+                text = file.read()
         except (FileNotFoundError, ProcessLookupError):
             return None
         except OSError as error:
@@ -108,13 +108,14 @@ class Processes:
         return fields[0], int(fields[19])
 
     def _read(self, name: str) -> str:
-        path = self._proc / name
+        path = f"{self._proc}/{name}"
         try:
-            return path.read_text()
+            with open(path) as file:
+                return file.read()
         except OSError as error:
             raise _unreadable(path, error) from error
 
 
-def _unreadable(path: Path, error: OSError) -> HostError:
+def _unreadable(path: str, error: OSError) -> HostError:
     got = error.strerror or str(error)
-    return HostError(str(path), expected="to read it", got=got, do="mount /proc, and run this as root")
+    return HostError(path, expected="to read it", got=got, do="mount /proc, and run this as root")

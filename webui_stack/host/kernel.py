@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from typing import Protocol
+
+from .typed import Protocol
 
 
 class Kernel(Protocol):

@@ -10,12 +10,12 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from .clock import Clock
 from .files import Files
 from .holder import parse
 from .locks import RUN_FOLDER, Locks
+from .records import dataclass
 
 # The host of a killed run is free again after this many seconds.
 EXPIRY_S = 120

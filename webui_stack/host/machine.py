@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import os
-import shutil
+import posixpath
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection, Iterator
 
 from . import digits
 from .errors import HostError
 from .system import System
+from .typed import Any
 
 _CONTAINERD = "/var/lib/containerd"
 # An address of documentation (RFC 5737): the kernel names the source address it would use, and sends nothing.
 _ELSEWHERE = ("192.0.2.1", 9)
+ADDRESSES = ("ip", "-o", "addr", "show")
+"""The program that tells a host's addresses."""
 # State of a socket that listens (Linux, include/net/tcp_states.h).
 _LISTENS = "0A"
 
@@ -38,7 +39,7 @@ def look(
         "memory_kb": memory_kb(system.text("/proc/meminfo"), "MemAvailable"),
         "disk": _space(docker_root),
         "images_disk": _space(_CONTAINERD) if images_are_containerds else None,
-        "links": {name: os.path.realpath(name) for name in (stack_dir, backup_dir) if Path(name).is_symlink()},
+        "links": {name: os.path.realpath(name) for name in (stack_dir, backup_dir) if os.path.islink(name)},
         "addresses": list(_addresses(system)),
         "route": _route(),
         "listening": list(listening(system)),
@@ -71,15 +72,17 @@ def memory_kb(text: str, wanted: str) -> int:
 
 def _space(folder: str) -> dict[str, Any]:
     """The free space for everybody in kB, and the folder it was found at."""
-    there = next(path for path in (Path(folder), *Path(folder).parents) if path.is_dir())
-    return {"free_kb": shutil.disk_usage(there).free // 1024, "folder": str(there)}
+    while not os.path.isdir(folder):
+        folder = posixpath.dirname(folder)
+    found = os.statvfs(folder)
+    return {"free_kb": found.f_bavail * found.f_frsize // 1024, "folder": folder}
 
 
 def _addresses(system: System) -> Iterator[dict[str, Any]]:
     """Every address of every interface, with the interface's MTU; none on a host without iproute2."""
-    if not system.has("ip"):
+    if not system.has(ADDRESSES[0]):
         return
-    for line in system.output("ip", "-o", "addr", "show").splitlines():
+    for line in system.output(*ADDRESSES).splitlines():
         _, name, _, address, *_ = line.split()
         name = name.partition("@")[0]
         mtu = int(system.text(f"/sys/class/net/{name}/mtu") or 0)
@@ -101,24 +104,28 @@ def listening(system: System) -> Iterator[dict[str, Any]]:
 
     The address is "*" for a socket that takes both IPv6 and IPv4.
     """
-    holders = _holders(system)
-    of_ipv4 = set()
-    for table, family in (("/proc/net/tcp", socket.AF_INET), ("/proc/net/tcp6", socket.AF_INET6)):
-        for line in system.text(table).splitlines()[1:]:
-            columns = line.split()
-            local, state, inode = columns[1], columns[3], columns[9]
-            if state == _LISTENS:
-                hexadecimal, _, port = local.partition(":")
-                address = _address(hexadecimal, family)
-                if family == socket.AF_INET:
-                    of_ipv4.add((address, port))
-                elif address == "::" and ("0.0.0.0", port) not in of_ipv4:  # noqa: S104 where others listen
-                    # The kernel does not say here whether it takes IPv4. It does by default (ipv6(7), IPV6_V6ONLY),
-                    # unless another socket has IPv4's, as of each port that Docker publishes.
-                    address = "*"
-                pid = holders.get(inode, 0)
-                program = system.text(f"/proc/{pid}/comm").strip() if pid else ""
-                yield {"address": address, "port": int(port, 16), "program": program, "pid": pid}
+    sockets = [*_listening(system, "/proc/net/tcp", socket.AF_INET)]
+    of_ipv4 = {(address, port) for address, port, _ in sockets}
+    for address, port, inode in _listening(system, "/proc/net/tcp6", socket.AF_INET6):
+        # The kernel does not say here whether it takes IPv4. It does by default (ipv6(7), IPV6_V6ONLY), unless another
+        # socket has IPv4's, as of each port that Docker publishes.
+        takes_both = address == "::" and ("0.0.0.0", port) not in of_ipv4  # noqa: S104 where others listen
+        sockets.append(("*" if takes_both else address, port, inode))
+    holders = _holders(system, {inode for _, _, inode in sockets})
+    for address, port, inode in sockets:
+        pid = holders.get(inode, 0)
+        program = system.text(f"/proc/{pid}/comm").strip() if pid else ""
+        yield {"address": address, "port": port, "program": program, "pid": pid}
+
+
+def _listening(system: System, table: str, family: socket.AddressFamily) -> Iterator[tuple[str, int, str]]:
+    """Address, port and inode of each socket in the kernel's table that listens."""
+    for line in system.text(table).splitlines()[1:]:
+        columns = line.split()
+        local, state, inode = columns[1], columns[3], columns[9]
+        if state == _LISTENS:
+            hexadecimal, _, port = local.partition(":")
+            yield _address(hexadecimal, family), int(port, 16), inode
 
 
 def _address(hexadecimal: str, family: int) -> str:
@@ -127,18 +134,24 @@ def _address(hexadecimal: str, family: int) -> str:
     return socket.inet_ntop(family, packed)
 
 
-def _holders(system: System) -> dict[str, int]:
-    """The first process that has each socket open, by the socket's inode."""
+def _holders(system: System, inodes: Collection[str]) -> dict[str, int]:
+    """The first process that has each of these sockets open, by the socket's inode."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
     found: dict[str, int] = {}
-    for process in system.path("/proc").iterdir():
-        pid = digits.whole(process.name)
-        if pid is None:
-            continue
-        try:
-            for descriptor in (process / "fd").iterdir():
-                target = str(descriptor.readlink())
-                if target.startswith("socket:["):
-                    found.setdefault(target[8:-1], pid)
-        except OSError:
-            continue  # the process has ended, or is another's
+    for pid in sorted(filter(None, map(digits.whole, system.names("/proc")))):
+        for target in wanted.keys() & _open_files(system.place(f"/proc/{pid}/fd")):
+            found.setdefault(wanted[target], pid)
+        if len(found) == len(wanted):
+            break
+    return found
+
+
+def _open_files(folder: str) -> set[str]:
+    """What a process has open, as the kernel names it; less of one that has ended meanwhile, or is another's."""
+    found = set()
+    try:
+        for descriptor in os.listdir(folder):
+            found.add(os.readlink(f"{folder}/{descriptor}"))
+    except OSError:
+        return found
     return found

@@ -6,7 +6,6 @@ import hashlib
 import os
 import stat
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from .system import System
 
@@ -15,7 +14,7 @@ _MODE = 0o644
 
 def contents(system: System, paths: Iterable[str]) -> dict[str, str]:
     """The text of each file that is root's and 0644. Another kind, mode or owner, and the file counts as absent."""
-    return {path: system.text(path) for path in paths if _as_put(system.path(path))}
+    return {path: system.text(path) for path in paths if _as_put(system.place(path))}
 
 
 def sha256(system: System, path: str) -> str:
@@ -31,14 +30,14 @@ def newest_s(system: System, wanted: Mapping[str, str]) -> int | None:
     """
     newest = 0
     for path, sha256 in wanted.items():
-        file = system.path(path)
+        file = system.place(path)
         if not _as_put(file) or hashlib.sha256(system.data(path) or b"").hexdigest() != sha256:
             return None
-        newest = max(newest, int(file.stat().st_mtime))
+        newest = max(newest, int(os.stat(file).st_mtime))
     return newest
 
 
-def _as_put(file: Path) -> bool:
+def _as_put(file: str) -> bool:
     try:
         found = os.lstat(file)
     except (FileNotFoundError, NotADirectoryError):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, TypedDict, cast
 
 from .clock import Clock
 from .errors import HostError
 from .files import Files
+from .typed import Any, TypedDict, cast
 
 FOLDER = "outcomes"
 NAMES = ("drill", "copy-1", "copy-2", "check-1", "check-2")

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any, Union
 
 from .errors import HostError
+from .records import dataclass, field
+from .typed import Any, Protocol, Union
 
 FORMAT = 1
 """Raised with every change that an older side would misread."""
@@ -25,6 +25,15 @@ PLAIN = "plain"
 
 As a word after the verb it has the program begin with nothing else, and end with a status that tells of a failure.
 """
+WORKER = "--worker"
+"""In place of the verb, on the command line of a worker; its verb and its record follow (`worker.py`)."""
+
+
+class Out(Protocol):
+    """Where an answer's lines go."""
+
+    def write(self, text: str, /) -> object: ...
+    def flush(self) -> object: ...
 
 
 class ProtocolError(HostError):
@@ -109,7 +118,7 @@ def written(token: str, answer: Answer) -> str:
         value = answer.value if isinstance(answer, Result) else str(answer)
         return value if isinstance(value, str) else _json(value)
     (kind,) = (name for name, one in _KINDS.items() if isinstance(answer, one))
-    return f"{token} {_json({'format': FORMAT, kind: asdict(answer)})}"
+    return f"{token} {_json({'format': FORMAT, kind: vars(answer)})}"
 
 
 def read(token: str, line: str) -> Answer | None:

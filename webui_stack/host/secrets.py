@@ -8,15 +8,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
-from . import open_webui
 from .engine import Container, Engine, EngineError, NotFound, Unavailable
 from .errors import HostError
 from .files import Files
+from .records import dataclass, field
 from .stack import FOLDER_LABEL
 from .system import System
+from .typed import Any
 
 # Of letters and digits, which need no quotes anywhere, in a URL neither. So many of them have 285 bits.
 _LENGTH = 48
@@ -275,4 +274,8 @@ def _by_hand(engine: Engine, folder: str) -> str:
         there: Container = engine.container("open-webui")
     except NotFound:
         return ""
-    return "" if there.labels.get(FOLDER_LABEL, "") == folder else open_webui.own_key(engine, there)
+    if there.labels.get(FOLDER_LABEL, "") == folder:
+        return ""
+    from . import open_webui  # here, because it takes 30 ms to load: it asks providers by HTTPS
+
+    return open_webui.own_key(engine, there)

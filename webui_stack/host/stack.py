@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 from .engine import Container, Engine, Info, Listed, NotFound
+from .records import asdict
+from .typed import Any
 
 # Who made a container: compose by the folder of its project, a swarm by the name of its stack, and of its service.
 FOLDER_LABEL, STACK_LABEL = "com.docker.compose.project.working_dir", "com.docker.stack.namespace"

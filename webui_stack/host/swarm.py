@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from typing import Any, NamedTuple, TypeVar
 
 from .engine import Engine, Info, Member, Service, Unavailable
 from .errors import HostError
+from .records import asdict, dataclass
 from .stack import STACK_LABEL
 from .system import System
+from .typed import Any, TypeVar
 
 # A manager that waits for a leader gives no answer, for some seconds or for good.
 _TRIES, _PAUSE_S = 5, 1.0
@@ -76,7 +76,8 @@ def _services(system: System, engine: Engine, stack: str) -> list[Mapping[str, A
     return [_service(engine, one, definitions[one.name]) for one in found]
 
 
-class Replicas(NamedTuple):
+@dataclass(frozen=True)
+class Replicas:
     """How many replicas of a service run, on how many nodes, and how many are wanted."""
 
     running: int
@@ -93,7 +94,7 @@ def replicas(engine: Engine, one: Service) -> Replicas:
 
 
 def _service(engine: Engine, one: Service, definition: str) -> Mapping[str, Any]:
-    return {"name": one.name, "definition": definition, **replicas(engine, one)._asdict(), "update": one.update}
+    return {"name": one.name, "definition": definition, **asdict(replicas(engine, one)), "update": one.update}
 
 
 def definitions_of(system: System, ids: Sequence[str]) -> dict[str, str]:

@@ -11,15 +11,19 @@ _PROPERTIES = "Id,ActiveState,UnitFileState,ExecStart,EnvironmentFiles,MainPID"
 _OF_SEVERAL_LINES = "EnvironmentFiles"
 
 
+def question(system: System, units: Sequence[str]) -> tuple[str, ...]:
+    """The program that tells of the units; () without systemd."""
+    return ("systemctl", "show", "--property", _PROPERTIES, *units) if system.has_systemd() else ()
+
+
 def look(system: System, units: Sequence[str]) -> dict[str, Mapping[str, str]]:
     """The properties of each unit that systemd knows, by name; none without systemd.
 
     A unit that was never there is "inactive" to systemd, and no error. Of a property that comes several times, as
     ExecStart may, the last one counts; of EnvironmentFiles each one does, a line each.
     """
-    if not system.has_systemd():
-        return {}
-    said = system.output("systemctl", "show", "--property", _PROPERTIES, *units)
+    asked = question(system, units)
+    said = system.output(*asked) if asked else ""
     found: dict[str, Mapping[str, str]] = {}
     for block in said.split("\n\n"):
         unit: dict[str, str] = {}

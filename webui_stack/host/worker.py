@@ -16,28 +16,19 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from . import protocol
 from .errors import HostError
 from .files import Files
 from .locks import RUN_FOLDER
+from .protocol import Out
 from .system import System, why
 
 FOLDER = f"{RUN_FOLDER}/workers"
-WORKER = "--worker"
-"""In place of the verb, on the command line of a worker; its verb and its record follow."""
 _LOOK_S = 0.1
 _BEGUN = "worker begun: process"
 # A worker that was started and has not locked its record by then is not taken for one that ended.
 _BEGIN_S = 30.0
-
-
-class Out(Protocol):
-    """Where an answer's lines go."""
-
-    def write(self, text: str, /) -> object: ...
-    def flush(self) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -150,7 +141,7 @@ class _Record:
 
 def _start(request: protocol.Request, record: Path, scope: Sequence[str]) -> Worker:
     program = Path(__file__).resolve().parents[1]
-    command = [*scope, sys.executable, "-I", "-S", str(program), WORKER, request.verb, str(record)]
+    command = [*scope, sys.executable, "-I", "-S", str(program), protocol.WORKER, request.verb, str(record)]
     with record.open("ab") as said:  # of it or of systemd-run, what is no part of the protocol
         try:
             process = subprocess.Popen(

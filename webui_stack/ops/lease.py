@@ -111,9 +111,16 @@ def take(host: Host, line: str = "") -> tuple[list[str], Lease | None]:
     return [], Lease(host, owner)
 
 
-def log(host: Host, line: str) -> None:
-    """Append a line to the host's log of deploys. Raises `remote.RemoteError`."""
-    program.call(host, "deploy_log", {"line": line, "log": DEPLOY_LOG})
+class Log:
+    """The host's log of deploys, for the line of a run that takes no lease."""
+
+    def __init__(self, host: Host) -> None:
+        # It starts while the run proves the stack: that line is the last that the run waits for.
+        self._program = program.Waiting(host, "deploy_log")
+
+    def append(self, line: str) -> None:
+        """Ensure the log ends in this line. Raises `remote.RemoteError`."""
+        self._program.call({"line": line, "log": DEPLOY_LOG})
 
 
 def own_name() -> str:

@@ -27,6 +27,7 @@ class Deployment:
         self._settings = settings
         self._started = time.monotonic()
         self.lease: lease.Lease | None = None
+        self.log: lease.Log | None = None
 
     @property
     def done(self) -> list[str]:
@@ -53,7 +54,7 @@ class Deployment:
             if self.lease:
                 self.lease.release(line)
             else:
-                lease.log(self._host, line)
+                (self.log or lease.Log(self._host)).append(line)
         except Exception as error:  # whatever it is, the deploy itself has ended
             self._host.log_styled(f"the log of deploys lacks this one: {error}", fg="yellow", log_func=logger.warning)
 
@@ -95,6 +96,7 @@ def begin(
     if due:
         output.release(host.state)
     elif survey.machine.has_systemd:
+        deployment.log = lease.Log(host)
         return []
     problems, deployment.lease = lease.take(host, deployment.record("started"))
     if problems:

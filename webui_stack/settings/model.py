@@ -94,7 +94,7 @@ def defaults() -> dict[str, Any]:
 class AddressPool(BaseModel):
     """One entry of Docker's `default-address-pools`: networks of `/size` cut from `base`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     base: Subnet
     size: Annotated[int, between(8, 30), Rule("a prefix length from 8 to 30", "e.g. 24")]

@@ -94,7 +94,7 @@ _Attribute = Annotated[
 class Oidc(BaseModel):
     """A provider of OpenID Connect, or GitHub. `PRESETS` says which keys belong to which preset."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     preset: Annotated[
         Literal["generic", "keycloak", "google", "microsoft", "github"],
@@ -200,7 +200,7 @@ def _is_ldap(value: str) -> bool | Rule:
 class Ldap(BaseModel):
     """A directory. Open WebUI binds as `bind_dn`, looks the person up, then binds as that person."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     url: Annotated[
         str,

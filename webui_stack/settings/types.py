@@ -130,7 +130,7 @@ Registry = Annotated[
 class RegistryLogin(BaseModel):
     """Who pulls from a registry. `password` is a secret source: of a password, or of a token in its place."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     user: Annotated[
         str,
@@ -527,7 +527,7 @@ ProxyUrl = Annotated[
 class OutboundProxy(BaseModel):
     """The HTTP proxy between the stack and others. `no_proxy` names further hosts that are asked directly."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     http: ProxyUrl | None = None
     https: ProxyUrl | None = None
@@ -556,7 +556,7 @@ OutboundProxySetting = Annotated[
 class OpenAiConnection(BaseModel):
     """An API that speaks OpenAI's protocol. `key` is a secret source, None for an API that asks for none."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)
 
     url: ApiUrl
     key: SecretSource | None = None

@@ -11,8 +11,11 @@ import gzip
 import secrets
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any
 
+import gevent
+from paramiko import SSHException
 from pyinfra.api import Host
 
 from webui_stack.host import protocol
@@ -142,6 +145,40 @@ def call(
                 return _result(talk, lines, request.token, on_event)
         send(host, folder)
     raise RemoteError(f"{folder}: expected the program there once it was sent, got none; run it again")
+
+
+class Waiting:
+    """A verb's program on a host that waits for its request: it has started while its caller did something else.
+
+    It is for a host that has the program. A program that gets no request ends with its connection, and does nothing.
+    """
+
+    def __init__(self, host: Host, verb: str, folder: str = FOLDER) -> None:
+        self._host, self._verb, self._folder = host, verb, folder
+        self._begun = gevent.spawn(self._begin)
+
+    def call(self, arguments: Mapping[str, Any]) -> Any:
+        """The verb's result, as by the function `call`, which does it where the program could not be started."""
+        begun = self._begun.get()
+        if begun is None:
+            return call(self._host, self._verb, arguments, folder=self._folder)
+        talk, lines, connection = begun
+        with connection:
+            request = protocol.Request(self._verb, f"answer-{secrets.token_hex(16)}", arguments)
+            talk.write(f"{request.line()}\n".encode())
+            return _result(talk, lines, request.token, lambda _: None)
+
+    def _begin(self) -> tuple[channel.ByteChannel, Iterator[str], ExitStack] | None:
+        command_ = f"begin\n{command(self._verb, self._folder)}"
+        try:
+            with ExitStack() as connection:
+                talk = connection.enter_context(channel.opened(self._host, command_))
+                lines = _lines(talk)
+                if next(lines, "") in ("", NO_PYTHON, NOT_SENT):
+                    return None
+                return talk, lines, connection.pop_all()
+        except (RemoteError, SSHException, OSError):
+            return None
 
 
 def stream(host: Host, verb: str, arguments: Mapping[str, Any], timeout_s: float, folder: str = FOLDER) -> Any:

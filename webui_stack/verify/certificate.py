@@ -5,13 +5,12 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
-
-from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.serialization import Encoding
+from typing import TYPE_CHECKING, Any
 
 from webui_stack.model.check import Check
+
+if TYPE_CHECKING:
+    from cryptography import x509
 
 NAME = "certificate"
 # Whoever renews certificates does so earlier: Caddy and certbot at a third of the lifetime.
@@ -23,11 +22,17 @@ _EXPIRED, _OTHER_NAME = 10, {62, 64}
 
 def roots(pem: bytes) -> list[str]:
     """The certificates of a PEM file that signed themselves, each as PEM. Raises `ValueError` for no PEM file."""
+    # Here, because most runs read no certificates, and this takes 0.02 s to load.
+    from cryptography import x509
+    from cryptography.hazmat.primitives.serialization import Encoding
+
     found = x509.load_pem_x509_certificates(pem)
     return [one.public_bytes(Encoding.PEM).decode() for one in found if _signed_itself(one)]
 
 
 def _signed_itself(certificate: x509.Certificate) -> bool:
+    from cryptography.exceptions import InvalidSignature
+
     try:
         certificate.verify_directly_issued_by(certificate)
     except (ValueError, TypeError, InvalidSignature):

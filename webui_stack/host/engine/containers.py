@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Collection, Mapping, Sequence
-from typing import BinaryIO
 
+from ..typed import BinaryIO
 from . import objects
 from .errors import Asked, NotFound, ProgramFailed, Refused, Unavailable
 from .frames import STDOUT

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from ..errors import HostError
+from ..records import dataclass
 
 _LOOK = "look at `systemctl status docker` on the host, and run this again"
 
@@ -59,13 +59,15 @@ class ProgramFailed(HostError):  # noqa: N818
         self.exit_code, self.output, self.errors = exit_code, output, errors
 
 
-class Asked(NamedTuple):
+@dataclass(frozen=True)
+class Asked:
     """The object that a call is about. Only a 404 on this one becomes NotFound."""
 
     kind: str
     name: str
 
 
+# Patterns are compiled when an answer is an error: most starts of this program see none.
 # How the engine says that the object asked for is missing (moby: daemon/errors.go, daemon/images/image.go,
 # daemon/volume/service/errors.go, daemon/libnetwork/error.go, daemon/cluster/helpers.go; 20.10 to 29). An image is
 # told by its full reference, which may be spelled otherwise than it was asked for. A manager of a swarm looks for
@@ -82,29 +84,29 @@ _MISSING = {
 }
 # A node that is no manager, or whose swarm is locked, answers 503 as well, but will not answer otherwise a moment later
 # (moby: daemon/cluster/errors.go; the first words are those of 20.10).
-_FOR_GOOD = re.compile("not a swarm manager|not part of a swarm|needs to be unlocked|certificates have expired")
+_FOR_GOOD = "not a swarm manager|not part of a swarm|needs to be unlocked|certificates have expired"
 # Without a leader the swarm's own error comes through, with the status of an internal one
 # (moby: daemon/server/httpstatus, statusCodeFromGRPCError).
-_NO_LEADER = re.compile("^rpc error: |does not have a leader|^context deadline exceeded$")
+_NO_LEADER = "^rpc error: |does not have a leader|^context deadline exceeded$"
 # To send the same version of a service again never helps: it has to be read anew.
 _OUT_OF_SEQUENCE = "update out of sequence"
 # moby: daemon/server/middleware/version.go.
-_CLIENT_TOO_OLD = re.compile(r"^client version [0-9.]+ is too old\.")
-_CLIENT_TOO_NEW = re.compile(r"^client version [0-9.]+ is too new\.")
+_CLIENT_TOO_OLD = r"^client version [0-9.]+ is too old\."
+_CLIENT_TOO_NEW = r"^client version [0-9.]+ is too new\."
 
 
 def from_answer(call: str, status: int, message: str, asked: Asked | None) -> EngineError:
     """The exception for an answer of 400 and above. `asked` is the object which the call is about, if there is one."""
     message = message or f"status {status}"
     if status == 404 and asked and _says_missing(message, asked):
-        return NotFound(*asked)
-    if status == 400 and _CLIENT_TOO_OLD.search(message):
+        return NotFound(asked.kind, asked.name)
+    if status == 400 and re.search(_CLIENT_TOO_OLD, message):
         return TooNew(call, message, status=status, do="use a newer release of this project")
-    if status == 400 and _CLIENT_TOO_NEW.search(message):
+    if status == 400 and re.search(_CLIENT_TOO_NEW, message):
         return TooOld(call, message, status=status, do="update Docker to 20.10 or newer")
-    if status in (502, 503, 504) and not _FOR_GOOD.search(message):
+    if status in (502, 503, 504) and not re.search(_FOR_GOOD, message):
         return Unavailable(call, message)
-    if status == 500 and _NO_LEADER.search(message) and _OUT_OF_SEQUENCE not in message:
+    if status == 500 and re.search(_NO_LEADER, message) and _OUT_OF_SEQUENCE not in message:
         return Unavailable(call, message, do="look at `docker node ls` on a manager, and run this again")
     return Refused(call, message, status=status)
 

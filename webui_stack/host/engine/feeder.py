@@ -6,7 +6,8 @@ import contextlib
 import io
 import socket
 import threading
-from typing import BinaryIO
+
+from ..typed import BinaryIO
 
 _PIECE = 1 << 16
 # The connection is closed or at its end by then, so nothing can keep the thread but the source itself.

@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
+from ..records import dataclass, field
 from . import objects
 from .errors import Asked, NotFound, Refused
 from .objects import Image

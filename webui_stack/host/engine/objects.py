@@ -7,8 +7,9 @@ a container, and what health checks printed, are left out of `repr`, as they may
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+
+from ..records import dataclass, field
+from ..typed import Any
 
 Json = Mapping[str, Any]
 

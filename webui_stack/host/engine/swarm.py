@@ -6,10 +6,9 @@ While the managers elect a leader, each raises Unavailable, for seconds or for g
 from __future__ import annotations
 
 import base64
-import copy
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
 
+from ..typed import TypeVar
 from . import objects, swarm_objects
 from .errors import Asked
 from .swarm_objects import Named, Node, Service, Task
@@ -41,6 +40,8 @@ class Swarm:
 
         Only from the very definition that `service` has: Refused where it was changed since.
         """
+        import copy  # here, because a survey changes nothing
+
         spec = copy.deepcopy(dict(service.spec))
         if replicas is not None:
             spec["Mode"]["Replicated"]["Replicas"] = replicas

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from importlib import import_module
-from typing import Any
+
+from ..typed import Any
 
 _PLACES = {
     "deploy_log": "lease.log",

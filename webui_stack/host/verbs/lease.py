@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
-from typing import Any
 
 from ..clock import Clock
 from ..errors import HostError
@@ -13,7 +11,9 @@ from ..kernel import LINUX
 from ..lease import Lease
 from ..locks import Locks
 from ..protocol import Event
+from ..records import asdict
 from ..system import require_root
+from ..typed import Any
 
 Emit = Callable[[Event], None]
 # The watchdog holds a lock for a moment: nobody has to be told of that.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 from .. import compose, digits, dockerd, history, machine, managed, packages, secrets, stack, swarm, units
 from ..clock import Clock
 from ..engine import Engine, Info, Listed, Unavailable
 from ..files import Files
 from ..outcomes import Outcomes
+from ..records import dataclass
 from ..system import System, require_root
+from ..typed import Any
 
 _DAEMONS = ("dockerd", "containerd")
 # The first letters of a container's own process, as far as the kernel keeps a name (proc(5), comm).
@@ -72,8 +72,9 @@ def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str,
 
 def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[str, Any]:
     """The document. Docker that does not answer is a state of the host; another question that fails raises."""
-    known_units = units.look(system, asked.units)
-    docker_unit = known_units.get(dockerd.UNIT, {})
+    for question in (units.question(system, asked.units), packages.question(system), machine.ADDRESSES):
+        if question and system.has(question[0]):
+            system.ahead(*question)  # these programs are at work while Docker is asked
     info, running = _answers(engine)
     root = info.root if info else dockerd.root(system, asked.data_root)
     noted = info is None and dockerd.notes_a_swarm(system, root)
@@ -83,6 +84,11 @@ def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[s
     has_cli = system.has("docker")
     version = (known.version or compose.version(system)) if has_cli else ""
     there: tuple[Any, list[str]] = stack.network(engine, asked.network) if info else (None, [])
+    images = stack.images(engine, asked.images) if info else {}
+    containers = stack.containers(engine, _containers(asked, engine, there[1], running)) if info else []
+    gateways = stack.gateways(engine, asked.gateway) if info and asked.swarm else {}
+    known_units = units.look(system, asked.units)
+    docker_unit = known_units.get(dockerd.UNIT, {})
     return {
         "machine": {
             **machine.look(
@@ -109,10 +115,10 @@ def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[s
             **stack.configuration(info, running),
             "swarm_noted": noted,
         },
-        "images": stack.images(engine, asked.images) if info else {},
+        "images": images,
         "network": there[0],
-        "containers": stack.containers(engine, _containers(asked, engine, there[1], running)) if info else [],
-        "gateways": stack.gateways(engine, asked.gateway) if info and asked.swarm else {},
+        "containers": containers,
+        "gateways": gateways,
         "units": units.on(known_units),
         "history": {
             **history.look(system, asked.stack_dir, lease_files=asked.lease_files, deploy_log=asked.deploy_log),
