@@ -28,8 +28,8 @@ if sys.version_info < (3, 9):
     sys.exit(97)
 if sys.argv[2:] != ["plain"]:  # which prints nothing but what is for people
     print("python", flush=True)
-import runpy
-runpy.run_module("host", run_name="__main__", alter_sys=True)
+from host.__main__ import main
+main()
 """
 
 
@@ -38,7 +38,6 @@ def place(folder: str = FOLDER) -> str:
     return f"{folder}/{digest()}"
 
 
-@functools.cache
 def _files() -> dict[str, bytes]:
     """The package `host` and what starts it, by the path in the program's folder."""
     files = {"__main__.py": _START.encode()}

@@ -119,7 +119,7 @@ def test_a_program_that_ends_without_an_answer_is_no_answer(host: Host, tmp_path
 
 def test_the_same_files_have_the_same_name_and_others_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def named() -> str:
-        host_program._files.cache_clear()
+        host_program.archive.cache_clear()
         host_program.digest.cache_clear()
         return host_program.digest()
 
