@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
 from gevent import GreenletExit
 from pyinfra import host, inventory, logger, state
@@ -19,6 +20,7 @@ from webui_stack.ops import cli_arguments, exit_status, facts, operations, run
 from webui_stack.ops.host_state import Observation
 from webui_stack.plan import adoption, database_guard, swarm_nodes
 from webui_stack.render import survey_requests
+from webui_stack.reports import report
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import Supplied
 from webui_stack.transport import remote
@@ -176,7 +178,16 @@ def _taken_over(checked: Settings, strangers: list[str]) -> list[str]:
     if compose.container_of("open-webui") in strangers:
         for line in adoption.changes(found, checked):
             host.log_styled(cli_arguments.as_typed(line), fg="yellow", log_func=logger.warning)
+    if text := adoption.overlay(found, strangers, checked):
+        file = run.current().once(_save_overlay, host.name, text)
+        line = f"{file}: an overlay with what that take-over would drop; read it, then set stack_overlay to its path"
+        host.log_styled(line, fg="yellow", log_func=logger.warning)
     return adoption.dropped(found, strangers, checked) + adoption.too_new(found, checked)
+
+
+def _save_overlay(name: str, text: str) -> Path:
+    """Write the overlay on this machine, for the operator to read."""
+    return report.save(f"{name.rpartition('/')[2]}.override.yaml", text)
 
 
 def _check_locks() -> None:

@@ -358,7 +358,7 @@ def test_a_container_is_read_without_what_its_health_check_said(server: Recorded
     assert seen.networks["openwebui-network"].address == "198.19.1.2"
     assert seen.ports == (Port("8080/tcp", "127.0.0.1", 3000),)
     assert (seen.published, seen.extra_hosts) == (("8080/tcp",), ("ollama:198.18.0.9",))
-    assert seen.devices == ("/dev/x", "GPU", "nvidia")
+    assert seen.devices == ("/dev/null:/dev/x", "GPU", "nvidia")
     assert (seen.privileged, seen.cap_add, seen.user) == (True, ("NET_RAW",), "1000")
     assert (seen.restart_policy, seen.restarts, seen.log_driver) == ("unless-stopped", 2, "json-file")
     assert seen.probes[0].exit_code == 0

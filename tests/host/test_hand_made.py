@@ -14,7 +14,7 @@ from tests.host.fake_docker import Exit, Process, Program
 from tests.host.fake_engine import REFUSED, UNAVAILABLE, FakeEngine
 from tests.host.faults import CRASH_AFTER, CRASH_BEFORE, Crash, Faults
 from webui_stack.host import protocol
-from webui_stack.host.engine import Container, NewContainer, NotFound, Port
+from webui_stack.host.engine import Container, Mount, NewContainer, NotFound, Port
 from webui_stack.host.errors import HostError
 from webui_stack.host.verbs import hand_made
 from webui_stack.plan import adoption
@@ -82,7 +82,7 @@ def test_the_verb_answers_on_this_machine_that_its_docker_is_unknown(
 @pytest.mark.parametrize(
     ("given", "kind", "names"),
     [
-        ({"labels": {"traefik.enable": "marker", "maintainer": "marker"}}, "labels", ("traefik.enable",)),
+        ({"labels": {"traefik.users": "marker", "maintainer": "marker"}}, "labels", ("traefik.users",)),
         ({"extra_hosts": ("ollama:198.18.0.9",)}, "extra_hosts", ("ollama:198.18.0.9",)),
         ({"devices": ("/dev/x", "GPU")}, "devices", ("/dev/x", "GPU")),
         ({"published": ("8080/tcp", "9090/tcp")}, "ports", ("9090/tcp",)),
@@ -112,6 +112,42 @@ def test_networks_and_mounts_are_told_of_each_container() -> None:
     found = world.found()
     given = {"networks": ("proxy",), "mounts": ("/srv/models",)}
     assert found.extras == {"open-webui": given, "redis-valkey": given}
+
+
+# --- Values, for an overlay that keeps them
+
+
+def test_of_mounts_their_source_is_told_and_whether_they_may_be_written() -> None:
+    world = World()
+    mounts = (
+        Mount("volume", "/app/backend/data", "open-webui", "/var/lib/docker/volumes/open-webui/_data"),
+        Mount("bind", "/srv/models", source="/data/models", writable=False),
+    )
+    world.engine.more["open-webui"]["mounts"] = mounts
+    assert world.document()["containers"]["open-webui"]["mounts"] == [
+        {"target": "/app/backend/data", "kind": "volume", "source": "open-webui", "writable": True},
+        {"target": "/srv/models", "kind": "bind", "source": "/data/models", "writable": False},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("traefik.enable", "true", True),
+        ("traefik.http.routers.chat.rule", "Host(`chat.example.org`) && PathPrefix(`/`)", True),
+        ("traefik.http.services.chat.loadbalancer.server.port", "8080", True),
+        ("traefik.http.middlewares.login.basicauth.users", "ada:x", False),
+        ("backup.password", "x", False),
+        ("api-KEY", "x", False),
+        ("rule", "ada:$2y$05$c4WoMPo3SXsafkva.HHa6u", False),
+        ("hash", "3fZ9mbkH8tYv+Qw/0rX5pL2cN7sD1gJ4uE6aB8iK9oM=", False),
+        ("url", "https://ada:sesame@example.org", False),
+    ],
+)
+def test_the_value_of_a_label_stays_on_the_host_where_it_may_be_a_secret(name: str, value: str, told: bool) -> None:
+    world = World()
+    world.engine.more["open-webui"]["labels"] = {name: value}
+    assert world.document()["containers"]["open-webui"]["labels"] == {name: value if told else None}
 
 
 # --- Secrets

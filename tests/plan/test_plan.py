@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests import surveys
+from tests.defaults import ROOT
 from tests.plan.conftest import Pyinfra, Run, answering, converged, fresh, machine
 
 DEBIAN_12_DISTRO = (
@@ -93,6 +94,13 @@ def planned(pyinfra: Pyinfra) -> Run:
         "by-hand": made_by_hand(),
         "taken-over": taken_over(surveys.captured("compose/hand-made-26.1.5")),
         "dropping": taken_over(surveys.captured("compose/hand-made-extras-26.1.5")),
+        "keeping": taken_over(
+            surveys.replaced(
+                surveys.captured("compose/hand-made-extras-26.1.5"),
+                "containers/redis-valkey/labels",
+                {"of.ours": "yes"},
+            )
+        ),
         "unseen": taken_over({"containers": {}}),
         "many": fresh(**MANY),
         "more": answering(converged(**MANY), history={"database": "sqlite"}),
@@ -212,6 +220,15 @@ def test_a_take_over_that_would_drop_something_is_refused_by_name(planned: Run) 
     lines = [line for line in planned.said("dropping") if line.startswith("would stop here: container redis-valkey:")]
     assert len(lines) == 1
     assert "expected nothing that a take-over drops, got networks tutorial_default; ports 6379/tcp; " in lines[0]
+
+
+def test_a_refused_take_over_writes_the_overlay_that_keeps_what_it_can(planned: Run) -> None:
+    of = ": an overlay with what that take-over would drop"
+    (line,) = [line for line in planned.said("keeping") if of in line]
+    file = ROOT / line.partition(":")[0]
+    assert file.name == "keeping.override.yaml"
+    assert '      "of.ours": "yes"' in file.read_text()
+    assert not [line for name in ("taken-over", "dropping") for line in planned.said(name) if of in line]
 
 
 def test_without_a_whole_answer_a_take_over_fails(planned: Run) -> None:

@@ -14,6 +14,8 @@ from typing_extensions import TypedDict
 from webui_stack.documents import document
 from webui_stack.model import compose
 from webui_stack.model.compose import Container as Observed
+from webui_stack.plan import adopted_overlay
+from webui_stack.plan.adopted_overlay import Given
 from webui_stack.render.environment import container_environment, secret_names
 from webui_stack.settings.model import Settings
 from webui_stack.settings.types import HOST_OF_CONTAINERS
@@ -59,18 +61,7 @@ class HandMade:
     version: str
     key_length: int = 0
     extras: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
-
-
-class Given(TypedDict):
-    """What a container was given, by the kinds of `stack_adopt_drops`; labels without those of its image."""
-
-    networks: list[str]
-    labels: list[str]
-    mounts: list[str]
-    extra_hosts: list[str]
-    devices: list[str]
-    ports: list[str]
-    privileges: list[str]
+    given: Mapping[str, Given] = field(default_factory=dict, compare=False)
 
 
 class Port(TypedDict):
@@ -91,7 +82,7 @@ class OpenWebUI(TypedDict):
 
 
 class Document(TypedDict):
-    """What the verb `hand_made` of the host's program says (`host/verbs/hand_made.py`). It holds no value."""
+    """What the verb `hand_made` of the host's program says (`host/verbs/hand_made.py`). It has no variable's value."""
 
     containers: dict[str, Given]
     open_webui: OpenWebUI | None
@@ -105,7 +96,7 @@ def parse(content: Mapping[str, Any]) -> HandMade:
     """Read the document of the host's program. Raises `document.IncompleteError` naming the section it can't trust."""
     whole = document.checked("hand_made", _form(), content)
     extras = {name: _extras(given) for name, given in whole["containers"].items()}
-    found = replace(NONE, extras={name: kinds for name, kinds in extras.items() if kinds})
+    found = replace(NONE, extras={name: kinds for name, kinds in extras.items() if kinds}, given=whole["containers"])
     one = whole["open_webui"]
     if one is None:
         return found
@@ -132,7 +123,7 @@ def _address(port: Port) -> str:
 
 def _extras(given: Given) -> dict[str, tuple[str, ...]]:
     """What of it neither the tutorial nor our own definition has."""
-    kinds: Mapping[str, Any] = given
+    kinds: Mapping[str, Any] = {**given, "mounts": [mount["target"] for mount in given["mounts"]]}
     extras = {
         kind: tuple(
             one for one in what if not (one in _KEPT[kind] or (kind == "labels" and one.startswith(_OF_MAKERS)))
@@ -189,14 +180,50 @@ def _other_data(setting: str, wanted: str, data: str | None) -> str:
 def dropped(found: HandMade, strangers: Container[str], settings: Settings) -> list[str]:
     """Refuse to replace a container by one that lacks what the operator gave it, unless they let it go by its kind."""
     problems = []
-    for name, extras in _lost(found, settings).items():
-        kept = {kind: what for kind, what in extras.items() if kind not in settings.stack_adopt_drops}
-        if name in strangers and kept:
-            problems.append(
-                f"container {name}: expected nothing that a take-over drops, got {_shown(kept)}; keep that container, "
-                f"or let it go with stack_adopt_drops = {sorted(kept)}"
-            )
+    for name, kept in _refused(found, strangers, settings).items():
+        way = "put it into an overlay (stack_overlay)" if _can_keep(found, name, kept) else "keep that container"
+        problems.append(
+            f"container {name}: expected nothing that a take-over drops, got {_shown(kept)}; {way}, "
+            f"or let it go with stack_adopt_drops = {sorted(kept)}"
+        )
     return problems
+
+
+def overlay(found: HandMade, strangers: Container[str], settings: Settings) -> str:
+    """The overlay that keeps what `dropped` refuses, as far as one can; "" where it can keep nothing."""
+    refused = _refused(found, strangers, settings)
+    services = {_service(name): name for name in refused}
+    wanted = {service: _can_keep(found, name, refused[name]) for service, name in services.items()}
+    wanted = {service: kinds for service, kinds in wanted.items() if kinds}
+    if not wanted:
+        return ""
+    comments = [
+        "What containers made by hand have and the stack has not. Read it, then name this file in stack_overlay."
+    ]
+    for service, name in services.items():
+        rest = _without(refused[name], wanted.get(service, {}))
+        if rest:
+            comments.append(f"Not kept: {name}: {_shown(rest)}")
+    return adopted_overlay.text(wanted, {_service(name): given for name, given in found.given.items()}, comments)
+
+
+def _refused(found: HandMade, strangers: Container[str], settings: Settings) -> dict[str, dict[str, tuple[str, ...]]]:
+    """What each container would lose, without what the operator lets go."""
+    lost = {
+        name: {kind: what for kind, what in extras.items() if kind not in settings.stack_adopt_drops}
+        for name, extras in _lost(found, settings).items()
+        if name in strangers
+    }
+    return {name: kinds for name, kinds in lost.items() if kinds}
+
+
+def _can_keep(found: HandMade, name: str, extras: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    given = found.given.get(name)
+    return adopted_overlay.can_keep(_service(name), extras, given) if given else {}
+
+
+def _service(container: str) -> str:
+    return next(one for one in _OF_THE_TUTORIAL if compose.container_of(one) == container)
 
 
 def _lost(found: HandMade, settings: Settings) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -204,12 +231,22 @@ def _lost(found: HandMade, settings: Settings) -> dict[str, dict[str, tuple[str,
     ours = f"{HOST_OF_CONTAINERS}:" if settings.asks_its_host else None
     lost = {}
     for name, extras in found.extras.items():
-        kinds = {
-            kind: tuple(one for one in what if not (kind == "extra_hosts" and ours and one.startswith(ours)))
-            for kind, what in extras.items()
-        }
-        lost[name] = {kind: what for kind, what in kinds.items() if what}
+        kept = {kind: list(what) for kind, what in _in_overlay(name, settings).items()}
+        kept["extra_hosts"] = [
+            *kept.get("extra_hosts", ()),
+            *(one for one in extras.get("extra_hosts", ()) if ours and one.startswith(ours)),
+        ]
+        lost[name] = _without(extras, kept)
     return {name: kinds for name, kinds in lost.items() if kinds}
+
+
+def _in_overlay(name: str, settings: Settings) -> Mapping[str, set[str]]:
+    return adopted_overlay.has(settings.overlay, _service(name)) if settings.overlay else {}
+
+
+def _without(extras: Mapping[str, tuple[str, ...]], kept: Mapping[str, Container[str]]) -> dict[str, tuple[str, ...]]:
+    rest = {kind: tuple(one for one in what if one not in kept.get(kind, ())) for kind, what in extras.items()}
+    return {kind: what for kind, what in rest.items() if what}
 
 
 def _shown(extras: Mapping[str, Iterable[str]]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ from tests import surveys
 from tests.defaults import settings
 from webui_stack.documents import document
 from webui_stack.model import compose
-from webui_stack.plan import adoption
+from webui_stack.plan import adoption, overlay_contract
 from webui_stack.plan.adoption import HandMade
+from webui_stack.settings.model import Settings
 
 OURS = surveys.parsed(surveys.DEPLOYED).services.containers
 # A lab host with the tutorial's deployment, Engine 26.1.5; OPENAI_API_KEY was added to its run.
@@ -240,9 +242,9 @@ def test_what_would_be_dropped_is_refused_by_name() -> None:
     found = adoption.parse(EXTRAS)
     assert adoption.dropped(found, BOTH, settings(stack_adopt=True)) == [
         "container open-webui: expected nothing that a take-over drops, got devices /dev/null; extra_hosts "
-        "ollama:198.18.0.9; labels traefik.enable; mounts /srv/models; networks proxy; privileges NET_RAW; keep that "
-        "container, or let it go with stack_adopt_drops = ['devices', 'extra_hosts', 'labels', 'mounts', 'networks', "
-        "'privileges']",
+        "ollama:198.18.0.9; labels traefik.enable; mounts /srv/models; networks proxy; privileges NET_RAW; put it into "
+        "an overlay (stack_overlay), or let it go with stack_adopt_drops = ['devices', 'extra_hosts', 'labels', "
+        "'mounts', 'networks', 'privileges']",
         "container redis-valkey: expected nothing that a take-over drops, got networks tutorial_default; ports "
         "6379/tcp; keep that container, or let it go with stack_adopt_drops = ['networks', 'ports']",
     ]
@@ -269,6 +271,118 @@ def test_the_operator_lets_go_kind_by_kind() -> None:
     assert adoption.dropped(found, ["redis-valkey"], some) == []
     assert adoption.dropped(found, [], settings(stack_adopt=True)) == []
     assert "redis-valkey: loses networks tutorial_default; ports 6379/tcp" in adoption.changes(found, some)
+
+
+# --- The overlay that keeps it ----------------------------------------------------------------------
+
+
+def given(**changes: Any) -> HandMade:
+    """The host of `EXTRAS`, with other things at its open-webui."""
+    document = EXTRAS
+    for kind, what in changes.items():
+        document = surveys.replaced(document, f"containers/open-webui/{kind}", what)
+    return adoption.parse(document)
+
+
+def with_overlay(text: str, folder: Path, **changes: Any) -> Settings:
+    folder.mkdir(exist_ok=True)
+    path = folder / "chat.override.yaml"
+    path.write_text(text)
+    return settings(stack_adopt=True, stack_overlay=str(path), **changes)
+
+
+def test_the_overlay_has_what_one_can_keep_and_names_the_rest() -> None:
+    text = adoption.overlay(adoption.parse(EXTRAS), BOTH, settings(stack_adopt=True))
+    assert (
+        text
+        == """\
+# What containers made by hand have and the stack has not. Read it, then name this file in stack_overlay.
+# Not kept: redis-valkey: networks tutorial_default; ports 6379/tcp
+services:
+  open-webui:
+    networks: ["proxy"]
+    extra_hosts: ["ollama:198.18.0.9"]
+    cap_add: ["NET_RAW"]
+    labels:
+      "traefik.enable": "true"
+    volumes:
+      - {type: bind, source: "/srv/models", target: "/srv/models", read_only: true}
+    devices: ["/dev/null:/dev/null"]
+networks:
+  "proxy": {external: true}
+"""
+    )
+
+
+def test_with_that_overlay_nothing_is_lost_but_what_it_names(tmp_path: Path) -> None:
+    found = given(
+        devices=["/dev/null:/dev/lab", "/dev/kvm", "GPU"],
+        privileges=["CAP_NET_RAW", "privileged", "user 1000"],
+        labels={"traefik.enable": "true", "price": "5", "traefik.users": None},
+        networks=["proxy", "openwebui-network", "tutorial_default"],
+        ports=["8080/tcp", "9090/tcp"],
+        mounts=[
+            {"target": "/app/backend/data", "kind": "volume", "source": "open-webui", "writable": True},
+            {"target": "/srv/models", "kind": "bind", "source": "/srv/a $5 model", "writable": True},
+            {"target": "/srv/shared", "kind": "volume", "source": "ollama", "writable": False},
+            {"target": "/srv/memory", "kind": "tmpfs", "source": "", "writable": True},
+        ],
+    )
+    text = adoption.overlay(found, BOTH, settings(stack_adopt=True))
+    kept = with_overlay(text, tmp_path)
+    assert overlay_contract.problems(kept) == []
+    assert adoption.dropped(found, BOTH, kept) == [
+        "container open-webui: expected nothing that a take-over drops, got labels traefik.users; mounts /srv/memory; "
+        "ports 9090/tcp; privileges privileged, user 1000; keep that container, or let it go with stack_adopt_drops = "
+        "['labels', 'mounts', 'ports', 'privileges']",
+        "container redis-valkey: expected nothing that a take-over drops, got networks tutorial_default; ports "
+        "6379/tcp; keep that container, or let it go with stack_adopt_drops = ['networks', 'ports']",
+    ]
+    assert adoption.overlay(found, BOTH, kept) == "", "nothing more that an overlay can keep"
+    assert 'source: "/srv/a $$5 model"' in text, "one dollar for compose"
+    assert '"kept-ollama": {external: true, name: "ollama"}' in text
+    assert 'driver: "nvidia", count: all, capabilities: [gpu]' in text
+    (line,) = [line for line in adoption.changes(found, kept) if line.startswith("open-webui: loses")]
+    lost = "labels traefik.users; mounts /srv/memory; ports 9090/tcp; privileges privileged, user 1000"
+    assert line == f"open-webui: loses {lost}"
+
+
+def test_the_other_forms_of_an_overlay_keep_as_much(tmp_path: Path) -> None:
+    found = given(devices=["nvidia", "/dev/null:/dev/lab"])
+    text = """\
+services:
+  open-webui:
+    networks: {edge: {aliases: [chat]}}
+    labels: [traefik.enable=true]
+    volumes: ["/elsewhere:/srv/models"]
+    extra_hosts: {ollama: 198.18.0.9}
+    devices: ["/dev/null:/dev/lab:r"]
+    cap_add: [CAP_NET_RAW]
+    gpus: all
+networks:
+  edge: {external: true, name: proxy}
+"""
+    assert adoption.dropped(found, ["open-webui"], with_overlay(text, tmp_path)) == []
+    listed = text.replace("{ollama: 198.18.0.9}", "[ollama=198.18.0.9]")
+    listed = listed.replace("gpus: all", "gpus: [{driver: nvidia}]")
+    assert adoption.dropped(found, ["open-webui"], with_overlay(listed, tmp_path / "listed")) == []
+
+
+def test_an_overlay_of_another_service_or_name_keeps_nothing(tmp_path: Path) -> None:
+    text = "services: {open-webui: {labels: {traefik.other: x}, networks: [edge]}}\nnetworks: {edge: {external: true}}"
+    found = given()
+    (line,) = adoption.dropped(found, ["open-webui"], with_overlay(text, tmp_path))
+    assert "labels traefik.enable; mounts /srv/models; networks proxy" in line
+
+
+def test_what_the_operator_lets_go_is_not_in_the_overlay() -> None:
+    found = adoption.parse(EXTRAS)
+    drops = ["devices", "extra_hosts", "labels", "mounts", "privileges"]
+    text = adoption.overlay(found, BOTH, settings(stack_adopt=True, stack_adopt_drops=drops))
+    assert "labels" not in text
+    assert 'networks: ["proxy"]' in text
+    assert adoption.overlay(found, ["redis-valkey"], settings(stack_adopt=True)) == ""
+    assert adoption.overlay(adoption.parse(BY_HAND), BOTH, settings(stack_adopt=True)) == ""
 
 
 @pytest.mark.parametrize(

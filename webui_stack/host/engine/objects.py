@@ -59,7 +59,8 @@ class Container:
     `status` is created, running, paused, restarting, removing, exited or dead; `health` is "" without a health check,
     else starting, healthy or unhealthy. `image` is the reference it was made from, `image_id` what that meant then.
     `ports` are published while it runs; `published` has the ports inside that are, whenever it runs. `devices` are by
-    their path inside, those of a driver by its name, "GPU" without one. `memory_bytes` is its limit, 0 for none.
+    their path, OUTSIDE:INSIDE where these differ; those of a driver by its name, "GPU" without one. `memory_bytes` is
+    its limit, 0 for none.
     """
 
     id: str
@@ -147,7 +148,7 @@ def container(data: Json) -> Container:
         published=tuple(host.get("PortBindings") or ()),
         extra_hosts=tuple(host.get("ExtraHosts") or ()),
         devices=(
-            *(one["PathInContainer"] for one in host.get("Devices") or ()),
+            *(_device(one) for one in host.get("Devices") or ()),
             *(one.get("Driver") or "GPU" for one in host.get("DeviceRequests") or ()),
         ),
         privileged=host.get("Privileged", False),
@@ -158,6 +159,13 @@ def container(data: Json) -> Container:
         tty=config.get("Tty", False),
         memory_bytes=host.get("Memory") or 0,
     )
+
+
+def _device(one: Json) -> str:
+    """Its path, as compose writes it: the host's, too, where that is another."""
+    inside: str = one["PathInContainer"]
+    outside = one.get("PathOnHost") or inside
+    return inside if outside == inside else f"{outside}:{inside}"
 
 
 def variables(lines: Sequence[str] | None) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ what nobody could see.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from ..system import System, require_root
 
 # An image that was removed meanwhile: then all labels and variables are the container's own.
 _NO_IMAGE = Image("")
+# A proxy's labels may have its people's passwords, hashed. Compose also acts on a dollar. Such a value stays here.
+_SECRET_LABEL = re.compile(r"(?i)auth|users|pass|secret|token|key|credential")
+_SECRET_VALUE = re.compile(r"[$]|[A-Za-z0-9+/=_-]{24}|://[^/@ ]*@")
 
 
 @dataclass(frozen=True)
@@ -56,12 +60,20 @@ def _image(engine: Engine, one: Container) -> Image:
         return _NO_IMAGE
 
 
-def _given(one: Container, image: Image) -> dict[str, list[str]]:
+def _given(one: Container, image: Image) -> dict[str, Any]:
     """By the kinds of the setting `stack_adopt_drops`."""
     return {
         "networks": sorted(one.networks),
-        "labels": _own(one.labels, image.labels),
-        "mounts": sorted(mount.target for mount in one.mounts),
+        "labels": {name: _label(name, one.labels[name]) for name in _own(one.labels, image.labels)},
+        "mounts": [
+            {
+                "target": mount.target,
+                "kind": mount.kind,
+                "source": mount.volume or mount.source,
+                "writable": mount.writable,
+            }
+            for mount in sorted(one.mounts, key=lambda mount: mount.target)
+        ],
         "extra_hosts": list(one.extra_hosts),
         "devices": list(one.devices),
         "ports": sorted(one.published),
@@ -71,6 +83,11 @@ def _given(one: Container, image: Image) -> dict[str, list[str]]:
             *([f"user {one.user}"] if one.user else []),
         ],
     }
+
+
+def _label(name: str, value: str) -> str | None:
+    """Its value; None where that may be a secret."""
+    return None if _SECRET_LABEL.search(name) or _SECRET_VALUE.search(value) else value
 
 
 def _open_webui(engine: Engine, one: Container, image: Image) -> dict[str, Any]:
