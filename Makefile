@@ -119,7 +119,7 @@ PARTS := first many swarm drift data later newer day2 watch
 PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py output.py rollout.py)
 PART_swarm := tests/lab/test_swarm.py
 PART_later := $(addprefix tests/lab/test_,day_two.py how_to.py offsite.py package.py)
-PART_many := tests/browser/test_replicas.py $(addprefix tests/lab/test_,lab.py postgres.py replicas.py proxy.py migrate.py)
+PART_many := $(addprefix tests/browser/test_,replicas.py own_proxies.py) $(addprefix tests/lab/test_,lab.py postgres.py replicas.py proxy.py migrate.py)
 PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py monitor.py schedules.py sign_in.py)
 PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)
 PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py overlay.py probe.py)
@@ -135,8 +135,8 @@ endif
 part-%: $(READY)
 	TEST_LAB_NAME=$${TEST_LAB_NAME-pytest}-$* $(BIN)/pytest -v -m "not long" --junitxml reports/tests/$*.xml $(PART_$*) 2>&1 | sed -u 's/^/$*  /'
 
-long: $(READY) ## What takes minutes of waiting by nature, such as each drift by itself (more than an hour)
-	TEST_LAB_NAME=$${TEST_LAB_NAME-pytest}-long $(BIN)/pytest -v -m long --junitxml reports/tests/long.xml tests/lab
+long: $(READY) chromium ## What takes minutes of waiting by nature, such as each drift by itself (more than an hour)
+	TEST_LAB_NAME=$${TEST_LAB_NAME-pytest}-long $(BIN)/pytest -v -m long --junitxml reports/tests/long.xml tests/lab tests/browser
 
 # The distribution's: Playwright's own browsers come from a download server that not every network lets through.
 chromium:

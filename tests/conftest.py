@@ -7,6 +7,7 @@ import pytest
 from tests.forks import Forks
 from tests.garbage import pytest_collection, pytest_collection_finish
 from tests.lab.evidence import pytest_runtest_makereport
+from tests.lab.own_proxies import doors
 from tests.lab.replicas import stack
 from tests.lab.session import age_key, deployed, lab, planned, pytest_addoption
 from tests.order import pytest_collection_modifyitems
@@ -14,6 +15,7 @@ from tests.order import pytest_collection_modifyitems
 __all__ = [
     "age_key",
     "deployed",
+    "doors",
     "forks",
     "lab",
     "planned",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from tests.browser.person import Person, assert_streamed
 from tests.lab.session import Lab
 
 SHORT, LONG = "lab-short", "lab-long"
@@ -28,3 +29,16 @@ class Models:
         """How many of its answers nobody wanted to the end."""
         counts = json.loads(self.host.check_output(f"curl -sf {self.url.removesuffix('/v1')}/cancelled"))
         return int(counts.get(model, 0))
+
+
+def assert_grows(person: Person, models: Models) -> None:
+    """Somebody's question is answered before their eyes, over the websocket."""
+    answer = models.answer(SHORT)
+    brought_before = len(person.frames)
+    person.start_chat(SHORT, QUESTION)
+    seen = person.watch_answer(lambda text: text == answer)
+    partial = [text for text in seen if text != answer]
+    assert len(set(partial)) >= 3
+    assert all(answer.startswith(text) for text in partial)
+    assert_streamed(person.frames[brought_before:], answer)
+    assert person.polls == []

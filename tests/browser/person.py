@@ -63,11 +63,26 @@ class Person:
         self.page.get_by_role("button", name="Create Admin Account").click()
         self.page.locator("#chat-input").wait_for()
 
+    def sign_up(self, name: str, email: str, password: str) -> None:
+        """Make an account where sign-up is open."""
+        self.page.goto("/auth")
+        self.page.get_by_role("button", name="Sign up").click()
+        self.page.get_by_label("Name").fill(name)
+        self._credentials(email, password)
+        self.page.get_by_role("button", name="Create Account").click()
+        self.page.locator("#chat-input").wait_for()
+
     def sign_in(self, email: str, password: str) -> None:
         self.page.goto("/auth")
         self._credentials(email, password)
         self.page.get_by_role("button", name="Sign in").click()
         self.page.locator("#chat-input").wait_for()
+
+    def sign_out(self) -> None:
+        """By the menu of their account."""
+        self.page.get_by_role("button", name="Open User Profile Menu").last.click()
+        self.page.get_by_text("Sign Out", exact=True).click()
+        self.page.wait_for_url("**/auth**")
 
     def ask(self, path: str, body: Any = None) -> Any:
         """What Open WebUI's API answers this browser: GET, or POST where there is a body."""

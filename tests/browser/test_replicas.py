@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from playwright.sync_api import Browser, Error
 
-from tests.browser.models import LONG, QUESTION, SHORT, Models
-from tests.browser.person import Person, Site, assert_streamed, pieces
-from tests.lab.door import STICKY
+from tests.browser.at_replicas import mark_of, process_of
+from tests.browser.models import LONG, QUESTION, SHORT, Models, assert_grows
+from tests.browser.person import Person, Site, pieces
+from tests.browser.sites import by_name
 from tests.lab.precious import EMAIL, PASSWORD, START_S, within
 from tests.lab.replicas import PROCESSES, Stack
 from tests.lab.session import ROOT, Lab, numsub
@@ -29,15 +24,7 @@ POLICY_PAGE = ROOT / "docs/how-to/https.md"
 
 @pytest.fixture(scope="module")
 def site(lab: Lab, stack: Stack) -> Site:
-    """By the name that people type. Of all certificates without a known authority, Chromium takes the lab's alone."""
-    door = stack.door
-    certificate = x509.load_pem_x509_certificate(Path(lab.inventory["tls"]["certificate_file"]).read_bytes())
-    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    trusted = base64.b64encode(hashlib.sha256(spki).digest()).decode()
-    there = f"--host-resolver-rules=MAP {door.name} 127.0.0.1:{door.port}"
-    # Chromium fails every request on HTTP/2 when an interface of this machine comes or goes (ERR_NETWORK_CHANGED), as
-    # Docker's do all the time; those on HTTP/1.1 go on.
-    return Site(door.url, stack.host, (there, "--disable-http2", f"--ignore-certificate-errors-spki-list={trusted}"))
+    return by_name(stack.door, stack.host, [lab.inventory["tls"]["certificate_file"]])
 
 
 @pytest.fixture(scope="module")
@@ -77,21 +64,6 @@ def in_channel(ada: Person, grace: Person, channel: str) -> None:
         person.open_channel(channel)
 
 
-def mark_of(person: Person) -> str:
-    """The cookie by which the proxy knows their process again."""
-    (value,) = (one["value"] for one in person.page.context.cookies() if one["name"] == STICKY)
-    return value
-
-
-def process_of(person: Person, stack: Stack) -> str:
-    """The container that answers them: the one that has their request in its log."""
-    mark = f"mark-{time.time_ns()}"
-    person.ask(f"/api/config?{mark}")
-    found = [name for name in PROCESSES if mark in stack.host.check_output("docker logs --since 1m %s 2>&1", name)]
-    assert len(found) == 1, found
-    return found[0]
-
-
 def test_chromium_would_refuse_another_certificate(browser: Browser, site: Site) -> None:
     """The control: it is not just any certificate that the people below have before them."""
     there, *_ = site.arguments
@@ -108,15 +80,7 @@ def test_two_people_are_at_two_processes(ada: Person, grace: Person, ada_elsewhe
 
 
 def test_an_answer_grows_over_the_websocket(ada: Person, models: Models) -> None:
-    answer = models.answer(SHORT)
-    brought_before = len(ada.frames)
-    ada.start_chat(SHORT, QUESTION)
-    seen = ada.watch_answer(lambda text: text == answer)
-    partial = [text for text in seen if text != answer]
-    assert len(set(partial)) >= 3
-    assert all(answer.startswith(text) for text in partial)
-    assert_streamed(ada.frames[brought_before:], answer)
-    assert ada.polls == []
+    assert_grows(ada, models)
 
 
 def test_an_answer_is_stopped_from_the_other_process(ada: Person, ada_elsewhere: Person, models: Models) -> None:

@@ -1,18 +1,16 @@
 """The proxy of a real site: headers, a limit for uploads, IPv4 and IPv6, another CA, a CDN before it; other proxies.
 
-What is marked long: Debian's pebble as the CA, and nginx and HAProxy as a page of the docs has them.
+What is marked long: Debian's pebble as the CA, and proxies of one's own (`own_proxies`).
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 import socket
 import ssl
-import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,36 +19,18 @@ from typing import Any
 import pytest
 import websocket
 
-from tests.lab.door import Door, door_of
+from tests.lab.door import Door
+from tests.lab.own_proxies import CADDY, install, put, unpack_caddy
 from tests.lab.precious import within
 from tests.lab.replicas import Stack
-from tests.lab.session import FRESH, ROOT, SPARE, SSH_CONFIG, Lab, changed, containers, predicted
+from tests.lab.session import FRESH, SPARE, Lab, changed, containers, predicted
 
 pytestmark = pytest.mark.lab
 
-OWN_PROXY = ROOT / "docs" / "how-to" / "own-proxy.md"
 MEGABYTE = 1 << 20
 HELD_S = 300
 # Open WebUI's ping (WEBSOCKET_SERVER_PING_INTERVAL, 0.12.4).
 PING_S = 25
-
-
-def put(host: Any, path: str, content: bytes | str, mode: str = "600") -> None:
-    """Ensure the file on the host has this content."""
-    data = content.encode() if isinstance(content, str) else content
-    host.check_output(
-        f"umask 077; base64 -d >{path} <<'EOF'\n{base64.encodebytes(data).decode()}EOF\nchmod {mode} {path}"
-    )
-
-
-def install(host: Any, *packages: str) -> None:
-    """Ensure Debian's packages are on the host."""
-    for package in packages:
-        candidate = re.search(r"Candidate: (\S+)", host.check_output(f"apt-get -qq update; apt-cache policy {package}"))
-        if not candidate or candidate[1] == "(none)":
-            pytest.skip(f"{package} is in no archive of this host")
-    names = " ".join(packages)
-    host.check_output(f"DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends {names} 2>&1")
 
 
 def address_of(host: Any) -> str:
@@ -74,6 +54,12 @@ def logged(host: Any, mark: str) -> str:
     return str(found[0])
 
 
+def dialled(door: Door) -> ssl.SSLSocket:
+    """A connection to the proxy."""
+    plain = socket.create_connection(("127.0.0.1", door.port), 30)
+    return ssl.create_default_context(cafile=door.ca_file).wrap_socket(plain, server_hostname=door.name)
+
+
 # --- The proxy of the stack -------------------------------------------------------------------------
 
 
@@ -94,21 +80,10 @@ def newer_caddy(stack: Stack) -> str:
     if not re.search(r":2\.[0-7]\.", image):
         return image
     host = stack.host
-    host.check_output(
-        "mirror=$(sed -n 's/^URIs: *//p' /etc/apt/sources.list.d/debian.sources | sed -n 1p); "
-        'echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror trixie-backports main" '
-        ">/etc/apt/sources.list.d/backports.list; apt-get -qq update"
-    )
-    folder = "/root/newer-caddy"
-    host.check_output(
-        f"mkdir -p {folder} && cd {folder} && apt-get -qq download caddy/trixie-backports 2>&1 "
-        "&& dpkg-deb -x caddy_*.deb . && rm /etc/apt/sources.list.d/backports.list && apt-get -qq update"
-    )
-    version = host.check_output(f"{folder}/usr/bin/caddy version").split()[0].removeprefix("v")
-    name = image.rpartition(":")[0] + f":{version.split('+')[0].split('~')[0]}"
+    name = image.rpartition(":")[0] + f":{unpack_caddy(host)}"
     recipe = f"FROM {image}\nCOPY usr/bin/caddy /usr/bin/caddy\nRUN setcap cap_net_bind_service=+ep /usr/bin/caddy\n"
-    put(host, f"{folder}/Dockerfile", recipe)
-    host.check_output(f"docker build --quiet --tag {name} {folder}")
+    put(host, f"{CADDY}/Dockerfile", recipe)
+    host.check_output(f"docker build --quiet --tag {name} {CADDY}")
     return name
 
 
@@ -184,7 +159,7 @@ def test_a_trusted_proxy_names_the_client_and_nobody_else_does(site: Stack) -> N
 
 # --- Another CA by ACME -----------------------------------------------------------------------------
 
-PEBBLE = {
+PEBBLE: dict[str, Any] = {
     "listenAddress": "0.0.0.0:14000",
     "managementListenAddress": "127.0.0.1:15000",
     "certificate": "/root/pebble/tls.pem",
@@ -196,47 +171,75 @@ PEBBLE = {
 }
 
 
-@contextmanager
-def pebble(host: Any) -> Iterator[str]:
-    """Debian's ACME server for tests on the host; the root of the certificates that it issues, in PEM."""
-    put(host, "/root/pebble/config.json", json.dumps({"pebble": PEBBLE}))
-    program = host.check_output("command -v pebble")
-    host.check_output(
-        "systemd-run --quiet --unit=pebble --setenv=PEBBLE_VA_NOSLEEP=1 --setenv=PEBBLE_WFE_NONCEREJECT=0 "
-        f"{program} -config /root/pebble/config.json"
-    )
-    ask = "curl -sSf -k https://127.0.0.1:15000/roots/0"
-    try:
-        within(20, "pebble answers", lambda: host.run(ask).rc == 0)
-        yield host.check_output(ask)
-    finally:
-        host.run("systemctl stop pebble; systemctl reset-failed pebble")
+class Pebble:
+    """Debian's ACME server for tests, on a host. `settings` let the host's stack ask it."""
+
+    def __init__(self, stack: Stack, folder: Path) -> None:
+        self.stack, self.host, self.folder = stack, stack.host, folder
+        install(self.host, "pebble")
+        address = address_of(self.host)
+        # Of itself and of no CA: a name with one label is not asked of the lab's DNS by containers (engine 26.1).
+        self.host.check_output(
+            "mkdir -p /root/pebble && cd /root/pebble && openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=pebble "
+            f"-addext subjectAltName=IP:{address} -keyout tls.key -out tls.pem 2>&1"
+        )
+        (folder / "directory-ca.pem").write_text(self.host.check_output("cat /root/pebble/tls.pem"))
+        self.settings = {
+            "proxy_tls": "acme",
+            "proxy_certificate": None,
+            "proxy_certificate_key": None,
+            "proxy_acme_directory": f"https://{address}:14000/dir",
+            "trusted_ca": [str(folder / "directory-ca.pem")],
+            "verify_ca": str(folder / "root.pem"),
+        }
+
+    @contextmanager
+    def runs(self, **changes: Any) -> Iterator[None]:
+        """It runs, and issues certificates of a new root, which `verify_ca` has."""
+        # Accounts with an earlier one.
+        self.host.check_output("docker exec open-webui-proxy rm -rf /data/caddy/acme /data/caddy/certificates")
+        put(self.host, "/root/pebble/config.json", json.dumps({"pebble": {**PEBBLE, **changes}}))
+        program = self.host.check_output("command -v pebble")
+        self.host.check_output(
+            "systemd-run --quiet --unit=pebble --setenv=PEBBLE_VA_NOSLEEP=1 --setenv=PEBBLE_WFE_NONCEREJECT=0 "
+            f"{program} -config /root/pebble/config.json"
+        )
+        ask = "curl -sSf -k https://127.0.0.1:15000/roots/0"
+        try:
+            within(20, "pebble answers", lambda: self.host.run(ask).rc == 0)
+            (self.folder / "root.pem").write_text(self.host.check_output(ask))
+            yield
+        finally:
+            self.host.run("systemctl stop pebble; systemctl reset-failed pebble")
+
+    @contextmanager
+    def finds(self, name: str) -> Iterator[None]:
+        """It finds the host by that name while the block lasts."""
+        self.host.check_output(f"cp /etc/hosts /root/pebble/hosts; ! grep -q ' {name}$' /etc/hosts")
+        self.host.check_output(f"echo '127.0.0.1 {name}' >>/etc/hosts")
+        try:
+            yield
+        finally:
+            self.host.check_output("cat /root/pebble/hosts >/etc/hosts")
+
+    @property
+    def door(self) -> Door:
+        """The stack's, for clients that trust its root."""
+        return Door(self.stack.door.name, self.stack.door.port, str(self.folder / "root.pem"))
+
+
+@pytest.fixture
+def acme(stack: Stack, tmp_path: Path) -> Iterator[Pebble]:
+    """The stack has the lab's certificate again afterwards."""
+    yield Pebble(stack, tmp_path)
+    stack.deploy()
 
 
 @pytest.mark.long
-def test_a_private_ca_issues_by_acme_and_its_refusal_is_told(stack: Stack, tmp_path: Path) -> None:
+def test_a_private_ca_issues_by_acme_and_its_refusal_is_told(stack: Stack, acme: Pebble) -> None:
     host, door = stack.host, stack.door
-    install(host, "pebble")
-    address = address_of(host)
-    # Of itself and of no CA: a name with one label is not asked of the lab's DNS by containers (engine 26.1).
-    host.check_output(
-        "mkdir -p /root/pebble && cd /root/pebble && openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=pebble "
-        f"-addext subjectAltName=IP:{address} -keyout tls.key -out tls.pem 2>&1"
-    )
-    (tmp_path / "directory-ca.pem").write_text(host.check_output("cat /root/pebble/tls.pem"))
-    host.check_output(f"cp /etc/hosts /root/pebble/hosts; ! grep -q ' {door.name}$' /etc/hosts")
-    settings = {
-        "proxy_tls": "acme",
-        "proxy_certificate": None,
-        "proxy_certificate_key": None,
-        "proxy_acme_directory": f"https://{address}:14000/dir",
-        "trusted_ca": [str(tmp_path / "directory-ca.pem")],
-        "verify_ca": str(tmp_path / "root.pem"),
-    }
-    host.check_output("docker exec open-webui-proxy rm -rf /data/caddy/acme")  # accounts with an earlier pebble
-    with pebble(host) as root:
-        (tmp_path / "root.pem").write_text(root)
-        data = json.dumps({SPARE: {**stack.settings, **settings}})
+    with acme.runs():
+        data = json.dumps({SPARE: {**stack.settings, **acme.settings}})
         refused = stack.lab.run("-y", "deploy.py", limit=SPARE, TEST_HOST_DATA=data)
         assert refused.returncode != 0, refused.stdout
         assert (
@@ -244,78 +247,16 @@ def test_a_private_ca_issues_by_acme_and_its_refusal_is_told(stack: Stack, tmp_p
             in refused.stdout
         )
         assert "urn:ietf:params:acme:error:" in host.check_output("docker logs open-webui-proxy 2>&1")
-        # Now the CA finds the host by that name. Caddy itself waits for minutes before it asks again.
-        host.check_output(f"echo '127.0.0.1 {door.name}' >>/etc/hosts; docker restart open-webui-proxy")
-        stack.deploy(**settings)
-        assert Door(door.name, door.port, str(tmp_path / "root.pem")).visitor().ask("GET", "/health").status == 200
+        with acme.finds(door.name):
+            host.check_output("docker restart open-webui-proxy")  # Caddy itself waits for minutes before it asks again
+            stack.deploy(**acme.settings)
+        assert acme.door.visitor().ask("GET", "/health").status == 200
         with pytest.raises(ssl.SSLCertVerificationError):
             door.visitor().ask("GET", "/health")
-        assert changed(stack.deploy(**settings)) == []
-    host.check_output("cat /root/pebble/hosts >/etc/hosts")
-    stack.deploy()
+        assert changed(stack.deploy(**acme.settings)) == []
 
 
 # --- Proxies of one's own ---------------------------------------------------------------------------
-
-
-def snippet(title: str) -> str:
-    """The first example below a heading of the docs, for the lab's name."""
-    below = OWN_PROXY.read_text().partition(f"\n## {title}\n")[2]
-    found = re.findall(r"(?ms)^```[a-z]*\n(.*?)^```$", below)[0]
-    return str(found).replace("chat.example.org", "chat.lab.test")
-
-
-@pytest.fixture(scope="module")
-def doors(lab: Lab, deployed: Mapping[str, Any]) -> Iterator[dict[str, Door]]:
-    """nginx at port 443 of the first host and HAProxy beside it, as the docs have them, before one Open WebUI."""
-    host, tls = lab.host(FRESH), lab.inventory["tls"]
-    install(host, "nginx", "haproxy")
-    chain, key = (Path(tls[name]).read_bytes() for name in ("certificate_file", "key_file"))
-    put(host, "/etc/ssl/chat.pem", chain)
-    put(host, "/etc/ssl/chat.key", key)
-    put(host, "/etc/haproxy/chat.pem", chain + key)
-    put(host, "/etc/nginx/conf.d/chat.conf", snippet("nginx"))
-    host.check_output("rm -f /etc/nginx/sites-enabled/default; nginx -t 2>&1; systemctl restart nginx")
-    beside = snippet("HAProxy").replace("bind :80", "bind :8080").replace("bind :443", "bind :8443")
-    put(host, "/root/haproxy.cfg", beside)
-    host.check_output(
-        "test -e /root/haproxy.dist || cp /etc/haproxy/haproxy.cfg /root/haproxy.dist; "
-        "cat /root/haproxy.dist /root/haproxy.cfg >/etc/haproxy/haproxy.cfg; "
-        "haproxy -c -f /etc/haproxy/haproxy.cfg 2>&1; systemctl restart haproxy"
-    )
-    nginx = door_of(lab, FRESH)
-    settings = {
-        "open_webui_public_url": nginx.url,
-        "verify_url": f"https://127.0.0.1:{nginx.port}",
-        "verify_ca": tls["ca_file"],
-    }
-    lab.report("-y", "deploy.py", limit=FRESH, TEST_HOST_DATA=json.dumps({FRESH: settings}))
-    with forwarded(8443) as port:
-        yield {"nginx": nginx, "haproxy": Door(nginx.name, port, nginx.ca_file)}
-    host.check_output("systemctl disable --now nginx haproxy 2>&1")
-    lab.report("-y", "deploy.py", limit=FRESH)
-
-
-@contextmanager
-def forwarded(port: int) -> Iterator[int]:
-    """A port of this machine that leads to the host's, through SSH."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        free = int(listening.getsockname()[1])
-    command = ["ssh", "-F", SSH_CONFIG, "-N", "-o", "ExitOnForwardFailure=yes", "-L", f"{free}:127.0.0.1:{port}", FRESH]
-    tunnel = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-    try:
-        time.sleep(3)
-        assert tunnel.poll() is None, "ssh forwards nothing"
-        yield free
-    finally:
-        tunnel.terminate()
-        tunnel.wait(10)
-
-
-def dialled(door: Door) -> ssl.SSLSocket:
-    """A connection to the proxy."""
-    plain = socket.create_connection(("127.0.0.1", door.port), 30)
-    return ssl.create_default_context(cafile=door.ca_file).wrap_socket(plain, server_hostname=door.name)
 
 
 def status_of_upload(door: Door, size: int) -> str:
@@ -342,26 +283,39 @@ def pings_within(door: Door, seconds: float) -> int:
         client.close()
 
 
-@pytest.mark.long
-def test_a_websocket_is_held_for_five_minutes_by_either_proxy(doors: dict[str, Door]) -> None:
-    with ThreadPoolExecutor(len(doors)) as pool:
-        pings = dict(zip(doors, pool.map(lambda door: pings_within(door, HELD_S), doors.values()), strict=True))
-    assert pings == dict.fromkeys(doors, HELD_S // PING_S)
+@pytest.fixture(scope="module")
+def proxies(lab: Lab, doors: dict[str, Door], stack: Stack) -> dict[str, tuple[Any, Door]]:
+    """The hosts and doors of all: those of one's own, and the stack's."""
+    return {**{name: (lab.host(FRESH), door) for name, door in doors.items()}, "the stack's": (stack.host, stack.door)}
 
 
 @pytest.mark.long
-def test_uploads_pass_either_proxy_up_to_its_limit(doors: dict[str, Door]) -> None:
+def test_a_websocket_is_held_for_five_minutes_by_each_proxy(proxies: dict[str, tuple[Any, Door]]) -> None:
+    with ThreadPoolExecutor(len(proxies)) as pool:
+        held = pool.map(lambda one: pings_within(one[1], HELD_S), proxies.values())
+        pings = dict(zip(proxies, held, strict=True))
+    assert pings == dict.fromkeys(proxies, HELD_S // PING_S)
+
+
+@pytest.mark.long
+def test_uploads_pass_each_proxy(proxies: dict[str, tuple[Any, Door]]) -> None:
     content = b"x" * (20 * MEGABYTE)
-    for door in doors.values():
+    for name, (_, door) in proxies.items():
         token = door.sign_in()
         visitor = door.visitor()
-        assert visitor.download(visitor.upload(content, token), token) == content
-        assert status_of_upload(door, 101 * MEGABYTE) == "413"
+        assert visitor.download(visitor.upload(content, token), token) == content, name
 
 
 @pytest.mark.long
-def test_no_client_names_itself_through_either_proxy(lab: Lab, doors: dict[str, Door]) -> None:
-    for name, door in doors.items():
-        seen = client_seen(lab.host(FRESH), door, X_Forwarded_For="203.0.113.7")
+@pytest.mark.parametrize("name", ["nginx", "haproxy"])
+def test_a_length_above_the_limit_is_refused_before_the_body(doors: dict[str, Door], name: str) -> None:
+    """Caddy counts what it has read: `test_a_request_that_is_too_large_is_refused_with_413`."""
+    assert status_of_upload(doors[name], 101 * MEGABYTE) == "413"
+
+
+@pytest.mark.long
+def test_no_client_names_itself_through_any_proxy(proxies: dict[str, tuple[Any, Door]]) -> None:
+    for name, (host, door) in proxies.items():
+        seen = client_seen(host, door, X_Forwarded_For="203.0.113.7")
         assert seen not in ("203.0.113.7", "unknown"), name
         assert re.fullmatch(r"[0-9.]+", seen), name
