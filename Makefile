@@ -122,7 +122,7 @@ PART_later := $(addprefix tests/lab/test_,day_two.py how_to.py offsite.py packag
 PART_many := $(addprefix tests/browser/test_,replicas.py own_proxies.py) $(addprefix tests/lab/test_,lab.py postgres.py replicas.py proxy.py migrate.py)
 PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py monitor.py schedules.py sign_in.py)
 PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)
-PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py overlay.py probe.py)
+PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py overlay.py probe.py saved_settings.py)
 PART_data := $(addprefix tests/lab/test_,backup.py bundle.py docker_config.py)
 PART_newer := $(addprefix tests/lab/test_,newer_engine.py contract.py sites.py)
 

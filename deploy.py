@@ -28,6 +28,7 @@ def provision() -> None:
     backup.keep(settings)
     monitor.keep(settings)
     stack.bring_models(settings)
+    stack.save_settings(settings)
     verify.prove(settings)
     deployment.end()
 

@@ -127,6 +127,20 @@ def pull_models(settings: Settings, of_set: str = "") -> None:
     )
 
 
+@deploy("Saved settings")
+def save_settings(settings: Settings) -> None:
+    """Ensure Open WebUI has saved what `open_webui_saved` names. Nothing else that admins saved is changed."""
+    if not settings.open_webui_saved:
+        return
+    survey = preflight.observation().survey
+    supplied = preflight.supplied()
+    operations.saved_settings(
+        name="Save Open WebUI's settings",
+        observe=lambda: survey().saved,
+        request=lambda seen: secrets_requests.save_settings_request(settings, supplied, seen),
+    )
+
+
 @deploy("Stack")
 def bring_images(settings: Settings) -> None:
     """Ensure the images are on the host, as they are locked if there is a lock."""

@@ -60,6 +60,7 @@ DEPLOYED: Document = {
     "history": {"leases": [], "deploy": "", "cut_off": "", "migrating": False, "database": "", "outcomes": {}},
     "files": {},
     "swarm": None,
+    "saved": None,
 }
 NO_DOCKER: Document = {
     "sha256": "",

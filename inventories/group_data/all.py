@@ -79,6 +79,10 @@ open_webui_secret_key = None  # signs the logins, 32 characters or more; sources
 open_webui_key_prefix = "open-webui"  # prefix of its keys in Valkey
 open_webui_jwt_expires_in = "24h"  # how long a login lasts; upstream's default is 4w
 open_webui_persistent_config = True  # True: values that admins save win over variables after the first start
+# Variables and settings whose values a deploy saves in Open WebUI's database, where admins saved others:
+# "DEFAULT_MODELS", "DEFAULT_USER_ROLE", "ENABLE_SIGNUP", "openai_connections" and "ollama". It makes an admin's account
+# of the stack's own (docs/how-to/saved-settings.md).
+open_webui_saved = []
 open_webui_offline = False  # True on hosts without internet: no version check, no model downloads
 open_webui_env = {}  # any further variable of Open WebUI, {"OPENAI_API_BASE_URL": "https://..."}
 open_webui_secret_env = {}  # further variables with secrets, {"OPENAI_API_KEY": "env:OPENAI_API_KEY"}

@@ -77,6 +77,12 @@ KINDS = [
         {"verify_level": "user"}, Supplied(None, None, {}), ["secrets/probe-password"], id="an account of the probe"
     ),
     pytest.param(
+        {"open_webui_saved": ["ENABLE_SIGNUP"], "open_webui_env": {"ENABLE_SIGNUP": "True"}},
+        Supplied(None, None, {}),
+        ["secrets/stack-password"],
+        id="an account of the stack",
+    ),
+    pytest.param(
         {"open_webui_secret_env": dict.fromkeys(NASTY, "env:X")},
         of_environment(**NASTY),
         [],

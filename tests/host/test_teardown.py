@@ -542,6 +542,7 @@ def test_every_file_that_is_put_on_a_host_is_known() -> None:
     assert len(paths) == 15
     assert {path.removeprefix("/srv/s/") for path in paths} <= known
     assert {file for names in secrets_requests.SECRET_FILES.values() for file in names} <= files.WITH_DATA
+    assert secrets_requests.STACK_PASSWORD_FILE in files.WITH_DATA
     assert traces.TRANSFER == transfer.FOLDER
     assert traces.PACKAGES == deb_repository.FOLDER
     assert posixpath.dirname(record.PATH) == traces.NOTES

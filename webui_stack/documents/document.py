@@ -283,8 +283,27 @@ class Swarm(TypedDict):
     known_images: dict[str, str]
 
 
+class Difference(TypedDict):
+    """A setting that Open WebUI saved with another value than wanted. `seen` tells one saved value from another."""
+
+    key: str
+    saved: str
+    wanted: str
+    seen: str
+
+
+class Saved(TypedDict):
+    """How Open WebUI's saved settings differ from those in `open_webui_saved`; `failed` says why nobody knows."""
+
+    failed: str
+    differences: list[Difference]
+
+
 class Survey(Stack):
-    """The whole document. `swarm` is None with topology "compose"."""
+    """The whole document. `swarm` is None with topology "compose".
+
+    `saved` is None where no Open WebUI runs, and where `open_webui_saved` names nothing.
+    """
 
     machine: Machine
     engine: Engine
@@ -293,3 +312,4 @@ class Survey(Stack):
     history: History
     files: dict[str, str]
     swarm: Swarm | None
+    saved: Saved | None

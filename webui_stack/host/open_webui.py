@@ -28,6 +28,8 @@ _KEY_LENGTH = 32
 _API_S = 4
 # In seconds. What curl asks for a status has its own limit, which ends what Docker can't end.
 _STATUS_S = 5
+# In seconds. Making the account loads Open WebUI's own models first.
+_SAVE_S = 300
 _ADDRESS_INSIDE = "http://127.0.0.1:8080"
 WEBSOCKET = "/ws/socket.io/?EIO=4&transport=websocket"
 HANDSHAKE = (
@@ -196,3 +198,47 @@ def _python(engine: Engine, one: Container, name: str) -> str:
     program = Path(__file__).with_name(name).read_bytes()
     said = programs.said(engine, one, ["sh", "-c", script], name="python3", stdin=program)
     return said.rstrip().rpartition("\n")[2]
+
+
+def differing(engine: Engine, name: str, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """How the settings that Open WebUI saved differ from the wanted ones, by key; None where no container of it runs.
+
+    No secret is in it. `failed` says why its database could not be read: that is for a deploy to repair, and ends no
+    look.
+    """
+    try:
+        one = engine.container(name)
+    except NotFound:
+        return None
+    asked = {"wanted": dict(wanted), "email": ""}
+    try:
+        found = programs.answer(
+            engine, one, lambda there: _saved_settings(engine, there, asked, programs.LIMIT_S), None
+        )
+    except HostError as error:
+        return {"failed": str(error), "differences": []}
+    return None if found is None else {"failed": "", "differences": found}
+
+
+def save(
+    engine: Engine, one: Container, wanted: Mapping[str, Any], seen: Mapping[str, str], email: str, password: str
+) -> list[str]:
+    """Ensure Open WebUI has saved the wanted values, by its API; returns the keys that were changed, maybe none.
+
+    `seen` has the mark of each difference that somebody has looked at. Raises `HostError` where a value is another one
+    by now, and where Open WebUI does not do it: nothing was saved then, unless the error says what is saved.
+    """
+    asked = {"wanted": dict(wanted), "seen": dict(seen), "email": email, "password": password}
+    return [str(found["key"]) for found in _saved_settings(engine, one, asked, _SAVE_S)]
+
+
+def _saved_settings(engine: Engine, one: Container, asked: Mapping[str, Any], limit_s: float) -> list[Any]:
+    """What saved_settings.py prints in the container, which runs. The request has secrets, so it goes by stdin."""
+    program = Path(__file__).with_name("saved_settings.py").read_text()
+    request = json.dumps({**asked, "address": _ADDRESS_INSIDE}).encode()
+    said = programs.said(engine, one, ["python3", "-c", program], stdin=request, limit_s=limit_s)
+    answer = _object(f"python3 in {one.name}", said.rstrip().rpartition("\n")[2])
+    if trouble := answer.get("trouble"):
+        where, expected, got, do = trouble
+        raise HostError(f"{one.name}: {where}", expected=expected, got=got, do=do)
+    return list(answer["differences"])

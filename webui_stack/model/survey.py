@@ -38,7 +38,8 @@ class Survey:
     (`webui_stack.model.deploy_log`). `cut_off` is the runbook that was killed while data were in two places
     (`webui_stack/host/journal.py`). `database` is where people's data are, "sqlite", "postgres" or "external"; "" where
     there are none, "unknown" where what tells is damaged. `migrating` says whether runbooks/migrate.py has begun and
-    not ended. `outcomes` say how jobs on backups ended. `swarm` is the host's part of it.
+    not ended. `outcomes` say how jobs on backups ended. `swarm` is the host's part of it. `saved` is how Open WebUI's
+    saved settings differ from the wanted ones, None where nobody asked, or no Open WebUI runs.
     """
 
     machine: machine.Machine = field(default_factory=machine.Machine)
@@ -56,6 +57,7 @@ class Survey:
     migrating: bool = False
     outcomes: Mapping[str, document.Outcome] = field(default_factory=dict)
     swarm: swarm.Observed = field(default_factory=swarm.Observed)
+    saved: document.Saved | None = None
 
 
 def parse(content: Mapping[str, Any]) -> Survey:
@@ -78,6 +80,7 @@ def parse(content: Mapping[str, Any]) -> Survey:
         migrating=history["migrating"],
         outcomes=history["outcomes"],
         swarm=swarm.parse(whole["swarm"], project["inputs"] if project else ""),
+        saved=whole["saved"],
     )
 
 

@@ -17,9 +17,11 @@ from pyinfra.api import FunctionCommand, Host, State, StringCommand, operation
 from pyinfra.operations.util.files import generate_color_diff
 
 from webui_stack import shipped
+from webui_stack.documents.document import Saved
 from webui_stack.model import compose, swarm
 from webui_stack.model import docker_config as configuration
 from webui_stack.ops import exit_status, progress
+from webui_stack.plan import drift
 from webui_stack.settings.sources import HiddenItems
 from webui_stack.transport import program, remote
 
@@ -315,6 +317,37 @@ def models(missing: Callable[[], Sequence[str]], request: Callable[[Sequence[str
     for model in wanted:
         host.log(f"{model} is missing")
     yield FunctionCommand(_ask, ("models_pull", HiddenItems(request(wanted))), {})
+
+
+@operation()
+def saved_settings(
+    observe: Callable[[], Saved | None], request: Callable[[Mapping[str, str]], Mapping[str, Any]]
+) -> Commands:
+    """Ensure Open WebUI has saved the values of `open_webui_saved`; the verb `save_settings` saves those that differ.
+
+    `observe` (`survey.Survey.saved`) tells which ones do. `request` is `secrets_requests.save_settings_request` of the
+    marks of the values that were seen. Nothing else that admins saved changes, and nothing happens where all is saved
+    so. Fails where Open WebUI does not run or does not save, where its database can't be read, and where a value was
+    changed meanwhile.
+    """
+    found = observe()
+    if found is None and not state.is_executing:
+        host.noop("compared once Open WebUI runs")
+        return
+    if found is None:
+        yield _refuse(["open_webui_saved: expected Open WebUI to run, got no container that does; deploy again"])
+        return
+    if found["failed"] and state.is_executing:
+        yield _refuse([f"open_webui_saved: {found['failed']}"])
+        return
+    lines = drift.of_saved(found)
+    if not lines:
+        host.noop("all is saved as wanted")
+        return
+    for line in lines:
+        host.log(line)
+    seen = {one["key"]: one["seen"] for one in found["differences"]}
+    yield FunctionCommand(_ask, ("save_settings", HiddenItems(request(seen))), {})
 
 
 @operation()

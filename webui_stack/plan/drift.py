@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from webui_stack.documents import document
 from webui_stack.model import compose, docker, docker_config, lock, swarm
 from webui_stack.model.lock import Wanted
 from webui_stack.model.survey import DOCKER_UNIT, MONITOR_UNIT, WATCHDOG_UNIT, Survey
@@ -14,11 +15,11 @@ from webui_stack.settings.model import Settings
 
 def of(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) -> list[str]:
     """Every difference, as `what: how`; empty where a deploy has nothing to do. `locked` are the images of its lock."""
-    return [*of_stack(settings, survey, locked), *_backup(settings, survey)]
+    return [*of_stack(settings, survey, locked), *of_saved(survey.saved), *_backup(settings, survey)]
 
 
 def of_stack(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) -> list[str]:
-    """The same without what only backups need."""
+    """The same without what only backups need, and without what Open WebUI saved."""
     return [
         *([f"{survey.cut_off}: was cut off, run runbooks/{survey.cut_off}.py again"] if survey.cut_off else []),
         *_docker(settings, survey),
@@ -27,6 +28,14 @@ def of_stack(settings: Settings, survey: Survey, locked: Iterable[Wanted] = ()) 
         *_watchdog(settings, survey),
         *_monitor(settings, survey),
     ]
+
+
+def of_saved(found: document.Saved | None) -> list[str]:
+    """The settings that Open WebUI saved with other values than `open_webui_saved` names, without secrets."""
+    if found is None:
+        return []
+    lines = [f"{one['key']}: saved: {one['saved']}, wanted: {one['wanted']}" for one in found["differences"]]
+    return [f"open_webui_saved: nobody knows what is saved: {found['failed']}"] if found["failed"] else lines
 
 
 def _docker(settings: Settings, survey: Survey) -> Iterator[str]:

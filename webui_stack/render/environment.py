@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from webui_stack.render import outbound
 from webui_stack.settings.environment import OWNED_WITH
 from webui_stack.settings.image_reference import has_ollama
@@ -99,6 +101,30 @@ def _models(settings: Settings) -> dict[str, str]:
     if own or has_ollama(settings.open_webui_image):
         return found
     return found | {"ENABLE_OLLAMA_API": "false"}
+
+
+# Where Open WebUI saves the variables of `open_webui_saved` (DEFAULT_CONFIG in open_webui/config.py, 0.12.4).
+_SAVED_AS = {
+    "DEFAULT_MODELS": "ui.default_models",
+    "DEFAULT_USER_ROLE": "ui.default_user_role",
+    "ENABLE_SIGNUP": "ui.enable_signup",
+}
+
+
+def saved_values(settings: Settings) -> dict[str, Any]:
+    """The values by key that Open WebUI is to have saved (`open_webui_saved`), but for the keys of connections."""
+    variables = open_webui_environment(settings)
+    found: dict[str, Any] = {}
+    for name in settings.open_webui_saved:
+        if name == "openai_connections":
+            found["openai.enable"] = variables.get("ENABLE_OPENAI_API", "True").lower() == "true"
+            found["openai.api_base_urls"] = [one.url for one in settings.openai_connections]
+        elif name == "ollama":
+            found |= {"ollama.enable": True, "ollama.base_urls": [settings.ollama_url]}
+        else:
+            text = variables[name]
+            found[_SAVED_AS[name]] = text.lower() == "true" if name == "ENABLE_SIGNUP" else text
+    return found
 
 
 def container_environment(settings: Settings, replica: str) -> dict[str, str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import SecretStr
 
+from webui_stack.model import compose
 from webui_stack.render import project, stack_requests
+from webui_stack.render.environment import saved_values as saved_without_keys
 from webui_stack.settings.model import Settings
 from webui_stack.settings.sources import HiddenItems, Supplied
 
@@ -22,6 +24,10 @@ SECRET_FILES = {
 RECEIVERS = "secrets/alarms.json"
 """The file of the receivers of alarms, below `stack_dir`."""
 RECEIVERS_FORMAT = 1
+STACK_ACCOUNT = "stack@open-webui-stack.invalid"
+"""The admin's account by which a deploy saves settings in Open WebUI (`open_webui_saved`)."""
+STACK_PASSWORD_FILE = "secrets/stack-password"  # noqa: S105 its place
+"""The file of that account's password, below `stack_dir`."""
 
 
 def secrets_request(settings: Settings, supplied: Supplied) -> HiddenItems:
@@ -47,6 +53,30 @@ def rotate_request(settings: Settings, supplied: Supplied, rotated: Iterable[str
                 "containers": project.containers(settings),
             },
             "wish": wish(settings, supplied),
+        }
+    )
+
+
+def saved_values(settings: Settings, supplied: Supplied) -> HiddenItems:
+    """The values by key that Open WebUI is to have saved, with the keys of connections: only ever sent on stdin."""
+    found = saved_without_keys(settings)
+    if "openai_connections" in settings.open_webui_saved:
+        found["openai.api_keys"] = supplied.environment["OPENAI_API_KEYS"].get_secret_value().split(";")
+    return HiddenItems(found)
+
+
+def save_settings_request(settings: Settings, supplied: Supplied, seen: Mapping[str, str]) -> HiddenItems:
+    """The request for the verb `save_settings` (`host/verbs/saved_settings.py`): only ever sent on stdin.
+
+    `seen` has the mark of each saved value that differs, by key, as the survey tells it.
+    """
+    return HiddenItems(
+        {
+            "container": compose.container_of("open-webui"),
+            "email": STACK_ACCOUNT,
+            "password_file": f"{settings.stack_dir}/{STACK_PASSWORD_FILE}",
+            "wanted": saved_values(settings, supplied),
+            "seen": dict(seen),
         }
     )
 
@@ -83,6 +113,8 @@ def wish(settings: Settings, supplied: Supplied) -> dict[str, Any]:
         found.append(secret("proxy_key", supplied.proxy_certificate_key, kept=False))
     if settings.verify_level == "user":
         found.append(secret("probe_password"))
+    if settings.open_webui_saved:
+        found.append(secret("stack_password"))
     return {
         "folder": settings.stack_dir,
         "secrets": found,

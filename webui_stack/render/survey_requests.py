@@ -37,6 +37,8 @@ def survey_request(settings: Settings, supplied: Supplied) -> HiddenLines:
             "postgres_volume": settings.postgres_volume,
             "swarm": compose.STACK if in_swarm else "",
             "project": _wanted(settings, supplied) if settings.runs("data") else None,
+            "open_webui": compose.container_of("open-webui"),
+            "saved": secrets_requests.saved_values(settings, supplied),
         },
     )
     return HiddenLines(request.line())

@@ -192,7 +192,7 @@ def _backups(sound: Callable[[str], Any]) -> list[str]:
 def _topology(settings: Settings) -> list[str]:
     return [
         *(*_processes(settings), *_proxy(settings), *_shared(settings)),
-        *(*_monitor(settings), *_models(settings), *_trust(settings), *_sign_in(settings)),
+        *(*_monitor(settings), *_models(settings), *_trust(settings), *_sign_in(settings), *_saved(settings)),
     ]
 
 
@@ -396,6 +396,65 @@ def _ldap(settings: Settings) -> Iterator[str]:
             f"ldap/{missing}: expected it beside the other of bind_dn and bind_password, got None; name both, or "
             "neither for a directory that anybody may search"
         )
+
+
+# Variables in `open_webui_saved` that don't take any text: their values, as a pattern and in words.
+_SAVED_VALUES = {
+    "DEFAULT_USER_ROLE": ("pending|user|admin", "'pending', 'user' or 'admin'"),
+    "ENABLE_SIGNUP": ("(?i:true|false)", "'True' or 'False'"),
+}
+# The first release that keeps each saved setting by itself: an import into an earlier one replaces all of them.
+_SAVES_EACH = (0, 12)
+# Variables by which Open WebUI takes no password, with which the stack's own account signs in.
+_NO_PASSWORD: dict[str, Callable[[str], bool]] = {
+    "ENABLE_PASSWORD_AUTH": lambda value: value.lower() != "true",
+    "WEBUI_AUTH": lambda value: value.lower() != "true",
+    "WEBUI_AUTH_TRUSTED_EMAIL_HEADER": bool,
+}
+
+
+def _saved(settings: Settings) -> Iterator[str]:
+    """What a deploy needs that saves settings in Open WebUI."""
+    if not settings.open_webui_saved:
+        return
+    where = "open_webui_saved"
+    if not settings.open_webui_persistent_config:
+        yield (
+            f"{where}: expected [] beside open_webui_persistent_config = False, got {settings.open_webui_saved}; "
+            "Open WebUI reads no saved value then: remove one of the two"
+        )
+    if settings.topology == "swarm":
+        yield (
+            f"{where}: expected [] in a swarm, got {settings.open_webui_saved}; change the values in the Admin Panel "
+            "there: remove it"
+        )
+    version = version_of(settings.open_webui_image)
+    if version is not None and version < _SAVES_EACH:
+        yield (
+            f"open_webui_image: expected Open WebUI 0.12 or newer for {where}, got {settings.open_webui_image}; older "
+            "ones save all settings as one: name a newer one"
+        )
+    for name in map(str, dict.fromkeys(settings.open_webui_saved)):
+        if name in ("openai_connections", "ollama"):
+            if not getattr(settings, name):
+                yield (
+                    f"{name}: expected a value beside {where} = [{name!r}], got {getattr(settings, name)!r}; set it, "
+                    f"or remove the name from {where}"
+                )
+            continue
+        value = settings.open_webui_env.get(name)
+        pattern, words = _SAVED_VALUES.get(name, ("(?s).+", "a value"))
+        if value is None or not re.fullmatch(pattern, value):
+            yield (
+                f"open_webui_env/{name}: expected {words} beside {where} = [{name!r}], got "
+                f"{'none' if value is None else repr(value)}; set it, or remove the name from {where}"
+            )
+    for name, forbids in _NO_PASSWORD.items():
+        if name in settings.open_webui_env and forbids(settings.open_webui_env[name]):
+            yield (
+                f"open_webui_env/{name}: expected a way to sign in with a password for {where}, got "
+                f"{settings.open_webui_env[name]!r}; the stack's own account needs it: remove one of the two"
+            )
 
 
 def _shared(settings: Settings) -> list[str]:

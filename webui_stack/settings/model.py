@@ -203,6 +203,18 @@ class Settings(BaseModel):
     open_webui_key_prefix: KeyPrefix
     open_webui_jwt_expires_in: Lifetime
     open_webui_persistent_config: Switch
+    open_webui_saved: Annotated[
+        list[
+            Annotated[
+                Literal["DEFAULT_MODELS", "DEFAULT_USER_ROLE", "ENABLE_SIGNUP", "openai_connections", "ollama"],
+                Rule(
+                    "'DEFAULT_MODELS', 'DEFAULT_USER_ROLE', 'ENABLE_SIGNUP', 'openai_connections' or 'ollama'",
+                    "admins change all other settings in the Admin Panel",
+                ),
+            ]
+        ],
+        Rule("a list of variables and settings", "e.g. ['ENABLE_SIGNUP', 'openai_connections']"),
+    ]
     open_webui_offline: Switch
     open_webui_env: Variables
     open_webui_secret_env: Annotated[

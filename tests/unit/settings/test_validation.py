@@ -8,6 +8,7 @@ import pytest
 
 from tests.defaults import DEFAULTS, ROOT, settings
 from tests.unit.settings.given import problems
+from tests.unit.settings.test_saved_settings import MISTAKES as OF_SAVED_SETTINGS
 from tests.unit.settings.test_sign_in import MISTAKES as OF_SIGN_IN
 from webui_stack.settings.errors import SettingsError
 from webui_stack.settings.model import Settings
@@ -1102,6 +1103,7 @@ MISTAKES = [
         id="registry_login: a list",
     ),
     *(pytest.param(*mistake, id=f"sign-in: {name}") for name, mistake in OF_SIGN_IN.items()),
+    *(pytest.param(*mistake, id=f"open_webui_saved: {name}") for name, mistake in OF_SAVED_SETTINGS.items()),
     pytest.param(
         {"trusted_ca": ["/nowhere/ca.pem"]},
         "trusted_ca/0: expected a readable PEM certificate on this machine, got '/nowhere/ca.pem'; check the path",

@@ -30,6 +30,7 @@ WITH_DATA = frozenset(
     {
         *("secrets/valkey-password", "secrets/valkey-monitor-password", "secrets/webui-secret-key"),
         *("secrets/postgres-password", "secrets/proxy-key", "secrets/probe-password"),
+        "secrets/stack-password",
         *(".restoring", ".upgrading", ".migrating", journal.NAME),
     }
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .. import compose, digits, dockerd, history, machine, managed, packages, secrets, stack, swarm, units
+from .. import compose, digits, dockerd, history, machine, managed, open_webui, packages, secrets, stack, swarm, units
 from ..clock import Clock
 from ..engine import Engine, Info, Listed, Unavailable
 from ..files import Files
 from ..outcomes import Outcomes
-from ..records import dataclass
+from ..records import dataclass, field
 from ..system import System, require_root
 from ..typed import Any
 
@@ -41,6 +41,7 @@ class Request:
     """What the operator's side asks: names of what may be on the host, and the stack as it is wanted there.
 
     `data_root` is the setting, "" for none. `swarm` is "" where there is a stack for each host, else the stack's name.
+    `saved` are values that Open WebUI is to have saved, by key: empty where it is not asked for any.
     """
 
     stack_dir: str
@@ -59,6 +60,8 @@ class Request:
     postgres_volume: str
     swarm: str = ""
     project: Project | None = None
+    open_webui: str = ""
+    saved: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def run(arguments: Mapping[str, Any], _emit: Callable[[Any], None]) -> dict[str, Any]:
@@ -142,6 +145,7 @@ def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[s
         }
         if asked.swarm
         else None,
+        "saved": open_webui.differing(engine, asked.open_webui, asked.saved) if info and asked.saved else None,
     }
 
 
