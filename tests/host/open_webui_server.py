@@ -66,7 +66,7 @@ class OpenWebUi:
     def __init__(self, folder: Path, saved: Mapping[str, Any]) -> None:
         self.folder, self._path = folder, folder / "webui.db"
         with self.database() as database:
-            database.execute("create table config (key text primary key, value text, updated_at integer)")
+            database.execute("create table config (key text primary key, value json not null, updated_at bigint)")
             database.execute("create table account (email text, password text, role text)")
         self.put(saved)
         for name, text in _MODELS.items():
@@ -119,7 +119,8 @@ class OpenWebUi:
 
     def saved(self) -> dict[str, Any]:
         with closing(self.database()) as database:
-            return {key: json.loads(value) for key, value in database.execute("select key, value from config")}
+            rows = database.execute("select key, value from config")
+            return {key: json.loads(value) if isinstance(value, str) else value for key, value in rows}
 
     def sign_up(self, email: str, *, known: str = "x", role: str = "admin") -> None:
         with closing(self.database()) as database, database:

@@ -29,6 +29,8 @@ SAVED: dict[str, Any] = {
     "ui.enable_signup": True,
     "ui.default_models": None,
     "ui.banners": [{"content": "of an admin"}],
+    "folders.max_file_count": 100,
+    "rag.relevance_threshold": 0.5,
     "openai.enable": True,
     "openai.api_base_urls": ["http://old:1/v1", "http://kept:2/v1/"],
     "openai.api_keys": ["sesame-old", "sesame-kept"],

@@ -60,7 +60,8 @@ def rows(environment: Mapping[str, str]) -> dict[str, Any]:
     else:
         path = f"file:{environment.get('DATA_DIR', '/app/backend/data')}/webui.db?mode=ro"
         found = sqlite3.connect(path, uri=True).execute("select key, value from config").fetchall()
-    return {key: json.loads(value) for key, value in found}
+    # SQLite keeps a number of a column of JSON as a number.
+    return {key: json.loads(value) if isinstance(value, str) else value for key, value in found}
 
 
 def completed(saved: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
