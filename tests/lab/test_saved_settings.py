@@ -10,6 +10,7 @@ import pytest
 
 from tests.browser.models import LONG, SHORT
 from tests.lab.precious import Precious
+from tests.lab.replicas import PROCESSES, Stack
 from tests.lab.session import FRESH, Lab, changed, containers, report_in
 
 pytestmark = pytest.mark.lab
@@ -152,3 +153,21 @@ class TestSavedSettings:
         result = site.run("deploy.py", "--dry")
         assert result.returncode == 0
         return result.stdout
+
+
+@pytest.mark.long
+def test_both_replicas_on_postgres_follow_without_a_restart(stack: Stack) -> None:
+    env = {"ENABLE_OLLAMA_API": "False", "DEFAULT_MODELS": SHORT, "DEFAULT_USER_ROLE": "user"}
+    data = {"open_webui_env": env, "open_webui_saved": ["DEFAULT_MODELS", "DEFAULT_USER_ROLE"]}
+    token = stack.door.sign_in()
+    stack.deploy(**data)
+    visitor, path = stack.door.visitor(), "/api/v1/configs/models"
+    form = visitor.must("GET", path, token=token)
+    visitor.must("POST", path, {**form, "DEFAULT_MODELS": LONG}, token)
+    running = containers(stack.host)
+    assert changed(stack.deploy(**data)) == [SAVE]
+    for process in PROCESSES:
+        status, body = stack.ask(process, path, token)
+        assert (status, json.loads(body)["DEFAULT_MODELS"]) == (200, SHORT)
+    assert changed(stack.deploy(**data)) == []
+    assert containers(stack.host) == running
