@@ -243,6 +243,22 @@ def test_the_second_deploy_changes_nothing(swarm: Swarm) -> None:
     assert swarm.everything() == before
 
 
+def test_the_monitor_of_the_data_node_asks_valkey_and_finds_it_well(swarm: Swarm) -> None:
+    """It reaches the swarm's containers by the bridge that Docker has for that. Its first look is at its start."""
+
+    def asked() -> int:
+        inside = "docker exec --env REDISCLI_AUTH $(docker ps --quiet --filter name=open-webui_redis)"
+        password = "REDISCLI_AUTH=$(cat /opt/open-webui/secrets/valkey-monitor-password)"
+        found = swarm.ask(f"export {password}; {inside} valkey-cli --user monitor info commandstats")
+        return int(match[1]) if (match := re.search(r"cmdstat_acl\|log:calls=(\d+)", found)) else 0
+
+    before = asked()
+    swarm.ask("systemctl restart open-webui-stack-monitor.service")
+    within(30, "Valkey is asked for its denials", lambda: asked() > before)
+    said = swarm.ask("journalctl --unit open-webui-stack-monitor --output cat --no-pager")
+    assert "valkey" not in said, "it writes what is not well"
+
+
 def versions(swarm: Swarm) -> str:
     return str(json.loads(swarm.door.visitor().ask("GET", "/api/config").body)["version"])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from .. import compose, digits, dockerd, history, machine, managed, open_webui, packages, secrets, stack, swarm, units
+from .. import compose, digits, dockerd, history, machine, managed, packages, secrets, stack, swarm, units
 from ..clock import Clock
 from ..engine import Engine, Info, Listed, Unavailable
 from ..files import Files
@@ -145,8 +145,14 @@ def look(asked: Request, system: System, engine: Engine, files: Files) -> dict[s
         }
         if asked.swarm
         else None,
-        "saved": open_webui.differing(engine, asked.open_webui, asked.saved) if info and asked.saved else None,
+        "saved": _saved(engine, asked) if info and asked.saved else None,
     }
+
+
+def _saved(engine: Engine, asked: Request) -> Any:
+    from .. import open_webui  # it loads as much as all of a survey's other modules
+
+    return open_webui.differing(engine, asked.open_webui, asked.saved)
 
 
 def _answers(engine: Engine) -> tuple[Info | None, Sequence[Listed] | None]:
