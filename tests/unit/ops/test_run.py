@@ -147,3 +147,16 @@ def test_a_deploy_file_is_known_as_a_module(tmp_path: Path) -> None:
     module = inspect.getmodule(code)
     assert module
     assert sys.modules.pop(str(file)) is module
+
+
+def test_inspect_tells_the_stack_without_a_look_at_all_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For that it would resolve the links in all their paths."""
+
+    def resolved(path: str) -> str:
+        raise AssertionError(path)
+
+    monkeypatch.setattr("os.path.realpath", resolved)
+    for table in ("modulesbyfile", "_filesbymodname"):  # as in a process that has asked nothing yet
+        monkeypatch.setattr(inspect, table, {})
+    run.name_deploy_files()
+    assert inspect.stack()[0].function == "test_inspect_tells_the_stack_without_a_look_at_all_modules"
