@@ -71,6 +71,33 @@ def test_programs_of_before_go_after_a_day_unless_a_unit_is_to_start_them(host: 
     assert program.UNITS == recovery.FOLDER
 
 
+@as_root
+@pytest.mark.parametrize("is_there", [True, False], ids=["there", "not sent yet"])
+def test_a_program_that_waits_answers_when_it_is_asked(host: Host, tmp_path: Path, is_there: bool) -> None:
+    if is_there:
+        program.send(host, str(tmp_path))
+    waiting = program.Waiting(host, "survey", str(tmp_path))
+    assert waiting.call(LOOK)["machine"]["architecture"] == os.uname().machine
+    (sent,) = tmp_path.iterdir()
+    assert sent.name == host_program.digest()
+
+
+def test_an_error_of_a_program_that_waited_is_told(host: Host, tmp_path: Path) -> None:
+    program.send(host, str(tmp_path))
+    with pytest.raises(HostRefusedError, match=r"^verb: expected one of .*, got explode; deploy again$"):
+        program.Waiting(host, "explode", str(tmp_path)).call({})
+
+
+def test_a_program_that_waited_and_gave_no_whole_answer_is_not_asked_again(host: Host, tmp_path: Path) -> None:
+    """It may have done what it was asked."""
+    place, asked = tmp_path / host_program.digest(), tmp_path / "asked"
+    place.mkdir()
+    (place / "__main__.py").write_text(f"print('python', flush=True); input(); open({str(asked)!r}, 'a').write('x')\n")
+    with pytest.raises(RemoteError, match="expected a result, got the end of the output"):
+        program.Waiting(host, "deploy_log", str(tmp_path)).call({})
+    assert asked.read_text() == "x"
+
+
 def test_an_error_of_the_program_is_one_line_in_four_parts(host: Host, programs: str) -> None:
     known = ", ".join(sorted(VERBS))
     words = rf"^verb: expected one of {known}, got explode; deploy again$"
