@@ -10,6 +10,7 @@ from tests.lab.evidence import pytest_runtest_makereport
 from tests.lab.own_proxies import doors
 from tests.lab.replicas import stack
 from tests.lab.session import age_key, deployed, lab, planned, pytest_addoption
+from tests.lab.sign_in_host import replicated
 from tests.order import pytest_collection_modifyitems
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_runtest_makereport",
+    "replicated",
     "stack",
 ]
 

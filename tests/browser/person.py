@@ -80,7 +80,7 @@ class Person:
 
     def sign_out(self) -> None:
         """By the menu of their account."""
-        self.page.get_by_role("button", name="Open User Profile Menu").last.click()
+        self.page.get_by_role("button", name="User menu").click()
         self.page.get_by_text("Sign Out", exact=True).click()
         self.page.wait_for_url("**/auth**")
 

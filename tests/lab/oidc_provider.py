@@ -1,13 +1,15 @@
 """A provider of OpenID Connect on a lab host: discovery, keys, authorize and token. Python's standard library alone.
 
-Who signs in is in `person.json` beside it, and nobody is asked for a password. It refuses what a real provider refuses:
-another client, another secret, another redirect address, a code that is used twice, a wrong verifier (PKCE).
+Who signs in is in `person.json` beside it, and nobody is asked for a password; with `page` in `given.json`, people see
+a page first. It refuses what a real provider refuses: another client, another secret, another redirect
+address, a code that is used twice, a wrong verifier (PKCE).
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import secrets
 import ssl
@@ -66,9 +68,13 @@ class Provider(BaseHTTPRequestHandler):
         elif path == "/authorize" and self._is_known(asked):
             code = secrets.token_urlsafe()
             self.codes[code] = asked, json.loads((self.folder / "person.json").read_text())
-            query = urlencode({"code": code, "state": asked["state"]})
+            back = f"{asked['redirect_uri']}?{urlencode({'code': code, 'state': asked['state']})}"
+            if self.given.get("page"):
+                page = f'<!DOCTYPE html><title>Sign in</title><a href="{html.escape(back)}">Continue</a>'
+                self._send(page.encode(), "text/html")
+                return
             self.send_response(302)
-            self.send_header("Location", f"{asked['redirect_uri']}?{query}")
+            self.send_header("Location", back)
             self.send_header("Content-Length", "0")
             self.end_headers()
         else:
@@ -100,9 +106,11 @@ class Provider(BaseHTTPRequestHandler):
         return {name: asked.get(name) for name in wanted} == wanted and "openid" in asked.get("scope", "").split()
 
     def _answer(self, content: dict[str, Any], status: int = 200) -> None:
-        text = json.dumps(content).encode()
+        self._send(json.dumps(content).encode(), "application/json", status)
+
+    def _send(self, text: bytes, kind: str, status: int = 200) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(text)))
         self.end_headers()
         self.wfile.write(text)
