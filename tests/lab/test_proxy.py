@@ -159,6 +159,11 @@ def test_a_trusted_proxy_names_the_client_and_nobody_else_does(site: Stack) -> N
 
 # --- Another CA by ACME -----------------------------------------------------------------------------
 
+# A certificate of pebble's is valid for five years, or for so many seconds. Caddy looks every ten minutes which ones
+# end within a third of their lifetime (certmagic, DefaultRenewCheckInterval and DefaultRenewalWindowRatio): the first
+# look finds one of 13 minutes, which has three left.
+VALID_S = 13 * 60
+LOOK_S = 10 * 60
 PEBBLE: dict[str, Any] = {
     "listenAddress": "0.0.0.0:14000",
     "managementListenAddress": "127.0.0.1:15000",
@@ -254,6 +259,41 @@ def test_a_private_ca_issues_by_acme_and_its_refusal_is_told(stack: Stack, acme:
         with pytest.raises(ssl.SSLCertVerificationError):
             door.visitor().ask("GET", "/health")
         assert changed(stack.deploy(**acme.settings)) == []
+
+
+def served(door: Door) -> tuple[str, float]:
+    """The serial of the certificate that a client gets and trusts, and the seconds it is valid."""
+    with dialled(door) as connection:
+        shown: Any = connection.getpeercert()
+    return str(shown["serialNumber"]), ssl.cert_time_to_seconds(shown["notAfter"]) - time.time()
+
+
+@pytest.mark.long
+def test_a_certificate_that_is_about_to_end_is_renewed_without_anybody(
+    stack: Stack, acme: Pebble, newer_caddy: str
+) -> None:
+    """Each look at it is a handshake: the earlier certificate is served until the new one is."""
+    profiles = {"default": {"description": "short", "validityPeriod": VALID_S}}
+    with (
+        acme.runs(certificateValidityPeriod=VALID_S, profiles=profiles),
+        acme.finds(stack.door.name),
+    ):
+        stack.deploy(**acme.settings, proxy_image=newer_caddy)
+        first, left_s = served(acme.door)
+        assert 0 < left_s < VALID_S, "the CA's word"
+        started = containers(stack.host)["open-webui-proxy"]
+        seen = [(first, left_s)]
+
+        def renewed() -> bool:
+            seen.append(served(acme.door))
+            return seen[-1][0] != first
+
+        took_s = within(LOOK_S + 60, "another certificate is served", renewed, 2)
+        print(f"renewed after {took_s:.0f} s, {seen[-2][1]:.0f} s before the first one ended")
+        assert seen[-1][1] > seen[-2][1] + 60, "the new one is valid for longer"
+        assert min(left for _, left in seen) > 60, "nobody saw one that was about to end"
+        assert acme.door.visitor().ask("GET", "/health").status == 200
+        assert containers(stack.host)["open-webui-proxy"] == started, "no restart renewed it"
 
 
 # --- Proxies of one's own ---------------------------------------------------------------------------
