@@ -115,6 +115,24 @@ def test_after_a_crash_no_call_does_anything_until_the_next_process() -> None:
         assert dead.files.read_text("/opt/stack/a") == "before"
 
 
+class Dies:
+    """A crash at a call that was chosen; nobody is told of the others."""
+
+    choices = frozenset({"fsync"})
+
+    def __call__(self, _: str) -> None:
+        raise Crash
+
+
+def test_a_crash_at_a_chosen_call_is_the_end_of_all_calls() -> None:
+    host = Host()
+    host.kernel.on_point = Dies()
+    with pytest.raises(Crash):
+        host.files.write("/opt/stack/a", "after")
+    with pytest.raises(Crash):
+        host.files.read_text("/opt/stack/a")
+
+
 def test_a_call_that_is_to_fail_is_found_among_those_that_can() -> None:
     host = Host()
     host.kernel.on_point = failing = Failing(5, False, 2, lambda point: point == "before fsync")
