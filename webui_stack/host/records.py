@@ -42,18 +42,25 @@ class _Field:
 
 
 def _init(self: Any, *args: Any, **kwargs: Any) -> None:
-    fields, name = _fields(type(self)), type(self).__name__
-    if len(args) > len(fields):
-        raise TypeError(f"{name}: expected {len(fields)} values at most, got {len(args)}")
+    fields: Mapping[str, _Field] = type(self)._fields_by_name
     given = dict(zip(fields, args))  # noqa: B905 Python 3.9 has no `strict`
-    for key, value in kwargs.items():
-        if key not in fields or key in given:
-            raise TypeError(f"{name}: expected one value for each field, got another one for {key!r}")
-        given[key] = value
-    missing = [key for key, one in fields.items() if key not in given and not one.is_optional]
-    if missing:
-        raise TypeError(f"{name}: expected a value for each field, got none for {', '.join(missing)}")
+    given.update(kwargs)
+    if len(given) < len(args) + len(kwargs) or not given.keys() <= fields.keys():
+        _refuse(type(self).__name__, list(fields), len(args), kwargs)
+    if len(given) < len(fields):
+        missing = [key for key, one in fields.items() if key not in given and not one.is_optional]
+        if missing:
+            got = ", ".join(missing)
+            raise TypeError(f"{type(self).__name__}: expected a value for each field, got none for {got}")
+    # In the order of the fields, which files keep.
     vars(self).update({key: given[key] if key in given else one.first() for key, one in fields.items()})
+
+
+def _refuse(name: str, fields: list[str], number: int, kwargs: Mapping[str, Any]) -> NoReturn:
+    if number > len(fields):
+        raise TypeError(f"{name}: expected {len(fields)} values at most, got {number}")
+    key = next(key for key in kwargs if key not in fields[number:])
+    raise TypeError(f"{name}: expected one value for each field, got another one for {key!r}")
 
 
 def _repr(self: Any) -> str:
@@ -62,7 +69,7 @@ def _repr(self: Any) -> str:
 
 
 def _eq(self: Any, other: object) -> Any:
-    return _values(self) == _values(other) if type(other) is type(self) else NotImplemented
+    return vars(self) == vars(other) if type(other) is type(self) else NotImplemented
 
 
 def _hash(self: Any) -> int:
@@ -83,13 +90,14 @@ _METHODS |= {"__hash__": _hash, "__setattr__": _setattr, "__delattr__": _delattr
 
 
 class _OfLibrary:
-    """The fields as `dataclasses` knows them, made when it asks."""
+    """The fields as `dataclasses` knows them, made when it first asks about a class."""
 
     def __get__(self, instance: object, owner: type) -> Mapping[str, Any]:
         from dataclasses import make_dataclass
 
         made: Any = make_dataclass(owner.__name__, list(_fields(owner)))
         found: Mapping[str, Any] = made.__dataclass_fields__
+        owner.__dataclass_fields__ = found  # type: ignore[attr-defined]
         return found
 
 
