@@ -55,7 +55,10 @@ def encoded(answer: Any) -> bytes:
 
 @dataclass
 class Valkey:
-    """What Valkey answers, by its protocol (RESP2); `own` says that rooms have channels."""
+    """What Valkey answers, by its protocol (RESP2); `own` says that rooms have channels.
+
+    Nobody listens until it was asked `late` times who does.
+    """
 
     ping: str = "PONG"
     silent: bool = False
@@ -76,6 +79,7 @@ class Valkey:
     )
     subscribers: int = 1
     own: bool = True
+    late: int = 0
     denied: list[dict[str, Any]] = field(default_factory=list)
     delivers: bool = True
     passwords: dict[str, str] = field(default_factory=lambda: {"monitor": MONITOR, "open-webui": PUBLISHER})
@@ -117,6 +121,9 @@ class Valkey:
             return "# Clients\r\n" + "".join(f"{name}:{value}\r\n" for name, value in self.info.items())
         if command == "ACL":
             return [[part for pair in entry.items() for part in pair] for entry in self.denied]
+        if command == "PUBSUB" and self.late:
+            self.late -= 1
+            return [word for name in rest[1:] for word in (name, 0)]
         if command == "PUBSUB":
             return [word for name in rest[1:] for word in (name, self._listeners(name))]
         channel, message = rest

@@ -307,7 +307,8 @@ def test_a_password_is_for_auth_alone_and_in_no_finding(world: Monitored, monkey
     assert all(secret not in str([others, findings, again]) for secret in (MONITOR, PUBLISHER))
 
 
-def test_fewer_listeners_than_replicas_are_found(world: Monitored) -> None:
+def test_fewer_listeners_than_replicas_are_found(world: Monitored, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("webui_stack.host.looks.conversation._LISTEN_S", 0.2)
     world.put("open-webui-2", "open-webui-2")
     findings, samples = world.look("valkey")
     assert samples["valkey_subscribers"] == 1
@@ -315,6 +316,14 @@ def test_fewer_listeners_than_replicas_are_found(world: Monitored) -> None:
     assert findings["valkey_subscribers"].ok is False
     world.health["open-webui-2"] = "starting"
     assert world.look("valkey")[0]["valkey_subscribers"].ok, "one that does not serve yet need not listen"
+
+
+def test_an_open_webui_that_begins_to_listen_with_the_looks_websocket_is_waited_for(world: Monitored) -> None:
+    world.valkey.late = 3
+    findings, _ = world.found([look for look in LOOKS if look.name in ("valkey", "event")])
+    assert set(wells(findings).values()) == {True}
+    assert findings["valkey_subscribers"].seen == "1 of 1 replicas of Open WebUI listen on Valkey"
+    assert [words[0] for words in world.valkey.asked].count("PUBSUB") == 4
 
 
 @pytest.mark.parametrize(
@@ -815,6 +824,16 @@ def test_a_swarm_is_looked_at_by_its_services(swarm: Monitored) -> None:
     swarm.found(list(LOOKS))
     here = len(swarm.docker.held)
     assert len(swarm.calls()) == 1 + here + 1 + 2 + 1, "running, each here, services, their tasks, bridge"
+
+
+def test_a_replica_on_another_host_of_a_swarm_need_not_listen_before_its_first_websocket(
+    swarm: Monitored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("webui_stack.host.looks.conversation._LISTEN_S", 0.2)
+    swarm.valkey.subscribers = 1
+    assert swarm.look("valkey")[0]["valkey_subscribers"].ok
+    swarm.valkey.subscribers = 0
+    assert swarm.look("valkey")[0]["valkey_subscribers"].seen == "0 of 1 replicas of Open WebUI listen on Valkey"
 
 
 def test_a_replica_that_is_gone_is_found(swarm: Monitored) -> None:

@@ -14,7 +14,8 @@ from __future__ import annotations
 import json
 import secrets
 import socket
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,6 +36,9 @@ _ANSWER_S = 5.0
 _PORT, _VALKEY_PORT = 8080, 6379
 # All websockets together have so long to open, and all events together to arrive.
 _OPEN_S, _ARRIVE_S = 10.0, 5.0
+# Open WebUI begins to listen with its first websocket, which may be the monitor's (python-socketio 5.16,
+# async_server.py, `_handle_eio_connect`). It has so long for that.
+_LISTEN_S, _LISTEN_EVERY_S = 3.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -85,6 +89,11 @@ class Conversation:
                 if not arrived[ear.container]:  # the next ones had this time as well
                     left_s = 1.0
         return arrived
+
+    @property
+    def sessions(self) -> int:
+        """How many have opened a websocket, so that they listen."""
+        return sum(ear.session is not None for ear in self.ears)
 
     def end(self) -> None:
         """Ensure no websocket is open."""
@@ -168,13 +177,24 @@ def _answers(client: resp.Client, passwords: tuple[str, str], ears: Sequence[Ear
         line.split(":", 1) for line in (ask("INFO", "clients", "memory", "stats") or "").splitlines() if ":" in line
     )
     denied = [_pairs(entry) for entry in ask("ACL", "LOG", "16") or ()]
-    listeners = _pairs(ask("PUBSUB", "NUMSUB", CHANNEL, *(ear.channel for ear in ears if ear.session)) or ())
+    listeners = _listeners(ask, [ear.channel for ear in ears if ear.session])
     if not publisher or ask("AUTH", _USER, publisher) == "OK":
         for ear in ears:
             if ear.session:
                 ask("PUBLISH", ear.channel, _message(ear.session.sid, ear.own))
                 ask("PUBLISH", CHANNEL, _message(ear.session.sid, ear.common))
     return Answers(pong, info, listeners, denied, errors)
+
+
+def _listeners(ask: Callable[..., Any], rooms: Sequence[str]) -> dict[str, int]:
+    """How many listen by channel, once each Open WebUI with a session has begun to; `rooms` are their own channels."""
+    until_s = time.monotonic() + _LISTEN_S
+    while True:
+        answer = ask("PUBSUB", "NUMSUB", CHANNEL, *rooms)
+        found = _pairs(answer or ())
+        if answer is None or found.get(CHANNEL, 0) >= len(rooms) or time.monotonic() >= until_s:
+            return found
+        time.sleep(_LISTEN_EVERY_S)
 
 
 def _pairs(flat: Sequence[Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def look(at: Sight) -> Iterator[Finding | Sample]:
     yield _up(said.pong)
     yield _pong(said, one.name)
     yield from _login(said)
-    yield from _subscribers(at, said)
+    yield from _subscribers(at, said, held.sessions)
     yield from _limits(at, said, one.memory_bytes)
     yield from _cut_off(at, said)
     yield from _denied(at, said)
@@ -71,25 +71,25 @@ def _login(said: Answers) -> Iterator[Finding]:
         yield Finding("valkey_login", False, f"Valkey refuses the user monitor ({word})", "run deploy.py")
 
 
-def _subscribers(at: Sight, said: Answers) -> Iterator[Finding | Sample]:
+def _subscribers(at: Sight, said: Answers, sessions: int) -> Iterator[Finding | Sample]:
     found = said.listeners.get(CHANNEL)
     if found is None:
         return
-    about = "Connections that listen on Socket.IO's channel: one for each Open WebUI."
+    about = "Connections that listen on Socket.IO's channel: one for each Open WebUI that has had a websocket."
     yield Sample("open_webui_stack_valkey_subscribers", found, help=about)
-    wanted = _replicas(at)
+    # One on another host of a swarm may have had none yet, and does not listen until then.
+    wanted = sessions if at.asked.swarm else _serving(at)
+    is_well = found >= wanted
     yield Finding(
         "valkey_subscribers",
-        found >= wanted,
-        f"{found} of {wanted} replicas of Open WebUI listen on Valkey",
-        "" if found >= wanted else "people of the others see no answer appear: run runbooks/doctor.py",
+        is_well,
+        f"{found} of {max(found, wanted)} replicas of Open WebUI listen on Valkey",
+        "" if is_well else "people of the others see no answer appear: run runbooks/doctor.py",
     )
 
 
-def _replicas(at: Sight) -> int:
-    """How many serve now. What does not run is told by the look at containers."""
-    if at.asked.swarm:
-        return sum(at.services[name].running for name in at.asked.open_webui if name in at.services)
+def _serving(at: Sight) -> int:
+    """How many serve here now. What does not run is told by the look at containers."""
     serving = [one for name in at.asked.open_webui for one in at.containers[name] if one.status == "running"]
     return sum(one.health in ("healthy", "") for one in serving)
 
