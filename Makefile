@@ -47,7 +47,7 @@ cold: $(READY) ## As on a fresh machine: the default lab purged, both .venv, cac
 	rm -rf .venv benchmarks/.venv docs/_build .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (about two minutes)
+check: $(READY) ## The fast loop: format, lint, types, unit and plan tests (about a minute and a half)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	@$(MAKE) --no-print-directory --jobs 2 types fast
@@ -98,7 +98,7 @@ mutations: $(READY) ## Known faults are put back one by one, and tests have to t
 durations: $(READY) ## The slowest tests of the last `make check` and `make test`
 	@$(BIN)/python -m tests.durations
 
-test: chromium ## Everything: check, crash, then real hosts in labs of their own and a browser (about 45 minutes)
+test: chromium ## Everything: check, crash, then real hosts in labs of their own and a browser (about half an hour)
 	@rm -rf reports/tests
 	@$(MAKE) --no-print-directory --jobs 2 check images crash
 	@$(MAKE) --no-print-directory --jobs $(LABS) --keep-going $(PARTS:%=part-%)
