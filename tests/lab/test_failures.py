@@ -29,7 +29,7 @@ pytestmark = pytest.mark.lab
 
 REGISTRY = "registry.lab.test"
 # What runs beside this one may write to.
-NOT_SOURCE = (".git", ".venv", ".lab", ".cache", ".*_cache", "__pycache__", "reports")
+NOT_SOURCE = shutil.ignore_patterns(".git", ".venv", ".lab", ".cache", ".*_cache", "__pycache__")
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +242,7 @@ def test_nothing_is_touched_by(lab: Lab, precious: Precious, fault: Fault) -> No
 
 def test_a_compose_file_that_compose_refuses_never_gets_into_place(precious: Precious, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(*NOT_SOURCE))
+    shutil.copytree(ROOT, copy, ignore=NOT_SOURCE)
     (copy / ".lab").symlink_to(ROOT / ".lab")
     template = copy / "templates" / "compose.yaml.j2"
     template.write_text(template.read_text().replace("    container_name: redis-valkey", "    container: redis-valkey"))
