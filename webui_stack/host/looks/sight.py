@@ -127,8 +127,8 @@ class Sight:
             return None
 
         def hold(running: Container) -> Conversation | None:
-            address = next(iter(self._addresses([running]).values()))
-            held = conversation.hold(running, address, self._passwords(running), self._listening(), self.dial)
+            at, passwords = self._address(running), self._passwords(running)
+            held = conversation.hold(running, at, passwords, self._listening(), self.dial)
             if (held.answers is None or not held.answers.pong) and programs.has_ended(self.engine, running):
                 held.end()
                 return None
@@ -150,14 +150,13 @@ class Sight:
             for one in self.containers.get(name, ())
             if (one.status, one.health) in (("running", "healthy"), ("running", ""))
         ]
-        return self._addresses(serving)
+        return {one.name: self._address(one) for one in serving}
 
-    def _addresses(self, ones: Sequence[Container]) -> Mapping[str, str]:
-        """The address at which this host reaches each container, by its name; "" where it has none."""
+    def _address(self, one: Container) -> str:
+        """The address at which this host reaches a container; "" where it has none."""
         if self.asked.swarm:
-            gateways = self._once("gateways", self._gateways) if ones else {}
-            return {one.name: gateways.get(one.id, "") for one in ones}
-        return {one.name: next((at.address for at in one.networks.values() if at.address), "") for one in ones}
+            return self._once("gateways", self._gateways).get(one.id, "")
+        return next((at.address for at in one.networks.values() if at.address), "")
 
     def _gateways(self) -> Mapping[str, str]:
         return stack.gateways(self.engine, self.asked.gateway)
