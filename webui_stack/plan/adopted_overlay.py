@@ -118,7 +118,7 @@ def _service(extras: Extras, given: Given, volumes: dict[str, str]) -> Iterator[
         yield f"  - {{type: {mount['kind']}, {where}{read_only}}}"
     devices = extras.get("devices", ())
     if paths := [one for one in devices if one.startswith("/")]:
-        yield f"devices: [{', '.join(_quoted(f'{one}' if ':' in one else f'{one}:{one}') for one in paths)}]"
+        yield f"devices: [{', '.join(_quoted(one if ':' in one else f'{one}:{one}') for one in paths)}]"
     drivers = {"nvidia" if one == _GPU else one for one in devices if not one.startswith("/")}
     if drivers:
         gpus = ", ".join(f"{{driver: {_quoted(one)}, count: all, capabilities: [gpu]}}" for one in sorted(drivers))
@@ -142,8 +142,7 @@ def _hosts(given: Any) -> Iterator[str]:
     if isinstance(given, Mapping):
         yield from (f"{name}:{address}" for name, address in given.items())
     else:
-        for one in _list(given):
-            yield str(one).replace("=", ":", 1) if "=" in str(one) else str(one)
+        yield from (str(one).replace("=", ":", 1) for one in _list(given))
 
 
 def _device(given: str) -> str:
