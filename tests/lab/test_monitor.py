@@ -48,12 +48,8 @@ REPOSITORY, BACKUP = "/srv/restic", "open-webui-backup.service"
 @pytest.fixture(scope="module")
 def monitored(lab: Lab, deployed: dict[str, Any]) -> Iterator[Watched]:
     one = Watched(lab)
-    try:
-        one.begin()
+    with one.begun():
         yield one
-    finally:
-        lab.report("-y", "deploy.py")
-        one.end()
 
 
 @pytest.fixture

@@ -27,11 +27,9 @@ def scheduled(lab: Lab, deployed: dict[str, Any]) -> Iterator[Watched]:
     """A host with both timers, a set in a repository, and a monitor."""
     one = Watched(lab, more={**RESTIC, **SCHEDULES}, secrets={"TEST_RESTIC_PASSWORD": "sesame-of-restic"})
     try:
-        one.begin()
-        yield one
+        with one.begun():
+            yield one
     finally:
-        lab.report("-y", "deploy.py")
-        one.end()
         one.host.check_output(f"rm -rf {REPOSITORY} /opt/open-webui/restic.env /opt/open-webui/outcomes")
 
 
@@ -43,7 +41,7 @@ def watched(scheduled: Watched) -> Watched:
 
 
 def shown(host: Any, unit: str, *properties: str) -> dict[str, str]:
-    """What systemd says of a unit."""
+    """Properties of a unit by name, as systemd shows them."""
     asked = " ".join(f"--property={one}" for one in properties)
     lines = host.check_output(f"systemctl show {asked} {unit}").splitlines()
     return dict(line.split("=", 1) for line in lines)
@@ -66,7 +64,7 @@ def newest(watched: Watched) -> str:
 
 
 def status(watched: Watched) -> dict[str, Any]:
-    """What runbooks/status.py says of the host, for programs."""
+    """The host's part of the status.json that runbooks/status.py writes."""
     output = watched.run("-y", "runbooks/status.py")
     (file,) = (line.removeprefix("status: ") for line in output.splitlines() if line.startswith("status: "))
     found: dict[str, Any] = json.loads((ROOT / file).read_text())[FRESH]

@@ -88,6 +88,16 @@ class Watched:
         }
         return json.dumps({self.name: found})
 
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """The host with all of `begin` while the block lasts; a deploy without it follows."""
+        try:
+            self.begin()
+            yield
+        finally:
+            self.lab.report("-y", "deploy.py")
+            self.end()
+
     def begin(self) -> None:
         """Ensure the host has the receiver, a backup set with its timer, and a monitor that has looked once."""
         # tmpfs takes memory for what is written alone. Above the limit of 2 GB, until a test fills it.
