@@ -32,7 +32,7 @@ docker run -d --name open-webui --network openwebui-network -v open-webui:/app/b
   --label traefik.enable=true --add-host files.lab.test:198.18.0.9 -v models:/srv/models -v /srv/texts:/srv/texts:ro \\
   --device /dev/null:/dev/lab-null --cap-add NET_RAW -p 127.0.0.1:9090:9090 {image} &&
 docker network connect proxy open-webui"""
-# What Docker says of a container, of each of these.
+# Each kind of what the container was given, as Docker shows it.
 GIVEN = """docker inspect open-webui --format '
 networks {{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}
 label {{index .Config.Labels "traefik.enable"}}

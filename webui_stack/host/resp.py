@@ -1,6 +1,6 @@
 """A client of Valkey's protocol, as far as the monitor's questions need it: one connection, one question at a time.
 
-Source: RESP2, https://valkey.io/topics/protocol/. Valkey speaks it to whoever does not ask for RESP3.
+Source: RESP2, https://valkey.io/topics/protocol/. Valkey speaks RESP2 on each connection that has not asked for RESP3.
 """
 
 from __future__ import annotations
