@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.long]
 
 ADMIN = "/api/v1/auths/admin/config"
 # What each speaks with browsers (`nextHopProtocol`): the page's nginx has no HTTP/2.
-SPOKEN = {"nginx": "http/1.1", "haproxy": "h2", "caddy": "h2"}
+SPOKEN = {"nginx": "http/1.1", "haproxy": "h2", "caddy": "h2", "traefik": "h2"}
 
 
 @pytest.fixture(scope="module", params=PROXIES)

