@@ -137,7 +137,9 @@ def _start_traefik(host: Any) -> None:
     host.check_output(f"mkdir -p {_TRAEFIK}")
     put(host, f"{_TRAEFIK}/traefik.yaml", static)
     put(host, f"{_TRAEFIK}/chat.yaml", dynamic + certificates)
-    subprocess.run(["scp", "-q", "-F", SSH_CONFIG, _traefik(), f"{FRESH}:{_TRAEFIK}/traefik"], check=True)
+    with _traefik().open("rb") as program:
+        upload = ["ssh", "-F", SSH_CONFIG, FRESH, f"sudo tee {_TRAEFIK}/traefik >/dev/null"]
+        subprocess.run(upload, stdin=program, check=True)
     run = f"{_TRAEFIK}/traefik --configFile={_TRAEFIK}/traefik.yaml"
     host.check_output(f"chmod 755 {_TRAEFIK}/traefik; systemd-run --quiet --collect --unit={_TRAEFIK_UNIT} {run}")
 

@@ -234,10 +234,14 @@ def by_proxy(lab: Lab, deployed: dict[str, Any]) -> Iterator[Proxied]:
     within(20, "the proxy listens", lambda: host.run("bash -c ': </dev/tcp/127.0.0.1/3128'").rc == 0)
     daemon_json = host.check_output("cat /etc/docker/daemon.json")
     yield Proxied(host)
-    # Into the same file: it keeps its mode. A deploy keeps a key that it does not name.
-    host.check_output("printf %s %s >/etc/docker/daemon.json && systemctl restart docker", "%s", daemon_json)
     host.check_output("cat /root/hosts >/etc/hosts; rm -f /etc/apt/apt.conf.d/80proxy /root/hosts /root/proxy.*")
     silence(host, "page-proxy")
+    if host.check_output("cat /etc/docker/daemon.json") == daemon_json:
+        return
+    # Into the same file: it keeps its mode. A deploy keeps a key that it does not name.
+    host.check_output("printf %s %s >/etc/docker/daemon.json", "%s", daemon_json)
+    # systemd starts Docker three times a minute at most (StartLimitBurst in its unit), and deploys restarted it.
+    host.check_output("systemctl reset-failed docker; systemctl restart docker")
     assert host.check_output("docker info --format '{{.HTTPProxy}}{{.HTTPSProxy}}'") == ""
     lab.report("-y", "deploy.py")
 
