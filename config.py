@@ -8,3 +8,4 @@ REQUIRE_PYINFRA_VERSION = ">=3.10,<4"
 exit_status.watch()
 run.collect_garbage_rarely()
 run.keep_bytecode()
+run.ask_less()

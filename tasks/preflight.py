@@ -74,8 +74,9 @@ def _enter(name: str) -> None:
 
 def settings() -> Settings:
     """This host's settings, once all targeted hosts' are known to be sound."""
-    exit_status.watch()  # for a run from another folder, where pyinfra does not read config.py
-    run.current().once(run.name_deploy_files)
+    # both for a run from another folder, where pyinfra does not read config.py
+    exit_status.watch()
+    run.ask_less()
     return _all_settings()[host.name].settings
 
 

@@ -6,12 +6,11 @@ import inspect
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from pyinfra.api import Inventory, State
+from pyinfra.api import Inventory, State, arguments, util
 from pyinfra.context import ctx_state
 
 from tests.defaults import ROOT
@@ -136,27 +135,65 @@ def test_bytecode_is_kept_unless_the_operator_forbids_it(tmp_path: Path, forbids
     assert (tmp_path / "__pycache__").exists() is kept
 
 
-def test_a_deploy_file_is_known_as_a_module(tmp_path: Path) -> None:
-    """By the module that pyinfra asks; a file that is read like a deploy file, and so is none's."""
+@pytest.fixture
+def asked_less(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """What asks less from then on; pyinfra is as it was after the test."""
+    for module, name, _ in run._CHEAPER:
+        monkeypatch.setattr(module, name, getattr(module, name))
+    return run.ask_less
+
+
+def test_an_operation_has_its_place_without_a_look_at_any_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked_less: Callable[[], None]
+) -> None:
+    """In a file that is read like a deploy file, and so is no module's."""
     file = tmp_path / "deploy.py"
-    file.write_text("import inspect; before = inspect.getmodule(inspect.currentframe()); call()\n")
-    found: dict[str, Any] = {"call": run.name_deploy_files}
+    file.write_text("\nfor number in range(2):\n    places.append(place()) or ask_less()\n")
+    run_state = enter()
+    run_state.current_deploy_filename = str(file)
+    places: list[list[int]] = []
+    found = {"places": places, "place": lambda: util.get_operation_order_from_stack(run_state)}
     code = compile(file.read_text(), str(file), "exec")
-    exec(code, found)  # noqa: S102 as pyinfra_cli.util.exec_file does
-    assert found["before"] is None
-    module = inspect.getmodule(code)
-    assert module
-    assert sys.modules.pop(str(file)) is module
+
+    def look(_: object) -> None:
+        raise AssertionError("the source was looked at")
+
+    def ask_less() -> None:
+        asked_less()
+        monkeypatch.setattr(inspect, "findsource", look)
+
+    exec(code, {**found, "ask_less": ask_less})  # noqa: S102 as pyinfra_cli.util.exec_file does
+    before, after = places
+    assert 3 in before
+    assert after == before
 
 
-def test_inspect_tells_the_stack_without_a_look_at_all_modules(monkeypatch: pytest.MonkeyPatch) -> None:
-    """For that it would resolve the links in all their paths."""
+# `looks` counts how often all installed packages were looked through.
+PACKAGES = """
+from importlib import metadata
+looks = []
+through = metadata.distributions
+metadata.distributions = lambda **named: looks.append(named) or through(**named)
+from pyinfra.api import connectors
+from webui_stack.ops import run
+def connect():
+    looks.clear()
+    names = [sorted(connectors.get_all_connectors()) for _ in range(3)]
+    print(len(looks), "ssh" in names[0], names[0] == names[1] == names[2])
+connect()
+run.ask_less()
+run.ask_less()
+connect()
+"""
 
-    def resolved(path: str) -> str:
-        raise AssertionError(path)
 
-    monkeypatch.setattr("os.path.realpath", resolved)
-    for table in ("modulesbyfile", "_filesbymodname"):  # as in a process that has asked nothing yet
-        monkeypatch.setattr(inspect, table, {})
-    run.name_deploy_files()
-    assert inspect.stack()[0].function == "test_inspect_tells_the_stack_without_a_look_at_all_modules"
+def test_packages_are_looked_through_once() -> None:
+    done = subprocess.run([sys.executable, "-c", PACKAGES], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "3 True True\n1 True True\n"
+
+
+def test_the_types_of_arguments_are_looked_up_once(asked_less: Callable[[], None]) -> None:
+    before = arguments.all_global_arguments()
+    asked_less()
+    assert arguments.all_global_arguments() == before
+    assert arguments.all_global_arguments() is arguments.all_global_arguments()
