@@ -114,12 +114,13 @@ images: $(READY)
 # is waiting, for containers to get healthy and for watchdogs to notice, so more of them than cores run side by side.
 # The longest come first, so that all end together. `make part-drift` runs one of them alone.
 # Within a part the order counts: what a test leaves on a host, such as a probe's account, is there for those after it.
+# Files with tests of one stack stand together: it is stopped where the next test has another.
 LABS ?= 4
 PARTS := first many swarm drift data later newer day2 watch
-PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,adoption.py deploy.py output.py rollout.py)
+PART_first := $(addprefix tests/browser/test_,chat.py report.py) $(addprefix tests/lab/test_,output.py deploy.py adoption.py rollout.py)
 PART_swarm := tests/lab/test_swarm.py
 PART_later := $(addprefix tests/lab/test_,day_two.py how_to.py offsite.py package.py)
-PART_many := $(addprefix tests/browser/test_,replicas.py own_proxies.py sign_in.py) $(addprefix tests/lab/test_,lab.py postgres.py replicas.py telemetry.py proxy.py migrate.py)
+PART_many := $(addprefix tests/browser/test_,replicas.py own_proxies.py sign_in.py) $(addprefix tests/lab/test_,proxy.py replicas.py telemetry.py lab.py postgres.py migrate.py)
 PART_watch := $(addprefix tests/lab/test_,access.py crowd.py promises.py monitor.py schedules.py sign_in.py)
 PART_day2 := $(addprefix tests/lab/test_,failures.py lock.py rotate.py secrets.py status.py teardown.py)
 PART_drift := $(addprefix tests/lab/test_,convergence.py doctor.py hardening.py odd_hosts.py overlay.py probe.py saved_settings.py)

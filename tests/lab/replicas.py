@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.lab.door import Door, door_of, proxied
-from tests.lab.session import SPARE, Lab
+from tests.lab.session import SPARE, Lab, afterwards, wanted_later
 
 PROCESSES = ["open-webui", "open-webui-2"]
 CONTAINERS = {*PROCESSES, "open-webui-postgres", "open-webui-proxy", "redis-valkey"}
@@ -58,10 +58,16 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(lab: Lab) -> Iterator[Stack]:
-    """Deployed by the first module that wants it, and stopped after each: idle, it takes a quarter of a core."""
+def stack(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Stack]:
+    """Deployed with its own settings for each module that wants it.
+
+    It is stopped after a module unless the next one wants it: idle, it takes a quarter of a core, and a start takes 8 s
+    of one for each process.
+    """
     settings = {"open_webui_replicas": len(PROCESSES), "verify_level": "wiring", **proxied(lab, SPARE)}
     stack = Stack(lab, lab.host(SPARE), door_of(lab, SPARE), settings)
     stack.deploy()
     yield stack
-    stack.rest()
+    goes_on = any("stack" in getattr(item, "fixturenames", ()) for item in afterwards(request)[:1])
+    if not goes_on and wanted_later(request, "lab"):
+        stack.rest()

@@ -257,6 +257,26 @@ def age_key(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, s
     return identity, recipient.split()[-1]
 
 
+def afterwards(request: pytest.FixtureRequest) -> list[pytest.Item]:
+    """The tests of this session after those that have the fixture which asks, in their order."""
+    items = request.session.items
+    last = max(number for number, item in enumerate(items) if request.node in item.listchain())
+    return items[last + 1 :]
+
+
+def comes_later(request: pytest.FixtureRequest, fixture: str) -> bool:
+    """Whether a later test of this session has this fixture."""
+    return any(fixture in getattr(item, "fixturenames", ()) for item in afterwards(request))
+
+
+def wanted_later(request: pytest.FixtureRequest, fixture: str) -> bool:
+    """Whether a later test has this fixture, or may have it in another session, in a lab that is kept.
+
+    Else the lab is taken down with what is on its hosts: nothing has to be put back or stopped there.
+    """
+    return comes_later(request, fixture) or bool(request.config.getoption("--keep-lab"))
+
+
 def state(host: Any) -> str:
     """What a run could have changed: packages, files of ours, of Docker's and apt's configuration, what Docker has."""
     found = str(

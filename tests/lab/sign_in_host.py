@@ -94,9 +94,8 @@ class Site:
 
 @pytest.fixture(scope="module")
 def replicated(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """The stack of two replicas behind the proxy. It is without these settings afterwards."""
+    """The stack of two replicas behind the proxy. The next module that wants it deploys it without these settings."""
     stack.door.sign_in()
     one = Site(stack.lab, SPARE, tmp_path_factory.mktemp("replicated"), stack.settings)
     yield one
     one.end()
-    stack.deploy()

@@ -11,8 +11,22 @@ from typing import Any
 import pytest
 
 from tests.defaults import FIXTURES
+from tests.lab import saved
 from tests.lab.precious import START_S, VALKEY_CLI, Precious, within
-from tests.lab.session import BY_HAND, ROOT, Lab, changed, containers, faults, predicted, rest, state
+from tests.lab.session import (
+    BY_HAND,
+    NAME,
+    ROOT,
+    Lab,
+    changed,
+    comes_later,
+    containers,
+    faults,
+    named,
+    predicted,
+    rest,
+    state,
+)
 
 pytestmark = pytest.mark.lab
 
@@ -50,16 +64,29 @@ KEPT = {
 }
 
 
+# A host that was saved has Docker as deploys leave it.
+AS_DEBIAN_LEAVES_IT = (
+    "rm -rf /etc/docker/* /usr/local/lib/open-webui-stack /var/lib/open-webui-stack /run/open-webui-stack*"
+)
+
+
 @pytest.fixture(scope="module")
-def by_hand(lab: Lab) -> Iterator[Precious]:
-    """The tutorial, typed in, on a Debian host with Debian's Docker; and a user with a chat."""
+def by_hand(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Precious]:
+    """The tutorial, typed in, on a Debian host with Debian's Docker; and a user with a chat.
+
+    The packages and the images are there already where such a host is saved: no test is about how they come.
+    """
+    lab.ensure(BY_HAND, saved.loaded(NAME))
     host, images, registry = lab.host(BY_HAND), lab.inventory["images"], lab.inventory["registry"]
+    host.check_output(AS_DEBIAN_LEAVES_IT)
+    assert named(host) == [], "it is not as Debian's packages leave a host"
     certificates = f"/etc/docker/certs.d/{registry['host']}"
     host.check_output("mkdir -p %s && echo %s >%s/ca.crt", certificates, _text(registry["ca_file"]), certificates)
     pools = json.dumps({"default-address-pools": lab.inventory["address_pools"]})
     host.check_output("echo %s >/etc/docker/daemon.json", pools)
     host.check_output(
-        "apt-get update -q && apt-get install -qy --no-install-recommends docker.io docker-cli docker-compose"
+        "apt-get update -q && apt-get install -qy --no-install-recommends docker.io docker-cli docker-compose && "
+        "systemctl restart docker"
     )
     file = (FIXTURES / "tutorial-compose.yml").read_text()
     # Compose wants a string there; the tutorial's 3.9 is a number.
@@ -70,7 +97,8 @@ def by_hand(lab: Lab) -> Iterator[Precious]:
     host.check_output(DOCKER_RUN.format(key=KEY, image=images["open_webui"]))
     within(START_S, "Open WebUI answers", lambda: host.run("curl -fs http://127.0.0.1:3000/health").rc == 0)
     yield Precious(lab, BY_HAND, "docker exec redis-valkey valkey-cli")
-    rest(host)
+    if not comes_later(request, "rollout"):  # which would start it again
+        rest(host)
 
 
 def _text(path: str) -> str:

@@ -11,7 +11,18 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import socketio
-from tests.lab.session import DEBIAN_12, DOCKER_CE, FRESH, NO_SYSTEMD, Lab, containers, numsub, rest, state
+from tests.lab.session import (
+    DEBIAN_12,
+    DOCKER_CE,
+    FRESH,
+    NO_SYSTEMD,
+    Lab,
+    comes_later,
+    containers,
+    numsub,
+    rest,
+    state,
+)
 
 pytestmark = pytest.mark.lab
 
@@ -21,7 +32,7 @@ SECRETS = {"TEST_VALKEY_PASSWORD": PASSWORD, "TEST_OPENAI_KEY": OPENAI_KEY}
 
 
 @pytest.fixture(scope="module")
-def others(lab: Lab) -> Iterator[subprocess.CompletedProcess[str]]:
+def others(request: pytest.FixtureRequest, lab: Lab) -> Iterator[subprocess.CompletedProcess[str]]:
     """Docker's repository and a host without systemd, in one run; the first with leftovers of older days."""
     host = lab.host(DOCKER_CE)
     host.check_output("mkdir -p /etc/docker && echo %s > /etc/docker/daemon.json", '{"max-concurrent-uploads": 3}')
@@ -34,8 +45,9 @@ def others(lab: Lab) -> Iterator[subprocess.CompletedProcess[str]]:
     result = lab.run("-y", "deploy.py", limit=f"{DOCKER_CE},{NO_SYSTEMD}", **SECRETS)
     assert result.returncode == 0, result.stdout
     yield result
-    for name in (DOCKER_CE, NO_SYSTEMD):
-        rest(lab.host(name))
+    rest(lab.host(NO_SYSTEMD))
+    if not comes_later(request, "rollout"):  # which would start it again
+        rest(lab.host(DOCKER_CE))
 
 
 def _get(url: str) -> Any:

@@ -39,7 +39,8 @@ def overlay(lab: Lab, deployed: dict[str, Any], tmp_path: Path) -> Iterator[str]
     path = tmp_path / "chat.override.yaml"
     path.write_text(OVERLAY.format(image=image))
     yield str(path)
-    lab.report("-y", "deploy.py")
+    if lab.host(FRESH).file(PATH).exists:
+        lab.report("-y", "deploy.py")
 
 
 def test_a_label_and_a_sidecar_come_stay_and_go(lab: Lab, overlay: str) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.lab.precious import Precious, within
 from tests.lab.replicas import PROCESSES, Stack
-from tests.lab.session import FRESH, Lab, changed, report_in
+from tests.lab.session import FRESH, Lab, changed, report_in, wanted_later
 from tests.lab.sign_in_host import FOLDER, HERE, LDAP_PASSWORD, SECRET, UNIT, Site, person
 
 pytestmark = pytest.mark.lab
@@ -22,13 +22,14 @@ DOCTOR = ("-y", "runbooks/doctor.py")
 
 
 @pytest.fixture
-def site(lab: Lab, deployed: dict[str, Any], tmp_path: Path) -> Iterator[Site]:
-    """The host is without these settings afterwards."""
+def site(request: pytest.FixtureRequest, lab: Lab, deployed: dict[str, Any], tmp_path: Path) -> Iterator[Site]:
+    """The host is without these settings afterwards, where a later test has it."""
     # Variables win: this database was filled by a start without them.
     one = Site(lab, FRESH, tmp_path, {"open_webui_persistent_config": False})
     yield one
     one.end()
-    lab.report("-y", "deploy.py")
+    if wanted_later(request, "deployed"):
+        lab.report("-y", "deploy.py")
 
 
 @pytest.fixture
