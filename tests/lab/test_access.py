@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.session import SPARE, Lab, state
+from tests.lab.session import BY_HAND, Lab, state
 
 pytestmark = pytest.mark.lab
 
@@ -18,7 +18,7 @@ PASSWORD = "right horse"
 @pytest.fixture(scope="module")
 def spare(lab: Lab) -> Iterator[Any]:
     """A host with two more users: `asked`, who may use sudo with a password, and `outsider`, who may not."""
-    host = lab.host(SPARE)
+    host = lab.host(BY_HAND)
     for user in ("asked", "outsider"):
         host.check_output(
             f"useradd --create-home --shell /bin/bash {user} && echo '{user}:{PASSWORD}' | chpasswd && "
@@ -32,12 +32,12 @@ def spare(lab: Lab) -> Iterator[Any]:
 
 def refused(lab: Lab, **data: Any) -> str:
     """What a deploy prints that has to fail before it changes anything."""
-    before = state(lab.host(SPARE))
-    result = lab.run("-y", "deploy.py", limit=SPARE, TEST_HOST_DATA=json.dumps({SPARE: data}))
+    before = state(lab.host(BY_HAND))
+    result = lab.run("-y", "deploy.py", limit=BY_HAND, TEST_HOST_DATA=json.dumps({BY_HAND: data}))
     assert result.returncode == 1, result.stdout
     assert "Traceback" not in result.stdout
     assert "please report" not in result.stdout
-    assert state(lab.host(SPARE)) == before
+    assert state(lab.host(BY_HAND)) == before
     return result.stdout
 
 
@@ -56,9 +56,9 @@ def test_a_temporary_folder_without_programs(lab: Lab, spare: Any) -> None:
     try:
         said = refused(lab, ssh_user="asked", _sudo_password=PASSWORD)
         assert "sudo: expected to run pyinfra's password helper in /tmp, got /tmp mounted noexec; set _temp_dir" in said
-        data = json.dumps({SPARE: {"ssh_user": "asked", "_sudo_password": PASSWORD, "_temp_dir": "/var/tmp"}})
-        seen = lab.run("deploy.py", "--dry", limit=SPARE, TEST_HOST_DATA=data).stdout
-        assert f"[{SPARE}] Ready: deploy.py" in seen, seen  # the host was looked at; what is on it is other tests'
+        data = json.dumps({BY_HAND: {"ssh_user": "asked", "_sudo_password": PASSWORD, "_temp_dir": "/var/tmp"}})
+        seen = lab.run("deploy.py", "--dry", limit=BY_HAND, TEST_HOST_DATA=data).stdout
+        assert f"[{BY_HAND}] Ready: deploy.py" in seen, seen  # the host was looked at; what is on it is other tests'
         assert "sudo: expected" not in seen
     finally:
         spare.check_output("mount -o remount,exec /tmp")

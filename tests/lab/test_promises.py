@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from tests.lab.precious import AS_OPEN_WEBUI, OFTEN_S, START_S, Precious, within
-from tests.lab.session import DOCKER_CE, FRESH, SSH_CONFIG, Lab, ask_as_monitor, containers, numsub, reachable
+from tests.lab.session import BY_HAND, FRESH, SSH_CONFIG, Lab, ask_as_monitor, containers, numsub, reachable
 
 pytestmark = pytest.mark.lab
 
@@ -96,7 +96,7 @@ def crash(host: Any, write_s: float) -> Crash:
     heard: list[tuple[float, int]] = []
     reader = threading.Thread(target=_listen, args=(writer, heard))
     reader.start()
-    within(10, "the writer writes", lambda: heard)
+    within(10, "the writer writes", lambda: heard, OFTEN_S)
     time.sleep(write_s)  # the writer's time: what is lost is counted against its last second
     host.check_output("kill -9 $(docker inspect --format '{{.State.Pid}}' redis-valkey)")
     killed_at = heard[-1][0]
@@ -132,14 +132,14 @@ def _listen(writer: subprocess.Popen[bytes], heard: list[tuple[float, int]]) -> 
 
 def test_only_the_published_port_is_reachable_from_another_machine(lab: Lab, deployed: dict[str, Any]) -> None:
     address = lab.entry(FRESH)["address"]
-    neighbour = lab.host(DOCKER_CE)
+    neighbour = lab.host(BY_HAND)
     every_port = "for p in {1..65535}; do { : </dev/tcp/%s/$p; } 2>/dev/null && echo $p; done; true"
     open_ports = neighbour.check_output("timeout 60 bash -c %s", every_port % address)
     assert open_ports.split() == ["22", "3000"]
 
 
 def test_nor_is_valkey_by_a_route_into_its_network(lab: Lab, deployed: dict[str, Any]) -> None:
-    host, neighbour = lab.host(FRESH), lab.host(DOCKER_CE)
+    host, neighbour = lab.host(FRESH), lab.host(BY_HAND)
     address = lab.entry(FRESH)["address"]
     inside = host.check_output(
         "docker inspect --format '{{(index .NetworkSettings.Networks \"openwebui-network\").IPAddress}}' redis-valkey"
