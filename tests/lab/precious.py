@@ -43,7 +43,7 @@ OFTEN_S = 0.1
 START_S = 240
 
 
-def within(seconds: float, what: str, check: Any, every_s: float = 0.5) -> float:
+def within(seconds: float, what: str, check: Any, every_s: float = 1) -> float:
     """Seconds until `check()` was true; the test fails when it is not in time."""
     start = time.monotonic()
     while not check():
@@ -167,7 +167,7 @@ class Watched:
                 answered = time.monotonic()
             self.asked += 1
             self.longest_s = max(self.longest_s, time.monotonic() - start)
-            time.sleep(0.05)  # a request takes 10 ms of a core: more would slow down what is watched
+            time.sleep(0.1)  # a request takes 10 ms of a core: more would slow down what is watched
 
     def __enter__(self) -> Watched:
         self._thread.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import threading
@@ -49,9 +50,10 @@ def sampled(lab: Lab, folder: Path, name: str = FRESH) -> Iterator[Samples]:
 
     def sample_own() -> None:
         while not done.wait(0.05):
-            for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+            for process in filter(str.isdigit, os.listdir("/proc")):  # noqa: PTH208 takes half of what pathlib takes
                 try:
-                    found.own_arguments.add(arguments.read_bytes())
+                    with open(f"/proc/{process}/cmdline", "rb", buffering=0) as arguments:  # noqa: PTH123 the same
+                        found.own_arguments.add(arguments.read())
                 except OSError:
                     continue  # it has ended
 
