@@ -343,7 +343,7 @@ def followed(host: Any) -> Iterator[list[tuple[str, str, str]]]:
 
 def rest(host: Any) -> None:
     """Stop a stack that no test needs for now: its health checks alone take a tenth of a core."""
-    if host.file("/run/systemd/system").exists:
+    if host.file("/etc/systemd/system/open-webui-watchdog.service").exists:
         host.check_output("systemctl stop open-webui-watchdog.service")
     host.check_output("docker stop open-webui redis-valkey")
 
