@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
+import types
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -63,6 +65,20 @@ class Program:
     stop: Callable[[Process], None] = _nothing
     health: Callable[[Process], str] | None = None
     commands: Mapping[str, Callable[[Process], bytes]] = field(default_factory=dict)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Program:
+        """As any copy, in a part of the time: its functions may be methods of what is copied."""
+        commands = {name: _copied(function, memo) for name, function in self.commands.items()}
+        main, stop, health = (_copied(one, memo) for one in (self.main, self.stop, self.health))
+        return Program(main, stop, health, commands)
+
+
+def _copied(function: Any, memo: dict[int, Any]) -> Any:
+    if isinstance(function, functools.partial):
+        return functools.partial(_copied(function.func, memo), *function.args, **function.keywords)
+    if isinstance(function, types.MethodType):
+        return types.MethodType(function.__func__, copy.deepcopy(function.__self__, memo))
+    return copy.deepcopy(function, memo)
 
 
 @dataclass
@@ -263,7 +279,7 @@ class Docker:
         return f"{int(self._numbers()):012x}"
 
     def time(self) -> str:
-        return datetime.fromtimestamp(self.now_s(), UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+        return _written(self.now_s())
 
     def named(self, name: str) -> Held:
         for one in self.held.values():
@@ -462,6 +478,11 @@ class Docker:
     def tell(self, action: str, one: Held) -> None:
         attributes = {"name": one.name, "image": one.new.image, **one.new.labels}
         self.events.append(Event("container", action, one.id, one.name, attributes, self.now_s()))
+
+
+@functools.lru_cache(maxsize=10_000)
+def _written(moment_s: float) -> str:
+    return datetime.fromtimestamp(moment_s, UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def full(reference: str) -> str:

@@ -13,13 +13,13 @@ import os
 import posixpath
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import MappingProxyType
 
 from .errors import HostError
 from .kernel import LINUX, Kernel
 from .records import dataclass
-from .typed import BinaryIO, Literal, cast
+from .typed import Any, BinaryIO, Literal, cast
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -254,7 +254,7 @@ class Files:
         found = self._read(source)
         if found is None:
             raise explained(source, "copy it", FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)))
-        status, contents = found
+        status, contents = _status(found[0]), found[1]
         self._write(target, contents, status.mode, status.owner, changed_s=status.changed_s)
         return hashlib.sha256(contents).hexdigest()
 
@@ -399,31 +399,24 @@ class Files:
     def _me(self) -> Owner:
         return Owner(*self._kernel.ids())
 
-    @contextmanager
-    def _closing(self, fd: int) -> Iterator[int]:
-        try:
-            yield fd
-        finally:
-            self._kernel.close(fd)
+    def _closing(self, fd: int) -> AbstractContextManager[int]:
+        return _Closing(self._kernel, fd, fd)
 
-    @contextmanager
-    def _in_folder(self, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+    def _in_folder(self, path: str, *, make: bool = False) -> AbstractContextManager[tuple[int, str]]:
         """The open folder of a path, and the path's last part. `make` makes folders that are missing."""
         *parts, name = path[1:].split("/")
         if not path.startswith("/") or (not name and parts) or {".", ".."} & {name, *parts}:
             raise ValueError(f"{path!r} is no absolute path")
-        with self._closing(self._walk(path, parts, make=make)) as fd:
-            yield fd, name or "."
+        fd = self._walk(path, parts, make=make)
+        return _Closing(self._kernel, fd, (fd, name or "."))
 
-    @contextmanager
-    def _folder(self, path: str) -> Iterator[int]:
+    def _folder(self, path: str) -> AbstractContextManager[int]:
         with self._in_folder(path) as (above, name):
             try:
                 fd = self._kernel.open(name, _FOLDER, dir_fd=above)
             except OSError as error:
                 raise self._no_folder(path, above, name, error) from None
-        with self._closing(fd):
-            yield fd
+        return self._closing(fd)
 
     def _walk(self, path: str, parts: Sequence[str], *, make: bool) -> int:
         """Open a folder part by part, so that nobody can put a link in between."""
@@ -507,7 +500,7 @@ class Files:
             return True
         return False
 
-    def _read(self, path: str) -> tuple[Status, bytes] | None:
+    def _read(self, path: str) -> tuple[os.stat_result, bytes] | None:
         with self._explained(path, "read it"):
             try:
                 with self._in_folder(path) as (folder, name):
@@ -523,7 +516,7 @@ class Files:
                 while chunk := self._kernel.pread(fd, _CHUNK_BYTES, offset):
                     chunks.append(chunk)
                     offset += len(chunk)
-                return _status(found), b"".join(chunks)
+                return found, b"".join(chunks)
 
     def _write(
         self,
@@ -606,12 +599,39 @@ class Files:
                     self._kernel.fsync(fd)
         self._kernel.fsync(folder)
 
-    @contextmanager
-    def _explained(self, path: str, wish: str) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise explained(path, wish, error) from error
+    def _explained(self, path: str, wish: str) -> _Explained:
+        return _Explained(path, wish)
+
+
+class _Closing:
+    """Closes a descriptor at the end of a block, which gets `given`. A walk opens one at each part of a path."""
+
+    __slots__ = ("_fd", "_given", "_kernel")
+
+    def __init__(self, kernel: Kernel, fd: int, given: object) -> None:
+        self._kernel, self._fd, self._given = kernel, fd, given
+
+    def __enter__(self) -> Any:
+        return self._given
+
+    def __exit__(self, *_: object) -> None:
+        self._kernel.close(self._fd)
+
+
+class _Explained:
+    """Gives a refusal of the kernel the words of an operator, such as "to read it"."""
+
+    __slots__ = ("_path", "_wish")
+
+    def __init__(self, path: str, wish: str) -> None:
+        self._path, self._wish = path, wish
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            raise explained(self._path, self._wish, error) from error
 
 
 @contextmanager

@@ -43,10 +43,11 @@ class _Field:
 
 def _init(self: Any, *args: Any, **kwargs: Any) -> None:
     fields: Mapping[str, _Field] = type(self)._fields_by_name
-    given = dict(zip(fields, args))  # noqa: B905 Python 3.9 has no `strict`
+    pairs = zip(fields, args)  # noqa: B905 Python 3.9 has no `strict`
     if len(args) == len(fields) and not kwargs:
-        vars(self).update(given)
+        vars(self).update(pairs)
         return
+    given = dict(pairs)
     given.update(kwargs)
     if len(given) < len(args) + len(kwargs) or not given.keys() <= fields.keys():
         _refuse(type(self).__name__, list(fields), len(args), kwargs)
