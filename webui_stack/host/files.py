@@ -604,7 +604,10 @@ class Files:
 
 
 class _Closing:
-    """Closes a descriptor at the end of a block, which gets `given`. A walk opens one at each part of a path."""
+    """Closes a descriptor at the end of a block, which gets `given`.
+
+    Each look at a file has three such blocks. A generator would take three times as long (Python 3.11).
+    """
 
     __slots__ = ("_fd", "_given", "_kernel")
 
