@@ -71,7 +71,6 @@ def main() -> None:
             if not loaded(session.NAME):
                 session.save_loaded(lab)
             if not deployed(session.NAME):
-                session.ensure_first_host(lab)  # tests/lab/test_deploy.py is about one without Docker
                 lab.report("-y", "deploy.py")
                 session.save_deployed(lab)
             lab.hang_up()

@@ -237,13 +237,6 @@ def save_deployed(lab: Lab) -> None:
     assert again == ["Stack | Bring the services up"], "the first deploy left more to do after a boot"
 
 
-def ensure_first_host(lab: Lab) -> None:
-    """Ensure FRESH is made of the saved host with Docker, and has the images that a first deploy would pull."""
-    lab.ensure(FRESH, saved.loaded_key())
-    others = [image for name, image in lab.inventory["images"].items() if name not in ("open_webui", "valkey")]
-    lab.host(FRESH).check_output(f"docker rmi {' '.join(others)}")
-
-
 def save_loaded(lab: Lab) -> None:
     """Ensure a host is saved that has Docker as deploys leave it, and all images."""
     lab.report("-y", "tests/lab/docker_alone.py", limit=SPARE)
